@@ -1,0 +1,64 @@
+# Two commands matter: `make serve` and `make test`. Both need Python >= 3.11 and make.
+# Every target installs what it needs into .venv, again whenever pyproject.toml changes.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Test processes at once; each has a PostgreSQL of its own.
+WORKERS ?= 2
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	--root-user-action=ignore --editable
+
+.PHONY: serve test lint types contracts format test-js bench clean
+
+serve: $(VENV)/.installed
+	$(BIN)/tremula serve
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+
+contracts: $(VENV)/.installed-dev
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# A second client library, matrix-js-sdk, against a real server; needs Node and npm.
+test-js: $(VENV)/.installed
+	cd tests/js && npm install --no-package-lock --no-audit --no-fund && npm test
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'Tremula needs Python 3.11 or newer: set PYTHON=... to one.' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo 'Python cannot make virtual environments here.' >&2; \
+		echo 'On Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml $(VENV)/.created
+	$(PIP_INSTALL) .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml $(VENV)/.created
+	$(PIP_INSTALL) '.[test]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-dev: pyproject.toml $(VENV)/.created
+	$(PIP_INSTALL) '.[dev]'
+	@touch $@ $(VENV)/.installed-test $(VENV)/.installed

@@ -1,0 +1,1 @@
+"""Tremula: a Matrix homeserver, one small process or many."""
