@@ -1,0 +1,36 @@
+"""SQLite and PostgreSQL behind one interface."""
+
+from tremula.infra.db.database import Database, Settled
+from tremula.infra.db.errors import (
+    Conflict,
+    DatabaseError,
+    DatabaseInUse,
+    DatabaseRefused,
+    DatabaseTooNew,
+    DatabaseUnavailable,
+    InvalidValue,
+    ServerNameChanged,
+)
+from tremula.infra.db.reader import Engine, Reader, Row
+from tremula.infra.db.unit import Params, Returned, Statement, Statements, Unit
+
+__all__ = [
+    "Conflict",
+    "Database",
+    "DatabaseError",
+    "DatabaseInUse",
+    "DatabaseRefused",
+    "DatabaseTooNew",
+    "DatabaseUnavailable",
+    "Engine",
+    "InvalidValue",
+    "Params",
+    "Reader",
+    "Returned",
+    "Row",
+    "ServerNameChanged",
+    "Settled",
+    "Statement",
+    "Statements",
+    "Unit",
+]

@@ -1,0 +1,43 @@
+"""The whole database: reading, and storing units in groups."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from tremula.infra.db.reader import Reader
+from tremula.infra.db.unit import Unit
+
+Settled = Callable[[Exception | None], None]
+"""Told the outcome of a unit, on the event loop: None once it is durable."""
+
+
+class Database(Reader, Protocol):
+    """A :class:`Reader` that also writes.
+
+    Units are stored in the order of their submission, as many as wait in one
+    transaction, and are durable (fsynced) when they settle. A failing unit fails
+    alone.
+    """
+
+    def submit(self, unit: Unit, settled: Settled) -> None:
+        """Queue *unit*; *settled* is called exactly once, never before this returns.
+
+        Raises:
+            DatabaseUnavailable: the queue is full or the database is closed.
+        """
+        ...
+
+    async def commit(self, unit: Unit) -> None:
+        """Store *unit*; it is durable when this returns.
+
+        A caller that is cancelled meanwhile does not stop the unit.
+
+        Raises:
+            Conflict: a constraint refused it.
+            InvalidValue: a parameter can't be stored.
+            DatabaseUnavailable: the engine can't be reached; nothing was stored.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what was submitted and let go of the database."""
+        ...

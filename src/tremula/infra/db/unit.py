@@ -1,0 +1,74 @@
+"""Units of work: finished lists of statements that are stored whole or not at all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import LiteralString, Protocol
+
+from tremula.infra.db.reader import Row
+
+Params = Mapping[str, object]
+
+
+class Returned:
+    """The rows of a ``RETURNING`` clause, there once the unit is committed."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+
+
+@dataclass(slots=True)
+class Statement:
+    """One SQL text and the parameter rows that it runs with, in order."""
+
+    sql: LiteralString
+    rows: Sequence[Params]
+    returned: Returned | None = None
+
+
+class Unit(Protocol):
+    """Collects statements; nothing runs before the unit is committed.
+
+    Storage functions take a unit first and only add to it. Statements of one unit run
+    in order as far as they touch the same table.
+    """
+
+    @property
+    def statements(self) -> Sequence[Statement]:
+        """What was collected so far."""
+        ...
+
+    def run(self, sql: LiteralString, /, **params: object) -> None:
+        """Add one statement."""
+        ...
+
+    def run_many(self, sql: LiteralString, rows: Sequence[Params], /) -> None:
+        """Add one statement for each of *rows*; none for an empty list."""
+        ...
+
+    def returning(self, sql: LiteralString, /, **params: object) -> Returned:
+        """Add one statement whose ``RETURNING`` rows the caller needs."""
+        ...
+
+
+@dataclass(slots=True)
+class Statements:
+    """The plain :class:`Unit`, for writes that take no journal position."""
+
+    statements: list[Statement] = field(default_factory=list)
+
+    def run(self, sql: LiteralString, /, **params: object) -> None:
+        """Add one statement."""
+        self.statements.append(Statement(sql, (params,)))
+
+    def run_many(self, sql: LiteralString, rows: Sequence[Params], /) -> None:
+        """Add one statement for each of *rows*; none for an empty list."""
+        if rows:
+            self.statements.append(Statement(sql, rows))
+
+    def returning(self, sql: LiteralString, /, **params: object) -> Returned:
+        """Add one statement whose ``RETURNING`` rows the caller needs."""
+        returned = Returned()
+        self.statements.append(Statement(sql, (params,), returned))
+        return returned
