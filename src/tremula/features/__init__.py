@@ -1,0 +1,1 @@
+"""Vertical slices of the homeserver, named after the spec's modules."""

@@ -1,0 +1,81 @@
+"""What other features contribute to an answer of CS ``sync``.
+
+`/sync` never imports its contributors: it is handed a tuple of parts. A part reads
+the positions after *since*, up to ``ctx.now``; *since* 0 asks for everything. It
+applies the part of ``ctx.filter`` that speaks of its section.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from tremula.protocol.filters import NO_FILTER, Filter
+from tremula.protocol.identifiers import DeviceId, RoomId, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRef:
+    """A room by its number in the database and by its ID."""
+
+    nid: int
+    room_id: RoomId
+
+
+@dataclass(frozen=True, slots=True)
+class SyncContext:
+    """Who syncs, and up to which position the answer reaches.
+
+    ``joined_rooms`` maps the room nids of the rooms that the user is joined to.
+    Events of ``ignored_users`` are not shown. ``full_state`` is the request's.
+    """
+
+    user_id: UserId
+    device_id: DeviceId | None
+    now: int
+    joined_rooms: Mapping[int, RoomId]
+    ignored_users: frozenset[UserId] = frozenset()
+    filter: Filter = NO_FILTER
+    full_state: bool = False
+
+
+class RoomSection(StrEnum):
+    """The part of a room in the answer that a `RoomPart` adds events to."""
+
+    ACCOUNT_DATA = "account_data"
+    EPHEMERAL = "ephemeral"
+
+
+class RoomPart(Protocol):
+    """Adds events to one section of each room."""
+
+    @property
+    def section(self) -> RoomSection:
+        """Where the events belong."""
+        ...
+
+    async def changed_rooms(self, ctx: SyncContext, since: int) -> Collection[int]:
+        """Nids of rooms with something new for the user; may name one too many.
+
+        An ephemeral part answers for ``ctx.joined_rooms`` only.
+        """
+        ...
+
+    async def room_events(
+        self, ctx: SyncContext, rooms: Sequence[RoomRef], since: int
+    ) -> Mapping[int, Sequence[bytes]]:
+        """The new events by room nid, each as JSON; rooms without any are absent."""
+        ...
+
+
+class UserPart(Protocol):
+    """Fills one top-level key of the answer."""
+
+    @property
+    def key(self) -> str:
+        """The key: ``account_data``, ``presence``, ``to_device`` …"""
+        ...
+
+    async def user_section(self, ctx: SyncContext, since: int) -> bytes | None:
+        """The JSON value of the key, or ``None`` to leave it out."""
+        ...
