@@ -1,0 +1,181 @@
+"""Reads the configuration: defaults, then the file, the environment, the flags."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tremula.infra.config.environment import LISTEN_VARIABLE, overlay_environment
+from tremula.infra.config.parse import ConfigError, parse_table
+from tremula.infra.config.tree import (
+    Config,
+    Listener,
+    PasswordHashing,
+    Registration,
+    RegistrationMode,
+    SqliteFile,
+)
+from tremula.protocol.room_versions import ROOM_VERSIONS
+
+_ADDRESS_AND_PORT = re.compile(
+    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%]+)\]|(?P<ipv4>[^:\[\]]+)):(?P<port>[0-9]{1,5})"
+)
+
+
+def load_config(
+    file: Path | None,
+    environment: Mapping[str, str],
+    *,
+    flags: Mapping[str, str] | None = None,
+    listen: tuple[str, ...] = (),
+) -> Config:
+    """Put the sources together, the later over the earlier, and check the whole.
+
+    Args:
+        file: the TOML file, or None for none.
+        environment: of it, only names that start with ``TREMULA_`` are looked at.
+        flags: values of top-level keys from the command line.
+        listen: ``ADDRESS:PORT`` pairs that replace the configured listeners.
+
+    Raises:
+        ConfigError: the first fault that is found.
+    """
+    raw = _read(file) if file else {}
+    sources = overlay_environment(raw, environment)
+    for key, value in (flags or {}).items():
+        raw[key] = value
+        sources[key] = "--" + key.replace("_", "-")
+    variable = environment.get(LISTEN_VARIABLE)
+    for source, pairs in (
+        (LISTEN_VARIABLE, variable.split(",") if variable else ()),
+        ("--listen", listen),
+    ):
+        if pairs:
+            raw["listeners"] = [_parse_listen(pair, source) for pair in pairs]
+            sources["listeners"] = source
+    try:
+        config = _resolve(parse_table(Config, raw))
+    except ConfigError as error:
+        raise _with_source(error, sources) from None
+    if config.is_exposed and "server_name" not in raw:
+        raise ConfigError(
+            "server_name",
+            "must be set on a server that others can reach: it is part of every"
+            " user's and room's id and can't be changed later",
+        )
+    return config
+
+
+def _read(file: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(str(file), f"can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(str(file), f"is not TOML: {error}") from error
+
+
+def _parse_listen(pair: str, source: str) -> dict[str, object]:
+    match = _ADDRESS_AND_PORT.fullmatch(pair.strip())
+    if not match:
+        raise ConfigError(source, f"must be ADDRESS:PORT, not {pair!r}")
+    return {"address": match["ipv6"] or match["ipv4"], "port": int(match["port"])}
+
+
+def _with_source(error: ConfigError, sources: Mapping[str, str]) -> ConfigError:
+    """Say beside the key where its value came from, unless that is the file."""
+    for key, source in sources.items():
+        if error.key == key or error.key.startswith((key + ".", key + "[")):
+            return ConfigError(f"{error.key} (from {source})", error.problem)
+    return error
+
+
+def _resolve(config: Config) -> Config:
+    """Check what concerns several keys, and fill in what follows from others."""
+    _check_listeners(config.listeners)
+    _check_base_url(config.public_base_url)
+    _check_password_hashing(config.password_hashing)
+    if config.default_room_version not in ROOM_VERSIONS:
+        raise ConfigError(
+            "default_room_version", "must be one of " + ", ".join(ROOM_VERSIONS)
+        )
+    database = config.database
+    if isinstance(database, SqliteFile):
+        database = SqliteFile(config.data_dir / database.path)
+    return replace(
+        config,
+        database=database,
+        registration=_resolve_registration(
+            config.registration, is_exposed=config.is_exposed
+        ),
+    )
+
+
+def _check_listeners(listeners: tuple[Listener, ...]) -> None:
+    if not listeners:
+        raise ConfigError("listeners", "must have at least one listener")
+    seen: set[tuple[str, int]] = set()
+    for index, listener in enumerate(listeners):
+        key = f"listeners[{index}]"
+        if not _is_address(listener.address):
+            raise ConfigError(
+                f"{key}.address",
+                f'must be an IP address or "localhost", not {listener.address!r}',
+            )
+        if not listener.apis:
+            raise ConfigError(f"{key}.apis", "must name at least one API")
+        if (listener.address, listener.port) in seen:
+            raise ConfigError(key, "has the address and port of another listener")
+        seen.add((listener.address, listener.port))
+
+
+def _is_address(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        ip_address(address)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_base_url(url: str | None) -> None:
+    if url is None:
+        return
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigError("public_base_url", f"must be an http(s) URL, not {url!r}")
+    if parts.query or parts.fragment:
+        raise ConfigError("public_base_url", "must have no query and no fragment")
+
+
+def _check_password_hashing(cost: PasswordHashing) -> None:
+    least = 8 * cost.parallelism
+    if cost.memory_kib < least:
+        raise ConfigError(
+            "password_hashing.memory_kib",
+            f"must be at least {least}, 8 times the parallelism",
+        )
+
+
+def _resolve_registration(
+    registration: Registration, *, is_exposed: bool
+) -> Registration:
+    """Nobody opens a server to the world by accident."""
+    if registration.mode is None:
+        mode = RegistrationMode.TOKEN if is_exposed else RegistrationMode.OPEN
+        return replace(registration, mode=mode)
+    if (
+        registration.mode is RegistrationMode.OPEN
+        and is_exposed
+        and not registration.allow_open_to_the_world
+    ):
+        raise ConfigError(
+            "registration.mode",
+            'is "open" on a server that others can reach; if anyone may make accounts'
+            " here, set registration.allow_open_to_the_world = true as well",
+        )
+    return registration

@@ -1,0 +1,223 @@
+"""Every key of the configuration, its type, bounds and default.
+
+What the keys mean to an operator stands in ``example.toml`` beside this file, which
+`tremula config example` prints; a test holds the two together.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from pathlib import Path
+from typing import Annotated
+
+from tremula.protocol.identifiers import ServerName
+from tremula.protocol.room_versions import DEFAULT_ROOM_VERSION
+
+_LOCAL_SERVER_NAME = ServerName("localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The least and the greatest value of a number."""
+
+    least: float
+    most: float = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteFile:
+    """A database in one file; a relative path is taken from ``data_dir``."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresUrl:
+    """A PostgreSQL database, ``postgresql://user:password@host:port/name``."""
+
+    url: str = field(repr=False)
+
+
+class Api(StrEnum):
+    """A set of endpoints that a listener may serve."""
+
+    CLIENT = "client"
+    FEDERATION = "federation"
+    ADMIN = "admin"
+    METRICS = "metrics"
+
+
+class RegistrationMode(StrEnum):
+    """Who may make an account over the client-server API."""
+
+    OPEN = "open"
+    TOKEN = "token"  # noqa: S105 - the name of a mode
+    CLOSED = "closed"
+
+
+class LogLevel(StrEnum):
+    """The least severity that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """How a line of the log is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """A certificate chain and its key, both PEM files."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """One address to listen on, and what is served there."""
+
+    address: str = "127.0.0.1"
+    port: Annotated[int, Bounds(1, 65535)] = 8008
+    tls: Tls | None = None
+    apis: tuple[Api, ...] = (Api.CLIENT, Api.FEDERATION)
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only programs of this machine can connect."""
+        return self.address == "localhost" or ip_address(self.address).is_loopback
+
+    @property
+    def url(self) -> str:
+        """Where this listener is reached, for people to read."""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """Who may make accounts, and how.
+
+    ``mode`` is never None in a loaded configuration: see `Config.is_exposed`.
+    """
+
+    mode: RegistrationMode | None = None
+    allow_open_to_the_world: bool = False
+    shared_secret: str | None = field(default=None, repr=False)
+    guests: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordHashing:
+    """The cost of Argon2id for one password."""
+
+    time_cost: Annotated[int, Bounds(1, 1000)] = 2
+    memory_kib: Annotated[int, Bounds(8, 4 * 1024 * 1024)] = 19_456
+    parallelism: Annotated[int, Bounds(1, 64)] = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """How long tokens live; None is for ever."""
+
+    access_lifetime_s: Annotated[int, Bounds(1)] | None = None
+    refreshable_access_lifetime_s: Annotated[int, Bounds(1)] = 3600
+    refresh_lifetime_s: Annotated[int, Bounds(1)] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presence:
+    """Whether users see each other online."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """A token bucket: ``burst`` requests at once, refilled at ``per_second``."""
+
+    per_second: Annotated[float, Bounds(0.001)]
+    burst: Annotated[int, Bounds(1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimits:
+    """The limit of each class of endpoints; `by_class` names them."""
+
+    enabled: bool = True
+    default: RateLimit = RateLimit(per_second=20, burst=100)
+    message: RateLimit = RateLimit(per_second=10, burst=50)
+    login: RateLimit = RateLimit(per_second=0.2, burst=10)
+    registration: RateLimit = RateLimit(per_second=0.2, burst=10)
+    rooms: RateLimit = RateLimit(per_second=0.5, burst=20)
+    membership: RateLimit = RateLimit(per_second=2, burst=50)
+    receipts: RateLimit = RateLimit(per_second=10, burst=50)
+    typing: RateLimit = RateLimit(per_second=5, burst=20)
+    presence: RateLimit = RateLimit(per_second=1, burst=10)
+    account: RateLimit = RateLimit(per_second=5, burst=50)
+    directory: RateLimit = RateLimit(per_second=5, burst=30)
+
+    def by_class(self) -> Mapping[str, RateLimit]:
+        """The limit of every class, by the name that an endpoint uses."""
+        limits = {name: getattr(self, name) for name in self.__slots__}
+        return {
+            name: limit
+            for name, limit in limits.items()
+            if isinstance(limit, RateLimit)
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logging:
+    """What is logged, and how."""
+
+    level: LogLevel = LogLevel.INFO
+    format: LogFormat = LogFormat.TEXT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caches:
+    """The most memory that each cache may take, and the length of the tails."""
+
+    events_bytes: Annotated[int, Bounds(0, 2**40)] = 16 * 1024 * 1024
+    sync_bytes: Annotated[int, Bounds(0, 2**40)] = 8 * 1024 * 1024
+    rooms_max: Annotated[int, Bounds(1)] = 2000
+    tail_entries_max: Annotated[int, Bounds(1)] = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole configuration. Only the composition root sees this class."""
+
+    server_name: ServerName = _LOCAL_SERVER_NAME
+    data_dir: Path = Path("data")
+    database: SqliteFile | PostgresUrl = SqliteFile(Path("tremula.db"))
+    public_base_url: str | None = None
+    default_room_version: str = DEFAULT_ROOM_VERSION
+    listeners: tuple[Listener, ...] = (Listener(),)
+    registration: Registration = Registration()
+    password_hashing: PasswordHashing = PasswordHashing()
+    tokens: Tokens = Tokens()
+    presence: Presence = Presence()
+    rate_limits: RateLimits = RateLimits()
+    caches: Caches = Caches()
+    logging: Logging = Logging()
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether others than the programs of this machine may reach the server.
+
+        A listener on loopback is exposed as well if a proxy stands before it.
+        """
+        return self.public_base_url is not None or any(
+            not listener.is_loopback or listener.trusted_proxies
+            for listener in self.listeners
+        )
