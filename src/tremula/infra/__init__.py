@@ -1,0 +1,1 @@
+"""The machine underneath: database, journal, HTTP. It knows no Matrix feature."""

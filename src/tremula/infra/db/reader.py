@@ -32,7 +32,7 @@ class Reader(Protocol):
         ...
 
     async def all(self, sql: LiteralString, /, **params: object) -> list[Row]:
-        """Rows of a point or short range look-up (SQLite: read inline, 5–60 µs)."""
+        """Rows of a point or short range look-up (SQLite: read inline, 5 to 60 µs)."""
         ...
 
     async def first(self, sql: LiteralString, /, **params: object) -> Row | None:

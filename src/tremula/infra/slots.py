@@ -1,0 +1,53 @@
+"""Slots: work that exactly one process does, found by its key.
+
+Rooms by room id, destinations by server name, appservices by id. One process alone
+holds every slot; in a cluster a slot is leased and a call travels to its owner.
+"""
+
+import zlib
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+SLOTS: Final = 1_024
+
+SlotHandler = Callable[[str, Any], Awaitable[Any]]
+"""Does the work: called with ``(key, command)``, returns the answer."""
+
+
+def slot_of(key: str) -> int:
+    """The slot of *key*: the same in every process and release."""
+    return zlib.crc32(key.encode()) % SLOTS
+
+
+class Slots(Protocol):
+    """Sends commands to whoever owns a key's slot.
+
+    Commands and answers are values that can be written as JSON (msgspec structs), so
+    that they can travel; their types belong to the handler of the *kind*.
+    """
+
+    def register(self, kind: str, handler: SlotHandler) -> None:
+        """Let *handler* do the commands of *kind* for the slots held here."""
+        ...
+
+    async def call(self, kind: str, key: str, command: Any) -> Any:  # noqa: ANN401 - the kind fixes both types
+        """Have the owner of *key*'s slot do *command*, and return its answer."""
+        ...
+
+
+class SingleProcessSlots:
+    """All slots in this process: a call is a call."""
+
+    __slots__ = ("_handlers",)
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, SlotHandler] = {}
+
+    def register(self, kind: str, handler: SlotHandler) -> None:
+        """Let *handler* do every command of *kind*."""
+        assert kind not in self._handlers, f"{kind} has a handler already"
+        self._handlers[kind] = handler
+
+    async def call(self, kind: str, key: str, command: Any) -> Any:  # noqa: ANN401 - the kind fixes both types
+        """Do *command* here and now."""
+        return await self._handlers[kind](key, command)

@@ -1,0 +1,80 @@
+"""The newest part of one journal topic, in memory, within bounds."""
+
+from collections import deque
+from collections.abc import Hashable
+from typing import Final
+
+ITEMS_MAX: Final = 20_000
+BYTES_MAX: Final = 16 * 1024 * 1024
+KEYS_MAX: Final = 50_000
+
+
+class TopicTail:
+    """Entries of a topic since ``floor``, by key, and the newest position of each key.
+
+    Entries arrive in rising order of position (see ``Journal``). The oldest are
+    dropped first, and the floor rises with them: below it memory knows nothing.
+    """
+
+    __slots__ = (
+        "_by_key",
+        "_changed",
+        "_changed_floor",
+        "_log",
+        "_size_bytes",
+        "floor",
+    )
+
+    def __init__(self, floor: int) -> None:
+        self.floor = floor
+        """Entries after this position are all here."""
+        self._log: deque[tuple[int, Hashable, int]] = deque()
+        self._by_key: dict[Hashable, deque[tuple[int, object]]] = {}
+        self._changed: dict[Hashable, int] = {}
+        self._changed_floor = floor
+        self._size_bytes = 0
+
+    def append(self, pos: int, key: Hashable, payload: object, size_bytes: int) -> None:
+        """Add the newest entry and drop what exceeds the bounds."""
+        self._log.append((pos, key, size_bytes))
+        self._size_bytes += size_bytes
+        entries = self._by_key.get(key)
+        if entries is None:
+            entries = self._by_key[key] = deque()
+        entries.append((pos, payload))
+        # Taken out first so that the dict stays in order of change.
+        self._changed.pop(key, None)
+        self._changed[key] = pos
+        if len(self._changed) > KEYS_MAX:
+            self._forget_oldest_change()
+        while len(self._log) > ITEMS_MAX or self._size_bytes > BYTES_MAX:
+            self._drop_oldest_entry()
+
+    def changed_pos(self, key: Hashable) -> int:
+        """A position that *key* has not changed after: its newest, or the floor."""
+        return self._changed.get(key, self._changed_floor)
+
+    def after(self, key: Hashable, pos: int) -> list[tuple[int, object]] | None:
+        """Entries of *key* after *pos*, oldest first; None if some were dropped."""
+        if pos < self.floor:
+            return None
+        newest: list[tuple[int, object]] = []
+        for entry in reversed(self._by_key.get(key, ())):
+            if entry[0] <= pos:
+                break
+            newest.append(entry)
+        newest.reverse()
+        return newest
+
+    def _forget_oldest_change(self) -> None:
+        oldest = next(iter(self._changed))
+        self._changed_floor = max(self._changed_floor, self._changed.pop(oldest))
+
+    def _drop_oldest_entry(self) -> None:
+        pos, key, size_bytes = self._log.popleft()
+        self._size_bytes -= size_bytes
+        self.floor = max(self.floor, pos)
+        entries = self._by_key[key]
+        entries.popleft()
+        if not entries:
+            del self._by_key[key]
