@@ -1,0 +1,1 @@
+"""The room engine: builds, authorises, persists and reads the events of rooms."""

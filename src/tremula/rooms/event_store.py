@@ -1,0 +1,110 @@
+"""Reads stored events, newest ones from memory."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tremula.infra.cache import ByteLRU
+from tremula.infra.db import Reader
+from tremula.infra.journal import JournalUnit
+from tremula.protocol.errors import NotFound
+from tremula.protocol.identifiers import EventId
+from tremula.rooms import storage
+from tremula.rooms.events import StoredEvent
+
+_NIDS_PER_QUERY = 500
+
+# Past every position of a room.
+END_POS = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class EventStore:
+    """Events by number, id and place. What it returns is committed."""
+
+    db: Reader
+    cache: ByteLRU[int, StoredEvent]
+
+    async def by_nids(self, nids: Iterable[int]) -> dict[int, StoredEvent]:
+        """The events of these numbers; unknown ones are left out.
+
+        Costs nothing for what is cached, else one query for 500 events.
+        """
+        found: dict[int, StoredEvent] = {}
+        missing: list[int] = []
+        for nid in nids:
+            event = self.cache.get(nid)
+            if event is None:
+                missing.append(nid)
+            else:
+                found[nid] = event
+        for start in range(0, len(missing), _NIDS_PER_QUERY):
+            part = missing[start : start + _NIDS_PER_QUERY]
+            for event in await storage.events_by_nids(self.db, part):
+                found[event.event_nid] = self._remember(event)
+        return found
+
+    async def by_nid(self, nid: int) -> StoredEvent:
+        """The event of this number, which must exist."""
+        return (await self.by_nids([nid]))[nid]
+
+    async def find(self, room_nid: int, event_id: EventId) -> StoredEvent | None:
+        """The event *event_id* if it is in the room *room_nid*."""
+        event = await storage.event_by_id(self.db, event_id)
+        if event is None or event.room_nid != room_nid:
+            return None
+        return self._remember(event)
+
+    async def get(self, room_nid: int, event_id: EventId) -> StoredEvent:
+        """The event *event_id* of the room *room_nid*.
+
+        Raises:
+            NotFound: there is no such event in that room.
+        """
+        event = await self.find(room_nid, event_id)
+        if event is None:
+            raise NotFound("Event not found.")
+        return event
+
+    async def backwards(
+        self, room_nid: int, *, before: int = END_POS, after: int = -END_POS, limit: int
+    ) -> Sequence[StoredEvent]:
+        """Events of the positions between, newest first. One index range."""
+        events = await storage.events_backwards(
+            self.db, room_nid, before=before, after=after, limit=limit
+        )
+        return [self._remember(event) for event in events]
+
+    async def forwards(
+        self, room_nid: int, *, after: int = -END_POS, before: int = END_POS, limit: int
+    ) -> Sequence[StoredEvent]:
+        """Events of the positions between, oldest first. One index range."""
+        events = await storage.events_forwards(
+            self.db, room_nid, after=after, before=before, limit=limit
+        )
+        return [self._remember(event) for event in events]
+
+    async def around_ts(
+        self, room_nid: int, ts_ms: int, *, forwards: bool, limit: int
+    ) -> Sequence[StoredEvent]:
+        """Events sent closest to *ts_ms*, not before it or not after it."""
+        read = (
+            storage.event_at_or_after_ts
+            if forwards
+            else storage.event_at_or_before_ts
+        )
+        return await read(self.db, room_nid, ts_ms, limit=limit)
+
+    def remember_on_commit(self, unit: JournalUnit, event: StoredEvent) -> None:
+        """Keep *event* in memory from the moment it is durable."""
+        unit.on_commit(lambda: self._keep(event))
+
+    def _keep(self, event: StoredEvent) -> None:
+        self.cache.put(event.event_nid, event, event.size_bytes)
+
+    def _remember(self, event: StoredEvent) -> StoredEvent:
+        """One object an event: a redaction changes it for all who hold it."""
+        known = self.cache.get(event.event_nid)
+        if known is not None:
+            return known
+        self._keep(event)
+        return event

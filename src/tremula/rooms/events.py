@@ -1,0 +1,92 @@
+"""Events as the room engine takes them from its callers and as it stores them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from tremula.protocol.identifiers import DeviceId, EventId, RoomId, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class TxnKey:
+    """The device and transaction id that a client sent an event with."""
+
+    device_id: DeviceId
+    txn_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event that one of our own users wants to send.
+
+    ``origin_server_ts`` is now unless given. ``device_id`` counts where there is
+    a ``txn``: that device alone is shown ``unsigned.transaction_id``.
+    """
+
+    type: str
+    sender: UserId
+    content: dict[str, Any]
+    state_key: str | None = None
+    redacts: EventId | None = None
+    origin_server_ts: int | None = None
+    txn: TxnKey | None = None
+
+
+@dataclass(slots=True)
+class StoredEvent:
+    """A row of ``rooms_events``, as much of it as clients are shown.
+
+    ``client_json`` is the event in the client format without ``unsigned``. Only
+    a redaction changes a stored event, in place.
+    """
+
+    event_nid: int
+    event_id: EventId
+    room_nid: int
+    room_pos: int
+    type: str
+    state_key: str | None
+    sender: UserId
+    origin_server_ts: int
+    client_json: bytes
+    replaces_nid: int | None = None
+    redacted_by_nid: int | None = None
+    device_id: str | None = None
+    txn_id: str | None = None
+    _content: dict[str, Any] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_state(self) -> bool:
+        """Whether this is a state event."""
+        return self.state_key is not None
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The parsed ``content``; parsed once, on first use."""
+        if self._content is None:
+            self._content = orjson.loads(self.client_json)["content"]
+        return self._content
+
+    def redact(self, client_json: bytes, *, by_nid: int) -> None:
+        """Take over what the redaction *by_nid* leaves of this event."""
+        self.client_json = client_json
+        self.redacted_by_nid = by_nid
+        self._content = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Roughly what this takes in memory."""
+        return 600 + 2 * len(self.client_json)
+
+
+@dataclass(frozen=True, slots=True)
+class PersistedEvent:
+    """What is announced of an event once it is durable.
+
+    ``before`` is the state event that it replaced.
+    """
+
+    room_id: RoomId
+    stored: StoredEvent
+    redacts: EventId | None = None

@@ -1,0 +1,80 @@
+"""Which rooms our own users are in, kept in memory for those who are active."""
+
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
+
+from tremula.infra.db import Reader
+from tremula.infra.journal import Journal, JournalUnit
+from tremula.protocol.identifiers import UserId
+from tremula.rooms import storage
+from tremula.rooms.storage import UserRoom
+
+_USERS_MAX: Final = 20_000
+
+TOPIC: Final = "membership"
+
+
+class Memberships:
+    """The rooms of each user by room nid, as committed."""
+
+    def __init__(self, db: Reader, journal: Journal) -> None:
+        self._db = db
+        self._journal = journal
+        self._rooms: OrderedDict[UserId, dict[int, UserRoom]] = OrderedDict()
+        self._loads: Counter[UserId] = Counter()
+        self._stale: set[UserId] = set()
+
+    async def of_user(self, user_id: UserId) -> Mapping[int, UserRoom]:
+        """The user's rooms, whatever their membership, as a live view.
+
+        No query for a user who was asked for lately.
+        """
+        rooms = self._rooms.get(user_id)
+        if rooms is None:
+            rooms = await self._load(user_id)
+        else:
+            self._rooms.move_to_end(user_id)
+        return MappingProxyType(rooms)
+
+    def record(self, unit: JournalUnit, user_id: UserId, room: UserRoom) -> None:
+        """Store a new membership with the event that made it."""
+        storage.upsert_membership(unit, user_id, room)
+        unit.announce(TOPIC, user_id, room, pos=room.event_nid)
+        unit.on_commit(lambda: self._apply(user_id, room))
+
+    async def forget(self, user_id: UserId, room: UserRoom) -> None:
+        """Leave *room* out of everything that *user_id* is shown from now on."""
+        unit = self._journal.unit()
+        forgotten = replace(room, forgotten=True)
+        storage.update_forgotten(unit, user_id, room.room_nid)
+        unit.on_commit(lambda: self._apply(user_id, forgotten))
+        await self._journal.commit(unit)
+
+    def _apply(self, user_id: UserId, room: UserRoom) -> None:
+        if user_id in self._loads:
+            self._stale.add(user_id)
+        rooms = self._rooms.get(user_id)
+        if rooms is not None:
+            rooms[room.room_nid] = room
+
+    async def _load(self, user_id: UserId) -> dict[int, UserRoom]:
+        self._loads[user_id] += 1
+        try:
+            rows = await storage.memberships_of_user(self._db, user_id)
+            # A commit may have come between the query and its answer.
+            while user_id in self._stale:
+                self._stale.discard(user_id)
+                rows = await storage.memberships_of_user(self._db, user_id)
+        finally:
+            self._loads[user_id] -= 1
+            if not self._loads[user_id]:
+                del self._loads[user_id]
+                self._stale.discard(user_id)
+        # Of two concurrent loads the first one's answer is kept up to date.
+        rooms = self._rooms.setdefault(user_id, {row.room_nid: row for row in rows})
+        while len(self._rooms) > _USERS_MAX:
+            self._rooms.popitem(last=False)
+        return rooms

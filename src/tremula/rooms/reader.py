@@ -1,0 +1,107 @@
+"""Reading rooms: committed state only."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tremula.infra.db import Reader
+from tremula.protocol.errors import Forbidden, NotFound
+from tremula.protocol.identifiers import RoomId, UserId
+from tremula.rooms import storage
+from tremula.rooms.event_store import EventStore
+from tremula.rooms.events import StoredEvent
+from tremula.rooms.registry import RoomRegistry
+from tremula.rooms.view import RoomView
+
+
+@dataclass(frozen=True, slots=True)
+class RoomReader:
+    """Rooms as their members see them."""
+
+    db: Reader
+    registry: RoomRegistry
+    events: EventStore
+
+    async def find_room(self, room_id: RoomId) -> RoomView | None:
+        """The room of this id, if this server knows it."""
+        room = await self.registry.find(room_id)
+        return room.view if room else None
+
+    async def get_room(self, room_id: RoomId) -> RoomView:
+        """The room of this id.
+
+        Raises:
+            NotFound: this server knows no such room.
+        """
+        view = await self.find_room(room_id)
+        if view is None:
+            raise NotFound("Unknown room.")
+        return view
+
+    async def get_joined(self, room_id: RoomId, user_id: UserId) -> RoomView:
+        """The room, which *user_id* must be joined to.
+
+        Raises:
+            Forbidden: there is no such room, or the user is not in it.
+        """
+        view = await self.find_room(room_id)
+        if view is None or not view.is_joined(user_id):
+            raise Forbidden(f"{user_id} is not in room {room_id}.")
+        return view
+
+    async def room_ids(self, nids: Iterable[int]) -> dict[int, RoomId]:
+        """The ids of rooms by number."""
+        wanted = list(nids)
+        found: dict[int, RoomId] = {}
+        for start in range(0, len(wanted), 500):
+            found |= await storage.room_ids(self.db, wanted[start : start + 500])
+        return found
+
+    async def state_events(self, view: RoomView) -> Sequence[StoredEvent]:
+        """The whole current state."""
+        nids = [event.event_nid for event in view.state.values()]
+        found = await self.events.by_nids(nids)
+        return [found[nid] for nid in nids]
+
+    async def state_at(
+        self, view: RoomView, room_pos: int
+    ) -> dict[tuple[str, str], int]:
+        """The event nids of the state after *room_pos*.
+
+        From memory if nothing changed since, else it reads the room's changes.
+        """
+        if room_pos >= view.room_pos:
+            state = view.state
+            return {(e.type, e.state_key): e.event_nid for e in state.values()}
+        return await storage.state_nids_at(self.db, view.nid, room_pos=room_pos)
+
+    async def state_changes(
+        self, view: RoomView, *, after: int, up_to: int
+    ) -> dict[tuple[str, str], int]:
+        """The event nids of the keys whose state changed in ``(after, up_to]``."""
+        return await storage.state_changes_between(
+            self.db, view.nid, after=after, up_to=up_to
+        )
+
+    async def members_at(
+        self, view: RoomView, user_ids: Sequence[UserId], *, room_pos: int
+    ) -> dict[str, int]:
+        """The member events that users had after *room_pos* (lazy loading)."""
+        found: dict[str, int] = {}
+        missing: list[str] = []
+        for user_id in user_ids:
+            event = view.state.get(("m.room.member", user_id))
+            if event is None:
+                continue
+            if event.room_pos <= room_pos:
+                found[user_id] = event.event_nid
+            else:
+                missing.append(user_id)
+        for start in range(0, len(missing), 500):
+            found |= await storage.nids_of_keys_at(
+                self.db,
+                view.nid,
+                "m.room.member",
+                missing[start : start + 500],
+                room_pos=room_pos,
+            )
+        return found

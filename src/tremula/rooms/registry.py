@@ -1,0 +1,84 @@
+"""The rooms in memory, loaded when first asked for."""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final
+
+from tremula.infra.db import Reader
+from tremula.protocol.identifiers import RoomId
+from tremula.protocol.room_versions import get_room_version
+from tremula.protocol.signing import SigningKey
+from tremula.rooms import storage
+from tremula.rooms.memberships import Memberships
+from tremula.rooms.room import Room
+from tremula.rooms.state import StateMap
+from tremula.rooms.view import RoomView
+
+# A state entry takes about 400 bytes: 80 MB of state at most.
+STATE_ENTRIES_MAX: Final = 200_000
+
+
+@dataclass(slots=True)
+class RoomRegistry:
+    """One `Room` a room id, as long as it is in use or lately was."""
+
+    db: Reader
+    key: SigningKey
+    memberships: Memberships
+    _rooms: OrderedDict[RoomId, Room] = field(default_factory=OrderedDict)
+    _loads: dict[RoomId, "asyncio.Future[Room | None]"] = field(default_factory=dict)
+    _entries: int = 0
+
+    async def find(self, room_id: RoomId) -> Room | None:
+        """The room of this id; no query if it is in memory."""
+        room = self._rooms.get(room_id)
+        if room is not None:
+            self._rooms.move_to_end(room_id)
+            return room
+        load = self._loads.get(room_id)
+        if load is None:
+            load = self._loads[room_id] = asyncio.ensure_future(self._load(room_id))
+            load.add_done_callback(lambda _: self._loads.pop(room_id, None))
+        return await asyncio.shield(load)
+
+    def new(self, view: RoomView) -> Room:
+        """The write side of a room that has no event yet."""
+        return Room(view, None, key=self.key, memberships=self.memberships)
+
+    def add(self, room: Room) -> None:
+        """Keep a room, and let go of those that nobody asked for lately."""
+        self._rooms[room.view.room_id] = room
+        self._entries += len(room.view.state)
+        while self._entries > STATE_ENTRIES_MAX and self._drop_oldest():
+            pass
+
+    def discard(self, room: Room) -> None:
+        """Forget a room whose head is no longer to be built upon."""
+        if self._rooms.get(room.view.room_id) is room:
+            del self._rooms[room.view.room_id]
+            self._entries -= len(room.view.state)
+
+    def _drop_oldest(self) -> bool:
+        for room in self._rooms.values():
+            if room.in_flight == 0:
+                self.discard(room)
+                return True
+        return False
+
+    async def _load(self, room_id: RoomId) -> Room | None:
+        row = await storage.find_room(self.db, room_id)
+        if row is None:
+            return None
+        view = RoomView(
+            nid=row.room_nid,
+            room_id=row.room_id,
+            version=get_room_version(row.room_version),
+            state=StateMap.of(await storage.current_state(self.db, row.room_nid)),
+            room_pos=0,
+        )
+        newest = await storage.find_newest(self.db, row.room_nid)
+        room = Room(view, newest, key=self.key, memberships=self.memberships)
+        view.room_pos = room.head.room_pos
+        self.add(room)
+        return room

@@ -1,0 +1,188 @@
+"""The writing API of rooms."""
+
+import asyncio
+import secrets
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tremula.infra.clock import Clock
+from tremula.infra.journal import Journal, JournalUnit
+from tremula.infra.slots import Slots
+from tremula.protocol.errors import AuthRuleViolation, Forbidden, NotFound
+from tremula.protocol.identifiers import EventId, RoomId, ServerName
+from tremula.protocol.room_versions import RoomVersion
+from tremula.rooms import storage
+from tremula.rooms.event_store import EventStore
+from tremula.rooms.events import Draft, StoredEvent
+from tremula.rooms.registry import RoomRegistry
+from tremula.rooms.room import REDACTION, Room, Staged
+from tremula.rooms.state import StateMap
+from tremula.rooms.txns import SentTxns
+from tremula.rooms.view import RoomView
+
+_SLOT_KIND: Final = "room"
+_OPAQUE_ID_LENGTH: Final = 18
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEvents:
+    """The command that travels to the owner of a room's slot."""
+
+    room_id: RoomId
+    drafts: tuple[Draft, ...]
+
+
+class Rooms:
+    """Sends events to rooms: builds, authorises, stores and announces them.
+
+    An ``append`` to a room in memory costs one unit of work and no query.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: RoomRegistry,
+        events: EventStore,
+        journal: Journal,
+        slots: Slots,
+        txns: SentTxns,
+        clock: Clock,
+    ) -> None:
+        self._registry = registry
+        self._events = events
+        self._journal = journal
+        self._slots = slots
+        self._txns = txns
+        self._clock = clock
+        slots.register(_SLOT_KIND, self._append)
+
+    async def append(self, room_id: RoomId, drafts: Sequence[Draft]) -> list[EventId]:
+        """Send *drafts* to a room, all of them or none; durable on return.
+
+        A transaction id that was used before answers the event of that time. State
+        that is what the sender set it to already answers the event that did.
+
+        Raises:
+            NotFound: this server knows no such room.
+            Forbidden: the authorisation rules refuse an event.
+            TooLarge: an event is past the size limits.
+            BadJson: a content cannot be an event's.
+        """
+        command = AppendEvents(room_id, tuple(drafts))
+        return await self._slots.call(_SLOT_KIND, room_id, command)
+
+    async def create(
+        self,
+        version: RoomVersion,
+        drafts: Sequence[Draft],
+        *,
+        server_name: ServerName,
+        room_id: RoomId | None = None,
+    ) -> RoomId:
+        """Make a room of *drafts*, the first of which is its ``m.room.create``.
+
+        Durable on return, with all its events in one transaction. *room_id* is a
+        random one unless given; from room version 12 on it follows from the create
+        event.
+
+        Raises:
+            Forbidden: the authorisation rules refuse an event.
+            TooLarge: an event is past the size limits.
+            BadJson: a content cannot be an event's.
+        """
+        unit = self._journal.unit()
+        view = RoomView(
+            nid=unit.pos(),
+            room_id=room_id or _random_room_id(server_name),
+            version=version,
+            state=StateMap(),
+            room_pos=0,
+        )
+        room = self._registry.new(view)
+        self._stage(room, unit, drafts, redacted=None)
+        storage.insert_room(
+            unit, storage.RoomRow(view.nid, view.room_id, view.version.id)
+        )
+        self._registry.add(room)
+        await self._submit(room, unit)
+        return view.room_id
+
+    async def _append(self, command: AppendEvents) -> list[EventId]:
+        room = await self._registry.find(command.room_id)
+        if room is None:
+            raise NotFound("Unknown room.")
+        redacted = None
+        if len(command.drafts) == 1:
+            draft = command.drafts[0]
+            sent = await self._txns.find(room.view.nid, draft)
+            sent = sent or await self._unchanged(room.view, draft)
+            if sent is not None:
+                return [sent]
+            redacted = await self._redacted(room.view, draft)
+        unit = self._journal.unit()
+        staged = self._stage(room, unit, command.drafts, redacted=redacted)
+        done = self._submit(room, unit)
+        for draft, item in zip(command.drafts, staged, strict=True):
+            if draft.txn is not None:
+                self._txns.begin(room.view.nid, draft, item.stored.event_id, done)
+        await done
+        return [item.stored.event_id for item in staged]
+
+    def _stage(
+        self,
+        room: Room,
+        unit: JournalUnit,
+        drafts: Sequence[Draft],
+        *,
+        redacted: StoredEvent | None,
+    ) -> list[Staged]:
+        try:
+            staged = room.stage(
+                unit, drafts, now_ms=self._clock.now_ms(), redacted=redacted
+            )
+        except BaseException as error:
+            unit.discard()
+            if isinstance(error, AuthRuleViolation):
+                raise Forbidden(str(error)) from error
+            raise
+        for item in staged:
+            self._events.remember_on_commit(unit, item.stored)
+        return staged
+
+    def _submit(self, room: Room, unit: JournalUnit) -> asyncio.Future[None]:
+        # What was built upon an event that could not be stored must not be stored
+        # either, and the next event is built upon what the database holds.
+        unit.on_failure(lambda: self._registry.discard(room))
+        unit.follows(room.last_unit)
+        room.last_unit = unit
+        return self._journal.submit(unit)
+
+    async def _unchanged(self, view: RoomView, draft: Draft) -> EventId | None:
+        if draft.state_key is None:
+            return None
+        current = view.state.get((draft.type, draft.state_key))
+        if current is None or current.sender != draft.sender:
+            return None
+        if current.content.get("membership") != draft.content.get("membership"):
+            return None
+        stored = await self._events.by_nid(current.event_nid)
+        return current.event_id if stored.content == draft.content else None
+
+    async def _redacted(self, view: RoomView, draft: Draft) -> StoredEvent | None:
+        if draft.type != REDACTION:
+            return None
+        event_id = draft.redacts
+        if view.version.redacts_in_content:
+            event_id = draft.content.get("redacts")
+        if not isinstance(event_id, str):
+            return None
+        return await self._events.find(view.nid, EventId(event_id))
+
+
+def _random_room_id(server_name: ServerName) -> RoomId:
+    opaque = "".join(
+        secrets.choice(string.ascii_letters) for _ in range(_OPAQUE_ID_LENGTH)
+    )
+    return RoomId(f"!{opaque}:{server_name}")

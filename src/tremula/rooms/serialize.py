@@ -1,0 +1,132 @@
+"""Events as clients are shown them: stored bytes with ``unsigned`` put in.
+
+Nothing is parsed or encoded again but the few values of ``unsigned``.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from tremula.infra.clock import Clock
+from tremula.protocol.identifiers import RoomId
+from tremula.rooms.event_store import EventStore
+from tremula.rooms.events import StoredEvent
+from tremula.rooms.visibility import Viewer
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Whom events are shown to: *viewer*, on *device_id*."""
+
+    viewer: Viewer
+    device_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Serializer:
+    """Turns stored events into client events."""
+
+    events: EventStore
+    clock: Clock
+
+    async def client_events(
+        self,
+        events: Sequence[StoredEvent],
+        audience: Audience,
+        *,
+        leave_out: bytes = b"",
+    ) -> list[bytes]:
+        """*events* in the client format, in their order.
+
+        About a microsecond an event; one query for all the replaced state events
+        and redactions that are not cached.
+        """
+        related = await self.related(events)
+        now_ms = self.clock.now_ms()
+        return [
+            client_event(e, audience, related, now_ms=now_ms, leave_out=leave_out)
+            for e in events
+        ]
+
+    async def related(self, events: Iterable[StoredEvent]) -> dict[int, StoredEvent]:
+        """The events that the ``unsigned`` of *events* is made of."""
+        nids = set()
+        for event in events:
+            if event.replaces_nid is not None:
+                nids.add(event.replaces_nid)
+            if event.redacted_by_nid is not None:
+                nids.add(event.redacted_by_nid)
+        return await self.events.by_nids(nids) if nids else {}
+
+
+def client_event(
+    event: StoredEvent,
+    audience: Audience,
+    related: Mapping[int, StoredEvent],
+    *,
+    now_ms: int,
+    leave_out: bytes = b"",
+) -> bytes:
+    """One event for one audience, as JSON.
+
+    *leave_out* is the `room_id_member` for the format without ``room_id``.
+    """
+    body = event.client_json
+    if leave_out:
+        body = _without(body, leave_out)
+    viewer = audience.viewer
+    unsigned = [
+        b'"age":%d,"membership":"%b"'
+        % (now_ms - event.origin_server_ts, viewer.membership_at(event).encode())
+    ]
+    if (
+        event.txn_id is not None
+        and event.device_id == audience.device_id
+        and event.sender == viewer.user_id
+    ):
+        unsigned.append(b'"transaction_id":' + orjson.dumps(event.txn_id))
+    if event.replaces_nid is not None:
+        replaced = related.get(event.replaces_nid)
+        if replaced is not None:
+            unsigned.append(_replaced(replaced, viewer))
+    if event.redacted_by_nid is not None:
+        redaction = related.get(event.redacted_by_nid)
+        if redaction is not None:
+            unsigned.append(b'"redacted_because":' + redaction.client_json)
+    return b'%b,"unsigned":{%b}}' % (body[:-1], b",".join(unsigned))
+
+
+def _replaced(replaced: StoredEvent, viewer: Viewer) -> bytes:
+    replaces = b'"replaces_state":' + orjson.dumps(replaced.event_id)
+    if not viewer.can_see(replaced):
+        return replaces
+    return b'%b,"prev_content":%b,"prev_sender":%b' % (
+        replaces,
+        orjson.dumps(replaced.content),
+        orjson.dumps(replaced.sender),
+    )
+
+
+def room_id_member(room_id: RoomId) -> bytes:
+    """The bytes that *room_id* takes in a client event: what `/sync` leaves out."""
+    return b',"room_id":' + orjson.dumps(room_id)
+
+
+def _without(client_json: bytes, member: bytes) -> bytes:
+    # `content` comes first and in a string the quotation marks would be escaped, so
+    # that the last match is the event's own key.
+    start = client_json.rfind(member)
+    return client_json[:start] + client_json[start + len(member) :]
+
+
+def stripped_event(event: StoredEvent) -> bytes:
+    """*event* as a stripped state event: sender, type, state_key and content."""
+    return orjson.dumps(
+        {
+            "content": event.content,
+            "sender": event.sender,
+            "state_key": event.state_key,
+            "type": event.type,
+        }
+    )

@@ -1,0 +1,119 @@
+"""A room's state as an immutable map, and what its members are."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import immutables
+
+from tremula.protocol.identifiers import EventId, UserId
+from tremula.protocol.room_state import StateKey
+
+MEMBER: Final = "m.room.member"
+
+# Authorisation reads nothing of a member event but its membership, so that all
+# members of the server share these few contents.
+_MEMBER_CONTENTS: Final[dict[str, dict[str, Any]]] = {
+    membership: {"membership": membership}
+    for membership in ("join", "invite", "leave", "ban", "knock")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StateEvent:
+    """One entry of a room's state.
+
+    ``content`` of an ``m.room.member`` holds its ``membership`` only: a room of
+    50,000 members is kept in memory. The whole event is in the event store.
+    """
+
+    event_id: EventId
+    event_nid: int
+    room_pos: int
+    type: str
+    state_key: str
+    sender: str
+    content: dict[str, Any]
+
+
+def state_content(event_type: str, content: dict[str, Any]) -> dict[str, Any]:
+    """What a `StateEvent` keeps of *content*."""
+    if event_type != MEMBER:
+        return content
+    return member_content(str(content.get("membership")))
+
+
+def member_content(membership: str) -> dict[str, Any]:
+    """The shared content of every member whose membership this is."""
+    return _MEMBER_CONTENTS.get(membership) or {"membership": membership}
+
+
+class StateMap:
+    """An immutable map of ``(type, state_key)`` to `StateEvent`.
+
+    A changed copy costs about a microsecond and a kilobyte, however large the
+    room is. Iterating is slow (17 ms for 50,000 keys): keep what you need apart.
+    """
+
+    __slots__ = ("_map",)
+
+    def __init__(
+        self, entries: immutables.Map[tuple[str, str], StateEvent] | None = None
+    ) -> None:
+        self._map = immutables.Map() if entries is None else entries
+
+    @classmethod
+    def of(cls, events: Iterable[StateEvent]) -> "StateMap":
+        """The map of *events*; of two with one key, the later counts."""
+        with immutables.Map[tuple[str, str], StateEvent]().mutate() as mutation:
+            for event in events:
+                mutation[event.type, event.state_key] = event
+            return cls(mutation.finish())
+
+    def get(self, key: StateKey, /) -> StateEvent | None:
+        """The entry of *key*, if the room has one."""
+        return self._map.get(key)
+
+    def with_event(self, event: StateEvent) -> "StateMap":
+        """This map with *event* in the place of the one of its key."""
+        return StateMap(self._map.set((event.type, event.state_key), event))
+
+    def __contains__(self, key: tuple[str, str]) -> bool:
+        return key in self._map
+
+    def __len__(self) -> int:
+        return len(self._map)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._map)
+
+    def values(self) -> Iterable[StateEvent]:
+        """All entries, in no order."""
+        return self._map.values()
+
+    def of_type(self, event_type: str) -> Mapping[str, StateEvent]:
+        """The entries of one type by state key; scans the map."""
+        return {key[1]: e for key, e in self._map.items() if key[0] == event_type}
+
+
+class Members:
+    """The members of a room by membership, kept up as events are committed."""
+
+    __slots__ = ("_by_membership",)
+
+    def __init__(self, state: StateMap) -> None:
+        self._by_membership: dict[str, set[UserId]] = {}
+        for event in state.values():
+            if event.type == MEMBER:
+                membership = event.content["membership"]
+                self.of(membership).add(UserId(event.state_key))
+
+    def of(self, membership: str) -> set[UserId]:
+        """The users of one membership: the live set, not to be changed."""
+        return self._by_membership.setdefault(membership, set())
+
+    def move(self, user_id: UserId, *, before: str | None, after: str) -> None:
+        """*user_id*'s membership is now *after*."""
+        if before is not None:
+            self.of(before).discard(user_id)
+        self.of(after).add(user_id)

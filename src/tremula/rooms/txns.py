@@ -1,0 +1,111 @@
+"""Transaction ids that devices have used in rooms (CS "Transaction identifiers")."""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final
+
+from tremula.infra.db import Reader
+from tremula.protocol.identifiers import EventId, UserId
+from tremula.rooms import storage
+from tremula.rooms.events import Draft
+
+_DEVICES_MAX: Final = 20_000
+_TXNS_PER_DEVICE_MAX: Final = 2_000
+
+_Key = tuple[int, UserId, str]
+
+
+@dataclass(slots=True)
+class _Device:
+    """What one device has sent to one room, by txn id and event type.
+
+    A value that is a future belongs to an event on its way to the disk.
+    ``complete`` means that there is nothing else in the database.
+    """
+
+    sent: dict[tuple[str, str], EventId | asyncio.Future[EventId]] = field(
+        default_factory=dict
+    )
+    complete: bool = True
+
+
+class SentTxns:
+    """Finds the event of a repeated request.
+
+    The first event that a device sends to a room costs one query; later ones none,
+    as this process is the only writer of the room.
+    """
+
+    def __init__(self, db: Reader) -> None:
+        self._db = db
+        self._devices: OrderedDict[_Key, _Device] = OrderedDict()
+
+    async def find(self, room_nid: int, draft: Draft) -> EventId | None:
+        """The durable event that *draft*'s transaction id was used for before."""
+        if draft.txn is None:
+            return None
+        device = await self._device((room_nid, draft.sender, draft.txn.device_id))
+        sent = device.sent.get((draft.txn.txn_id, draft.type))
+        if isinstance(sent, asyncio.Future):
+            return await asyncio.shield(sent)
+        if sent is None and not device.complete:
+            return await storage.find_txn(
+                self._db,
+                room_nid,
+                draft.sender,
+                draft.txn.device_id,
+                draft.txn.txn_id,
+                draft.type,
+            )
+        return sent
+
+    def begin(
+        self, room_nid: int, draft: Draft, event_id: EventId, done: asyncio.Future[None]
+    ) -> None:
+        """*draft* became *event_id*; it is durable when *done* is."""
+        assert draft.txn is not None
+        device = self._devices.get((room_nid, draft.sender, draft.txn.device_id))
+        if device is None:
+            return
+        key = (draft.txn.txn_id, draft.type)
+        pending: asyncio.Future[EventId] = done.get_loop().create_future()
+        device.sent[key] = pending
+        done.add_done_callback(lambda _: _settle(device, key, event_id, pending, done))
+
+    async def _device(self, key: _Key) -> _Device:
+        device = self._devices.get(key)
+        if device is None:
+            limit = _TXNS_PER_DEVICE_MAX
+            rows = await storage.txns_of_device(self._db, *key, limit=limit)
+            device = self._devices.setdefault(key, _Device())
+            for txn_id, event_type, event_id in rows:
+                device.sent.setdefault((txn_id, event_type), EventId(event_id))
+            device.complete = device.complete and len(rows) < limit
+            while len(self._devices) > _DEVICES_MAX:
+                self._devices.popitem(last=False)
+        elif len(device.sent) > 2 * _TXNS_PER_DEVICE_MAX:
+            _forget_oldest(device)
+        return device
+
+
+def _settle(
+    device: _Device,
+    key: tuple[str, str],
+    event_id: EventId,
+    pending: asyncio.Future[EventId],
+    done: asyncio.Future[None],
+) -> None:
+    if done.cancelled() or done.exception() is not None:
+        del device.sent[key]
+        pending.cancel()
+        return
+    device.sent[key] = event_id
+    pending.set_result(event_id)
+
+
+def _forget_oldest(device: _Device) -> None:
+    device.complete = False
+    for key in list(device.sent)[:_TXNS_PER_DEVICE_MAX]:
+        if not isinstance(device.sent[key], asyncio.Future):
+            del device.sent[key]

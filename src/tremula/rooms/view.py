@@ -1,0 +1,158 @@
+"""A room as it is committed: what readers may show."""
+
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
+
+from tremula.protocol.auth_state import AuthState
+from tremula.protocol.identifiers import RoomId, UserId
+from tremula.protocol.power_levels import PowerLevels
+from tremula.protocol.room_state import CREATE, HISTORY_VISIBILITY, StateKey
+from tremula.protocol.room_versions import RoomVersion
+from tremula.rooms.events import StoredEvent
+from tremula.rooms.state import MEMBER, Members, StateEvent, StateMap
+
+_HISTORIES_MAX: Final = 512
+
+# (room_pos, value) of each change of a state key, oldest first.
+History = list[tuple[int, str]]
+
+
+class RoomView:
+    """The committed state of a room, kept up to date as events are committed.
+
+    Between two awaits it does not change. ``state`` is immutable: take it once
+    where you read over an await.
+    """
+
+    __slots__ = (
+        "_auth",
+        "_members",
+        "histories",
+        "nid",
+        "room_id",
+        "room_pos",
+        "state",
+        "version",
+    )
+
+    def __init__(
+        self,
+        *,
+        nid: int,
+        room_id: RoomId,
+        version: RoomVersion,
+        state: StateMap,
+        room_pos: int,
+    ) -> None:
+        self.nid = nid
+        self.room_id = room_id
+        self.version = version
+        self.state = state
+        self.room_pos = room_pos
+        # The values that histories of single keys had, for visibility.
+        self.histories: dict[StateKey, History] = {}
+        self._auth = AuthState(version, state)
+        self._members = Members(state)
+
+    @property
+    def create(self) -> StateEvent:
+        """The create event."""
+        create = self.state.get(CREATE)
+        assert create is not None, f"{self.room_id} has no create event"
+        return create
+
+    @property
+    def auth(self) -> AuthState:
+        """The state as the authorisation rules read it."""
+        return self._auth
+
+    @property
+    def power_levels(self) -> PowerLevels:
+        """The power levels in force; parsed once a change."""
+        return self._auth.power_levels
+
+    @property
+    def join_rule(self) -> str | None:
+        """The join rule; None if the room's is malformed."""
+        return self._auth.join_rule
+
+    @property
+    def history_visibility(self) -> str:
+        """Who may see what is sent now; ``shared`` where nothing valid is set."""
+        event = self.state.get(HISTORY_VISIBILITY)
+        return visibility_value(event.content if event else {})
+
+    def membership(self, user_id: UserId) -> str | None:
+        """*user_id*'s membership, if there has ever been one."""
+        return self._auth.membership(user_id)
+
+    def is_joined(self, user_id: UserId) -> bool:
+        """Whether *user_id* is joined."""
+        return user_id in self._members.of("join")
+
+    def content_of(self, event_type: str, state_key: str = "") -> dict[str, Any] | None:
+        """The content of a state event; of members the membership only."""
+        event = self.state.get((event_type, state_key))
+        return event.content if event else None
+
+    def joined_members(self) -> AbstractSet[UserId]:
+        """The joined users: the live set, which later commits change."""
+        return self._members.of("join")
+
+    def members(self, membership: str) -> AbstractSet[UserId]:
+        """The users of one membership: the live set."""
+        return self._members.of(membership)
+
+    @property
+    def joined_count(self) -> int:
+        """How many users are joined."""
+        return len(self._members.of("join"))
+
+    @property
+    def invited_count(self) -> int:
+        """How many users are invited."""
+        return len(self._members.of("invite"))
+
+    def apply(self, stored: StoredEvent, state_event: StateEvent | None) -> None:
+        """Take over an event that was just committed."""
+        self.room_pos = stored.room_pos
+        if state_event is None:
+            return
+        key = (state_event.type, state_event.state_key)
+        if state_event.type == MEMBER:
+            before = self.state.get(key)
+            self._members.move(
+                UserId(state_event.state_key),
+                before=before.content["membership"] if before else None,
+                after=state_event.content["membership"],
+            )
+        self.replace_state(state_event)
+        history = self.histories.get(key)
+        if history is not None:
+            history.append((state_event.room_pos, history_value(state_event)))
+
+    def replace_state(self, event: StateEvent) -> None:
+        """Put *event* in the place of its key, as a redaction does too."""
+        self.state = self.state.with_event(event)
+        self._auth = self._auth.advanced_to(self.state)
+
+    def remember_history(self, key: StateKey, history: History) -> None:
+        """Keep the history of a key, and keep it up to date."""
+        if len(self.histories) >= _HISTORIES_MAX:
+            self.histories.clear()
+        self.histories[key] = history
+
+
+def visibility_value(content: dict[str, Any]) -> str:
+    """The history visibility that *content* sets; ``shared`` if it is none."""
+    value = content.get("history_visibility")
+    if value in ("world_readable", "shared", "invited", "joined"):
+        return str(value)
+    return "shared"
+
+
+def history_value(event: StateEvent) -> str:
+    """What a history keeps of a state event: the membership or the visibility."""
+    if event.type == MEMBER:
+        return str(event.content["membership"])
+    return visibility_value(event.content)
