@@ -1,0 +1,22 @@
+"""The HTTP server: endpoints, requests, answers, listeners."""
+
+from tremula.infra.config import Api
+from tremula.infra.http.auth import Authenticator, Requester
+from tremula.infra.http.endpoint import Auth, endpoint
+from tremula.infra.http.request import OptionalUserRequest, Request, UserRequest
+from tremula.infra.http.response import Json, Response
+from tremula.infra.http.router import Router
+
+__all__ = [
+    "Api",
+    "Auth",
+    "Authenticator",
+    "Json",
+    "OptionalUserRequest",
+    "Request",
+    "Requester",
+    "Response",
+    "Router",
+    "UserRequest",
+    "endpoint",
+]

@@ -1,0 +1,56 @@
+"""Who makes a request: access tokens and those they stand for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+from tremula.protocol.identifiers import DeviceId, UserId
+
+_BEARER = "bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """The owner of a valid access token.
+
+    ``device_id`` is absent for application services that act without a device.
+    """
+
+    user_id: UserId
+    device_id: DeviceId | None
+    is_guest: bool
+    token_id: int
+    is_admin: bool
+    appservice_id: str | None = None
+
+
+class Authenticator(Protocol):
+    """Knows the access tokens; the login feature implements it."""
+
+    async def authenticate(
+        self, token: str, *, client_ip: str, user_agent: str
+    ) -> Requester:
+        """The owner of *token*.
+
+        Raises:
+            UnknownToken: no such token, or it has expired (then a soft logout).
+        """
+        ...
+
+
+def find_access_token(
+    headers: Mapping[bytes, bytes], query_string: bytes
+) -> str | None:
+    """The token of the ``Authorization`` header, else of ``?access_token=``."""
+    authorization = headers.get(b"authorization")
+    if authorization is not None:
+        value = authorization.decode("latin-1")
+        # Schemes are case-insensitive (RFC 9110, 11.1). Another scheme is not ours.
+        if value[:7].lower() == _BEARER:
+            return value[7:].strip() or None
+    if b"access_token" in query_string:
+        # Deprecated, yet "homeservers MUST support both methods".
+        query = dict(parse_qsl(query_string.decode("latin-1")))
+        return query.get("access_token")
+    return None

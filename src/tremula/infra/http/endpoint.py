@@ -1,0 +1,90 @@
+"""``@endpoint``: what a handler answers, and to whom."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from tremula.infra.config import Api
+from tremula.infra.http.request import OptionalUserRequest, Request, UserRequest
+from tremula.infra.http.response import Json
+
+R = TypeVar("R", bound=Request)
+S = TypeVar("S")
+J = TypeVar("J", bound=Json)
+
+BODY_BYTES_MAX = 65_536
+EVERY_API = frozenset(Api)
+
+_ATTRIBUTE = "__endpoints__"
+
+
+@dataclass(frozen=True, slots=True)
+class Auth(Generic[R]):
+    """How an endpoint authenticates, and the type of request its handler gets."""
+
+    request_type: type[R]
+    needs_token: bool
+    takes_token: bool
+
+    NONE: ClassVar["Auth[Request]"]
+    OPTIONAL: ClassVar["Auth[OptionalUserRequest]"]
+    USER: ClassVar["Auth[UserRequest]"]
+
+
+Auth.NONE = Auth(Request, needs_token=False, takes_token=False)
+Auth.OPTIONAL = Auth(OptionalUserRequest, needs_token=False, takes_token=True)
+Auth.USER = Auth(UserRequest, needs_token=True, takes_token=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method and path of a handler.
+
+    ``limit`` names its class of rate limits; None is unlimited. ``max_body`` is in
+    bytes. Guests are refused unless ``guest``.
+    """
+
+    method: str
+    path: str
+    auth: Auth[Any]
+    limit: str | None
+    guest: bool
+    max_body: int
+    apis: frozenset[Api]
+
+
+def endpoint(
+    method: str,
+    path: str,
+    *,
+    auth: Auth[R],
+    limit: str | None = None,
+    guest: bool = False,
+    max_body: int = BODY_BYTES_MAX,
+    api: Api | frozenset[Api] = Api.CLIENT,
+) -> Callable[[Callable[[R, S], Awaitable[J]]], Callable[[R, S], Awaitable[J]]]:
+    """Declare that a function answers *method* on *path*.
+
+    A part of *path* in braces matches any one non-empty part. A slash at the end of a
+    request's path is ignored, so ``…/state/{event_type}`` also answers the form with
+    an empty state key. A hung-up client cancels the handler of a ``GET``; others run
+    to their end, so that what was accepted is not done by halves.
+
+    Repeat the decorator for more paths. `Router.add` binds the function.
+    """
+    apis = frozenset({api}) if isinstance(api, Api) else api
+    declared = Endpoint(method, path, auth, limit, guest, max_body, apis)
+
+    def declare(
+        function: Callable[[R, S], Awaitable[J]],
+    ) -> Callable[[R, S], Awaitable[J]]:
+        vars(function).setdefault(_ATTRIBUTE, []).append(declared)
+        return function
+
+    return declare
+
+
+def endpoints_of(value: object) -> list[Endpoint]:
+    """What `endpoint` declared of *value*; nothing for anything but a handler."""
+    found: list[Endpoint] = getattr(value, _ATTRIBUTE, [])
+    return found

@@ -1,0 +1,143 @@
+"""A request as handlers see it."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from tremula.infra.http.asgi import Scope
+from tremula.infra.http.auth import Requester
+from tremula.infra.http.query import Query
+from tremula.protocol.errors import BadJson, MissingParam
+from tremula.protocol.identifiers import DeviceId, UserId
+from tremula.protocol.json import parse_json
+
+T = TypeVar("T")
+
+_MISSING_FIELD = "Object missing required field "
+
+
+class Request:
+    """A request to an endpoint with ``Auth.NONE``.
+
+    ``path`` holds the decoded parts of the path by their names, ``client_ip`` the
+    address behind trusted proxies, ``id`` what the log calls this request.
+    """
+
+    __slots__ = ("_headers", "_query", "_scope", "client_ip", "id", "path", "raw_body")
+
+    def __init__(
+        self,
+        scope: Scope,
+        headers: Mapping[bytes, bytes],
+        path: dict[str, str],
+        *,
+        client_ip: str,
+        request_id: str,
+    ) -> None:
+        self._scope = scope
+        self._headers = headers
+        self._query: Query | None = None
+        self.path = path
+        self.client_ip = client_ip
+        self.id = request_id
+        self.raw_body = b""
+
+    @property
+    def query(self) -> Query:
+        """The query parameters, parsed when first asked for."""
+        if self._query is None:
+            self._query = Query(self._scope["query_string"])
+        return self._query
+
+    @property
+    def user_agent(self) -> str:
+        """The ``User-Agent`` header, or an empty string."""
+        return self.header("user-agent") or ""
+
+    def header(self, name: str) -> str | None:
+        """The header *name* (lower case), the last one where it is repeated."""
+        value = self._headers.get(name.encode("ascii"))
+        return None if value is None else value.decode("latin-1")
+
+    def body(self, body_type: type[T]) -> T:
+        """The JSON body as *body_type*, a ``msgspec.Struct``. No body counts as ``{}``.
+
+        Raises:
+            NotJson: the body is not strict JSON.
+            MissingParam: a required key is missing.
+            BadJson: a value has the wrong type, or a string contains NUL.
+        """
+        value = self._parsed_body()
+        try:
+            return msgspec.convert(value, body_type)
+        except msgspec.ValidationError as error:
+            message = str(error)
+            if message.startswith(_MISSING_FIELD):
+                key = message.removeprefix(_MISSING_FIELD).replace("`", "'")
+                raise MissingParam(f"missing key {key}") from None
+            raise BadJson(message.replace("`", "'")) from None
+
+    def json_object(self) -> dict[str, Any]:
+        """The JSON body, which must be an object. No body counts as ``{}``.
+
+        Raises:
+            NotJson: the body is not strict JSON.
+            BadJson: it is not an object, or a string contains NUL.
+        """
+        value = self._parsed_body()
+        if not isinstance(value, dict):
+            raise BadJson("the body must be a JSON object")
+        return value
+
+    def _parsed_body(self) -> object:
+        raw = self.raw_body
+        if not raw:
+            return {}
+        value = parse_json(raw)
+        # JSON can only spell NUL as an escape, so nearly no body is searched.
+        if b"\\u0000" in raw and _holds_nul(value):
+            raise BadJson("a string contains NUL")
+        return value
+
+
+class OptionalUserRequest(Request):
+    """A request to an endpoint with ``Auth.OPTIONAL``; `requester` may be None.
+
+    A subclass, against the rule: a function over any request takes all three.
+    """
+
+    __slots__ = ("requester",)
+
+    requester: Requester | None
+
+
+class UserRequest(Request):
+    """A request to an endpoint with ``Auth.USER``, made by `requester`."""
+
+    __slots__ = ("requester",)
+
+    requester: Requester
+
+    @property
+    def user_id(self) -> UserId:
+        """The user whose access token it is."""
+        return self.requester.user_id
+
+    @property
+    def device_id(self) -> DeviceId | None:
+        """The device of the access token; application services may have none."""
+        return self.requester.device_id
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether the user is a guest."""
+        return self.requester.is_guest
+
+
+def _holds_nul(value: object) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any("\0" in key or _holds_nul(item) for key, item in value.items())
+    return isinstance(value, list) and any(_holds_nul(item) for item in value)

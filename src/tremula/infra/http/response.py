@@ -1,0 +1,63 @@
+"""What a handler may return, and its way onto the wire."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from tremula.infra.http.asgi import RawHeaders
+from tremula.infra.http.cors import CORS_HEADERS
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer that needs more than a JSON body and status 200.
+
+    A ``dict`` is sent as JSON. ``bytes`` are sent as they are, as JSON too unless
+    *headers* name another ``Content-Type``.
+    """
+
+    status: int = 200
+    body: bytes | dict[str, Any] = b"{}"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Json = dict[str, Any] | bytes | Response
+"""A handler's result: an object to encode, ready JSON, or a whole answer."""
+
+_CONTENT_TYPE = b"content-type"
+_JSON_TYPE = (_CONTENT_TYPE, b"application/json")
+_JSON_HEADERS: RawHeaders = [_JSON_TYPE, *CORS_HEADERS]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A response as ASGI sends it."""
+
+    status: int
+    headers: RawHeaders
+    body: bytes
+
+
+def encode_response(result: Json) -> Encoded:
+    """Turn a handler's result into bytes, with length and CORS headers."""
+    if isinstance(result, Response):
+        return _encode_whole(result)
+    body = result if isinstance(result, bytes) else orjson.dumps(result)
+    length = (b"content-length", b"%d" % len(body))
+    return Encoded(200, [*_JSON_HEADERS, length], body)
+
+
+def _encode_whole(response: Response) -> Encoded:
+    body = response.body
+    if isinstance(body, dict):
+        body = orjson.dumps(body)
+    own = [
+        (name.lower().encode("ascii"), value.encode("latin-1"))
+        for name, value in response.headers.items()
+    ]
+    names = {name for name, _ in own}
+    preset = [header for header in _JSON_HEADERS if header[0] not in names]
+    length = (b"content-length", b"%d" % len(body))
+    return Encoded(response.status, [*preset, *own, length], body)

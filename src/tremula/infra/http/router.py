@@ -1,0 +1,167 @@
+"""From method and raw path to a handler.
+
+The path is split before it is decoded, so that ``%2F`` stays within its part: event
+IDs of room version 3 contain slashes.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Generic, Protocol, TypeVar
+from urllib.parse import unquote_to_bytes
+
+from tremula.infra.config import Api
+from tremula.infra.http.endpoint import Endpoint, endpoints_of
+from tremula.infra.http.response import Json
+from tremula.protocol.errors import InvalidParam, Unrecognized
+
+
+@dataclass(frozen=True, slots=True)
+class BoundEndpoint:
+    """An endpoint, the function that answers it and the service it is given."""
+
+    endpoint: Endpoint
+    function: Callable[[Any, Any], Awaitable[Json]]
+    service: object
+
+    @property
+    def operation(self) -> str:
+        """The operation ID in snake case, for metrics and logs."""
+        return self.function.__name__
+
+
+class Router:
+    """Collects the endpoints of all features."""
+
+    def __init__(self) -> None:
+        self._bound: list[BoundEndpoint] = []
+
+    def add(self, routes: ModuleType, service: object) -> None:
+        """Bind every `endpoint` function of the module *routes* to *service*."""
+        before = len(self._bound)
+        for function in vars(routes).values():
+            # What a module merely imported is bound by its own module.
+            if getattr(function, "__module__", None) == routes.__name__:
+                self._bound += [
+                    BoundEndpoint(declared, function, service)
+                    for declared in endpoints_of(function)
+                ]
+        if len(self._bound) == before:
+            raise ValueError(f"{routes.__name__} declares no endpoint")
+
+    def bound(self, apis: frozenset[Api] = frozenset(Api)) -> list[BoundEndpoint]:
+        """The endpoints that a listener for *apis* serves."""
+        return [bound for bound in self._bound if bound.endpoint.apis & apis]
+
+
+class Routable(Protocol):
+    """Anything that has an endpoint."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """What the target answers."""
+        ...
+
+
+T = TypeVar("T", bound=Routable)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer(Generic[T]):
+    target: T
+    names: tuple[str, ...]
+
+
+class _Node(Generic[T]):
+    """The parts of all paths at one depth below one prefix."""
+
+    __slots__ = ("answers", "literal", "parameter")
+
+    def __init__(self) -> None:
+        self.literal: dict[str, _Node[T]] = {}
+        self.parameter: _Node[T] | None = None
+        self.answers: dict[str, _Answer[T]] = {}
+
+
+class RouteTable(Generic[T]):
+    """Finds the target of a method and raw path; one per listener."""
+
+    def __init__(self, targets: Iterable[T]) -> None:
+        self._root: _Node[T] = _Node()
+        for target in targets:
+            self._insert(target)
+
+    def _insert(self, target: T) -> None:
+        node, names = self._root, []
+        for part in _parts(target.endpoint.path):
+            if part.startswith("{"):
+                names.append(part[1:-1])
+                node.parameter = node = node.parameter or _Node()
+            else:
+                node = node.literal.setdefault(part, _Node())
+        method = target.endpoint.method
+        if method in node.answers:
+            raise ValueError(f"two handlers for {method} {target.endpoint.path}")
+        node.answers[method] = _Answer(target, tuple(names))
+
+    def find(self, method: str, raw_path: bytes) -> tuple[T, dict[str, str]]:
+        """The target, and the decoded parts of the path by name.
+
+        Raises:
+            Unrecognized: nothing has this path (404), or not with this method (405).
+            InvalidParam: a part of the path is not UTF-8, or contains NUL.
+        """
+        parts = _decoded_parts(raw_path)
+        found = _descend(self._root, parts, 0, ())
+        if found is None:
+            raise Unrecognized("there is no such endpoint")
+        node, values = found
+        answer = node.answers.get("GET" if method == "HEAD" else method)
+        if answer is None:
+            raise Unrecognized("the endpoint has no such method", status=405)
+        return answer.target, dict(zip(answer.names, values, strict=True))
+
+
+def _descend(
+    node: _Node[T], parts: list[str], depth: int, values: tuple[str, ...]
+) -> tuple[_Node[T], tuple[str, ...]] | None:
+    """Literal parts win over parameters, whose way is tried second."""
+    while depth < len(parts):
+        part = parts[depth]
+        depth += 1
+        literal, parameter = node.literal.get(part), node.parameter
+        if parameter is None or not part:
+            if literal is None:
+                return None
+            node = literal
+            continue
+        if literal is not None:
+            found = _descend(literal, parts, depth, values)
+            if found is not None:
+                return found
+        node, values = parameter, (*values, part)
+    return (node, values) if node.answers else None
+
+
+def _parts(path: str) -> list[str]:
+    parts = path[1:].split("/")
+    if not parts[-1]:
+        del parts[-1]
+    return parts
+
+
+def _decoded_parts(raw_path: bytes) -> list[str]:
+    parts = _parts(raw_path.decode("latin-1"))
+    if b"%" in raw_path or not raw_path.isascii():
+        return [_decode(part) for part in parts]
+    return parts
+
+
+def _decode(part: str) -> str:
+    try:
+        text = unquote_to_bytes(part.encode("latin-1")).decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidParam("the path is not UTF-8") from None
+    if "\0" in text:
+        raise InvalidParam("the path contains NUL")
+    return text
