@@ -1,6 +1,6 @@
 """The configuration: one tree of frozen values, read once at the start."""
 
-from tremula.infra.config.load import load_config
+from tremula.infra.config.load import load_config, read_example
 from tremula.infra.config.parse import ConfigError
 from tremula.infra.config.tree import (
     Api,
@@ -42,4 +42,5 @@ __all__ = [
     "Tls",
     "Tokens",
     "load_config",
+    "read_example",
 ]

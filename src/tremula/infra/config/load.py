@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.resources import files
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -67,6 +68,12 @@ def load_config(
             " user's and room's id and can't be changed later",
         )
     return config
+
+
+def read_example() -> str:
+    """A configuration file that shows and explains every key."""
+    example = files("tremula.infra.config").joinpath("example.toml")
+    return example.read_text(encoding="utf-8")
 
 
 def _read(file: Path) -> dict[str, object]:
