@@ -4,7 +4,7 @@ Raise them at the place that knows what is wrong, in plain words that help whoev
 made the request; ``infra/http`` turns them into the standard error response.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 
 class MatrixError(Exception):
@@ -19,15 +19,15 @@ class MatrixError(Exception):
     http_status: int = 400
 
     def __init__(
-        self, message: str, *, status: int | None = None, **extra: Any
+        self, message: str, *, status: int | None = None, **extra: object
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.extra: dict[str, Any] = extra
+        self.extra: dict[str, object] = extra
         if status is not None:
             self.http_status = status
 
-    def body(self) -> dict[str, Any]:
+    def body(self) -> dict[str, object]:
         """The JSON object of the standard error response."""
         return {"errcode": self.errcode, "error": self.message, **self.extra}
 

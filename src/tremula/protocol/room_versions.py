@@ -1,4 +1,4 @@
-"""Every room version as a frozen value that carries its own rules (RV1–RV12).
+"""Every room version as a frozen value that carries its own rules (RV1 to RV12).
 
 Code asks a ``RoomVersion`` what holds in it and never compares version numbers.
 """
@@ -53,8 +53,8 @@ class RoomVersion:
     # Event format and identifiers
     event_ids: EventIdFormat
     redaction: RedactionRules
-    strict_canonical_json: bool  # 6+: integers only, within ±(2^53−1)
-    depth_max: int  # 2^63−1; from 6 on 2^53−1
+    strict_canonical_json: bool  # 6+: integers only, within ±(2^53-1)
+    depth_max: int  # 2^63-1; from 6 on 2^53-1
     redacts_in_content: bool  # 11+: content.redacts instead of a top-level key
     room_id_is_create_hash: bool  # 12+: and the create event has no room_id
 
@@ -65,8 +65,8 @@ class RoomVersion:
     state_resolution: StateResolution
 
     # Authorisation rules
-    alias_auth_rule: bool  # 1–5: m.room.aliases belongs to the state_key's server
-    redaction_auth_rule: bool  # 1–2: redactions are decided by the auth rules
+    alias_auth_rule: bool  # 1-5: m.room.aliases belongs to the state_key's server
+    redaction_auth_rule: bool  # 1-2: redactions are decided by the auth rules
     limit_notification_levels: bool  # 6+: power level changes of `notifications`
     knock: bool  # 7+: membership and join rule `knock`
     restricted: bool  # 8+: join rule `restricted`

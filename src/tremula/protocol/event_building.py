@@ -1,0 +1,247 @@
+"""Building events of our own.
+
+Their canonical JSON is put together by hand: each member is encoded once and goes, in
+the order of the keys, into what is hashed, what is signed, and what is stored.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import orjson
+
+from tremula.protocol.base64 import encode_base64, encode_base64_urlsafe
+from tremula.protocol.errors import BadJson
+from tremula.protocol.event_format import check_size
+from tremula.protocol.event_values import BuiltEvent, Event, EventDraft
+from tremula.protocol.hashes import encode_event_json, event_id_from_hash
+from tremula.protocol.identifiers import EventId, RoomId, server_of
+from tremula.protocol.redaction import redact_content
+from tremula.protocol.room_versions import EventIdFormat, RoomVersion
+from tremula.protocol.signing import SigningKey
+
+# {event ID: reference hash in unpadded Base64}
+ReferenceHashes = Mapping[EventId, str]
+
+
+def build_event(
+    version: RoomVersion,
+    draft: EventDraft,
+    *,
+    prev_events: Sequence[EventId],
+    auth_events: Sequence[EventId],
+    depth: int,
+    signing_key: SigningKey,
+    reference_hashes: ReferenceHashes | None = None,
+) -> BuiltEvent:
+    """Finish a draft: hash it, sign it for its sender's server, give it its ID.
+
+    *reference_hashes* of the previous and auth events go into events of room versions
+    1 and 2; a hash that is not known is left out.
+
+    Raises:
+        BadJson: the content is not canonical JSON, or a string cannot be encoded.
+        TooLarge: the event, or one of its fields, exceeds the size limits.
+    """
+    depth = min(depth, version.depth_max)
+    content = _content(version, draft)
+    known_hashes = reference_hashes or {}
+    members = _Members(
+        auth_events=b'{"auth_events":' + _links(version, auth_events, known_hashes),
+        content=b',"content":' + encode_event_json(version, content),
+        redacted_content=b',"content":' + _redacted(version, draft.type, content),
+        depth=b',"depth":%d' % depth,
+        origin_server_ts=b',"origin_server_ts":%d' % draft.origin_server_ts,
+        prev_events=b',"prev_events":' + _links(version, prev_events, known_hashes),
+        redacts=_redacts(version, draft),
+        room_id=_optional(b"room_id", draft.room_id),
+        sender_to_type=_sender_to_type(draft),
+    )
+    server_name = server_of(draft.sender)
+    chosen_id = _choose_event_id(version, members, server_name)
+    unhashed = members.pdu(event_id=_optional(b"event_id", chosen_id))
+    hashes = b',"hashes":{"sha256":"%b"}' % _base64_of_hash(unhashed)
+    signed = members.redacted_pdu(
+        event_id=_optional(b"event_id", chosen_id), hashes=hashes
+    )
+    event_id = chosen_id or event_id_from_hash(version, sha256(signed).digest())
+    signatures = _signatures(server_name, signing_key, signed)
+    event = Event(
+        event_id=event_id,
+        room_id=draft.room_id or RoomId("!" + event_id[1:]),
+        type=draft.type,
+        sender=draft.sender,
+        state_key=draft.state_key,
+        content=content,
+        origin_server_ts=draft.origin_server_ts,
+        depth=depth,
+        prev_events=tuple(prev_events),
+        auth_events=tuple(auth_events),
+        redacts=draft.redacts,
+    )
+    check_size(event, pdu_size_bytes=len(unhashed) + len(hashes) + len(signatures))
+    return BuiltEvent(
+        event=event,
+        client_json=members.client_json(event),
+        server_json=members.server_json(hashes=hashes, signatures=signatures),
+    )
+
+
+def pdu_json(
+    version: RoomVersion, client_json: bytes, server_json: bytes
+) -> dict[str, Any]:
+    """The PDU that the two stored halves of an event make."""
+    pdu: dict[str, Any] = {**orjson.loads(client_json), **orjson.loads(server_json)}
+    if version.event_ids is not EventIdFormat.DOMAIN:
+        del pdu["event_id"]
+    if version.room_id_is_create_hash and pdu["type"] == "m.room.create":
+        del pdu["room_id"]
+    return pdu
+
+
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """The members of the event's JSON, each with the comma before it.
+
+    The first has the opening brace instead, the last the closing one as well.
+    """
+
+    auth_events: bytes
+    content: bytes
+    redacted_content: bytes
+    depth: bytes
+    origin_server_ts: bytes
+    prev_events: bytes
+    redacts: bytes  # may be empty
+    room_id: bytes  # may be empty
+    sender_to_type: bytes
+
+    def pdu(self, *, event_id: bytes) -> bytes:
+        """What the content hash covers."""
+        return b"".join(
+            (
+                self.auth_events,
+                self.content,
+                self.depth,
+                event_id,
+                self.origin_server_ts,
+                self.prev_events,
+                self.redacts,
+                self.room_id,
+                self.sender_to_type,
+            )
+        )
+
+    def redacted_pdu(self, *, event_id: bytes, hashes: bytes) -> bytes:
+        """What the signature and the reference hash cover."""
+        return b"".join(
+            (
+                self.auth_events,
+                self.redacted_content,
+                self.depth,
+                event_id,
+                hashes,
+                self.origin_server_ts,
+                self.prev_events,
+                self.room_id,
+                self.sender_to_type,
+            )
+        )
+
+    def client_json(self, event: Event) -> bytes:
+        """The half that clients see."""
+        return b"".join(
+            (
+                b"{",
+                self.content[1:],
+                _member(b"event_id", event.event_id),
+                self.origin_server_ts,
+                self.redacts,
+                self.room_id or _member(b"room_id", event.room_id),
+                self.sender_to_type,
+            )
+        )
+
+    def server_json(self, *, hashes: bytes, signatures: bytes) -> bytes:
+        """The half that only servers need."""
+        return b"".join(
+            (self.auth_events, self.depth, hashes, self.prev_events, signatures, b"}")
+        )
+
+
+def _content(version: RoomVersion, draft: EventDraft) -> dict[str, Any]:
+    if draft.redacts is not None and version.redacts_in_content:
+        return {**draft.content, "redacts": draft.redacts}
+    return draft.content
+
+
+def _redacted(version: RoomVersion, event_type: str, content: dict[str, Any]) -> bytes:
+    kept = redact_content(version, event_type, content)
+    return encode_event_json(version, kept) if kept else b"{}"
+
+
+def _links(
+    version: RoomVersion, event_ids: Sequence[EventId], known_hashes: ReferenceHashes
+) -> bytes:
+    if version.event_ids is not EventIdFormat.DOMAIN:
+        return _encode(event_ids)
+    return _encode(
+        [
+            [event_id, {"sha256": known_hashes[event_id]}]
+            if event_id in known_hashes
+            else [event_id, {}]
+            for event_id in event_ids
+        ]
+    )
+
+
+def _redacts(version: RoomVersion, draft: EventDraft) -> bytes:
+    return b"" if version.redacts_in_content else _optional(b"redacts", draft.redacts)
+
+
+def _sender_to_type(draft: EventDraft) -> bytes:
+    return b"".join(
+        (
+            _member(b"sender", draft.sender),
+            _optional(b"state_key", draft.state_key),
+            _member(b"type", draft.type),
+            b"}",
+        )
+    )
+
+
+def _choose_event_id(
+    version: RoomVersion, members: _Members, server_name: str
+) -> EventId | None:
+    """An ID for an event of a room version in which the sending server chooses it.
+
+    A hash of the event: no two have the same previous events and everything else.
+    """
+    if version.event_ids is not EventIdFormat.DOMAIN:
+        return None
+    digest = sha256(members.pdu(event_id=b"")).digest()
+    return EventId(f"${encode_base64_urlsafe(digest)}:{server_name}")
+
+
+def _signatures(server_name: str, key: SigningKey, message: bytes) -> bytes:
+    return b',"signatures":' + _encode({server_name: {key.key_id: key.sign(message)}})
+
+
+def _base64_of_hash(message: bytes) -> bytes:
+    return encode_base64(sha256(message).digest()).encode()
+
+
+def _optional(key: bytes, value: str | None) -> bytes:
+    return b"" if value is None else _member(key, value)
+
+
+def _member(key: bytes, value: str) -> bytes:
+    return b',"%b":%b' % (key, _encode(value))
+
+
+def _encode(value: object) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise BadJson(f"the event cannot be encoded: {error}") from error
