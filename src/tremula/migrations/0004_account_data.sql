@@ -37,9 +37,9 @@ CREATE TABLE filters (
     user_id TEXT NOT NULL,
     filter_id TEXT NOT NULL,
     definition BYTEA NOT NULL,
-    used_pos BIGINT NOT NULL,
+    used_ts_ms BIGINT NOT NULL,
     PRIMARY KEY (user_id, filter_id)
 ) /* sqlite: WITHOUT ROWID */;
 
 -- The filters of a user from old to new: the oldest make room for new ones.
-CREATE INDEX filters_by_use ON filters (user_id, used_pos);
+CREATE INDEX filters_by_use ON filters (user_id, used_ts_ms);

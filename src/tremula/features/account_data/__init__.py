@@ -1,0 +1,1 @@
+"""Account data and tags (CS "Client Config", "Room Tagging")."""

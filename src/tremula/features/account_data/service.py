@@ -1,0 +1,229 @@
+"""Account data, global and of rooms: what clients set, and what the server does."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import orjson
+
+from tremula.features.account_data import storage
+from tremula.features.account_data.storage import GLOBAL, AccountDatum
+from tremula.infra.cache import ByteLRU
+from tremula.infra.db import Reader
+from tremula.infra.journal import Journal, JournalUnit
+from tremula.infra.locks import KeyedLocks
+from tremula.protocol.errors import (
+    BadJson,
+    Forbidden,
+    InvalidParam,
+    NotFound,
+    TooLarge,
+)
+from tremula.protocol.identifiers import RoomId, UserId, parse_room_id
+from tremula.rooms.memberships import Memberships
+from tremula.rooms.reader import RoomReader
+
+# Announced with the user ID as key and an `AccountDatum` as payload.
+TOPIC: Final = "account_data"
+
+PUSH_RULES: Final = "m.push_rules"
+FULLY_READ: Final = "m.fully_read"
+IGNORED_USERS: Final = "m.ignored_user_list"
+# "Servers MUST reject setting account data for event types that the server manages."
+SERVER_MANAGED: Final = frozenset({FULLY_READ, PUSH_RULES})
+
+CONTENT_BYTES_MAX: Final = 256 * 1024
+TYPE_BYTES_MAX: Final = 255
+TYPES_MAX: Final = 1_000
+
+_IGNORED_CACHE_BYTES: Final = 2 * 1024 * 1024
+
+PushRules = Callable[[UserId], Mapping[str, Any]]
+"""The content of a user's ``m.push_rules``."""
+
+
+class AccountData:
+    """Reads and changes account data; knows whom a user ignores."""
+
+    def __init__(
+        self,
+        *,
+        db: Reader,
+        journal: Journal,
+        reader: RoomReader,
+        memberships: Memberships,
+        push_rules: PushRules,
+    ) -> None:
+        self._db = db
+        self._journal = journal
+        self._reader = reader
+        self._memberships = memberships
+        self._push_rules = push_rules
+        self._ignored: ByteLRU[UserId, frozenset[UserId]] = ByteLRU(
+            _IGNORED_CACHE_BYTES
+        )
+        self._changing: KeyedLocks[tuple[UserId, int]] = KeyedLocks()
+        journal.subscribe(TOPIC, self._forget_ignored)
+
+    async def get(self, user_id: UserId, data_type: str) -> bytes:
+        """The content of global account data.
+
+        Raises:
+            NotFound: nothing of this type was set.
+        """
+        if data_type == PUSH_RULES:
+            return orjson.dumps(self._push_rules(user_id))
+        return await self._get_content(user_id, GLOBAL, data_type)
+
+    async def put(
+        self, user_id: UserId, data_type: str, content: Mapping[str, Any]
+    ) -> None:
+        """Set global account data on behalf of a client.
+
+        Raises:
+            BadJson: 405, the type is the server's own.
+            InvalidParam, TooLarge: a type or content past its bound, too many types.
+        """
+        _check_type(data_type)
+        async with self._changing.of((user_id, GLOBAL)):
+            await self._set(user_id, GLOBAL, data_type, content)
+
+    async def get_in_room(self, user_id: UserId, room_id: str, data_type: str) -> bytes:
+        """The content of account data of a room.
+
+        Raises:
+            InvalidParam: *room_id* is not one.
+            NotFound: nothing of this type was set, or there is no such room.
+        """
+        view = await self._reader.get_room(parse_room_id(room_id))
+        return await self._get_content(user_id, view.nid, data_type)
+
+    async def put_in_room(
+        self, user_id: UserId, room_id: str, data_type: str, content: Mapping[str, Any]
+    ) -> None:
+        """Set account data of a room on behalf of a client.
+
+        Raises:
+            BadJson: 405, the type is the server's own.
+            InvalidParam: *room_id* is not one, or a bound is passed.
+            TooLarge: the content is past its bound.
+            Forbidden: the user has never had to do with this room.
+        """
+        _check_type(data_type)
+        room_nid = await self.own_room_nid(user_id, parse_room_id(room_id))
+        async with self._changing.of((user_id, room_nid)):
+            await self._set(user_id, room_nid, data_type, content)
+
+    async def update_in_room(
+        self,
+        user_id: UserId,
+        room_nid: int,
+        data_type: str,
+        change: Callable[[dict[str, Any]], Mapping[str, Any]],
+    ) -> None:
+        """Set account data of a room to what *change* makes of it.
+
+        Raises:
+            TooLarge, InvalidParam: a bound is passed.
+        """
+        async with self._changing.of((user_id, room_nid)):
+            before = await self.find_in_room(user_id, room_nid, data_type)
+            after = change(before)
+            if after != before:
+                await self._set(user_id, room_nid, data_type, after)
+
+    async def find_in_room(
+        self, user_id: UserId, room_nid: int, data_type: str
+    ) -> dict[str, Any]:
+        """The parsed content of account data of a room; empty if there is none."""
+        raw = await storage.find_content(self._db, user_id, room_nid, data_type)
+        content: dict[str, Any] = orjson.loads(raw) if raw else {}
+        return content
+
+    async def own_room_nid(self, user_id: UserId, room_id: RoomId) -> int:
+        """The number of a room that *user_id* has or had a membership of.
+
+        Raises:
+            Forbidden: there is no such room.
+        """
+        view = await self._reader.find_room(room_id)
+        if view is None or view.nid not in await self._memberships.of_user(user_id):
+            raise Forbidden(f"{user_id} is not a member of room {room_id}")
+        return view.nid
+
+    def store(
+        self,
+        unit: JournalUnit,
+        user_id: UserId,
+        room_nid: int,
+        data_type: str,
+        content: Mapping[str, Any],
+    ) -> None:
+        """Add the setting of account data, the server's own too, to *unit*.
+
+        Raises:
+            TooLarge: the content is past its bound.
+        """
+        encoded = orjson.dumps(content)
+        if len(encoded) > CONTENT_BYTES_MAX:
+            raise TooLarge(f"account data has at most {CONTENT_BYTES_MAX} bytes")
+        datum = AccountDatum(room_nid, data_type, encoded)
+        pos = unit.pos()
+        storage.upsert_datum(unit, user_id, datum, pos=pos)
+        size_bytes = 256 + len(encoded)
+        unit.announce(TOPIC, user_id, datum, pos=pos, size_bytes=size_bytes)
+        unit.wake({user_id})
+
+    async def ignored_users(self, user_id: UserId) -> frozenset[UserId]:
+        """Whom *user_id* ignores (CS "Ignoring Users"). No query if asked lately."""
+        ignored: frozenset[UserId] | None = self._ignored.get(user_id)
+        if ignored is not None:
+            return ignored
+        before = self._journal.changed_pos(TOPIC, user_id)
+        raw = await storage.find_content(self._db, user_id, GLOBAL, IGNORED_USERS)
+        ignored = _parse_ignored(raw)
+        # What has changed while it was being read must not be kept.
+        if self._journal.changed_pos(TOPIC, user_id) == before:
+            self._ignored.put(user_id, ignored, 200 + 100 * len(ignored))
+        return ignored
+
+    async def _get_content(
+        self, user_id: UserId, room_nid: int, data_type: str
+    ) -> bytes:
+        content = await storage.find_content(self._db, user_id, room_nid, data_type)
+        if content is None:
+            raise NotFound(f"there is no account data of type {data_type}")
+        return content
+
+    async def _set(
+        self,
+        user_id: UserId,
+        room_nid: int,
+        data_type: str,
+        content: Mapping[str, Any],
+    ) -> None:
+        if await storage.find_content(self._db, user_id, room_nid, data_type) is None:
+            count = await storage.count_types(self._db, user_id, room_nid)
+            if count >= TYPES_MAX:
+                raise InvalidParam(f"no more than {TYPES_MAX} types of account data")
+        unit = self._journal.unit()
+        self.store(unit, user_id, room_nid, data_type, content)
+        await self._journal.commit(unit)
+
+    def _forget_ignored(self, _pos: int, user_id: object, datum: object) -> None:
+        assert isinstance(user_id, str)
+        assert isinstance(datum, AccountDatum)
+        if datum.type == IGNORED_USERS:
+            self._ignored.discard(UserId(user_id))
+
+
+def _check_type(data_type: str) -> None:
+    if data_type in SERVER_MANAGED:
+        raise BadJson(f"{data_type} is set by the server only", status=405)
+    if len(data_type.encode()) > TYPE_BYTES_MAX:
+        raise InvalidParam(f"a type has at most {TYPE_BYTES_MAX} bytes")
+
+
+def _parse_ignored(raw: bytes | None) -> frozenset[UserId]:
+    """Read the content of ``m.ignored_user_list``; malformed content names nobody."""
+    ignored = orjson.loads(raw).get("ignored_users") if raw else None
+    return frozenset(map(UserId, ignored)) if isinstance(ignored, dict) else frozenset()

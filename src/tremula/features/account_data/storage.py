@@ -1,0 +1,101 @@
+"""Queries on ``account_data`` (0004_account_data.sql)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tremula.infra.db import Reader, Unit
+from tremula.protocol.identifiers import UserId
+
+# The room nid of account data that belongs to no room.
+GLOBAL: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDatum:
+    """A row of ``account_data`` but for its owner; ``content`` is a JSON object."""
+
+    room_nid: int
+    type: str
+    content: bytes
+
+
+async def find_content(
+    db: Reader, user_id: UserId, room_nid: int, data_type: str
+) -> bytes | None:
+    """The content of one type, global or of a room."""
+    row = await db.first(
+        """
+        SELECT content FROM account_data
+        WHERE user_id = :user_id AND room_nid = :room_nid AND type = :type
+        """,
+        user_id=user_id,
+        room_nid=room_nid,
+        type=data_type,
+    )
+    return row[0] if row else None
+
+
+async def count_types(db: Reader, user_id: UserId, room_nid: int) -> int:
+    """How many types the user has set, globally or in a room."""
+    row = await db.first(
+        """
+        SELECT COUNT(*) FROM account_data
+        WHERE user_id = :user_id AND room_nid = :room_nid
+        """,
+        user_id=user_id,
+        room_nid=room_nid,
+    )
+    assert row is not None
+    count: int = row[0]
+    return count
+
+
+async def data_after(
+    db: Reader, user_id: UserId, *, after: int, up_to: int
+) -> list[AccountDatum]:
+    """What was set between two positions, globally and in rooms, in order."""
+    rows = await db.all(
+        """
+        SELECT room_nid, type, content FROM account_data
+        WHERE user_id = :user_id AND pos > :after AND pos <= :up_to
+        ORDER BY pos
+        """,
+        user_id=user_id,
+        after=after,
+        up_to=up_to,
+    )
+    return [AccountDatum(*row) for row in rows]
+
+
+async def data_of_rooms(
+    db: Reader, user_id: UserId, room_nids: Sequence[int], *, up_to: int
+) -> list[AccountDatum]:
+    """All that is set in up to 500 rooms, or with `GLOBAL` in none."""
+    rows = await db.all(
+        """
+        SELECT room_nid, type, content FROM account_data
+        WHERE user_id = :user_id AND room_nid IN :room_nids AND pos <= :up_to
+        """,
+        user_id=user_id,
+        room_nids=list(room_nids),
+        up_to=up_to,
+    )
+    return [AccountDatum(*row) for row in rows]
+
+
+def upsert_datum(unit: Unit, user_id: UserId, datum: AccountDatum, *, pos: int) -> None:
+    """Set the content of one type."""
+    unit.run(
+        """
+        INSERT INTO account_data (user_id, room_nid, type, content, pos)
+        VALUES (:user_id, :room_nid, :type, :content, :pos)
+        ON CONFLICT (user_id, room_nid, type) DO UPDATE
+        SET content = excluded.content, pos = excluded.pos
+        """,
+        user_id=user_id,
+        room_nid=datum.room_nid,
+        type=datum.type,
+        content=datum.content,
+        pos=pos,
+    )

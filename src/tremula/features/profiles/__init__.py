@@ -1,0 +1,1 @@
+"""Profiles (CS "Profiles")."""

@@ -1,0 +1,139 @@
+"""Profiles of our own users: read, change, and say what their member events hold."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from tremula.features.profiles import storage
+from tremula.infra.cache import ByteLRU
+from tremula.infra.db import Reader
+from tremula.infra.journal import Journal
+from tremula.infra.locks import KeyedLocks
+from tremula.protocol.errors import NotFound
+from tremula.protocol.identifiers import UserId
+from tremula.protocol.profiles import (
+    DISPLAYNAME,
+    MEMBER_FIELDS,
+    check_profile_size,
+    encode_field,
+    encode_profile,
+    member_fields,
+    parse_field_name,
+)
+
+# Announced with the user ID as key; there is no payload.
+TOPIC: Final = "profile"
+
+_CACHE_BYTES: Final = 4 * 1024 * 1024
+_ENTRY_BYTES: Final = 400
+
+Profile = Mapping[str, bytes]
+
+
+class Profiles:
+    """Reads and changes profiles; those used last are in memory."""
+
+    def __init__(self, db: Reader, journal: Journal) -> None:
+        self._db = db
+        self._journal = journal
+        self._cache: ByteLRU[UserId, Profile] = ByteLRU(_CACHE_BYTES)
+        self._changing: KeyedLocks[UserId] = KeyedLocks()
+        journal.subscribe(TOPIC, lambda _pos, key, _payload: self._forget(key))
+
+    async def created(self, user_id: UserId, displayname: str | None) -> None:
+        """Give a new user a profile. Safe to repeat."""
+        unit = self._journal.unit()
+        storage.insert_profile(unit, user_id)
+        if displayname:
+            value = encode_field(DISPLAYNAME, displayname)
+            storage.upsert_field(unit, user_id, DISPLAYNAME, value)
+        unit.announce(TOPIC, user_id, None, pos=unit.pos())
+        await self._journal.commit(unit)
+
+    async def get(self, user_id: UserId) -> bytes:
+        """The whole profile as JSON.
+
+        Raises:
+            NotFound: there is no such user here.
+        """
+        return encode_profile(await self._get_fields(user_id))
+
+    async def get_field(self, user_id: UserId, name: str) -> bytes:
+        """One field of the profile as JSON.
+
+        Raises:
+            NotFound: there is no such user here, or the profile has no such field.
+        """
+        value = (await self._get_fields(user_id)).get(name)
+        if value is None:
+            raise NotFound(f"the profile has no {name}")
+        return value
+
+    async def member_fields(self, user_id: UserId) -> dict[str, str]:
+        """What the member events of *user_id* hold: displayname and avatar_url."""
+        return member_fields(await self._find_fields(user_id) or {})
+
+    async def set_field(self, user_id: UserId, name: str, value: object) -> None:
+        """Set one field of the profile.
+
+        Raises:
+            KeyTooLarge, InvalidParam, BadJson: the name or the value cannot be one.
+            ProfileTooLarge: the profile would grow past 64 KiB.
+        """
+        encoded = encode_field(parse_field_name(name), value)
+        async with self._changing.of(user_id):
+            fields = await self._find_fields(user_id) or {}
+            if fields.get(name) == encoded:
+                return
+            check_profile_size({**fields, name: encoded})
+            unit = self._journal.unit()
+            storage.insert_profile(unit, user_id)
+            storage.upsert_field(unit, user_id, name, encoded)
+            pos = unit.pos()
+            if name in MEMBER_FIELDS:
+                storage.update_propagation(unit, user_id, pos=pos)
+            unit.announce(TOPIC, user_id, None, pos=pos)
+            await self._journal.commit(unit)
+
+    async def delete_field(self, user_id: UserId, name: str) -> None:
+        """Remove one field of the profile; nothing happens if it is not there."""
+        async with self._changing.of(user_id):
+            fields = await self._find_fields(user_id) or {}
+            if name not in fields:
+                return
+            unit = self._journal.unit()
+            storage.delete_field(unit, user_id, name)
+            pos = unit.pos()
+            if name in MEMBER_FIELDS:
+                storage.update_propagation(unit, user_id, pos=pos)
+            unit.announce(TOPIC, user_id, None, pos=pos)
+            await self._journal.commit(unit)
+
+    async def erase(self, user_id: UserId) -> None:
+        """Remove every field of the profile."""
+        async with self._changing.of(user_id):
+            unit = self._journal.unit()
+            storage.delete_fields(unit, user_id)
+            unit.announce(TOPIC, user_id, None, pos=unit.pos())
+            await self._journal.commit(unit)
+
+    async def _get_fields(self, user_id: UserId) -> Profile:
+        fields = await self._find_fields(user_id)
+        if fields is None:
+            raise NotFound("there is no profile of this user")
+        return fields
+
+    async def _find_fields(self, user_id: UserId) -> Profile | None:
+        fields: Profile | None = self._cache.get(user_id)
+        if fields is not None:
+            return fields
+        before = self._journal.changed_pos(TOPIC, user_id)
+        fields = await storage.fields_of(self._db, user_id)
+        # What has changed while it was being read must not be kept.
+        if fields is not None and self._journal.changed_pos(TOPIC, user_id) == before:
+            size_bytes = _ENTRY_BYTES + sum(map(len, fields.values()))
+            self._cache.put(user_id, fields, size_bytes)
+        return fields
+
+    def _forget(self, user_id: object) -> None:
+        assert isinstance(user_id, str)
+        self._cache.discard(UserId(user_id))
