@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from tremula.infra.http.asgi import Scope
-from tremula.infra.http.auth import Requester
+from tremula.infra.http.auth import Requester, find_access_token
 from tremula.infra.http.query import Query
-from tremula.protocol.errors import BadJson, MissingParam
+from tremula.protocol.errors import BadJson, Forbidden, MissingParam
 from tremula.protocol.identifiers import DeviceId, UserId
 from tremula.protocol.json import parse_json
 
@@ -54,6 +54,11 @@ class Request:
     def user_agent(self) -> str:
         """The ``User-Agent`` header, or an empty string."""
         return self.header("user-agent") or ""
+
+    @property
+    def access_token(self) -> str | None:
+        """The token of the ``Authorization`` header, else of ``?access_token=``."""
+        return find_access_token(self._headers, self._scope["query_string"])
 
     def header(self, name: str) -> str | None:
         """The header *name* (lower case), the last one where it is repeated."""
@@ -133,6 +138,15 @@ class UserRequest(Request):
     def is_guest(self) -> bool:
         """Whether the user is a guest."""
         return self.requester.is_guest
+
+    def check_own(self) -> None:
+        """Refuse a path whose ``user_id`` is another user.
+
+        Raises:
+            Forbidden: it is.
+        """
+        if self.path["user_id"] != self.user_id:
+            raise Forbidden("this belongs to another user")
 
 
 def _holds_nul(value: object) -> bool:

@@ -1,0 +1,247 @@
+"""The ASGI application of a listener: one request, from its head to its answer.
+
+Without uvicorn, a ``PUT`` with 200 bytes of JSON and two fields in its path costs
+XX µs here (``bench/http_overhead.py``): the budget is 15.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from secrets import token_hex
+from time import perf_counter
+from typing import Any
+
+import structlog
+
+from tremula.infra.config import Api
+from tremula.infra.http.asgi import AsgiApp, Receive, Scope, Send
+from tremula.infra.http.auth import Authenticator, Requester
+from tremula.infra.http.body import RequestBody
+from tremula.infra.http.client_address import (
+    TrustedProxies,
+    peer_address,
+    rate_limit_key,
+)
+from tremula.infra.http.cors import PREFLIGHT_BODY, PREFLIGHT_START
+from tremula.infra.http.endpoint import EVERY_API, Endpoint
+from tremula.infra.http.errors import HungUpError, error_response
+from tremula.infra.http.hang_up import unless_hung_up
+from tremula.infra.http.request import Request
+from tremula.infra.http.response import Encoded, Json, encode_response
+from tremula.infra.http.router import BoundEndpoint, Router, RouteTable
+from tremula.infra.logging import request_id
+from tremula.infra.metrics import Metrics, Observe
+from tremula.infra.ratelimit import Limit, RateLimiter
+from tremula.protocol.errors import GuestAccessForbidden, MissingToken
+
+log = structlog.get_logger(__name__)
+
+_FOREIGN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+class _RequestIds:
+    """Counts requests; the random start tells processes apart."""
+
+    __slots__ = ("_counter", "_process")
+
+    def __init__(self) -> None:
+        self._process = token_hex(2)
+        self._counter = count(1)
+
+    def next(self) -> str:
+        return f"{self._process}-{next(self._counter):x}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """What the listeners of this process have in common.
+
+    ``logs_access``: write a line for every request, at level debug.
+    """
+
+    router: Router
+    authenticator: Authenticator
+    limiter: RateLimiter
+    metrics: Metrics
+    logs_access: bool = False
+    request_ids: _RequestIds = field(default_factory=_RequestIds)
+
+    def for_listener(
+        self,
+        apis: frozenset[Api] = EVERY_API,
+        proxies: TrustedProxies | None = None,
+    ) -> AsgiApp:
+        """The ASGI application that serves *apis*, of the endpoints added so far."""
+        routes = [self._route(bound) for bound in self.router.bound(apis)]
+        return _ListenerApp(self, RouteTable(routes), proxies or TrustedProxies())
+
+    def _route(self, bound: BoundEndpoint) -> "_Route":
+        class_name = bound.endpoint.limit
+        limit = None if class_name is None else self.limiter.limit(class_name)
+        return _Route(bound, limit, _Observers(self.metrics, bound.operation))
+
+
+class _Observers:
+    """Counts the requests of one operation, by class of status."""
+
+    __slots__ = ("_by_class", "_metrics", "operation")
+
+    def __init__(self, metrics: Metrics, operation: str) -> None:
+        self._metrics = metrics
+        self.operation = operation
+        self._by_class: dict[int, Observe] = {}
+
+    def observe(self, status: int, seconds: float) -> None:
+        first_digit = status // 100
+        observe = self._by_class.get(first_digit)
+        if observe is None:
+            observe = self._by_class[first_digit] = self._metrics.request_observer(
+                self.operation, f"{first_digit}xx"
+            )
+        observe(seconds)
+
+
+class _Route:
+    """An endpoint with all that answering it needs."""
+
+    __slots__ = ("endpoint", "function", "limit", "observers", "service")
+
+    def __init__(
+        self, bound: BoundEndpoint, limit: Limit | None, observers: _Observers
+    ) -> None:
+        self.endpoint = bound.endpoint
+        self.function = bound.function
+        self.service = bound.service
+        self.limit = limit
+        self.observers = observers
+
+
+class _ListenerApp:
+    """Answers the requests of one listener."""
+
+    __slots__ = ("_app", "_proxies", "_routes", "_unrecognized")
+
+    def __init__(
+        self, app: Application, routes: RouteTable[_Route], proxies: TrustedProxies
+    ) -> None:
+        self._app = app
+        self._routes = routes
+        self._proxies = proxies
+        self._unrecognized = _Observers(app.metrics, "unrecognized")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["method"] == "OPTIONS":
+            await send(PREFLIGHT_START)
+            await send(PREFLIGHT_BODY)
+            return
+        started = perf_counter()
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        body = RequestBody(headers, receive)
+        observers = self._unrecognized
+        current_id = self._id_of(scope, headers)
+        request_id.set(current_id)
+        try:
+            route, path = self._routes.find(scope["method"], scope["raw_path"])
+            observers = route.observers
+            request = route.endpoint.auth.request_type(
+                scope,
+                headers,
+                path,
+                client_ip=self._client_ip(scope),
+                request_id=current_id,
+            )
+            encoded = encode_response(await self._answer(route, request, body, receive))
+        except HungUpError:
+            log.debug("client_hung_up", operation=observers.operation)
+            return
+        except Exception as error:  # noqa: BLE001 - logged by error_response
+            encoded = await _refuse(error, body)
+        await _send(encoded, send)
+        seconds = perf_counter() - started
+        observers.observe(encoded.status, seconds)
+        if self._app.logs_access:
+            _log_access(scope, observers.operation, encoded.status, seconds)
+
+    async def _answer(
+        self,
+        route: _Route,
+        request: Any,  # noqa: ANN401 - of the type that the handler was declared with
+        body: RequestBody,
+        receive: Receive,
+    ) -> Json:
+        endpoint = route.endpoint
+        requester = None
+        if endpoint.auth.takes_token:
+            requester = await self._authenticate(endpoint, request)
+            request.requester = requester
+        if route.limit is not None:
+            route.limit.check(
+                requester.user_id if requester else rate_limit_key(request.client_ip)
+            )
+        request.raw_body = await body.read(endpoint.max_body)
+        work = route.function(request, route.service)
+        # What writes must not stop half-way because its client has gone.
+        return await (
+            unless_hung_up(work, receive) if endpoint.method == "GET" else work
+        )
+
+    async def _authenticate(
+        self, endpoint: Endpoint, request: Request
+    ) -> Requester | None:
+        token = request.access_token
+        if token is None:
+            if endpoint.auth.needs_token:
+                raise MissingToken("an access token is needed")
+            return None
+        requester = await self._app.authenticator.authenticate(
+            token, client_ip=request.client_ip, user_agent=request.user_agent
+        )
+        if requester.is_guest and not endpoint.guest:
+            raise GuestAccessForbidden("guests may not do this")
+        return requester
+
+    def _client_ip(self, scope: Scope) -> str:
+        return self._proxies.client_ip(peer_address(scope), scope["headers"])
+
+    def _id_of(self, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
+        given = headers.get(b"x-request-id")
+        if (
+            given is not None
+            and self._proxies.trusts(peer_address(scope))
+            and _FOREIGN_ID.fullmatch(given)
+        ):
+            return given.decode("ascii")
+        return self._app.request_ids.next()
+
+
+async def _refuse(error: Exception, body: RequestBody) -> Encoded:
+    encoded = encode_response(error_response(error))
+    await body.discard()
+    if not body.is_finished:
+        encoded.headers.append((b"connection", b"close"))
+    return encoded
+
+
+async def _send(encoded: Encoded, send: Send) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": encoded.status,
+            "headers": encoded.headers,
+        }
+    )
+    await send({"type": "http.response.body", "body": encoded.body})
+
+
+def _log_access(scope: Scope, operation: str, status: int, seconds: float) -> None:
+    # Without the query string, which may hold an access token.
+    log.debug(
+        "http_request",
+        method=scope["method"],
+        path=scope["path"],
+        operation=operation,
+        status=status,
+        duration_ms=round(seconds * 1000, 3),
+    )

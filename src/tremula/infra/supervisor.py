@@ -1,0 +1,80 @@
+"""Background tasks that have a name, an owner and an end."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from tremula.infra.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """The pause before a restart: doubled each time, reset by *healthy_s* of work."""
+
+    first_s: float = 1
+    most_s: float = 60
+    healthy_s: float = 60
+
+    def after(self, pause_s: float, *, ran_s: float) -> float:
+        """The pause after a run of *ran_s* that followed a pause of *pause_s*."""
+        if ran_s >= self.healthy_s or pause_s == 0:
+            return self.first_s
+        return min(pause_s * 2, self.most_s)
+
+
+class Supervisor:
+    """Runs background tasks: none dies silently, none outlives `stop`."""
+
+    def __init__(self, metrics: Metrics, backoff: Backoff | None = None) -> None:
+        self._metrics = metrics
+        self._backoff = backoff or Backoff()
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._is_stopping = False
+
+    def keep_running(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run *work*, again whenever it fails, until it returns or `stop`."""
+        self._start(name, self._repeat(name, work))
+
+    def run_once(self, name: str, work: Coroutine[Any, Any, object]) -> None:
+        """Run *work* in the background; a failure is logged and counted."""
+        self._start(name, self._attempt(name, work))
+
+    async def stop(self) -> None:
+        """Cancel every task and wait for its end. Nothing can be started any more."""
+        self._is_stopping = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start(self, name: str, work: Coroutine[Any, Any, object]) -> None:
+        if self._is_stopping:
+            work.close()
+            raise RuntimeError(f"{name} was started after the supervisor had stopped")
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _repeat(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        pause_s = 0.0
+        while True:
+            started = time.monotonic()
+            if await self._attempt(name, work()):
+                return
+            pause_s = self._backoff.after(pause_s, ran_s=time.monotonic() - started)
+            await asyncio.sleep(pause_s)
+
+    async def _attempt(self, name: str, work: Awaitable[object]) -> bool:
+        """Whether *work* came to its end."""
+        try:
+            await work
+        except Exception:
+            log.exception("task_failed", task=name)
+            self._metrics.task_failed(name)
+            return False
+        return True

@@ -1,0 +1,192 @@
+"""A client that speaks to the ASGI application in-process, without sockets.
+
+With ``MATRIX_SPEC`` set it checks every answer against the specification's schemas
+(``tools/check_response.py`` there): a violation, or a key the specification lacks,
+fails the test.
+"""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, TypedDict, Unpack, cast
+from urllib.parse import urlencode
+
+import orjson
+
+from tremula.infra.http.asgi import AsgiApp, Message
+
+QueryValue = str | int | Sequence[str]
+
+_CLIENT_API = "/_matrix/client"
+_VERSIONED = re.compile(r"/(?:v[0-9]+|r0|unstable)/")
+_VENDOR_PREFIXED = re.compile(
+    r"/(?:org|io|com|dev|net|de|im|uk)\.[A-Za-z0-9_.-]+(?:/|$)"
+)
+
+
+class Options(TypedDict, total=False):
+    """What any request may have besides a JSON body."""
+
+    query: Mapping[str, QueryValue]
+    body: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """An answer. ``headers`` have lower-case names."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - tests read what they know is there
+        """The body, parsed."""
+        return orjson.loads(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Makes requests with one access token, or none.
+
+    A path such as ``/v3/sync`` is one of the client-server API.
+    """
+
+    app: AsgiApp
+    token: str | None = None
+    client_ip: str = "127.0.0.1"
+
+    async def get(self, path: str, **options: Unpack[Options]) -> HttpResponse:
+        return await self.request("GET", path, **options)
+
+    async def post(
+        self, path: str, json: object = None, **options: Unpack[Options]
+    ) -> HttpResponse:
+        return await self.request("POST", path, json=json, **options)
+
+    async def put(
+        self, path: str, json: object = None, **options: Unpack[Options]
+    ) -> HttpResponse:
+        return await self.request("PUT", path, json=json, **options)
+
+    async def delete(
+        self, path: str, json: object = None, **options: Unpack[Options]
+    ) -> HttpResponse:
+        return await self.request("DELETE", path, json=json, **options)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        **options: Unpack[Options],
+    ) -> HttpResponse:
+        """Send a request whose body is *json*, encoded, or *body*, as it is."""
+        if _VERSIONED.match(path):
+            path = _CLIENT_API + path
+        path, _, query_string = path.partition("?")
+        if "query" in options:
+            query_string = urlencode(options["query"], doseq=True)
+        body = options.get("body", b"" if json is None else orjson.dumps(json))
+        headers = {"content-length": str(len(body)), **options.get("headers", {})}
+        exchange = _Exchange(body)
+        scope = self._scope(method, path, query_string, headers)
+        await self.app(scope, exchange.receive, exchange.send)
+        response = exchange.response()
+        _check_against_spec(method, path, response)
+        return response
+
+    def _scope(
+        self, method: str, path: str, query_string: str, headers: Mapping[str, str]
+    ) -> dict[str, Any]:
+        sent = {"host": "test", "user-agent": "tests"}
+        if self.token is not None:
+            sent["authorization"] = f"Bearer {self.token}"
+        sent |= {name.lower(): value for name, value in headers.items()}
+        return {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query_string.encode(),
+            "headers": [(n.encode(), v.encode("latin-1")) for n, v in sent.items()],
+            "client": (self.client_ip, 50_000),
+        }
+
+
+class _Exchange:
+    """Both ends of one request: gives its body, collects the answer."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body: bytes | None = body
+        self._sent: list[Message] = []
+
+    async def receive(self) -> Message:
+        if self._body is None:
+            # The client stays until it has its answer.
+            await asyncio.get_running_loop().create_future()
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(self, message: Message) -> None:
+        self._sent.append(message)
+
+    def response(self) -> HttpResponse:
+        start, *bodies = self._sent
+        headers = {n.decode(): v.decode("latin-1") for n, v in start["headers"]}
+        body = b"".join(message["body"] for message in bodies)
+        return HttpResponse(start["status"], headers, body)
+
+
+def spec_header() -> str:
+    """What the header of a test run says about the check against the schemas."""
+    if _spec() is None:
+        return "specification: MATRIX_SPEC is not set, answers are NOT checked"
+    return f"specification: answers are checked against {os.environ['MATRIX_SPEC']}"
+
+
+class _Report(Protocol):
+    ok: bool
+    unknown: Sequence[str]
+
+
+class _Spec(Protocol):
+    def find(self, method: str, path: str) -> tuple[object, object]: ...
+
+    def check_response(
+        self, method: str, path: str, status: int, body: object
+    ) -> _Report: ...
+
+
+@cache
+def _spec() -> _Spec | None:
+    root = os.environ.get("MATRIX_SPEC")
+    if not root:
+        return None
+    sys.path.append(str(Path(root) / "tools"))
+    return cast("_Spec", import_module("check_response").Spec(root))
+
+
+def _check_against_spec(method: str, path: str, response: HttpResponse) -> None:
+    spec = _spec()
+    if spec is None or method not in {"GET", "PUT", "POST", "DELETE"}:
+        return
+    if spec.find(method, path)[0] is None:
+        return
+    body = response.json if _is_json(response) else None
+    report = spec.check_response(method, path, response.status, body)
+    unknown = [key for key in report.unknown if not _VENDOR_PREFIXED.search(key)]
+    assert report.ok, f"{report}\n{response.body[:2000]!r}"
+    assert not unknown, f"{report}\n{response.body[:2000]!r}"
+
+
+def _is_json(response: HttpResponse) -> bool:
+    return response.headers.get("content-type") == "application/json"

@@ -1,0 +1,76 @@
+"""A small application, whose endpoints are in ``routes``."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.fakes.clock import FakeClock
+from tests.http_client import Client
+from tests.infra.http import routes
+from tests.infra.http.routes import Notes
+from tremula.infra.config import RateLimit, RateLimits
+from tremula.infra.http import Requester, Router
+from tremula.infra.http.application import Application
+from tremula.infra.metrics import Metrics
+from tremula.infra.ratelimit import RateLimiter
+from tremula.protocol.errors import UnknownToken
+from tremula.protocol.identifiers import DeviceId, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class FakeAuthenticator:
+    """Knows the tokens ``alice``, ``guest`` and ``stale``."""
+
+    async def authenticate(
+        self, token: str, *, client_ip: str, user_agent: str
+    ) -> Requester:
+        if token == "stale":
+            raise UnknownToken("expired", soft_logout=True)
+        if token not in {"alice", "guest"}:
+            raise UnknownToken("no such token")
+        return Requester(
+            user_id=UserId(f"@{token}:test"),
+            device_id=DeviceId("DEVICE"),
+            is_guest=token == "guest",
+            token_id=1,
+            is_admin=False,
+        )
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def application(notes: Notes, clock: FakeClock, metrics: Metrics) -> Application:
+    router = Router()
+    router.add(routes, notes)
+    limits = RateLimits(message=RateLimit(per_second=1, burst=3))
+    return Application(
+        router=router,
+        authenticator=FakeAuthenticator(),
+        limiter=RateLimiter(limits, clock),
+        metrics=metrics,
+    )
+
+
+@pytest.fixture
+def client(application: Application) -> Client:
+    """A client without a token, of a listener that serves everything."""
+    return Client(application.for_listener())
+
+
+@pytest.fixture
+def alice(client: Client) -> Client:
+    return Client(client.app, "alice")
