@@ -1,7 +1,6 @@
 """Unpadded Base64 (Appendices "Unpadded Base64")."""
 
 from base64 import b64decode, b64encode
-from binascii import Error as BinasciiError
 
 
 def encode_base64(raw: bytes) -> str:
@@ -23,5 +22,5 @@ def decode_base64(text: str) -> bytes:
     stripped = text.rstrip("=").replace("-", "+").replace("_", "/")
     try:
         return b64decode(stripped + "=" * (-len(stripped) % 4), validate=True)
-    except BinasciiError as error:
+    except ValueError as error:
         raise ValueError("not Base64") from error

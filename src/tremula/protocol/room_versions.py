@@ -224,5 +224,5 @@ def get_room_version(raw: object) -> RoomVersion:
     """
     version = ROOM_VERSIONS.get(raw) if isinstance(raw, str) else None
     if version is None:
-        raise UnsupportedRoomVersion(f"room version {raw!r} is not supported")
+        raise UnsupportedRoomVersion("the room version is not supported")
     return version
