@@ -1,14 +1,17 @@
 """Who may see which event (CS "Room History Visibility")."""
 
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.protocol.auth_room import BOB
 from tremula.protocol.history_visibility import (
-    Changes,
+    History,
     HistoryVisibility,
     Viewer,
-    may_see,
+    is_visible,
 )
 
 WORLD_READABLE = HistoryVisibility.WORLD_READABLE
@@ -16,7 +19,7 @@ SHARED = HistoryVisibility.SHARED
 INVITED = HistoryVisibility.INVITED
 JOINED = HistoryVisibility.JOINED
 
-MEMBERSHIPS = [None, "invite", "join", "leave", "ban", "knock"]
+MEMBERSHIPS = ["invite", "join", "leave", "ban", "knock"]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +48,7 @@ def test_what_is_not_understood_is_shared(
 @pytest.mark.parametrize("membership", MEMBERSHIPS)
 @pytest.mark.parametrize("joined_later", [True, False])
 def test_the_five_rules(
-    visibility: HistoryVisibility, membership: str | None, *, joined_later: bool
+    visibility: HistoryVisibility, membership: str, *, joined_later: bool
 ) -> None:
     allowed = (
         visibility == "world_readable"
@@ -54,24 +57,33 @@ def test_the_five_rules(
         or (membership == "invite" and visibility == "invited")
     )
 
-    assert may_see(visibility, membership, joined_later=joined_later) is allowed
+    assert is_visible(visibility, membership, joined_later=joined_later) is allowed
+
+
+@dataclass
+class Event:
+    """An event of which only the position counts."""
+
+    room_pos: int
 
 
 def _viewer(
-    memberships: list[tuple[int, str | None]],
+    memberships: History,
     *,
     visibility: HistoryVisibility = SHARED,
-    changes: tuple[tuple[int, HistoryVisibility], ...] = (),
+    changes: History = (),
 ) -> Viewer:
-    return Viewer(Changes(visibility, changes), Changes(None, memberships))
+    return Viewer(BOB, memberships, [(-100, visibility), *changes])
 
 
-def _seen(viewer: Viewer, last: int) -> list[int]:
-    return [pos for pos in range(1, last + 1) if viewer.may_see(pos)]
+def _seen(viewer: Viewer, last: int, first: int = 1) -> list[int]:
+    return [
+        pos for pos in range(first, last + 1) if viewer.can_see(Event(room_pos=pos))
+    ]
 
 
 # Invited at 3, joined at 5, left at 7.
-VISIT: list[tuple[int, str | None]] = [(3, "invite"), (5, "join"), (7, "leave")]
+VISIT = [(3, "invite"), (5, "join"), (7, "leave")]
 
 
 @pytest.mark.parametrize(
@@ -124,24 +136,57 @@ def test_strangers_see_the_changes_to_and_from_world_readable() -> None:
 def test_backfilled_positions_below_zero_are_seen_like_others() -> None:
     viewer = _viewer([(-5, "join"), (2, "leave")], visibility=JOINED)
 
-    assert [pos for pos in range(-8, 5) if viewer.may_see(pos)] == [
-        *range(-5, 3),
-    ]
+    assert _seen(viewer, 5, first=-8) == list(range(-5, 3))
+
+
+def test_a_room_is_shared_until_it_is_set_otherwise() -> None:
+    assert _seen(Viewer(BOB, [(3, "join"), (4, "leave")], []), 5) == [1, 2, 3, 4]
+    assert _seen(Viewer(BOB, [(4, "join")], [(2, JOINED)]), 5) == [1, 2, 4, 5]
+
+
+def test_a_viewer_knows_the_membership_at_an_event() -> None:
+    viewer = _viewer(VISIT)
+
+    memberships = [viewer.membership_at(Event(pos)) for pos in (1, 3, 4, 5, 7, 8)]
+
+    assert memberships == ["leave", "invite", "invite", "join", "leave", "leave"]
+
+
+def test_a_viewer_knows_whether_they_were_ever_joined() -> None:
+    assert _viewer(VISIT).was_ever_joined
+    assert not _viewer([(3, "invite"), (4, "leave")]).was_ever_joined
+    assert not _viewer([]).was_ever_joined
 
 
 @given(
-    st.integers(),
-    st.lists(st.tuples(st.integers(0, 50), st.integers()), unique_by=lambda c: c[0]),
-    st.integers(-1, 51),
+    st.lists(
+        st.tuples(st.integers(0, 20), st.sampled_from(MEMBERSHIPS)),
+        unique_by=lambda change: change[0],
+    ),
+    st.lists(
+        st.tuples(st.integers(0, 20), st.sampled_from(list(HistoryVisibility))),
+        unique_by=lambda change: change[0],
+    ),
+    st.integers(-1, 21),
 )
-def test_changes_are_what_a_scan_finds(
-    initial: int, unordered: list[tuple[int, int]], pos: int
+def test_a_viewer_sees_what_a_plain_scan_finds(
+    memberships: list[tuple[int, str]],
+    visibilities: list[tuple[int, HistoryVisibility]],
+    pos: int,
 ) -> None:
-    ordered = sorted(unordered)
-    changes = Changes(initial, ordered)
+    memberships.sort()
+    visibilities.sort()
+    joined_later = any(at > pos and value == "join" for at, value in memberships)
 
-    assert changes.before(pos) == ([initial, *(v for p, v in ordered if p < pos)])[-1]
-    assert changes.after(pos) == ([initial, *(v for p, v in ordered if p <= pos)])[-1]
-    for _, value in ordered:
-        assert changes.last_pos_of(value) == max(p for p, v in ordered if v == value)
-    assert Changes(initial).last_pos_of(initial) is None
+    def visible_at(last: int) -> bool:
+        membership = [value for at, value in memberships if at <= last][-1:]
+        visibility = [value for at, value in visibilities if at <= last][-1:]
+        return is_visible(
+            (visibility or [SHARED])[0],
+            (membership or ["leave"])[0],
+            joined_later=joined_later,
+        )
+
+    viewer = Viewer(BOB, memberships, visibilities)
+
+    assert viewer.can_see(Event(pos)) is (visible_at(pos - 1) or visible_at(pos))

@@ -1,11 +1,17 @@
 """Who may see which event (CS "Room History Visibility")."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, Protocol
 
-_Value = TypeVar("_Value")
+from tremula.protocol.identifiers import UserId
+
+# ``(room_pos, value)`` of each change of a state key, oldest first.
+History = Sequence[tuple[int, str]]
+
+_NO_MEMBERSHIP = "leave"
 
 
 class HistoryVisibility(StrEnum):
@@ -30,85 +36,89 @@ class HistoryVisibility(StrEnum):
         return cls.SHARED
 
 
-def may_see(
-    visibility: HistoryVisibility, membership: str | None, *, joined_later: bool
-) -> bool:
+def is_visible(visibility: str, membership: str, *, joined_later: bool) -> bool:
     """Whether a user may see an event sent with this state.
 
     *membership* is the user's at the event; *joined_later* whether the user joined at
-    any point after it. Of an event that changes one of the two, ask for the state
-    before it and for the one after: either suffices.
+    any point after it.
     """
-    if visibility is HistoryVisibility.WORLD_READABLE or membership == "join":
+    if visibility == HistoryVisibility.WORLD_READABLE or membership == "join":
         return True
-    if visibility is HistoryVisibility.SHARED:
+    if visibility == HistoryVisibility.SHARED:
         return joined_later
-    return membership == "invite" and visibility is HistoryVisibility.INVITED
+    return membership == "invite" and visibility == HistoryVisibility.INVITED
 
 
-class Changes(Generic[_Value]):
-    """What a value of the room state was at any position in the room."""
+class Placed(Protocol):
+    """An event that has its place in a room."""
 
-    __slots__ = ("_positions", "_values")
-
-    def __init__(
-        self, initial: _Value, changes: Iterable[tuple[int, _Value]] = ()
-    ) -> None:
-        """*changes* are ``(room_pos, value)``, positions ascending.
-
-        *initial* held before the first of them.
-        """
-        ordered = list(changes)
-        self._positions = [pos for pos, _ in ordered]
-        self._values = [initial, *(value for _, value in ordered)]
-
-    def before(self, pos: int) -> _Value:
-        """The value in the state before the event at *pos*."""
-        return self._values[bisect_left(self._positions, pos)]
-
-    def after(self, pos: int) -> _Value:
-        """The value in the state after the event at *pos*."""
-        return self._values[bisect_right(self._positions, pos)]
-
-    def last_pos_of(self, value: _Value) -> int | None:
-        """Where the value was last set to *value*, or None."""
-        for index in range(len(self._positions) - 1, -1, -1):
-            if self._values[index + 1] == value:
-                return self._positions[index]
-        return None
+    @property
+    def room_pos(self) -> int:
+        """Its position in the order of the room."""
 
 
+@dataclass(frozen=True, slots=True)
 class Viewer:
-    """One user's view of one room's history."""
+    """What one user may see of one room, and what they were at any time.
 
-    __slots__ = ("_last_join_pos", "_membership", "_visibility")
+    Holds the changes of the user's membership and of the history visibility, so that
+    an event costs a few bisections. Before the first change the user was not in the
+    room, and its history ``shared``.
+    """
 
-    def __init__(
-        self,
-        visibility: Changes[HistoryVisibility],
-        membership: Changes[str | None],
-    ) -> None:
-        self._visibility = visibility
-        self._membership = membership
-        self._last_join_pos = membership.last_pos_of("join")
+    user_id: UserId
+    memberships: History
+    visibilities: History
 
-    def may_see(self, room_pos: int) -> bool:
-        """Whether the user may see the event at *room_pos*.
+    def membership_at(self, event: Placed) -> str:
+        """The user's membership at *event*, including what it changed itself."""
+        return _value_after(self.memberships, event.room_pos, _NO_MEMBERSHIP)
+
+    @property
+    def was_ever_joined(self) -> bool:
+        """Whether the user is or was joined at any time."""
+        return any(value == "join" for _, value in self.memberships)
+
+    def can_see(self, event: Placed) -> bool:
+        """Whether the state at *event* lets the user see it.
 
         Most events change neither value, so that before and after are the same. Of
         changes of the visibility and of the user's own membership the specification
         asks for both: "if the history_visibility before *or* after the event would
         allow them to see it".
         """
-        last_join = self._last_join_pos
-        joined_later = last_join is not None and last_join > room_pos
-        visibility, membership = self._visibility, self._membership
-        return may_see(
-            visibility.before(room_pos),
-            membership.before(room_pos),
+        pos = event.room_pos
+        joined_later = self._joined_after(pos)
+        shared = HistoryVisibility.SHARED
+        return is_visible(
+            _value_before(self.visibilities, pos, shared),
+            _value_before(self.memberships, pos, _NO_MEMBERSHIP),
             joined_later=joined_later,
-        ) or may_see(
-            visibility.after(room_pos),
-            membership.after(room_pos),
+        ) or is_visible(
+            _value_after(self.visibilities, pos, shared),
+            _value_after(self.memberships, pos, _NO_MEMBERSHIP),
             joined_later=joined_later,
         )
+
+    def _joined_after(self, pos: int) -> bool:
+        # From the newest on: whoever joined later mostly is joined still.
+        for at, membership in reversed(self.memberships):
+            if at <= pos:
+                return False
+            if membership == "join":
+                return True
+        return False
+
+
+def _pos(change: tuple[int, str]) -> int:
+    return change[0]
+
+
+def _value_before(history: History, pos: int, initial: str) -> str:
+    index = bisect_left(history, pos, key=_pos)
+    return history[index - 1][1] if index else initial
+
+
+def _value_after(history: History, pos: int, initial: str) -> str:
+    index = bisect_right(history, pos, key=_pos)
+    return history[index - 1][1] if index else initial
