@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Set as AbstractSet
 from enum import Enum, auto
 from typing import Final, LiteralString
 
@@ -251,6 +252,16 @@ class Journal:
         if tail is not None:
             return tail.after(key, after)
         return None if after < self.boot_position else []
+
+    def changed_keys(self, topic: str, after: int) -> AbstractSet[Hashable] | None:
+        """The keys of *topic* that changed after *after*; costs what changed.
+
+        None if the tail no longer reaches back that far: ask the database.
+        """
+        tail = self._tails.get(topic)
+        if tail is not None:
+            return tail.keys_after(after)
+        return None if after < self.boot_position else frozenset()
 
     def subscribe(self, topic: str, subscriber: Subscriber) -> None:
         """Call *subscriber* with each announcement of *topic*, after its commit."""

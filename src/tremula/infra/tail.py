@@ -66,6 +66,17 @@ class TopicTail:
         newest.reverse()
         return newest
 
+    def keys_after(self, pos: int) -> set[Hashable] | None:
+        """The keys that changed after *pos*; None if some entries were dropped."""
+        if pos < self.floor:
+            return None
+        keys: set[Hashable] = set()
+        for entry_pos, key, _ in reversed(self._log):
+            if entry_pos <= pos:
+                break
+            keys.add(key)
+        return keys
+
     def _forget_oldest_change(self) -> None:
         oldest = next(iter(self._changed))
         self._changed_floor = max(self._changed_floor, self._changed.pop(oldest))

@@ -1,0 +1,127 @@
+"""Receipts in `/sync`: one ``m.receipt`` event a room and thread."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from tremula.features.receipts import storage
+from tremula.features.receipts.service import PRIVATE_TOPIC, PUBLIC_TOPIC
+from tremula.features.receipts.storage import StoredReceipt
+from tremula.features.sync.parts import RoomRef, RoomSection, SyncContext
+from tremula.infra.db import Reader
+from tremula.infra.journal import Journal
+
+_EVENT_TYPE: Final = "m.receipt"
+_ROOMS_PER_QUERY: Final = 500
+
+# {event_id: {receipt_type: {user_id: {"ts": …}}}}
+_Content = dict[str, dict[str, dict[str, dict[str, Any]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptsPart:
+    """Everybody's public receipts, and the user's own private ones."""
+
+    db: Reader
+    journal: Journal
+    section: RoomSection = RoomSection.EPHEMERAL
+
+    async def changed_rooms(self, ctx: SyncContext, since: int) -> Collection[int]:
+        """Joined rooms with a receipt since; from memory for a recent token."""
+        public = self.journal.changed_keys(PUBLIC_TOPIC, since)
+        own = self.journal.tail(PRIVATE_TOPIC, ctx.user_id, since)
+        if public is None or own is None:
+            return await self._rooms_changed_in_db(ctx, list(ctx.joined_rooms), since)
+        changed = {nid for nid in public if isinstance(nid, int)}
+        changed.update(_payload(entry).room_nid for entry in own)
+        return changed & ctx.joined_rooms.keys()
+
+    async def room_events(
+        self, ctx: SyncContext, rooms: Sequence[RoomRef], since: int
+    ) -> Mapping[int, Sequence[bytes]]:
+        """The ``m.receipt`` events of those of *rooms* that have news."""
+        wanted = ctx.filter.room.ephemeral
+        if not wanted.events.admits_type(_EVENT_TYPE):
+            return {}
+        nids = [room.nid for room in rooms if wanted.rooms.admits(room.room_id)]
+        receipts, unknown = self._in_memory(ctx, nids, since)
+        for start in range(0, len(unknown), _ROOMS_PER_QUERY):
+            receipts += await storage.receipts_after(
+                self.db,
+                ctx.user_id,
+                unknown[start : start + _ROOMS_PER_QUERY],
+                after=since,
+                up_to=ctx.now,
+            )
+        return _events_by_room(receipts, ctx)
+
+    async def _rooms_changed_in_db(
+        self, ctx: SyncContext, nids: Sequence[int], since: int
+    ) -> set[int]:
+        changed: set[int] = set()
+        for start in range(0, len(nids), _ROOMS_PER_QUERY):
+            changed |= await storage.rooms_changed(
+                self.db,
+                ctx.user_id,
+                nids[start : start + _ROOMS_PER_QUERY],
+                after=since,
+                up_to=ctx.now,
+            )
+        return changed
+
+    def _in_memory(
+        self, ctx: SyncContext, nids: Sequence[int], since: int
+    ) -> tuple[list[StoredReceipt], list[int]]:
+        """What the tails know, and the rooms of which they do not know enough."""
+        own = self.journal.tail(PRIVATE_TOPIC, ctx.user_id, since)
+        if own is None:
+            return [], list(nids)
+        known, unknown = list(own), []
+        for nid in nids:
+            entries = self.journal.tail(PUBLIC_TOPIC, nid, since)
+            if entries is None:
+                unknown.append(nid)
+            else:
+                known += entries
+        among = set(nids).difference(unknown)
+        receipts = [_payload(entry) for entry in known if entry[0] <= ctx.now]
+        return [stored for stored in receipts if stored.room_nid in among], unknown
+
+
+def _payload(entry: tuple[int, object]) -> StoredReceipt:
+    stored = entry[1]
+    assert isinstance(stored, StoredReceipt)
+    return stored
+
+
+def _events_by_room(
+    receipts: Iterable[StoredReceipt], ctx: SyncContext
+) -> dict[int, list[bytes]]:
+    """ "Batched into one event per room and thread"; later receipts count."""
+    contents: dict[int, dict[str | None, _Content]] = {}
+    newest = {
+        (s.room_nid, s.user_id, s.receipt.type, s.receipt.thread_id): s
+        for s in receipts
+        if s.user_id not in ctx.ignored_users
+    }
+    for stored in newest.values():
+        by_thread = contents.setdefault(stored.room_nid, {})
+        content = by_thread.setdefault(stored.receipt.thread_id, {})
+        by_type = content.setdefault(stored.receipt.event_id, {})
+        by_user = by_type.setdefault(stored.receipt.type.value, {})
+        by_user[stored.user_id] = _encodable(stored)
+    return {
+        nid: [
+            orjson.dumps({"type": _EVENT_TYPE, "content": content})
+            for content in by_thread.values()
+        ]
+        for nid, by_thread in contents.items()
+    }
+
+
+def _encodable(stored: StoredReceipt) -> dict[str, Any]:
+    if stored.receipt.thread_id is None:
+        return {"ts": stored.ts_ms}
+    return {"ts": stored.ts_ms, "thread_id": stored.receipt.thread_id}

@@ -1,0 +1,163 @@
+"""Who is typing where. All of it is in memory only and forgotten on a restart."""
+
+import asyncio
+import heapq
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from tremula.infra.clock import Clock
+from tremula.infra.journal import Journal
+from tremula.protocol.identifiers import RoomId, UserId
+from tremula.rooms.memberships import TOPIC as MEMBERSHIP_TOPIC
+from tremula.rooms.reader import RoomReader
+from tremula.rooms.storage import UserRoom
+
+# Announced with the room nid as key; `Typing.of_room` says who types.
+TOPIC: Final = "typing"
+
+TIMEOUT_DEFAULT_MS: Final = 30_000
+TIMEOUT_MAX_MS: Final = 120_000
+# More are not shown: nobody reads so many names while they type.
+USERS_MAX: Final = 50
+
+_RESOLUTION_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TypingUsers:
+    """Everyone who types in a room, and the ``m.typing`` event that says so."""
+
+    user_ids: tuple[UserId, ...]
+    event_json: bytes
+
+    @classmethod
+    def of(cls, user_ids: tuple[UserId, ...]) -> "TypingUsers":
+        """Encode the event once for everyone."""
+        event = {"type": "m.typing", "content": {"user_ids": user_ids}}
+        return cls(user_ids, orjson.dumps(event))
+
+
+@dataclass(slots=True)
+class _TypingRoom:
+    # Whom to tell: the room's live set of joined users.
+    members: AbstractSet[UserId]
+    deadlines_s: dict[UserId, float]
+    shown: TypingUsers
+
+
+class Typing:
+    """Keeps the typing users of each room until they stop or time out."""
+
+    def __init__(self, reader: RoomReader, journal: Journal, clock: Clock) -> None:
+        self._reader = reader
+        self._journal = journal
+        self._clock = clock
+        self._rooms: dict[int, _TypingRoom] = {}
+        # (deadline_s, room_nid, user_id), one for each who types. A refresh leaves it
+        # alone: it is pushed again, with the new deadline, when the old one comes.
+        self._timers: list[tuple[float, int, UserId]] = []
+        self._timer_of: dict[tuple[int, UserId], float] = {}
+        self._somebody_types = asyncio.Event()
+        journal.subscribe(MEMBERSHIP_TOPIC, self._membership_changed)
+
+    def of_room(self, room_nid: int) -> TypingUsers | None:
+        """Who types in a room now; ``None`` if nobody does."""
+        room = self._rooms.get(room_nid)
+        return room.shown if room else None
+
+    @property
+    def rooms(self) -> Iterable[int]:
+        """The nids of the rooms in which somebody types."""
+        return self._rooms.keys()
+
+    async def start(self, user_id: UserId, room_id: RoomId, *, timeout_ms: int) -> None:
+        """*user_id* types in a room, for *timeout_ms* unless this is repeated.
+
+        Raises:
+            Forbidden: *user_id* is not joined to *room_id*.
+        """
+        view = await self._reader.get_joined(room_id, user_id)
+        members = view.joined_members()
+        room = self._rooms.get(view.nid)
+        if room is None:
+            room = _TypingRoom(members, {}, TypingUsers.of(()))
+            self._rooms[view.nid] = room
+        room.members = members
+        is_new = user_id not in room.deadlines_s
+        if is_new and len(room.deadlines_s) >= USERS_MAX:
+            return
+        timeout_s = min(timeout_ms, TIMEOUT_MAX_MS) / 1000
+        deadline_s = self._clock.monotonic_s() + timeout_s
+        room.deadlines_s[user_id] = deadline_s
+        self._set_timer(view.nid, user_id, deadline_s)
+        if is_new:
+            self._announce(view.nid, room)
+
+    async def stop(self, user_id: UserId, room_id: RoomId) -> None:
+        """*user_id* does not type in a room any more.
+
+        Raises:
+            Forbidden: *user_id* is not joined to *room_id*.
+        """
+        view = await self._reader.get_joined(room_id, user_id)
+        self._remove(view.nid, {user_id})
+
+    async def run(self) -> None:
+        """Time users out for ever; meant for the supervisor."""
+        while True:
+            await self._somebody_types.wait()
+            await asyncio.sleep(_RESOLUTION_S)
+            self.time_out()
+
+    def time_out(self) -> None:
+        """Remove everyone whose time is over."""
+        now_s = self._clock.monotonic_s()
+        expired: dict[int, set[UserId]] = {}
+        while self._timers and self._timers[0][0] <= now_s:
+            timer_s, room_nid, user_id = heapq.heappop(self._timers)
+            if self._timer_of.get((room_nid, user_id)) == timer_s:
+                del self._timer_of[room_nid, user_id]
+            room = self._rooms.get(room_nid)
+            deadline_s = room.deadlines_s.get(user_id) if room else None
+            if deadline_s is None:
+                continue
+            if deadline_s > now_s:
+                self._set_timer(room_nid, user_id, deadline_s)
+            else:
+                expired.setdefault(room_nid, set()).add(user_id)
+        for room_nid, user_ids in expired.items():
+            self._remove(room_nid, user_ids)
+        if not self._timers:
+            self._somebody_types.clear()
+
+    def _set_timer(self, room_nid: int, user_id: UserId, deadline_s: float) -> None:
+        timer_s = self._timer_of.get((room_nid, user_id))
+        if timer_s is not None and timer_s <= deadline_s:
+            return
+        self._timer_of[room_nid, user_id] = deadline_s
+        heapq.heappush(self._timers, (deadline_s, room_nid, user_id))
+        self._somebody_types.set()
+
+    def _remove(self, room_nid: int, user_ids: AbstractSet[UserId]) -> None:
+        room = self._rooms.get(room_nid)
+        if room is None or user_ids.isdisjoint(room.deadlines_s):
+            return
+        for user_id in user_ids:
+            room.deadlines_s.pop(user_id, None)
+        if not room.deadlines_s:
+            del self._rooms[room_nid]
+        self._announce(room_nid, room)
+
+    def _announce(self, room_nid: int, room: _TypingRoom) -> None:
+        room.shown = TypingUsers.of(tuple(room.deadlines_s))
+        self._journal.ephemeral(TOPIC, room_nid, None, wake=room.members)
+
+    def _membership_changed(self, _pos: int, user_id: object, room: object) -> None:
+        assert isinstance(user_id, str)
+        assert isinstance(room, UserRoom)
+        if room.membership != "join":
+            self._remove(room.room_nid, {UserId(user_id)})

@@ -1,0 +1,62 @@
+"""Typing notifications in `/sync`."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tremula.features.sync.parts import RoomRef, RoomSection, SyncContext
+from tremula.features.typing.service import TOPIC, Typing, TypingUsers
+from tremula.infra.journal import Journal
+
+_EVENT_TYPE: Final = "m.typing"
+_NOBODY: Final = TypingUsers.of(())
+
+
+@dataclass(frozen=True, slots=True)
+class TypingPart:
+    """Who types in each room. Costs what changed, never the number of rooms."""
+
+    journal: Journal
+    typing: Typing
+    section: RoomSection = RoomSection.EPHEMERAL
+
+    async def changed_rooms(self, ctx: SyncContext, since: int) -> Collection[int]:
+        """Joined rooms in which somebody has started or stopped."""
+        changed = self.journal.changed_keys(TOPIC, since)
+        if changed is None:
+            # From before our start or very long ago: what counts is who types now.
+            changed = frozenset(self.typing.rooms)
+        return [
+            nid for nid in changed if isinstance(nid, int) and nid in ctx.joined_rooms
+        ]
+
+    async def room_events(
+        self, ctx: SyncContext, rooms: Sequence[RoomRef], since: int
+    ) -> Mapping[int, Sequence[bytes]]:
+        """The ``m.typing`` event of each of *rooms* that has changed."""
+        wanted = ctx.filter.room.ephemeral
+        if not wanted.events.admits_type(_EVENT_TYPE):
+            return {}
+        events: dict[int, list[bytes]] = {}
+        for room in rooms:
+            users = self._changed(room.nid, since)
+            if users is not None and wanted.rooms.admits(room.room_id):
+                events[room.nid] = [_without(users, ctx).event_json]
+        return events
+
+    def _changed(self, room_nid: int, since: int) -> TypingUsers | None:
+        users = self.typing.of_room(room_nid)
+        if since < self.journal.boot_position:
+            return users
+        if self.journal.changed_pos(TOPIC, room_nid) <= since:
+            return None
+        return users or _NOBODY
+
+
+def _without(users: TypingUsers, ctx: SyncContext) -> TypingUsers:
+    """The same without those whom the user ignores."""
+    if ctx.ignored_users.isdisjoint(users.user_ids):
+        return users
+    return TypingUsers.of(
+        tuple(user for user in users.user_ids if user not in ctx.ignored_users)
+    )
