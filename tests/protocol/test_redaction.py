@@ -109,13 +109,20 @@ def test_a_third_party_invite_keeps_only_what_was_signed(
 
 
 @pytest.mark.parametrize(
-    "pdu", [{}, {"content": 1}, {"content": []}, {"content": {"a": 1}}, {"type": 1}]
+    ("pdu", "redacted"),
+    [
+        ({}, {}),
+        ({"content": 1}, {"content": 1}),
+        ({"content": []}, {"content": []}),
+        ({"content": {"a": 1}}, {"content": {}}),
+        ({"type": 1, "content": {"a": 1}}, {"type": 1, "content": {}}),
+    ],
 )
-def test_a_malformed_event_is_redacted_without_an_error(pdu: dict[str, Any]) -> None:
+def test_a_malformed_event_is_redacted_without_an_error(
+    pdu: dict[str, Any], redacted: dict[str, Any]
+) -> None:
     for version in ROOM_VERSIONS.values():
-        redacted = redact(version, {**pdu, "unsigned": {}})
-
-        assert redacted == {**pdu, "content": {}} or redacted == pdu
+        assert redact(version, pdu) == redacted
 
 
 def test_the_original_stays_as_it_was() -> None:

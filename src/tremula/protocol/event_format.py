@@ -43,7 +43,7 @@ def parse_pdu(version: RoomVersion, pdu: Mapping[str, Any]) -> Event:
             depth=_depth(version, pdu),
             prev_events=_event_ids(version, pdu, "prev_events", PREV_EVENTS_MAX),
             auth_events=_event_ids(version, pdu, "auth_events", AUTH_EVENTS_MAX),
-            redacts=_redacts(version, pdu),
+            redacts=redacts_of(version, pdu),
         )
     except InvalidParam as error:
         raise BadJson(f"malformed event: {error.message}") from error
@@ -67,6 +67,18 @@ def check_size(event: Event, *, pdu_size_bytes: int) -> None:
                 f"type, state_key, sender, room_id or event_id exceeds"
                 f" {FIELD_BYTES_MAX} bytes"
             )
+
+
+def redacts_of(version: RoomVersion, pdu: Mapping[str, Any]) -> EventId | None:
+    """The event that an ``m.room.redaction`` redacts; None if it names none.
+
+    *pdu* has a ``type`` and a ``content``.
+    """
+    if pdu["type"] != "m.room.redaction":
+        return None
+    holder = pdu["content"] if version.redacts_in_content else pdu
+    redacts = holder.get("redacts")
+    return EventId(redacts) if isinstance(redacts, str) else None
 
 
 def _check_signed_parts(pdu: Mapping[str, Any]) -> None:
@@ -135,11 +147,3 @@ def _first_of_pair(entry: object) -> object:
     if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], dict):
         return entry[0]
     raise BadJson("malformed event: events must be given as [event ID, hashes]")
-
-
-def _redacts(version: RoomVersion, pdu: Mapping[str, Any]) -> EventId | None:
-    if pdu["type"] != "m.room.redaction":
-        return None
-    holder = pdu["content"] if version.redacts_in_content else pdu
-    redacts = holder.get("redacts")
-    return EventId(redacts) if isinstance(redacts, str) else None
