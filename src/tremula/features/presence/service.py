@@ -1,0 +1,209 @@
+"""Presence of our own users: in memory while they are there, little on disk."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
+
+from tremula.features.presence import storage
+from tremula.features.presence.audience import Audience
+from tremula.features.profiles.service import TOPIC as PROFILE_TOPIC
+from tremula.infra.clock import Clock
+from tremula.infra.db import Database, Statements
+from tremula.infra.journal import Journal
+from tremula.protocol.errors import Forbidden, InvalidParam
+from tremula.protocol.identifiers import UserId
+from tremula.protocol.presence import LivePresence, PresenceState, Shown
+from tremula.rooms.events import PersistedEvent
+from tremula.rooms.memberships import TOPIC as MEMBERSHIP_TOPIC
+from tremula.rooms.room import EVENT_TOPIC
+
+# Announced with the user ID as key; there is no payload.
+TOPIC: Final = "presence"
+
+STATUS_MSG_BYTES_MAX: Final = 1_024
+
+# A client is gone when it has not come back for so long after its last request.
+_GRACE_S: Final = 60.0
+# Those who set their presence without syncing are believed for so long.
+_SET_HOLD_S: Final = 300.0
+# Changes that come together are announced together.
+_GATHER_S: Final = 0.1
+_SWEEP_S: Final = 10.0
+
+_OFFLINE: Final = Shown(PresenceState.OFFLINE)
+_ROWS_MAX: Final = 500
+
+
+class Presence:
+    """Keeps who is online and tells those who share a room with them."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        journal: Journal,
+        audience: Audience,
+        clock: Clock,
+        enabled: bool,
+    ) -> None:
+        self._db = db
+        self._journal = journal
+        self._audience = audience
+        self._clock = clock
+        self.enabled = enabled
+        self._live: dict[UserId, LivePresence] = {}
+        # What was last announced of those in `_live`; nothing announced is offline.
+        self._shown: dict[UserId, Shown] = {}
+        self._changed: set[UserId] = set()
+        self._something_changed = asyncio.Event()
+        if enabled:
+            journal.subscribe(EVENT_TOPIC, self._event_sent)
+            journal.subscribe(PROFILE_TOPIC, self._seen_anew)
+            journal.subscribe(MEMBERSHIP_TOPIC, self._seen_anew)
+
+    @property
+    def live_users(self) -> AbstractSet[UserId]:
+        """Those who are not offline, and a few who have just gone."""
+        return self._live.keys()
+
+    def touch(
+        self, user_id: UserId, state: PresenceState, *, hold_s: float = 0.0
+    ) -> None:
+        """A client of *user_id* asks for news, and will wait for at most *hold_s*.
+
+        Called by every `/sync`: two comparisons when nothing changes.
+        """
+        if not self.enabled or state is PresenceState.OFFLINE:
+            return
+        now_s = self._clock.monotonic_s()
+        live = self._live.get(user_id)
+        if live is None:
+            live = self._live[user_id] = LivePresence()
+        live.connected(state, now_s=now_s, hold_s=hold_s + _GRACE_S)
+        self._notice(user_id, live, now_s)
+
+    async def set(
+        self, user_id: UserId, state: PresenceState, status_msg: str | None
+    ) -> None:
+        """*user_id* says what they are; without *status_msg* an old one is removed.
+
+        Raises:
+            InvalidParam: the status message is too long.
+        """
+        if status_msg and len(status_msg.encode()) > STATUS_MSG_BYTES_MAX:
+            raise InvalidParam(f"status_msg has at most {STATUS_MSG_BYTES_MAX} bytes")
+        if not self.enabled:
+            return
+        stored = (await storage.stored_presence(self._db, [user_id])).get(user_id)
+        if (stored.status_msg if stored else None) != status_msg:
+            unit = Statements()
+            now_ms = self._clock.now_ms()
+            storage.upsert_status(unit, user_id, status_msg, last_active_ts_ms=now_ms)
+            await self._db.commit(unit)
+        live = self._live.setdefault(user_id, LivePresence())
+        live.set(state, now_s=self._clock.monotonic_s(), hold_s=_SET_HOLD_S)
+        await self._announce(user_id)
+
+    async def get(self, viewer: UserId, user_id: UserId) -> dict[str, Any]:
+        """The presence of *user_id* as CS ``getPresence`` answers it.
+
+        Raises:
+            Forbidden: the two share no room.
+        """
+        if not await self._audience.may_see(viewer, user_id):
+            raise Forbidden("you share no room with this user")
+        return (await self.contents([user_id]))[user_id]
+
+    async def contents(
+        self, user_ids: Sequence[UserId]
+    ) -> Mapping[UserId, dict[str, Any]]:
+        """The presence of each of *user_ids*, as ``m.presence`` events have it."""
+        if not self.enabled:
+            return {user_id: {"presence": "offline"} for user_id in user_ids}
+        stored: dict[UserId, storage.StoredPresence] = {}
+        for start in range(0, len(user_ids), _ROWS_MAX):
+            part = user_ids[start : start + _ROWS_MAX]
+            stored |= await storage.stored_presence(self._db, part)
+        return {user_id: self._content(user_id, stored) for user_id in user_ids}
+
+    def _content(
+        self, user_id: UserId, stored: Mapping[UserId, storage.StoredPresence]
+    ) -> dict[str, Any]:
+        live, row = self._live.get(user_id), stored.get(user_id)
+        now_s = self._clock.monotonic_s()
+        shown = live.shown(now_s) if live else _OFFLINE
+        content: dict[str, Any] = {"presence": shown.state.value}
+        if live is not None:
+            content["last_active_ago"] = int((now_s - live.last_active_s) * 1000)
+        elif row is not None:
+            ago_ms = self._clock.now_ms() - row.last_active_ts_ms
+            content["last_active_ago"] = max(0, ago_ms)
+        if shown.state is PresenceState.ONLINE:
+            content["currently_active"] = shown.currently_active
+        if row is not None and row.status_msg is not None:
+            content["status_msg"] = row.status_msg
+        return content
+
+    async def run(self) -> None:
+        """Announce changes and time users out for ever; meant for the supervisor."""
+        while True:
+            try:
+                async with asyncio.timeout(_SWEEP_S):
+                    await self._something_changed.wait()
+            except TimeoutError:
+                await self.sweep()
+            await asyncio.sleep(_GATHER_S)
+            await self.announce_changes()
+
+    async def announce_changes(self) -> None:
+        """Tell of everyone whose presence has changed."""
+        self._something_changed.clear()
+        changed, self._changed = self._changed, set()
+        for user_id in changed:
+            await self._announce(user_id)
+
+    async def sweep(self) -> None:
+        """Notice who has become idle or offline, and let go of the latter."""
+        now_s, now_ms = self._clock.monotonic_s(), self._clock.now_ms()
+        gone: dict[UserId, int] = {}
+        for user_id, live in self._live.items():
+            self._notice(user_id, live, now_s)
+            if self._shown.get(user_id) == live.shown(now_s) == _OFFLINE:
+                idle_ms = int((now_s - live.last_active_s) * 1000)
+                gone[user_id] = now_ms - idle_ms
+        for user_id in gone:
+            del self._live[user_id]
+            del self._shown[user_id]
+        if gone:
+            unit = Statements()
+            storage.upsert_last_active(unit, gone)
+            await self._db.commit(unit)
+
+    async def _announce(self, user_id: UserId) -> None:
+        members = await self._audience.to_wake(user_id)
+        live = self._live.get(user_id)
+        if live is not None:
+            self._shown[user_id] = live.shown(self._clock.monotonic_s())
+        self._journal.ephemeral(TOPIC, user_id, None, wake=members)
+
+    def _notice(self, user_id: UserId, live: LivePresence, now_s: float) -> None:
+        if live.shown(now_s) != self._shown.get(user_id, _OFFLINE):
+            self._changed.add(user_id)
+            self._something_changed.set()
+
+    def _event_sent(self, _pos: int, _key: object, event: object) -> None:
+        assert isinstance(event, PersistedEvent)
+        live = self._live.get(event.stored.sender)
+        if live is not None:
+            now_s = self._clock.monotonic_s()
+            live.active(now_s=now_s, hold_s=_GRACE_S)
+            self._notice(event.stored.sender, live, now_s)
+
+    def _seen_anew(self, _pos: int, user_id: object, _payload: object) -> None:
+        # Whoever has come into a room is shown to those who are there. And CS "Events
+        # on Change of Profile Information": presence tells of the new profile too.
+        assert isinstance(user_id, str)
+        if user_id in self._live:
+            self._changed.add(UserId(user_id))
+            self._something_changed.set()
