@@ -6,7 +6,7 @@ from typing import Final
 from tremula.features.profiles import storage
 from tremula.infra.cache import ByteLRU
 from tremula.infra.db import Reader
-from tremula.infra.journal import Journal
+from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
 from tremula.protocol.errors import NotFound
 from tremula.protocol.identifiers import UserId
@@ -39,15 +39,15 @@ class Profiles:
         self._changing: KeyedLocks[UserId] = KeyedLocks()
         journal.subscribe(TOPIC, lambda _pos, key, _payload: self._forget(key))
 
-    async def created(self, user_id: UserId, displayname: str | None) -> None:
-        """Give a new user a profile. Safe to repeat."""
-        unit = self._journal.unit()
+    def create(self, unit: JournalUnit, user_id: UserId, displayname: str) -> None:
+        """Give a new user a profile, in the *unit* that makes the user.
+
+        To be called right before the commit: it takes a journal position.
+        """
         storage.insert_profile(unit, user_id)
-        if displayname:
-            value = encode_field(DISPLAYNAME, displayname)
-            storage.upsert_field(unit, user_id, DISPLAYNAME, value)
+        value = encode_field(DISPLAYNAME, displayname)
+        storage.upsert_field(unit, user_id, DISPLAYNAME, value)
         unit.announce(TOPIC, user_id, None, pos=unit.pos())
-        await self._journal.commit(unit)
 
     async def get(self, user_id: UserId) -> bytes:
         """The whole profile as JSON.

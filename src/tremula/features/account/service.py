@@ -1,0 +1,197 @@
+"""Accounts: made, given a password, closed."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tremula.features.devices.service import Devices
+from tremula.features.sessions.service import Sessions
+from tremula.features.uia.service import Uia
+from tremula.features.users.service import User, Users, check_password_size
+from tremula.infra.clock import Clock
+from tremula.infra.db import Conflict
+from tremula.infra.journal import Journal, JournalUnit
+from tremula.protocol.errors import Forbidden, InvalidUsername, UserInUse
+from tremula.protocol.identifiers import (
+    ID_BYTES_MAX,
+    DeviceId,
+    UserId,
+    is_valid_localpart,
+    localpart_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountHooks:
+    """What other features do as accounts come and go.
+
+    ``on_registered(unit, user_id, displayname)`` adds to the unit that makes the user.
+    ``on_deactivated`` takes the user out of all rooms, ``on_erased`` removes what the
+    user has stored; both may be repeated after a crash.
+    """
+
+    on_registered: Callable[[JournalUnit, UserId, str], None]
+    on_deactivated: tuple[Callable[[UserId], Awaitable[None]], ...] = ()
+    on_erased: tuple[Callable[[UserId], Awaitable[None]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """Creates, changes and deactivates accounts, for clients and operators."""
+
+    journal: Journal
+    clock: Clock
+    users: Users
+    devices: Devices
+    sessions: Sessions
+    uia: Uia
+    hooks: AccountHooks
+
+    def parse_new_localpart(self, raw: str) -> UserId:
+        """The user ID that an account of this name would have; capitals are folded.
+
+        Raises:
+            InvalidUsername: the name cannot be the localpart of a new user.
+        """
+        localpart = raw.lower()
+        user_id = self.users.id_of(localpart)
+        if not is_valid_localpart(localpart):
+            raise InvalidUsername("a username is made of a-z, 0-9 and . _ = - / +")
+        if len(user_id.encode()) > ID_BYTES_MAX:
+            raise InvalidUsername("this username is too long")
+        return user_id
+
+    async def check_available(self, user_id: UserId) -> None:
+        """Refuse a name that is taken, or was before a deactivation.
+
+        Raises:
+            UserInUse: it is.
+        """
+        if await self.users.find(user_id) is not None:
+            raise UserInUse("this username is taken")
+
+    async def create_user(
+        self, localpart: str, password: str, *, is_admin: bool = False
+    ) -> UserId:
+        """Make an account, for an operator.
+
+        Raises:
+            InvalidUsername, UserInUse, InvalidParam: see the message.
+        """
+        user_id = self.parse_new_localpart(localpart)
+        user = await self.new_user(user_id, password, is_admin=is_admin)
+        unit = self.journal.unit()
+        self.add(unit, user)
+        try:
+            await self.journal.commit(unit)
+        except Conflict:
+            raise UserInUse("this username is taken") from None
+        return user_id
+
+    async def new_user(
+        self, user_id: UserId, password: str, *, is_admin: bool = False
+    ) -> User:
+        """The record of a user to be added, its password hashed.
+
+        Raises:
+            InvalidParam: the password is empty or too long.
+            LimitExceeded: too many passwords are being hashed.
+        """
+        check_password_size(password)
+        return User(
+            user_id=user_id,
+            password_hash=await self.users.passwords.hash(password),
+            created_ts_ms=self.clock.now_ms(),
+            is_admin=is_admin,
+            is_guest=False,
+        )
+
+    def add(self, unit: JournalUnit, user: User) -> None:
+        """Add an account with its profile. A taken user ID fails the unit.
+
+        To be called right before the commit: it takes journal positions.
+        """
+        self.users.add(unit, user)
+        self.hooks.on_registered(unit, user.user_id, localpart_of(user.user_id))
+
+    async def list_users(self, *, after: str = "", limit: int = 100) -> list[User]:
+        """Users in order of their IDs, at most 500, the first ones past *after*."""
+        return await self.users.page_after(after, limit=limit)
+
+    async def set_password(
+        self,
+        user_id: UserId,
+        password: str,
+        *,
+        logs_out: bool = True,
+        but_device_id: DeviceId | None = None,
+    ) -> None:
+        """Give the account another password; *logs_out* ends all devices but one.
+
+        Raises:
+            NotFound: there is no such user.
+            Forbidden: the account is deactivated, or a guest's.
+            InvalidParam: the password is too long.
+            LimitExceeded: too many passwords are being hashed.
+        """
+        check_password_size(password)
+        await self._get_owned(user_id)
+        password_hash = await self.users.passwords.hash(password)
+        known = await self.devices.all_of(user_id)
+        unit = self.journal.unit()
+        self.users.set_password_hash(unit, user_id, password_hash)
+        if logs_out:
+            self.devices.log_out_all(unit, user_id, known, but_device_id=but_device_id)
+        await self.journal.commit(unit)
+
+    async def set_admin(self, user_id: UserId, *, is_admin: bool) -> None:
+        """Make the user a server administrator, or no longer one.
+
+        Raises:
+            NotFound: there is no such user.
+            Forbidden: the account is deactivated, or a guest's.
+        """
+        await self._get_owned(user_id)
+        unit = self.journal.unit()
+        self.users.set_is_admin(unit, user_id, is_admin=is_admin)
+        self.sessions.reload_user(unit, user_id)
+        await self.journal.commit(unit)
+
+    async def deactivate(self, user_id: UserId, *, is_erased: bool = False) -> None:
+        """Close the account for good, log out all devices, and leave all rooms.
+
+        Safe to repeat. If the leaving is interrupted, `finish_departures` does it.
+
+        Raises:
+            NotFound: there is no such user.
+        """
+        await self.users.get(user_id)
+        known = await self.devices.all_of(user_id)
+        unit = self.journal.unit()
+        self.users.deactivate(
+            unit, user_id, ts_ms=self.clock.now_ms(), is_erased=is_erased
+        )
+        self.devices.log_out_all(unit, user_id, known)
+        await self.journal.commit(unit)
+        await self._depart(user_id)
+
+    async def finish_departures(self) -> None:
+        """Complete what a crash has interrupted; to be run at the start."""
+        while departing := await self.users.departing():
+            for user_id in departing:
+                await self._depart(user_id)
+
+    async def _depart(self, user_id: UserId) -> None:
+        for hook in self.hooks.on_deactivated:
+            await hook(user_id)
+        if (await self.users.get(user_id)).is_erased:
+            for hook in self.hooks.on_erased:
+                await hook(user_id)
+        unit = self.journal.unit()
+        self.users.set_departed(unit, user_id)
+        await self.journal.commit(unit)
+
+    async def _get_owned(self, user_id: UserId) -> User:
+        user = await self.users.get(user_id)
+        if user.is_deactivated or user.is_guest:
+            raise Forbidden("the account is deactivated, or a guest's")
+        return user

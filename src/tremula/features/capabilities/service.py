@@ -1,0 +1,33 @@
+"""What the server can do, as clients ask for it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tremula.protocol.room_versions import ROOM_VERSIONS
+
+SPEC_VERSIONS: Final = tuple(f"v1.{minor}" for minor in range(1, 20))
+
+
+class Capabilities:
+    """The same for every user, so that each answer is made once."""
+
+    def __init__(
+        self, *, default_room_version: str, unstable_features: Mapping[str, bool]
+    ) -> None:
+        self.versions: Final[dict[str, Any]] = {
+            "versions": list(SPEC_VERSIONS),
+            "unstable_features": dict(unstable_features),
+        }
+        self.capabilities: Final[dict[str, Any]] = {
+            "m.change_password": {"enabled": True},
+            "m.room_versions": {
+                "default": default_room_version,
+                "available": dict.fromkeys(ROOM_VERSIONS, "stable"),
+            },
+            "m.profile_fields": {"enabled": True},
+            "m.set_displayname": {"enabled": True},
+            "m.set_avatar_url": {"enabled": True},
+            "m.3pid_changes": {"enabled": False},
+            "m.get_login_token": {"enabled": False},
+            "m.forget_forced_upon_leave": {"enabled": False},
+        }

@@ -1,0 +1,1 @@
+"""Devices of our own users (CS module "Device Management")."""

@@ -1,0 +1,205 @@
+"""Devices of our own users: they come with a login and go with a logout."""
+
+import secrets
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from tremula.features.devices import storage
+from tremula.features.devices.last_seen import LastSeen
+from tremula.features.devices.storage import Device
+from tremula.features.sessions.service import IssuedTokens, Sessions
+from tremula.features.uia.service import Uia
+from tremula.infra.clock import Clock
+from tremula.infra.db import Reader
+from tremula.infra.journal import Journal, JournalUnit
+from tremula.protocol.errors import InvalidParam, NotFound
+from tremula.protocol.identifiers import DeviceId, UserId, parse_device_id
+
+__all__ = [
+    "DELETED_AT_ONCE_MAX",
+    "DISPLAY_NAME_CHARS_MAX",
+    "TOPIC",
+    "Device",
+    "DeviceChange",
+    "Devices",
+    "LastSeen",
+    "LoggedIn",
+    "NewDevice",
+    "parse_display_name",
+    "parse_new_device",
+]
+
+TOPIC: Final = "device"
+"""Announced with the user ID as key and a `DeviceChange` as payload."""
+
+DISPLAY_NAME_CHARS_MAX: Final = 100
+DELETED_AT_ONCE_MAX: Final = 500
+
+_GENERATED_ID_CHARS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceChange:
+    """Devices of a user that came, were renamed, or are gone."""
+
+    changed: tuple[DeviceId, ...] = ()
+    deleted: tuple[DeviceId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NewDevice:
+    """What a client says of its device on login; no ID: the server picks one."""
+
+    device_id: DeviceId | None = None
+    display_name: str | None = None
+    refreshable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """A device that is logged in."""
+
+    user_id: UserId
+    device_id: DeviceId
+    tokens: IssuedTokens = field(repr=False)
+
+    def body(self) -> dict[str, object]:
+        """The keys that CS ``login`` and ``register`` answers share."""
+        return {
+            "user_id": self.user_id,
+            "device_id": self.device_id,
+            **self.tokens.body(),
+        }
+
+
+def parse_new_device(
+    device_id: str | None, display_name: str | None, *, refreshable: bool
+) -> NewDevice:
+    """Check what a client says of its device.
+
+    Raises:
+        InvalidParam: the ID or the name is too long or otherwise impossible.
+    """
+    return NewDevice(
+        device_id=None if device_id is None else parse_device_id(device_id),
+        display_name=None if display_name is None else parse_display_name(display_name),
+        refreshable=refreshable,
+    )
+
+
+def parse_display_name(raw: str) -> str:
+    """A device's name of at most 100 characters.
+
+    Raises:
+        InvalidParam: *raw* is longer.
+    """
+    if len(raw) > DISPLAY_NAME_CHARS_MAX:
+        raise InvalidParam(
+            f"a device's name has at most {DISPLAY_NAME_CHARS_MAX} characters"
+        )
+    return raw
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """Creates, shows, renames and removes devices."""
+
+    db: Reader
+    journal: Journal
+    clock: Clock
+    sessions: Sessions
+    uia: Uia
+
+    def log_in(self, unit: JournalUnit, user_id: UserId, device: NewDevice) -> LoggedIn:
+        """Add or take over a device in *unit* and issue its tokens.
+
+        To be called right before the commit: it takes journal positions.
+        """
+        device_id = device.device_id or _generate_device_id()
+        storage.insert_device(
+            unit, user_id, device_id, device.display_name, ts_ms=self.clock.now_ms()
+        )
+        change = DeviceChange(changed=(device_id,))
+        unit.announce(TOPIC, user_id, change, pos=unit.pos())
+        tokens = self.sessions.issue(
+            unit, user_id, device_id, refreshable=device.refreshable
+        )
+        return LoggedIn(user_id, device_id, tokens)
+
+    async def all_of(self, user_id: UserId) -> list[Device]:
+        """Every device of the user."""
+        return await storage.devices_of_user(self.db, user_id)
+
+    async def get(self, user_id: UserId, device_id: DeviceId) -> Device:
+        """One device of the user.
+
+        Raises:
+            NotFound: the user has no such device.
+        """
+        device = await storage.find_device(self.db, user_id, device_id)
+        if device is None:
+            raise NotFound("you have no device with this ID")
+        return device
+
+    async def rename(
+        self, user_id: UserId, device_id: DeviceId, display_name: str | None
+    ) -> None:
+        """Give a device another name; None leaves it as it is.
+
+        Raises:
+            NotFound: the user has no such device.
+        """
+        device = await self.get(user_id, device_id)
+        if display_name is None or display_name == device.display_name:
+            return
+        unit = self.journal.unit()
+        storage.update_display_name(unit, user_id, device_id, display_name)
+        change = DeviceChange(changed=(device_id,))
+        unit.announce(TOPIC, user_id, change, pos=unit.pos())
+        await self.journal.commit(unit)
+
+    async def delete(self, user_id: UserId, device_ids: Sequence[DeviceId]) -> None:
+        """Remove devices (at most 500) and their tokens. Missing ones are fine."""
+        if not device_ids:
+            return
+        unit = self.journal.unit()
+        storage.delete_devices(unit, user_id, device_ids)
+        self.sessions.revoke_devices(unit, user_id, device_ids)
+        change = DeviceChange(deleted=tuple(device_ids))
+        unit.announce(TOPIC, user_id, change, pos=unit.pos())
+        await self.journal.commit(unit)
+
+    async def delete_all(self, user_id: UserId) -> None:
+        """Remove every device of the user and make their tokens unknown."""
+        known = await self.all_of(user_id)
+        unit = self.journal.unit()
+        self.log_out_all(unit, user_id, known)
+        await self.journal.commit(unit)
+
+    def log_out_all(
+        self,
+        unit: JournalUnit,
+        user_id: UserId,
+        known: Sequence[Device],
+        *,
+        but_device_id: DeviceId | None = None,
+    ) -> None:
+        """Remove every device but one in *unit*, with their tokens.
+
+        *known* are the user's devices as read before, to be announced as gone; one
+        that came since goes as well. To be called right before the commit.
+        """
+        storage.delete_devices_of_user(unit, user_id, but_device_id=but_device_id)
+        self.sessions.revoke_user(unit, user_id, but_device_id=but_device_id)
+        gone = (each.device_id for each in known if each.device_id != but_device_id)
+        change = DeviceChange(deleted=tuple(gone))
+        unit.announce(TOPIC, user_id, change, pos=unit.pos())
+
+
+def _generate_device_id() -> DeviceId:
+    letters = (
+        secrets.choice(string.ascii_uppercase) for _ in range(_GENERATED_ID_CHARS)
+    )
+    return DeviceId("".join(letters))

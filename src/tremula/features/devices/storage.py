@@ -1,0 +1,132 @@
+"""Queries on ``devices`` (created in migrations/0003_accounts.sql)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tremula.features.sessions.service import Sighting
+from tremula.infra.db import Reader, Row, Unit
+from tremula.protocol.identifiers import DeviceId, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A row of ``devices``, as its owner sees it."""
+
+    device_id: DeviceId
+    display_name: str | None
+    last_seen_ts_ms: int | None
+    last_seen_ip: str | None
+
+
+def insert_device(
+    unit: Unit,
+    user_id: UserId,
+    device_id: DeviceId,
+    display_name: str | None,
+    *,
+    ts_ms: int,
+) -> None:
+    """Add a device, unless it exists."""
+    unit.run(
+        """
+        INSERT INTO devices (user_id, device_id, display_name, created_ts_ms)
+        VALUES (:user_id, :device_id, :display_name, :ts_ms)
+        ON CONFLICT (user_id, device_id) DO NOTHING
+        """,
+        user_id=user_id,
+        device_id=device_id,
+        display_name=display_name,
+        ts_ms=ts_ms,
+    )
+
+
+def update_display_name(
+    unit: Unit, user_id: UserId, device_id: DeviceId, display_name: str
+) -> None:
+    """Rename a device."""
+    unit.run(
+        """
+        UPDATE devices SET display_name = :display_name
+        WHERE user_id = :user_id AND device_id = :device_id
+        """,
+        user_id=user_id,
+        device_id=device_id,
+        display_name=display_name,
+    )
+
+
+def update_last_seen(unit: Unit, sightings: Sequence[Sighting]) -> None:
+    """Record when and from where devices were used last."""
+    unit.run_many(
+        """
+        UPDATE devices
+        SET last_seen_ts_ms = :ts_ms, last_seen_ip = :ip,
+            last_seen_user_agent = :user_agent
+        WHERE user_id = :user_id AND device_id = :device_id
+        """,
+        [
+            {
+                "ts_ms": sighting.ts_ms,
+                "ip": sighting.ip,
+                "user_agent": sighting.user_agent,
+                "user_id": sighting.user_id,
+                "device_id": sighting.device_id,
+            }
+            for sighting in sightings
+        ],
+    )
+
+
+def delete_devices(unit: Unit, user_id: UserId, device_ids: Sequence[DeviceId]) -> None:
+    """Remove devices (at most 500)."""
+    unit.run(
+        "DELETE FROM devices WHERE user_id = :user_id AND device_id IN :device_ids",
+        user_id=user_id,
+        device_ids=list(device_ids),
+    )
+
+
+def delete_devices_of_user(
+    unit: Unit, user_id: UserId, *, but_device_id: DeviceId | None
+) -> None:
+    """Remove every device of the user but one."""
+    unit.run(
+        """
+        DELETE FROM devices
+        WHERE user_id = :user_id AND device_id <> :but_device_id
+        """,
+        user_id=user_id,
+        # No device has an empty id.
+        but_device_id=but_device_id or "",
+    )
+
+
+async def devices_of_user(db: Reader, user_id: UserId) -> list[Device]:
+    """Every device of the user, in order of their IDs."""
+    rows = await db.all(
+        """
+        SELECT device_id, display_name, last_seen_ts_ms, last_seen_ip
+        FROM devices WHERE user_id = :user_id ORDER BY device_id
+        """,
+        user_id=user_id,
+    )
+    return [_device(row) for row in rows]
+
+
+async def find_device(
+    db: Reader, user_id: UserId, device_id: DeviceId
+) -> Device | None:
+    """One device of the user."""
+    row = await db.first(
+        """
+        SELECT device_id, display_name, last_seen_ts_ms, last_seen_ip
+        FROM devices WHERE user_id = :user_id AND device_id = :device_id
+        """,
+        user_id=user_id,
+        device_id=device_id,
+    )
+    return _device(row) if row else None
+
+
+def _device(row: Row) -> Device:
+    return Device(*row)

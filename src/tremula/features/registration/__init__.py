@@ -1,0 +1,1 @@
+"""New accounts (CS "Account registration")."""

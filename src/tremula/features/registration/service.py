@@ -1,0 +1,155 @@
+"""New accounts: for everyone, for those with a token, or for guests."""
+
+import secrets
+import string
+from dataclasses import dataclass, field
+from typing import Final
+
+from tremula.features.account.service import Accounts
+from tremula.features.devices.service import Devices, LoggedIn, NewDevice
+from tremula.features.registration.tokens import RegistrationTokens
+from tremula.features.uia.service import Flow, Stage, Uia, digest_of
+from tremula.features.users.service import User, check_new_password
+from tremula.infra.clock import Clock
+from tremula.infra.config import Registration, RegistrationMode
+from tremula.infra.db import Conflict
+from tremula.infra.journal import Journal
+from tremula.protocol.errors import Forbidden, MissingParam, UserInUse
+from tremula.protocol.identifiers import UserId
+
+_FLOWS: Final[dict[RegistrationMode, tuple[Flow, ...]]] = {
+    RegistrationMode.OPEN: ((Stage.DUMMY,),),
+    RegistrationMode.TOKEN: ((Stage.REGISTRATION_TOKEN,),),
+}
+
+# Clients ask for the flows with an empty request before they know the username, and
+# go on in the same session: so that a session does not hold them to their first body.
+_ANY_REQUEST: Final = digest_of({})
+
+_USERS_TABLE: Final = "users"
+_GENERATED_CHARS: Final = 12
+_GENERATED_ALPHABET: Final = string.ascii_lowercase + string.digits
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationRequest:
+    """What someone wants; ``device`` None: no login."""
+
+    username: str | None
+    password: str | None = field(repr=False)
+    device: NewDevice | None
+    auth: object = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Registrations:
+    """Makes accounts over the client-server API, as far as ``policy`` allows."""
+
+    journal: Journal
+    clock: Clock
+    accounts: Accounts
+    devices: Devices
+    uia: Uia
+    tokens: RegistrationTokens
+    policy: Registration
+
+    async def check_username(self, username: str) -> UserId:
+        """The user ID that *username* would get.
+
+        Raises:
+            Forbidden: nobody can register.
+            InvalidUsername: it cannot be a username.
+            UserInUse: it is taken.
+        """
+        self._get_flows()
+        user_id = self.accounts.parse_new_localpart(username)
+        await self.accounts.check_available(user_id)
+        return user_id
+
+    async def is_token_valid(self, token: str) -> bool:
+        """Whether *token* would let someone register.
+
+        Raises:
+            Forbidden: nobody can register.
+        """
+        self._get_flows()
+        return await self.tokens.is_valid(token)
+
+    async def register(self, request: RegistrationRequest) -> UserId | LoggedIn:
+        """Make an account, once the request is authenticated, and log in.
+
+        Raises:
+            Forbidden: nobody can register, or not with this token any more.
+            InvalidUsername, UserInUse, WeakPassword, InvalidParam: see the message.
+            MissingParam: there is no password.
+            UiaRequired: stages are still to be completed.
+            LimitExceeded: too many passwords are being hashed.
+        """
+        flows = self._get_flows()
+        # "Homeservers MUST perform the relevant checks and return these codes before
+        # performing User-Interactive Authentication."
+        if request.username is None:
+            user_id = self._generate_user_id("")
+        else:
+            user_id = await self.check_username(request.username)
+        if request.password is not None:
+            check_new_password(request.password)
+        elif _is_attempt(request.auth):
+            raise MissingParam("missing key 'password'")
+        completed = await self.uia.require(
+            None, "register", request.auth, _ANY_REQUEST, flows=flows
+        )
+        if request.password is None:
+            raise MissingParam("missing key 'password'")
+        user = await self.accounts.new_user(user_id, request.password)
+        token = completed.get(Stage.REGISTRATION_TOKEN)
+        return await self._add(user, request.device, token=token)
+
+    async def register_guest(self, device: NewDevice) -> UserId | LoggedIn:
+        """Make a guest account, which has no password, and log in.
+
+        Raises:
+            Forbidden: guests are not welcome here.
+        """
+        if not self.policy.guests:
+            raise Forbidden("this server takes no guests")
+        guest = User(
+            user_id=self._generate_user_id("guest-"),
+            password_hash=None,
+            created_ts_ms=self.clock.now_ms(),
+            is_admin=False,
+            is_guest=True,
+        )
+        return await self._add(guest, device)
+
+    async def _add(
+        self, user: User, device: NewDevice | None, *, token: str | None = None
+    ) -> UserId | LoggedIn:
+        unit = self.journal.unit()
+        if token is not None:
+            self.tokens.use(unit, token)
+        self.accounts.add(unit, user)
+        added: UserId | LoggedIn = user.user_id
+        if device is not None:
+            added = self.devices.log_in(unit, user.user_id, device)
+        try:
+            await self.journal.commit(unit)
+        except Conflict as conflict:
+            if conflict.table == _USERS_TABLE:
+                raise UserInUse("this username is taken") from None
+            raise Forbidden("the registration token is used up") from None
+        return added
+
+    def _get_flows(self) -> tuple[Flow, ...]:
+        flows = _FLOWS.get(self.policy.mode) if self.policy.mode else None
+        if flows is None:
+            raise Forbidden("registration is closed on this server")
+        return flows
+
+    def _generate_user_id(self, prefix: str) -> UserId:
+        chars = (secrets.choice(_GENERATED_ALPHABET) for _ in range(_GENERATED_CHARS))
+        return self.accounts.users.id_of(prefix + "".join(chars))
+
+
+def _is_attempt(auth: object) -> bool:
+    return isinstance(auth, dict) and ("type" in auth or "session" in auth)

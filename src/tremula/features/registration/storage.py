@@ -1,0 +1,74 @@
+"""Queries on ``registration_tokens`` (created in migrations/0003_accounts.sql)."""
+
+from dataclasses import dataclass
+
+from tremula.infra.db import Reader, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationToken:
+    """A row of ``registration_tokens``; None: any number of uses, no expiry."""
+
+    token: str
+    uses_allowed: int | None
+    uses: int
+    expires_ts_ms: int | None
+    created_ts_ms: int
+
+    def is_valid(self, now_ms: int) -> bool:
+        """Whether one more account may be made with the token."""
+        if self.uses_allowed is not None and self.uses >= self.uses_allowed:
+            return False
+        return self.expires_ts_ms is None or now_ms < self.expires_ts_ms
+
+
+def insert_token(unit: Unit, token: RegistrationToken) -> None:
+    """Add a token. One that exists fails the unit with ``Conflict``."""
+    unit.run(
+        """
+        INSERT INTO registration_tokens (token, uses_allowed, uses, expires_ts_ms,
+                                         created_ts_ms)
+        VALUES (:token, :uses_allowed, :uses, :expires_ts_ms, :created_ts_ms)
+        """,
+        token=token.token,
+        uses_allowed=token.uses_allowed,
+        uses=token.uses,
+        expires_ts_ms=token.expires_ts_ms,
+        created_ts_ms=token.created_ts_ms,
+    )
+
+
+def update_used(unit: Unit, token: str) -> None:
+    """Count one use. Once too often fails the unit with ``Conflict``."""
+    unit.run(
+        "UPDATE registration_tokens SET uses = uses + 1 WHERE token = :token",
+        token=token,
+    )
+
+
+def delete_token(unit: Unit, token: str) -> None:
+    """Remove a token; the accounts made with it stay."""
+    unit.run("DELETE FROM registration_tokens WHERE token = :token", token=token)
+
+
+async def find_token(db: Reader, token: str) -> RegistrationToken | None:
+    """The token, valid or not."""
+    row = await db.first(
+        """
+        SELECT token, uses_allowed, uses, expires_ts_ms, created_ts_ms
+        FROM registration_tokens WHERE token = :token
+        """,
+        token=token,
+    )
+    return RegistrationToken(*row) if row else None
+
+
+async def all_tokens(db: Reader) -> list[RegistrationToken]:
+    """The newest 500 tokens, valid or not."""
+    rows = await db.all(
+        """
+        SELECT token, uses_allowed, uses, expires_ts_ms, created_ts_ms
+        FROM registration_tokens ORDER BY created_ts_ms DESC, token LIMIT 500
+        """
+    )
+    return [RegistrationToken(*row) for row in rows]

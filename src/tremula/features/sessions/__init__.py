@@ -1,0 +1,1 @@
+"""Access and refresh tokens (CS "Using access tokens")."""

@@ -1,0 +1,295 @@
+"""Access and refresh tokens: issue, recognise, refresh, revoke.
+
+Tokens are random and stored as SHA-256 only. Those in use are kept in memory; what
+revokes one announces it in the journal, and every process forgets the user's tokens.
+"""
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final
+
+from tremula.features.sessions import storage
+from tremula.features.sessions.storage import Grant
+from tremula.features.users.service import Users
+from tremula.infra.clock import Clock
+from tremula.infra.config import Tokens
+from tremula.infra.db import Reader
+from tremula.infra.http import Requester
+from tremula.infra.journal import Journal, JournalUnit
+from tremula.protocol.errors import UnknownToken
+from tremula.protocol.identifiers import DeviceId, UserId
+
+TOPIC: Final = "tokens"
+"""Announced with the user ID as key whenever tokens of that user are revoked."""
+
+_ACCESS_PREFIX: Final = "trm_"
+_REFRESH_PREFIX: Final = "trr_"
+_TOKEN_BYTES: Final = 32
+_CACHED_MAX: Final = 50_000
+_SEEN_EVERY_MS: Final = 60_000
+_NEVER: Final = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedTokens:
+    """What a client gets to know of a grant; ``expires_in_ms`` None: never."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str | None = field(repr=False)
+    expires_in_ms: int | None
+
+    def body(self) -> dict[str, object]:
+        """The keys of CS ``login``, ``register`` and ``refresh`` responses."""
+        body: dict[str, object] = {"access_token": self.access_token}
+        if self.refresh_token is not None:
+            body["refresh_token"] = self.refresh_token
+        if self.expires_in_ms is not None:
+            body["expires_in_ms"] = self.expires_in_ms
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """When and from where a device has made a request."""
+
+    user_id: UserId
+    device_id: DeviceId
+    ts_ms: int
+    ip: str
+    user_agent: str
+
+
+@dataclass(slots=True)
+class _Session:
+    """A valid access token in memory."""
+
+    requester: Requester
+    device_id: DeviceId
+    expires_ts_ms: int
+    seen_ts_ms: int = 0
+
+
+class Sessions:
+    """Implements ``infra.http.Authenticator``.
+
+    *on_sighting* is told of the use of each token, at most once a minute.
+    """
+
+    def __init__(
+        self,
+        *,
+        db: Reader,
+        journal: Journal,
+        clock: Clock,
+        users: Users,
+        lifetimes: Tokens,
+        on_sighting: Callable[[Sighting], None],
+    ) -> None:
+        self._db = db
+        self._journal = journal
+        self._clock = clock
+        self._users = users
+        self._lifetimes = lifetimes
+        self._on_sighting = on_sighting
+        self._cached: OrderedDict[bytes, _Session] = OrderedDict()
+        self._hashes_of: dict[UserId, set[bytes]] = {}
+        self._revocations = 0
+        journal.subscribe(TOPIC, self._forget_user)
+
+    async def authenticate(
+        self, token: str, *, client_ip: str, user_agent: str
+    ) -> Requester:
+        """The owner of an access token. Without a query for tokens in use.
+
+        Raises:
+            UnknownToken: no such token, or it has expired (then a soft logout).
+        """
+        access_hash = _hash(token)
+        session = self._cached.get(access_hash)
+        if session is None:
+            session = await self._load(access_hash)
+        now_ms = self._clock.now_ms()
+        if now_ms >= session.expires_ts_ms:
+            raise UnknownToken("the access token has expired", soft_logout=True)
+        if now_ms - session.seen_ts_ms >= _SEEN_EVERY_MS:
+            session.seen_ts_ms = now_ms
+            self._cached.move_to_end(access_hash)
+            self._on_sighting(
+                Sighting(
+                    user_id=session.requester.user_id,
+                    device_id=session.device_id,
+                    ts_ms=now_ms,
+                    ip=client_ip,
+                    user_agent=user_agent,
+                )
+            )
+        return session.requester
+
+    def issue(
+        self,
+        unit: JournalUnit,
+        user_id: UserId,
+        device_id: DeviceId,
+        *,
+        refreshable: bool,
+    ) -> IssuedTokens:
+        """New tokens for a device, in place of all it had.
+
+        "If the client sets the `device_id`, the server will invalidate any access and
+        refresh tokens previously assigned to that device."
+        """
+        storage.delete_grants_of_devices(unit, user_id, [device_id])
+        pos = unit.pos()
+        unit.announce(TOPIC, user_id, None, pos=pos)
+        tokens, grant = self._new_grant(
+            pos, user_id, device_id, refreshable=refreshable
+        )
+        storage.insert_grant(unit, grant)
+        return tokens
+
+    async def refresh(self, refresh_token: str) -> IssuedTokens:
+        """New tokens for a refresh token, which ends when one of them is used.
+
+        Raises:
+            UnknownToken: no such refresh token, revoked, or expired.
+        """
+        old = await storage.grant_by_refresh(self._db, _hash(refresh_token))
+        if old is None:
+            raise UnknownToken("unknown refresh token")
+        expires_ts_ms = old.refresh_expires_ts_ms
+        if expires_ts_ms is not None and self._clock.now_ms() >= expires_ts_ms:
+            raise UnknownToken("the refresh token has expired", soft_logout=True)
+        unit = self._journal.unit()
+        storage.delete_successors(unit, old)
+        if old.replaces_grant_id is not None:
+            storage.update_used(unit, old)
+        pos = unit.pos()
+        unit.announce(TOPIC, old.user_id, None, pos=pos)
+        tokens, grant = self._new_grant(
+            pos,
+            old.user_id,
+            old.device_id,
+            refreshable=True,
+            replaces_grant_id=old.grant_id,
+        )
+        stored = storage.insert_successor(unit, grant)
+        await self._journal.commit(unit)
+        if not stored.rows:
+            raise UnknownToken("the refresh token has been used")
+        return tokens
+
+    def revoke_devices(
+        self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
+    ) -> None:
+        """Make every token of the devices (at most 500) unknown."""
+        storage.delete_grants_of_devices(unit, user_id, device_ids)
+        unit.announce(TOPIC, user_id, None, pos=unit.pos())
+
+    def revoke_user(
+        self,
+        unit: JournalUnit,
+        user_id: UserId,
+        *,
+        but_device_id: DeviceId | None = None,
+    ) -> None:
+        """Make every token of the user unknown, but those of one device."""
+        storage.delete_grants_of_user(unit, user_id, but_device_id=but_device_id)
+        unit.announce(TOPIC, user_id, None, pos=unit.pos())
+
+    def reload_user(self, unit: JournalUnit, user_id: UserId) -> None:
+        """Let every process read anew what is kept of the user with their tokens."""
+        unit.announce(TOPIC, user_id, None, pos=unit.pos())
+
+    def _new_grant(
+        self,
+        grant_id: int,
+        user_id: UserId,
+        device_id: DeviceId,
+        *,
+        refreshable: bool,
+        replaces_grant_id: int | None = None,
+    ) -> tuple[IssuedTokens, Grant]:
+        access_token = _ACCESS_PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
+        refresh_token = None
+        access_lifetime_s = self._lifetimes.access_lifetime_s
+        refresh_lifetime_s = None
+        if refreshable:
+            refresh_token = _REFRESH_PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
+            access_lifetime_s = self._lifetimes.refreshable_access_lifetime_s
+            refresh_lifetime_s = self._lifetimes.refresh_lifetime_s
+        expires_in_ms = None if access_lifetime_s is None else access_lifetime_s * 1000
+        grant = Grant(
+            grant_id=grant_id,
+            user_id=user_id,
+            device_id=device_id,
+            access_hash=_hash(access_token),
+            access_expires_ts_ms=self._expiry(access_lifetime_s),
+            refresh_hash=_hash(refresh_token) if refresh_token else None,
+            refresh_expires_ts_ms=self._expiry(refresh_lifetime_s),
+            replaces_grant_id=replaces_grant_id,
+        )
+        return IssuedTokens(access_token, refresh_token, expires_in_ms), grant
+
+    def _expiry(self, lifetime_s: int | None) -> int | None:
+        return None if lifetime_s is None else self._clock.now_ms() + lifetime_s * 1000
+
+    async def _load(self, access_hash: bytes) -> _Session:
+        while True:
+            revocations = self._revocations
+            grant = await storage.grant_by_access(self._db, access_hash)
+            if grant is None:
+                raise UnknownToken("unknown access token")
+            if grant.replaces_grant_id is not None:
+                unit = self._journal.unit()
+                storage.update_used(unit, grant)
+                unit.announce(TOPIC, grant.user_id, None, pos=unit.pos())
+                await self._journal.commit(unit)
+                continue
+            session = await self._session_of(grant)
+            # Nothing may be kept that was revoked while it was read.
+            if revocations == self._revocations:
+                break
+        self._remember(access_hash, session)
+        return session
+
+    async def _session_of(self, grant: Grant) -> _Session:
+        user = await self._users.find(grant.user_id)
+        if user is None or user.is_deactivated:
+            raise UnknownToken("unknown access token")
+        requester = Requester(
+            user_id=grant.user_id,
+            device_id=grant.device_id,
+            is_guest=user.is_guest,
+            token_id=grant.grant_id,
+            is_admin=user.is_admin,
+        )
+        expires_ts_ms = grant.access_expires_ts_ms
+        return _Session(
+            requester,
+            grant.device_id,
+            _NEVER if expires_ts_ms is None else expires_ts_ms,
+        )
+
+    def _remember(self, access_hash: bytes, session: _Session) -> None:
+        self._cached[access_hash] = session
+        self._hashes_of.setdefault(session.requester.user_id, set()).add(access_hash)
+        while len(self._cached) > _CACHED_MAX:
+            old_hash, old = self._cached.popitem(last=False)
+            user_id = old.requester.user_id
+            hashes = self._hashes_of[user_id]
+            hashes.discard(old_hash)
+            if not hashes:
+                del self._hashes_of[user_id]
+
+    def _forget_user(self, _pos: int, key: Hashable, _payload: object) -> None:
+        self._revocations += 1
+        assert isinstance(key, str)
+        for access_hash in self._hashes_of.pop(UserId(key), ()):
+            self._cached.pop(access_hash, None)
+
+
+def _hash(token: str) -> bytes:
+    return sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,1 @@
+"""User-interactive authentication (CS "User-Interactive Authentication API")."""

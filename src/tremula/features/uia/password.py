@@ -1,0 +1,34 @@
+"""The stage ``m.login.password`` (CS "Password-based")."""
+
+from dataclasses import dataclass
+
+from tremula.features.uia.flows import Attempt
+from tremula.features.users.service import Users
+from tremula.protocol.errors import Forbidden
+from tremula.protocol.identifiers import UserId
+from tremula.protocol.login_identifiers import parse_user_name
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordStage:
+    """The user gives their own password once more."""
+
+    users: Users
+
+    async def check(self, user_id: UserId | None, attempt: Attempt) -> None:
+        """Implements ``StageCheck``.
+
+        Raises:
+            Forbidden: not the name and password of *user_id*.
+            MissingParam, BadJson, InvalidParam: the attempt is malformed.
+            LimitExceeded: too many passwords are being checked.
+        """
+        name = parse_user_name(attempt.fields)
+        user = await self.users.authenticate(name, attempt.string("password"))
+        if user.user_id != user_id:
+            # The words of a wrong password: whose it is must not be told.
+            raise Forbidden("invalid username or password")
+
+
+async def check_dummy(_user_id: UserId | None, _attempt: Attempt) -> None:
+    """The stage ``m.login.dummy``: "always succeeds". Implements ``StageCheck``."""

@@ -1,0 +1,226 @@
+"""User-interactive authentication of dangerous operations.
+
+A session belongs to one user, one operation and one request: it is refused with any
+other, completes once, and expires. Only hashes of it are stored.
+"""
+
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any, Final
+
+from tremula.features.uia import storage
+from tremula.features.uia.flows import (
+    PASSWORD_FLOWS,
+    Attempt,
+    Flow,
+    Stage,
+    UiaRequired,
+    check_next,
+    is_complete,
+    parse_attempt,
+)
+from tremula.features.uia.storage import Completed, UiaSession
+from tremula.infra.clock import Clock
+from tremula.infra.db import Reader
+from tremula.infra.journal import Journal
+from tremula.protocol.canonical import encode_canonical
+from tremula.protocol.errors import Forbidden
+from tremula.protocol.identifiers import UserId
+
+__all__ = [
+    "PASSWORD_FLOWS",
+    "Attempt",
+    "Completed",
+    "Flow",
+    "Stage",
+    "StageCheck",
+    "Uia",
+    "UiaRequired",
+    "digest_of",
+]
+
+LIFETIME_MS: Final = 30 * 60 * 1000
+
+_SESSION_BYTES: Final = 24
+
+StageCheck = Callable[[UserId | None, Attempt], Awaitable[str | None]]
+"""Checks a user's attempt at a stage; returns what it proved, if anything.
+
+Raises Forbidden if the attempt fails; other errors reach the client as they are.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What a session is bound to."""
+
+    user_id: str
+    operation: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    """How far a client is; ``stored`` is the row as read, None for a new session."""
+
+    session_id: str = field(repr=False)
+    subject: _Subject
+    completed: Completed
+    stored: UiaSession | None = None
+
+
+# The same answer for every reason: nothing is told of others' sessions.
+_REFUSED: Final = Forbidden("the session has expired, or belongs to another request")
+
+
+def digest_of(request: Mapping[str, Any]) -> bytes:
+    """What a session is bound to of a request: all that matters, without ``auth``.
+
+    Raises:
+        BadJson: *request* is not canonical JSON.
+    """
+    return sha256(encode_canonical(request)).digest()
+
+
+class Uia:
+    """Demands that a request be authenticated in stages."""
+
+    def __init__(
+        self,
+        db: Reader,
+        journal: Journal,
+        clock: Clock,
+        checks: Mapping[Stage, StageCheck],
+    ) -> None:
+        self._db = db
+        self._journal = journal
+        self._clock = clock
+        self._checks = checks
+
+    async def require(
+        self,
+        user_id: UserId | None,
+        operation: str,
+        auth: object,
+        body_digest: bytes,
+        *,
+        flows: Sequence[Flow] = PASSWORD_FLOWS,
+    ) -> Completed:
+        """Return if *auth* completes one of the flows, for this one time.
+
+        *operation* is the operation ID of the endpoint, *body_digest* stands for the
+        rest of the request (see `digest_of`). Returns what each stage has proved.
+
+        Raises:
+            UiaRequired: stages are still to be completed, or one has failed.
+            BadJson: *auth* is malformed.
+        """
+        attempt = parse_attempt(auth)
+        subject = _Subject(user_id or "", operation, body_digest)
+        progress = await self._open(attempt.session_id, subject)
+        if progress is None:
+            raise await self._challenge(self._begin(subject), flows, _REFUSED)
+        try:
+            progress = await self._advance(progress, user_id, attempt, flows)
+        except Forbidden as failure:
+            raise await self._challenge(progress, flows, failure) from None
+        if not is_complete(flows, progress.completed):
+            raise await self._challenge(progress, flows)
+        if progress.stored is not None and not await self._take(progress.stored):
+            raise await self._challenge(self._begin(subject), flows, _REFUSED)
+        return progress.completed
+
+    async def sweep(self) -> None:
+        """Remove expired sessions, for the supervisor."""
+        unit = self._journal.unit()
+        storage.delete_expired_sessions(unit, self._clock.now_ms())
+        await self._journal.commit(unit)
+
+    async def _open(
+        self, session_id: str | None, subject: _Subject
+    ) -> _Progress | None:
+        if session_id is None:
+            return self._begin(subject)
+        session = await storage.find_session(self._db, _hash(session_id))
+        if session is None or session.expires_ts_ms <= self._clock.now_ms():
+            return None
+        if (session.user_id, session.operation) != (subject.user_id, subject.operation):
+            return None
+        if not hmac.compare_digest(
+            session.request_mac, _mac(session_id, subject.digest)
+        ):
+            return None
+        return _Progress(session_id, subject, session.completed, stored=session)
+
+    def _begin(self, subject: _Subject) -> _Progress:
+        return _Progress(secrets.token_urlsafe(_SESSION_BYTES), subject, {})
+
+    async def _advance(
+        self,
+        progress: _Progress,
+        user_id: UserId | None,
+        attempt: Attempt,
+        flows: Sequence[Flow],
+    ) -> _Progress:
+        stage = attempt.stage
+        # "Completed stages cannot be retried by clients": such a retry only asks how
+        # far the session is, as does an attempt without a type.
+        if stage is None or stage in progress.completed:
+            return progress
+        check_next(flows, progress.completed, stage)
+        proof = await self._checks[Stage(stage)](user_id, attempt)
+        return replace(progress, completed={**progress.completed, stage: proof})
+
+    async def _challenge(
+        self,
+        progress: _Progress,
+        flows: Sequence[Flow],
+        failure: Forbidden | None = None,
+    ) -> UiaRequired:
+        await self._store(progress)
+        return UiaRequired(
+            flows=flows,
+            session_id=progress.session_id,
+            completed=progress.completed,
+            failure=failure,
+        )
+
+    async def _store(self, progress: _Progress) -> None:
+        unit = self._journal.unit()
+        if progress.stored is None:
+            storage.insert_session(unit, self._new_session(progress))
+        elif progress.completed != progress.stored.completed:
+            storage.update_completed(
+                unit, progress.stored.session_hash, progress.completed
+            )
+        else:
+            return
+        await self._journal.commit(unit)
+
+    def _new_session(self, progress: _Progress) -> UiaSession:
+        subject = progress.subject
+        return UiaSession(
+            session_hash=_hash(progress.session_id),
+            user_id=subject.user_id,
+            operation=subject.operation,
+            request_mac=_mac(progress.session_id, subject.digest),
+            completed=progress.completed,
+            expires_ts_ms=self._clock.now_ms() + LIFETIME_MS,
+        )
+
+    async def _take(self, session: UiaSession) -> bool:
+        unit = self._journal.unit()
+        taken = storage.take_session(unit, session.session_hash)
+        await self._journal.commit(unit)
+        return bool(taken.rows)
+
+
+def _hash(session_id: str) -> bytes:
+    return sha256(session_id.encode()).digest()
+
+
+def _mac(session_id: str, digest: bytes) -> bytes:
+    return hmac.digest(session_id.encode(), digest, "sha256")

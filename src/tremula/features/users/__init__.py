@@ -1,0 +1,1 @@
+"""Our own users: their records and passwords."""

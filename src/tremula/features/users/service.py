@@ -1,0 +1,114 @@
+"""Our own users: who they are, and whether they know their password."""
+
+from dataclasses import dataclass
+
+from tremula.features.users import storage
+from tremula.features.users.passwords import (
+    Passwords,
+    check_new_password,
+    check_password_size,
+)
+from tremula.features.users.storage import User
+from tremula.infra.db import Reader, Unit
+from tremula.infra.journal import Journal
+from tremula.protocol.errors import Forbidden, NotFound
+from tremula.protocol.identifiers import ServerName, UserId
+
+__all__ = ["Passwords", "User", "Users", "check_new_password", "check_password_size"]
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """Reads the user records and checks passwords."""
+
+    db: Reader
+    journal: Journal
+    passwords: Passwords
+    server_name: ServerName
+
+    def id_of(self, localpart: str) -> UserId:
+        """The user ID of *localpart* on this server."""
+        return UserId(f"@{localpart}:{self.server_name}")
+
+    async def find(self, user_id: UserId) -> User | None:
+        """The user, deactivated or not; None for those of other servers."""
+        return (await storage.users_by_id(self.db, [user_id])).get(user_id)
+
+    async def get(self, user_id: UserId) -> User:
+        """The user, deactivated or not.
+
+        Raises:
+            NotFound: there is no such user.
+        """
+        user = await self.find(user_id)
+        if user is None:
+            raise NotFound(f"no user {user_id} on this server")
+        return user
+
+    async def find_by_name(self, name: str) -> User | None:
+        """The user whom people mean by a user ID or localpart, in any case of letters.
+
+        The exact spelling comes first: historical user IDs may hold capitals.
+        """
+        exact = UserId(name) if name.startswith("@") else self.id_of(name)
+        localpart, _, server_name = exact.partition(":")
+        folded = UserId(f"{localpart.lower()}:{server_name}")
+        found = await storage.users_by_id(self.db, [exact, folded])
+        return found.get(exact) or found.get(folded)
+
+    async def authenticate(self, name: str, password: str) -> User:
+        """The user called *name*, who has given the right password.
+
+        Tells by neither words nor time whether there is such a user.
+
+        Raises:
+            Forbidden: no such user, wrong password, or deactivated.
+            InvalidParam: the password is too long to be one.
+            LimitExceeded: too many passwords are being checked.
+        """
+        check_password_size(password)
+        user = await self.find_by_name(name)
+        password_hash = user.password_hash if user else None
+        matches = await self.passwords.verify(password_hash, password)
+        if user is None or password_hash is None or not matches:
+            raise Forbidden("invalid username or password")
+        if self.passwords.is_outdated(password_hash):
+            unit = self.journal.unit()
+            new_hash = await self.passwords.hash(password)
+            storage.replace_password_hash(
+                unit, user.user_id, old_hash=password_hash, new_hash=new_hash
+            )
+            await self.journal.commit(unit)
+        return user
+
+    async def page_after(self, user_id: str, *, limit: int) -> list[User]:
+        """Users in order of their IDs, at most 500, the first ones past *user_id*."""
+        return await storage.users_after(self.db, user_id, limit=limit)
+
+    def add(self, unit: Unit, user: User) -> None:
+        """Add a user. A taken user ID fails the unit with ``Conflict``."""
+        storage.insert_user(unit, user)
+
+    def set_password_hash(
+        self, unit: Unit, user_id: UserId, password_hash: str
+    ) -> None:
+        """Set the password of an account that is not deactivated."""
+        storage.update_password_hash(unit, user_id, password_hash)
+
+    def set_is_admin(self, unit: Unit, user_id: UserId, *, is_admin: bool) -> None:
+        """Make the user a server administrator, or no longer one."""
+        storage.update_is_admin(unit, user_id, is_admin=is_admin)
+
+    def deactivate(
+        self, unit: Unit, user_id: UserId, *, ts_ms: int, is_erased: bool
+    ) -> None:
+        """Close the account for good; the user is departing from then on."""
+        storage.update_deactivated(unit, user_id, ts_ms=ts_ms, is_erased=is_erased)
+
+    async def departing(self) -> list[UserId]:
+        """Deactivated users who may still be in rooms, some 100 of them."""
+        return await storage.departing_users(self.db)
+
+    def set_departed(self, unit: Unit, user_id: UserId) -> None:
+        """Record that a deactivated user is in no room any more."""
+        storage.update_departed(unit, user_id)

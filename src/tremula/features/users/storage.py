@@ -1,0 +1,152 @@
+"""Queries on ``users`` (created in migrations/0003_accounts.sql)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from tremula.infra.db import Reader, Row, Unit
+from tremula.protocol.identifiers import UserId
+
+PAGE_MAX: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A row of ``users``."""
+
+    user_id: UserId
+    password_hash: str | None = field(repr=False)
+    created_ts_ms: int
+    is_admin: bool
+    is_guest: bool
+    deactivated_ts_ms: int | None = None
+    is_erased: bool = False
+
+    @property
+    def is_deactivated(self) -> bool:
+        """Whether the account is closed for good."""
+        return self.deactivated_ts_ms is not None
+
+
+def insert_user(unit: Unit, user: User) -> None:
+    """Add a new user. A taken user ID fails the unit with ``Conflict``."""
+    unit.run(
+        """
+        INSERT INTO users (user_id, password_hash, created_ts_ms, is_admin, is_guest,
+                           deactivated_ts_ms, erased, departing)
+        VALUES (:user_id, :password_hash, :created_ts_ms, :is_admin, :is_guest,
+                NULL, 0, 0)
+        """,
+        user_id=user.user_id,
+        password_hash=user.password_hash,
+        created_ts_ms=user.created_ts_ms,
+        is_admin=int(user.is_admin),
+        is_guest=int(user.is_guest),
+    )
+
+
+def update_password_hash(unit: Unit, user_id: UserId, password_hash: str) -> None:
+    """Set the password, unless the account was deactivated meanwhile."""
+    unit.run(
+        """
+        UPDATE users SET password_hash = :password_hash
+        WHERE user_id = :user_id AND deactivated_ts_ms IS NULL
+        """,
+        user_id=user_id,
+        password_hash=password_hash,
+    )
+
+
+def replace_password_hash(
+    unit: Unit, user_id: UserId, *, old_hash: str, new_hash: str
+) -> None:
+    """Store the same password at another cost, unless it was changed meanwhile."""
+    unit.run(
+        """
+        UPDATE users SET password_hash = :new_hash
+        WHERE user_id = :user_id AND password_hash = :old_hash
+        """,
+        user_id=user_id,
+        old_hash=old_hash,
+        new_hash=new_hash,
+    )
+
+
+def update_is_admin(unit: Unit, user_id: UserId, *, is_admin: bool) -> None:
+    """Make the user a server administrator, or no longer one."""
+    unit.run(
+        "UPDATE users SET is_admin = :is_admin WHERE user_id = :user_id",
+        user_id=user_id,
+        is_admin=int(is_admin),
+    )
+
+
+def update_deactivated(
+    unit: Unit, user_id: UserId, *, ts_ms: int, is_erased: bool
+) -> None:
+    """Close the account: no password, no administrator, and rooms left to leave."""
+    unit.run(
+        """
+        UPDATE users
+        SET password_hash = NULL, is_admin = 0, departing = 1,
+            deactivated_ts_ms = COALESCE(deactivated_ts_ms, :ts_ms),
+            erased = CASE WHEN erased = 1 THEN 1 ELSE :erased END
+        WHERE user_id = :user_id
+        """,
+        user_id=user_id,
+        ts_ms=ts_ms,
+        erased=int(is_erased),
+    )
+
+
+def update_departed(unit: Unit, user_id: UserId) -> None:
+    """Record that a deactivated user has left every room."""
+    unit.run("UPDATE users SET departing = 0 WHERE user_id = :user_id", user_id=user_id)
+
+
+async def departing_users(db: Reader) -> list[UserId]:
+    """Deactivated users who may still be in rooms, some 100 of them."""
+    rows = await db.all(
+        "SELECT user_id FROM users WHERE departing = 1 ORDER BY user_id LIMIT 100"
+    )
+    return [UserId(user_id) for (user_id,) in rows]
+
+
+async def users_by_id(db: Reader, user_ids: Sequence[UserId]) -> dict[UserId, User]:
+    """Those of *user_ids* (at most 500) that exist."""
+    rows = await db.all(
+        """
+        SELECT user_id, password_hash, created_ts_ms, is_admin, is_guest,
+               deactivated_ts_ms, erased
+        FROM users WHERE user_id IN :user_ids
+        """,
+        user_ids=list(user_ids),
+    )
+    return {row[0]: _user(row) for row in rows}
+
+
+async def users_after(db: Reader, user_id: str, *, limit: int) -> list[User]:
+    """Users in order of their IDs, the first ones past *user_id*."""
+    rows = await db.all(
+        """
+        SELECT user_id, password_hash, created_ts_ms, is_admin, is_guest,
+               deactivated_ts_ms, erased
+        FROM users WHERE user_id > :user_id ORDER BY user_id LIMIT :limit
+        """,
+        user_id=user_id,
+        limit=min(limit, PAGE_MAX),
+    )
+    return [_user(row) for row in rows]
+
+
+def _user(row: Row) -> User:
+    user_id, password_hash, created_ts_ms, is_admin, is_guest, deactivated, erased = row
+    return User(
+        user_id=UserId(user_id),
+        password_hash=password_hash,
+        created_ts_ms=created_ts_ms,
+        is_admin=bool(is_admin),
+        is_guest=bool(is_guest),
+        deactivated_ts_ms=deactivated,
+        is_erased=bool(erased),
+    )

@@ -1,0 +1,1 @@
+"""Server discovery (CS "Well-known URIs")."""
