@@ -3,6 +3,11 @@
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
+import pytest
+from _pytest.mark import ParameterSet
+
+from tremula.protocol.auth_rules import check_auth
+from tremula.protocol.errors import AuthRuleViolation
 from tremula.protocol.events import Event
 from tremula.protocol.identifiers import EventId, RoomId, UserId
 from tremula.protocol.room_state import (
@@ -152,3 +157,39 @@ def rules_by_version(text: str) -> Iterator[tuple[str, str]]:
 def room(version_id: str) -> Room:
     """The room in this version."""
     return Room(ROOM_VERSIONS[version_id])
+
+
+def allowed(table: list[tuple[str, str, Scene]]) -> list[ParameterSet]:
+    """The cases of a table of ``(sentence, versions, scene)``."""
+    return [
+        pytest.param(version, scene, id=f"RV{version}-{sentence}")
+        for sentence, versions, scene in table
+        for version in versions_in(versions)
+    ]
+
+
+def rejected(table: list[tuple[str, str, Scene]]) -> list[ParameterSet]:
+    """The cases of a table of ``(sentence, rules by version, scene)``."""
+    return [
+        pytest.param(version, rule, scene, id=f"RV{version}-{rule}-{sentence}")
+        for sentence, rules, scene in table
+        for version, rule in rules_by_version(rules)
+    ]
+
+
+def check(version_id: str, scene: Scene) -> None:
+    """Try the event of *scene*; of all servers, only ours has signed besides."""
+    r = room(version_id)
+    event = scene(r)
+    check_auth(
+        r.version, event, r.state, server_signed=lambda name: name == "a.example"
+    )
+
+
+def broken_rule(version_id: str, scene: Scene) -> str:
+    """The number of the rule that rejects the event of *scene*."""
+    with pytest.raises(AuthRuleViolation) as violation:
+        check(version_id, scene)
+    room_version, number = violation.value.rule.split(" ")
+    assert room_version == f"RV{version_id}"
+    return number
