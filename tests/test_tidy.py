@@ -27,8 +27,10 @@ EXCEPTIONS: dict[str, str] = {
     "src/tremula/infra/positions.py": "the journal's own counter, below any slice",
 }
 
-BANNED_MODULES = {"utils", "util", "helpers", "helper", "common", "manager", "handler"}
-BANNED_MODULES |= {"managers", "handlers", "misc"}
+BANNED_MODULES = {
+    *("common", "handler", "handlers", "helper", "helpers"),
+    *("manager", "managers", "misc", "util", "utils"),
+}
 SQL = re.compile(
     r"\s*(SELECT\s.*\bFROM\b|SELECT\s+[\w:(]|INSERT\s+INTO\b|UPDATE\s+\w+\s+SET\b"
     r"|DELETE\s+FROM\b|WITH\s+\w+.*\bAS\s*\(|PRAGMA\b|(CREATE|ALTER|DROP)\s+"

@@ -43,7 +43,7 @@ def test_without_any_source_the_server_is_local_and_open() -> None:
 
     assert config.server_name == "localhost"
     assert config.database == SqliteFile(Path("data/tremula.db"))
-    assert [each.url for each in config.listeners] == ["http://127.0.0.1:8008"]
+    assert [each.url for each in config.listeners] == ["http://localhost:8008"]
     assert config.registration.mode is RegistrationMode.OPEN
 
 
@@ -125,7 +125,7 @@ BAD_FILES = [
     ("public_base_url = 'https://x/?a'", "public_base_url: must have no query"),
     ("listeners = []", "listeners: must have at least one"),
     ("listeners = 8008", "listeners: must be a list, not 8008"),
-    ("listeners = [{ port = 0 }]", "listeners[0].port: must be from 1 to 65535, not 0"),
+    ("listeners = [{ port = -1 }]", "listeners[0].port: must be from 0 to 65535, not"),
     ("listeners = [{}, { prot = 1 }]", "listeners[1].prot: unknown key"),
     ("listeners = [{ port = true }]", "listeners[0].port: must be a whole number"),
     ("listeners = [{ port = '80' }]", "listeners[0].port: must be a whole number"),
@@ -165,7 +165,7 @@ BAD_VARIABLES = [
     (
         "TREMULA_LISTEN",
         "127.0.0.1:70000",
-        "listeners[0].port (from TREMULA_LISTEN): must be from 1 to 65535",
+        "listeners[0].port (from TREMULA_LISTEN): must be from 0 to 65535",
     ),
     (
         "TREMULA_LOGGING__FORMAT",
@@ -250,6 +250,12 @@ def test_a_whole_listener_is_read(tmp_path: Path) -> None:
     assert listener.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1"))
     assert listener.tls is not None
     assert listener.tls.key == Path("k.pem")
+
+
+def test_several_listeners_may_take_any_free_port(tmp_path: Path) -> None:
+    listeners = load("listeners = [{ port = 0 }, { port = 0 }]", tmp_path).listeners
+
+    assert [listener.port for listener in listeners] == [0, 0]
 
 
 def test_every_class_of_rate_limits_is_named() -> None:

@@ -134,7 +134,7 @@ def _check_listeners(listeners: tuple[Listener, ...]) -> None:
             )
         if not listener.apis:
             raise ConfigError(f"{key}.apis", "must name at least one API")
-        if (listener.address, listener.port) in seen:
+        if listener.port and (listener.address, listener.port) in seen:
             raise ConfigError(key, "has the address and port of another listener")
         seen.add((listener.address, listener.port))
 

@@ -85,7 +85,7 @@ class Listener:
     """One address to listen on, and what is served there."""
 
     address: str = "127.0.0.1"
-    port: Annotated[int, Bounds(1, 65535)] = 8008
+    port: Annotated[int, Bounds(0, 65535)] = 8008
     tls: Tls | None = None
     apis: tuple[Api, ...] = (Api.CLIENT, Api.FEDERATION)
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -98,7 +98,9 @@ class Listener:
     @property
     def url(self) -> str:
         """Where this listener is reached, for people to read."""
-        host = f"[{self.address}]" if ":" in self.address else self.address
+        host = "localhost" if self.address == "127.0.0.1" else self.address
+        if ":" in host:
+            host = f"[{host}]"
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
 
 

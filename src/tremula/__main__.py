@@ -1,0 +1,5 @@
+"""``python -m tremula``."""
+
+from tremula.cli import main
+
+main()
