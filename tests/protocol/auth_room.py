@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from tremula.protocol.auth_rules import check_auth
 from tremula.protocol.errors import AuthRuleViolation
@@ -159,7 +158,7 @@ def room(version_id: str) -> Room:
     return Room(ROOM_VERSIONS[version_id])
 
 
-def allowed(table: list[tuple[str, str, Scene]]) -> list[ParameterSet]:
+def allowed(table: list[tuple[str, str, Scene]]) -> list[pytest.ParameterSet]:
     """The cases of a table of ``(sentence, versions, scene)``."""
     return [
         pytest.param(version, scene, id=f"RV{version}-{sentence}")
@@ -168,7 +167,7 @@ def allowed(table: list[tuple[str, str, Scene]]) -> list[ParameterSet]:
     ]
 
 
-def rejected(table: list[tuple[str, str, Scene]]) -> list[ParameterSet]:
+def rejected(table: list[tuple[str, str, Scene]]) -> list[pytest.ParameterSet]:
     """The cases of a table of ``(sentence, rules by version, scene)``."""
     return [
         pytest.param(version, rule, scene, id=f"RV{version}-{rule}-{sentence}")
