@@ -1,0 +1,146 @@
+"""What the published directory shows of a room, searched and paged. Pure."""
+
+import base64
+import binascii
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from tremula.protocol.errors import InvalidParam
+from tremula.protocol.topics import plain_text_topic
+from tremula.rooms.view import RoomView
+
+LIMIT_DEFAULT: Final = 100
+LIMIT_MAX: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A published room as it is now.
+
+    ``shown`` is the CS ``PublishedRoomsChunk``; ``search_text`` is what a search
+    term is looked for in, case-folded.
+    """
+
+    room_id: str
+    joined_count: int
+    room_type: str | None
+    shown: dict[str, Any]
+    search_text: str
+
+    @property
+    def rank(self) -> tuple[int, str]:
+        """The directory's order: most members first, then by room id."""
+        return (-self.joined_count, self.room_id)
+
+
+def entry_of(view: RoomView) -> Entry:
+    """The entry of a room from its committed state.
+
+    Texts of a wrong type count as absent, so that one room's odd state cannot
+    break the list for everyone.
+    """
+    room_type = _text(view, "m.room.create", "type")
+    texts = {
+        "name": _text(view, "m.room.name", "name"),
+        "topic": plain_text_topic(view.content_of("m.room.topic") or {}),
+        "canonical_alias": _text(view, "m.room.canonical_alias", "alias"),
+        "avatar_url": _text(view, "m.room.avatar", "url"),
+        "room_type": room_type,
+        "join_rule": view.join_rule,
+    }
+    shown: dict[str, Any] = {key: text for key, text in texts.items() if text}
+    shown |= {
+        "room_id": view.room_id,
+        "num_joined_members": view.joined_count,
+        "world_readable": view.history_visibility == "world_readable",
+        "guest_can_join": (
+            _text(view, "m.room.guest_access", "guest_access") == "can_join"
+        ),
+    }
+    searched = (texts["name"], texts["topic"], texts["canonical_alias"])
+    return Entry(
+        room_id=view.room_id,
+        joined_count=view.joined_count,
+        room_type=room_type,
+        shown=shown,
+        search_text="\n".join(text for text in searched if text).casefold(),
+    )
+
+
+def _text(view: RoomView, event_type: str, key: str) -> str | None:
+    value = (view.content_of(event_type) or {}).get(key)
+    return value if isinstance(value, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which entries to list. ``room_types`` holds None for rooms without a type."""
+
+    term: str | None = None
+    room_types: frozenset[str | None] | None = None
+
+    def matches(self, entry: Entry) -> bool:
+        """Whether *entry* is listed."""
+        if self.room_types is not None and entry.room_type not in self.room_types:
+            return False
+        return not self.term or self.term.casefold() in entry.search_text
+
+
+class PageToken(msgspec.Struct, array_like=True, frozen=True):
+    """A place between two entries, and the direction to read from it.
+
+    It names the neighbouring entry's rank and not a number of entries, so that
+    rooms that come and go in the meantime neither repeat nor hide others.
+    """
+
+    forwards: bool
+    rank: tuple[int, str]
+
+    def format(self) -> str:
+        """The token for clients."""
+        return base64.urlsafe_b64encode(msgspec.json.encode(self)).decode()
+
+    @classmethod
+    def parse(cls, raw: str) -> "PageToken":
+        """The token that `format` gave.
+
+        Raises:
+            InvalidParam: *raw* is no such token.
+        """
+        try:
+            return msgspec.json.decode(base64.b64decode(raw, b"-_", True), type=cls)
+        except (ValueError, binascii.Error, msgspec.MsgspecError):
+            raise InvalidParam("since is not a token of this server") from None
+
+
+def page(
+    ranked: Sequence[Entry], *, since: PageToken | None, limit: int
+) -> dict[str, Any]:
+    """A page of *ranked* entries as CS getPublicRooms answers it."""
+    start, end = _span(ranked, since, limit)
+    chunk = ranked[start:end]
+    answer: dict[str, Any] = {
+        "chunk": [entry.shown for entry in chunk],
+        "total_room_count_estimate": len(ranked),
+    }
+    if end < len(ranked) and chunk:
+        answer["next_batch"] = PageToken(True, chunk[-1].rank).format()
+    if start > 0 and chunk:
+        answer["prev_batch"] = PageToken(False, chunk[0].rank).format()
+    return answer
+
+
+def _span(
+    ranked: Sequence[Entry], since: PageToken | None, limit: int
+) -> tuple[int, int]:
+    if since is None:
+        return 0, limit
+    if since.forwards:
+        start = bisect_right(ranked, since.rank, key=lambda entry: entry.rank)
+        return start, start + limit
+    end = bisect_left(ranked, since.rank, key=lambda entry: entry.rank)
+    return max(0, end - limit), end

@@ -1,0 +1,223 @@
+"""Room aliases, and which rooms are published."""
+
+from dataclasses import dataclass
+
+from tremula.features.directory import storage
+from tremula.features.directory.entries import PageToken, Search, page
+from tremula.features.directory.published import PublishedRooms
+from tremula.features.directory.storage import StoredAlias
+from tremula.infra.db import Conflict, Reader
+from tremula.infra.http import Requester
+from tremula.infra.journal import Journal, JournalUnit
+from tremula.protocol.errors import Forbidden, InvalidParam, NotFound, Unknown
+from tremula.protocol.identifiers import (
+    RoomAlias,
+    RoomId,
+    ServerName,
+    UserId,
+    server_of,
+)
+from tremula.rooms.events import Draft
+from tremula.rooms.reader import RoomReader
+from tremula.rooms.rooms import Rooms
+from tremula.rooms.view import RoomView
+
+CANONICAL_ALIAS = "m.room.canonical_alias"
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """The aliases of this server, and its published room directory.
+
+    Whoever may set a room's canonical alias may publish it and remove its aliases.
+    """
+
+    db: Reader
+    journal: Journal
+    rooms: Rooms
+    reader: RoomReader
+    published: PublishedRooms
+    server_name: ServerName
+
+    # --- aliases
+
+    async def resolve(self, alias: RoomAlias) -> StoredAlias:
+        """The room that *alias* points at.
+
+        Raises:
+            NotFound: no such alias, or it is another server's.
+        """
+        stored = await storage.find_alias(self.db, alias)
+        if stored is not None:
+            return stored
+        if server_of(alias) != self.server_name:
+            raise NotFound(
+                f"Room alias {alias} belongs to another server, and this server "
+                "does not federate yet"
+            )
+        raise NotFound(f"Room alias {alias} not found")
+
+    async def is_taken(self, alias: RoomAlias) -> bool:
+        """Whether *alias* points at a room."""
+        return await storage.find_alias(self.db, alias) is not None
+
+    async def aliases_of(self, room_nid: int) -> list[RoomAlias]:
+        """The local aliases of a room."""
+        return await storage.aliases_of_room(self.db, room_nid)
+
+    async def local_aliases(self, user_id: UserId, room_id: RoomId) -> list[RoomAlias]:
+        """The aliases of a room, for *user_id* to see.
+
+        Raises:
+            Forbidden: the user is not joined, and the room is not world-readable.
+        """
+        view = await self.reader.find_room(room_id)
+        if view is None or not (
+            view.is_joined(user_id) or view.history_visibility == "world_readable"
+        ):
+            raise Forbidden(f"{user_id} is not in room {room_id}")
+        return await self.aliases_of(view.nid)
+
+    async def add_alias(
+        self, user_id: UserId, alias: RoomAlias, room_id: RoomId
+    ) -> None:
+        """Point a new alias at a room that *user_id* is in.
+
+        Raises:
+            InvalidParam: *alias* is not one of this server.
+            NotFound: there is no such room.
+            Forbidden: *user_id* is not joined to it.
+            Unknown: (409) the alias is taken.
+        """
+        if server_of(alias) != self.server_name:
+            raise InvalidParam(f"{alias} is not an alias of {self.server_name}")
+        view = await self.reader.get_room(room_id)
+        if not view.is_joined(user_id):
+            raise Forbidden(f"{user_id} is not in room {room_id}")
+        unit = self.journal.unit()
+        self.claim(unit, alias, view, creator=user_id)
+        try:
+            await self.journal.commit(unit)
+        except Conflict as error:
+            raise Unknown(f"Room alias {alias} already exists.", status=409) from error
+
+    def claim(
+        self, unit: JournalUnit, alias: RoomAlias, view: RoomView, *, creator: UserId
+    ) -> None:
+        """Add a new alias to *unit*, which fails with `Conflict` if it is taken."""
+        stored = StoredAlias(alias, view.nid, view.room_id, creator)
+        storage.insert_alias(unit, stored)
+
+    async def remove_alias(self, requester: Requester, alias: RoomAlias) -> None:
+        """Remove *alias*, also from the room's canonical alias event.
+
+        Raises:
+            NotFound: there is no such alias.
+            Forbidden: it is not the requester's, who has no power in its room.
+        """
+        stored = await self.resolve(alias)
+        user_id = requester.user_id
+        view = await self.reader.get_room(stored.room_id)
+        may_remove = stored.creator == user_id or self._may_manage(requester, view)
+        if not may_remove:
+            raise Forbidden(f"{user_id} may not remove the room alias {alias}")
+        unit = self.journal.unit()
+        storage.delete_alias(unit, alias)
+        await self.journal.commit(unit)
+        await self._leave_out_of_canonical(user_id, alias, view)
+
+    async def _leave_out_of_canonical(
+        self, user_id: UserId, alias: RoomAlias, view: RoomView
+    ) -> None:
+        before = view.content_of(CANONICAL_ALIAS) or {}
+        after = without_alias(before, alias)
+        # CS deleteRoomAlias: succeed "even if the user does not have permission to
+        # update the `m.room.canonical_alias` event".
+        if after != before and _may_set_canonical_alias(user_id, view):
+            draft = Draft(
+                type=CANONICAL_ALIAS, sender=user_id, content=after, state_key=""
+            )
+            await self.rooms.append(view.room_id, [draft])
+
+    # --- published rooms
+
+    async def is_published(self, room_id: RoomId) -> bool:
+        """Whether a room is in the published directory.
+
+        Raises:
+            NotFound: there is no such room.
+        """
+        view = await self.reader.get_room(room_id)
+        return await storage.is_published(self.db, view.nid)
+
+    async def publish(self, requester: Requester, room_id: RoomId) -> None:
+        """Put a room into the published directory.
+
+        Raises:
+            NotFound: there is no such room.
+            Forbidden: the requester has no power to.
+        """
+        view = await self._managed(requester, room_id)
+        unit = self.journal.unit()
+        self.published.publish(unit, view)
+        await self.journal.commit(unit)
+
+    async def unpublish(self, requester: Requester, room_id: RoomId) -> None:
+        """Take a room out of the published directory.
+
+        Raises:
+            NotFound: there is no such room.
+            Forbidden: the requester has no power to.
+        """
+        view = await self._managed(requester, room_id)
+        unit = self.journal.unit()
+        self.published.unpublish(unit, view)
+        await self.journal.commit(unit)
+
+    async def public_rooms(
+        self, search: Search, *, since: PageToken | None, limit: int
+    ) -> dict[str, object]:
+        """A page of the published rooms, as CS getPublicRooms answers it."""
+        ranked = await self.published.ranked()
+        found = [entry for entry in ranked if search.matches(entry)]
+        return page(found, since=since, limit=limit)
+
+    async def move(self, old: RoomView, new: RoomView) -> None:
+        """Give a room's aliases and its place in the directory to its successor."""
+        was_published = await storage.is_published(self.db, old.nid)
+        unit = self.journal.unit()
+        storage.update_room_of_aliases(
+            unit, old_room_nid=old.nid, room_nid=new.nid, room_id=new.room_id
+        )
+        if was_published:
+            self.published.unpublish(unit, old)
+            self.published.publish(unit, new)
+        await self.journal.commit(unit)
+
+    async def _managed(self, requester: Requester, room_id: RoomId) -> RoomView:
+        view = await self.reader.get_room(room_id)
+        if not self._may_manage(requester, view):
+            raise Forbidden(
+                f"{requester.user_id} may not change the directory entry of {room_id}"
+            )
+        return view
+
+    def _may_manage(self, requester: Requester, view: RoomView) -> bool:
+        return requester.is_admin or _may_set_canonical_alias(requester.user_id, view)
+
+
+def _may_set_canonical_alias(user_id: UserId, view: RoomView) -> bool:
+    return view.is_joined(user_id) and view.power_levels.can_send(
+        user_id, CANONICAL_ALIAS, is_state=True
+    )
+
+
+def without_alias(content: dict[str, object], alias: RoomAlias) -> dict[str, object]:
+    """The content of ``m.room.canonical_alias`` without one of its aliases."""
+    remaining = dict(content)
+    if remaining.get("alias") == alias:
+        del remaining["alias"]
+    alternatives = remaining.get("alt_aliases")
+    if isinstance(alternatives, list) and alias in alternatives:
+        remaining["alt_aliases"] = [alt for alt in alternatives if alt != alias]
+    return remaining

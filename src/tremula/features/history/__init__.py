@@ -1,0 +1,1 @@
+"""Reading the events of a room (CS "Getting events for a room")."""

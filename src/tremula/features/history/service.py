@@ -1,0 +1,263 @@
+"""The events of a room, read page by page or around one of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from tremula.features.history.reading import Found, Span, read_span
+from tremula.infra.http import Requester
+from tremula.protocol.errors import NotFound
+from tremula.protocol.filters import RoomEventFilter
+from tremula.protocol.identifiers import EventId, RoomId, UserId
+from tremula.rooms.access import Access, RoomAccess
+from tremula.rooms.event_store import END_POS, EventStore
+from tremula.rooms.events import StoredEvent
+from tremula.rooms.places import Places
+from tremula.rooms.serialize import Audience, Serializer
+from tremula.rooms.state import MEMBER
+from tremula.rooms.tokens import format_place
+from tremula.rooms.view import RoomView
+from tremula.rooms.visibility import Viewer
+
+LIMIT_DEFAULT: Final = 10
+LIMIT_MAX: Final = 1000
+# Rows a query where a filter leaves most of them out.
+_FILTERED_BATCH: Final = 200
+# How far from a timestamp an event that the user may see is looked for.
+_NEAR_TS_MAX: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRequest:
+    """What CS getRoomEvents asks for; ``start`` and ``stop`` are its tokens."""
+
+    backwards: bool
+    start: str | None = None
+    stop: str | None = None
+    limit: int = LIMIT_DEFAULT
+    filter: RoomEventFilter = field(default_factory=RoomEventFilter)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Events in the order asked for, and tokens; ``end`` is None at the end."""
+
+    chunk: Sequence[bytes]
+    state: Sequence[bytes]
+    start: str
+    end: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The surroundings of an event; ``before`` is newest first."""
+
+    event: bytes
+    before: Sequence[bytes]
+    after: Sequence[bytes]
+    state: Sequence[bytes]
+    start: str
+    end: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Shows the events of rooms to those who may see them, event by event."""
+
+    access: RoomAccess
+    events: EventStore
+    serializer: Serializer
+    places: Places
+
+    async def page(
+        self, requester: Requester, room_id: RoomId, request: PageRequest
+    ) -> Page:
+        """A page of a room's events.
+
+        For members one range of an index is read, unless the filter or the history
+        visibility hides much of it.
+
+        Raises:
+            Forbidden: the requester may not read the room.
+            InvalidParam: a token is not one of this server.
+        """
+        access = await self.access.reading(requester.user_id, room_id)
+        view, wanted = access.view, request.filter
+        viewer = await self._viewer(access, requester.user_id)
+        start = await self._start(access, request)
+        found = Found((), start, more=False)
+        if wanted.rooms.admits(view.room_id):
+            found = await read_span(
+                self.events,
+                await self._span(access, request, start),
+                _accepting(viewer, wanted),
+                limit=request.limit,
+                batch=0 if wanted.admits_all else _FILTERED_BATCH,
+            )
+        members = await self._senders(view, found.events) if _is_lazy(wanted) else ()
+        audience = Audience(viewer, requester.device_id)
+        return Page(
+            chunk=await self.serializer.client_events(found.events, audience),
+            state=await self.serializer.client_events(members, audience),
+            start=request.start or format_place(start),
+            end=format_place(found.place) if found.more else None,
+        )
+
+    async def _start(self, access: Access, request: PageRequest) -> int:
+        if request.start is not None:
+            start = await self.places.parse(access.view, request.start)
+            return min(start, access.up_to)
+        if request.backwards:
+            return access.up_to
+        oldest = await self.events.forwards(access.view.nid, limit=1)
+        return oldest[0].room_pos - 1
+
+    async def _span(self, access: Access, request: PageRequest, start: int) -> Span:
+        nid, stop = access.view.nid, request.stop
+        stop_pos = await self.places.parse(access.view, stop) if stop else None
+        if request.backwards:
+            bound = -END_POS if stop_pos is None else stop_pos
+            return Span(nid, start + 1, bound, backwards=True)
+        bound = access.up_to if stop_pos is None else min(stop_pos, access.up_to)
+        return Span(nid, start, bound + 1, backwards=False)
+
+    async def event(
+        self, requester: Requester, room_id: RoomId, event_id: EventId
+    ) -> bytes:
+        """One event.
+
+        Raises:
+            NotFound: there is none, or the requester may not see it.
+        """
+        view = await self.access.reader.get_room(room_id)
+        event = await self.events.get(view.nid, event_id)
+        viewer = await self._visible_to(view, requester.user_id, event)
+        audience = Audience(viewer, requester.device_id)
+        return (await self.serializer.client_events([event], audience))[0]
+
+    async def context(
+        self,
+        requester: Requester,
+        room_id: RoomId,
+        event_id: EventId,
+        wanted: RoomEventFilter,
+        *,
+        limit: int,
+    ) -> Context:
+        """An event, *limit* events around it and the state at the last of them.
+
+        Raises:
+            Forbidden: the requester may not read the room.
+            NotFound: there is no such event, or the requester may not see it.
+        """
+        access = await self.access.reading(requester.user_id, room_id)
+        view = access.view
+        event = await self.events.get(view.nid, event_id)
+        viewer = await self._visible_to(view, requester.user_id, event)
+        accept, pos = _accepting(viewer, wanted), event.room_pos
+        before = await read_span(
+            self.events,
+            Span(view.nid, pos, -END_POS, backwards=True),
+            accept,
+            limit=limit // 2,
+        )
+        after = await read_span(
+            self.events,
+            Span(view.nid, pos, access.up_to + 1, backwards=False),
+            accept,
+            limit=limit - limit // 2,
+        )
+        shown = [event, *before.events, *after.events]
+        newest = after.events[-1] if after.events else event
+        state = await self._state_at(view, wanted, shown, room_pos=newest.room_pos)
+        audience = Audience(viewer, requester.device_id)
+        return Context(
+            event=(await self.serializer.client_events([event], audience))[0],
+            before=await self.serializer.client_events(before.events, audience),
+            after=await self.serializer.client_events(after.events, audience),
+            state=await self.serializer.client_events(state, audience),
+            start=format_place(before.place),
+            end=format_place(after.place),
+        )
+
+    async def event_at(
+        self, user_id: UserId, room_id: RoomId, ts_ms: int, *, forwards: bool
+    ) -> StoredEvent:
+        """The event closest to *ts_ms* in one direction that *user_id* may see.
+
+        Raises:
+            Forbidden: the user may not read the room.
+            NotFound: there is none.
+        """
+        access = await self.access.reading(user_id, room_id)
+        viewer = await self._viewer(access, user_id)
+        near = await self.events.around_ts(
+            access.view.nid, ts_ms, forwards=forwards, limit=_NEAR_TS_MAX
+        )
+        for event in near:
+            if viewer.can_see(event):
+                return event
+        raise NotFound(f"There is no event in the room near {ts_ms}")
+
+    async def _state_at(
+        self,
+        view: RoomView,
+        wanted: RoomEventFilter,
+        shown: Sequence[StoredEvent],
+        *,
+        room_pos: int,
+    ) -> list[StoredEvent]:
+        nids = await self.access.reader.state_at(view, room_pos)
+        if wanted.lazy_load_members:
+            senders = {event.sender for event in shown}
+            nids = {
+                (event_type, state_key): nid
+                for (event_type, state_key), nid in nids.items()
+                if event_type != MEMBER or state_key in senders
+            }
+        found = await self.events.by_nids(nids.values())
+        return [event for event in found.values() if _admits(wanted, event)]
+
+    async def _senders(
+        self, view: RoomView, events: Sequence[StoredEvent]
+    ) -> Sequence[StoredEvent]:
+        """The member events of the senders, as of the oldest of *events*."""
+        if not events:
+            return ()
+        senders = list({event.sender for event in events})
+        oldest = min(event.room_pos for event in events)
+        nids = await self.access.reader.members_at(view, senders, room_pos=oldest)
+        return list((await self.events.by_nids(nids.values())).values())
+
+    async def _viewer(self, access: Access, user_id: UserId) -> Viewer:
+        return await self.access.visibility.viewer(access.view, user_id)
+
+    async def _visible_to(
+        self, view: RoomView, user_id: UserId, event: StoredEvent
+    ) -> Viewer:
+        """*user_id* as a viewer of *event*, which they must be allowed to see.
+
+        Raises:
+            NotFound: they are not.
+        """
+        viewer = await self.access.visibility.viewer(view, user_id)
+        if not viewer.can_see(event):
+            raise NotFound("Event not found.")
+        return viewer
+
+
+def _is_lazy(wanted: RoomEventFilter) -> bool:
+    return wanted.lazy_load_members
+
+
+def _admits(wanted: RoomEventFilter, event: StoredEvent) -> bool:
+    content = event.content if wanted.contains_url is not None else {}
+    return wanted.admits(event.type, event.sender, content)
+
+
+def _accepting(
+    viewer: Viewer, wanted: RoomEventFilter
+) -> Callable[[StoredEvent], bool]:
+    if wanted.admits_all:
+        return viewer.can_see
+    return lambda event: viewer.can_see(event) and _admits(wanted, event)

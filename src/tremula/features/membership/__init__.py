@@ -1,0 +1,1 @@
+"""Joining, inviting, leaving, knocking and banning (CS "Room membership")."""

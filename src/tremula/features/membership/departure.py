@@ -1,0 +1,40 @@
+"""Taking a user out of every room, when their account is closed."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from tremula.protocol.errors import Forbidden
+from tremula.protocol.identifiers import UserId
+from tremula.rooms.events import Draft
+from tremula.rooms.memberships import Memberships
+from tremula.rooms.rooms import Rooms
+
+_LEFT_BY: Final = ("join", "invite", "knock")
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """Leaves rooms on behalf of a user who is gone."""
+
+    rooms: Rooms
+    memberships: Memberships
+
+    async def leave_all(self, user_id: UserId) -> None:
+        """Leave every room, refuse every invite, take back every knock.
+
+        Safe to repeat: what was left before is passed over.
+        """
+        for room in list((await self.memberships.of_user(user_id)).values()):
+            if room.membership not in _LEFT_BY:
+                continue
+            leave = Draft(
+                type="m.room.member",
+                sender=user_id,
+                state_key=user_id,
+                content={"membership": "leave"},
+            )
+            try:
+                await self.rooms.append(room.room_id, [leave])
+            except Forbidden:
+                # Someone was faster: the user has been removed meanwhile.
+                continue

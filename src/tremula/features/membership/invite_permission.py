@@ -1,0 +1,32 @@
+"""Users who do not want to be invited (CS module "Invite permission")."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from tremula.features.account_data.service import AccountData
+from tremula.protocol.errors import InviteBlocked, NotFound
+from tremula.protocol.identifiers import UserId
+
+_CONFIG: Final = "m.invite_permission_config"
+
+
+@dataclass(frozen=True, slots=True)
+class InvitePermission:
+    """Asks users' account data whether they take invitations."""
+
+    account_data: AccountData
+
+    async def check(self, invitee: UserId) -> None:
+        """Refuse to invite a local user who blocks invitations.
+
+        Raises:
+            InviteBlocked: *invitee* does.
+        """
+        try:
+            config = orjson.loads(await self.account_data.get(invitee, _CONFIG))
+        except NotFound:
+            return
+        if config.get("default_action") == "block":
+            raise InviteBlocked(f"{invitee} does not accept invitations")

@@ -1,0 +1,219 @@
+"""Membership at the HTTP edge (CS "Room membership")."""
+
+from typing import Any
+
+import msgspec
+
+from tremula.features.membership.service import JoinRequest, Membership
+from tremula.infra.http import Auth, Json, UserRequest, endpoint
+from tremula.protocol.errors import MissingParam, ThreepidDenied
+from tremula.protocol.identifiers import RoomId, UserId, parse_user_id
+
+
+class ThirdPartySigned(msgspec.Struct):
+    """What CS ``joinRoom`` requires of ``third_party_signed``."""
+
+    sender: str
+    mxid: str
+    token: str
+    signatures: dict[str, dict[str, str]]
+
+
+class JoinBody(msgspec.Struct):
+    """Body of CS ``joinRoom`` and ``joinRoomById``."""
+
+    reason: str | None = None
+    # Kept as it came, with keys of later versions: the signature covers all of it.
+    third_party_signed: dict[str, Any] | None = None
+
+
+class ReasonBody(msgspec.Struct):
+    """Body of CS ``leaveRoom`` and ``knockRoom``."""
+
+    reason: str | None = None
+
+
+class InviteBody(msgspec.Struct):
+    """Body of CS ``inviteUser`` and of ``inviteBy3PID``, which share a path."""
+
+    user_id: str | None = None
+    reason: str | None = None
+    medium: str | None = None
+    address: str | None = None
+
+
+class TargetBody(msgspec.Struct):
+    """Body of CS ``kick``, ``ban`` and ``unban``."""
+
+    user_id: str
+    reason: str | None = None
+
+
+@endpoint(
+    "POST",
+    "/_matrix/client/v3/rooms/{room_id}/join",
+    auth=Auth.USER,
+    limit="membership",
+    guest=True,
+)
+async def join_room_by_id(req: UserRequest, membership: Membership) -> Json:
+    """CS joinRoomById. Errors: M_FORBIDDEN, M_GUEST_ACCESS_FORBIDDEN, M_NOT_FOUND."""
+    request = _join_request(req)
+    return {"room_id": await membership.join(request, RoomId(req.path["room_id"]))}
+
+
+@endpoint(
+    "POST",
+    "/_matrix/client/v3/join/{room_id_or_alias}",
+    auth=Auth.USER,
+    limit="membership",
+    guest=True,
+)
+async def join_room(req: UserRequest, membership: Membership) -> Json:
+    """CS joinRoom. Errors: M_FORBIDDEN, M_GUEST_ACCESS_FORBIDDEN, M_NOT_FOUND.
+
+    ``via`` (formerly ``server_name``) has no effect: this server does not federate
+    yet, and it needs no help with rooms that it knows.
+    """
+    request = _join_request(req)
+    room_id = await membership.resolve(req.path["room_id_or_alias"])
+    return {"room_id": await membership.join(request, room_id)}
+
+
+def _join_request(req: UserRequest) -> JoinRequest:
+    body = req.body(JoinBody)
+    if body.third_party_signed is not None:
+        _check_third_party_signed(body.third_party_signed)
+    return JoinRequest(
+        user_id=req.user_id,
+        is_guest=req.is_guest,
+        reason=body.reason,
+        third_party_signed=body.third_party_signed,
+    )
+
+
+def _check_third_party_signed(signed: dict[str, Any]) -> None:
+    try:
+        msgspec.convert(signed, ThirdPartySigned)
+    except msgspec.ValidationError as error:
+        raise MissingParam(f"third_party_signed: {error}") from None
+
+
+@endpoint(
+    "POST",
+    "/_matrix/client/v3/knock/{room_id_or_alias}",
+    auth=Auth.USER,
+    limit="membership",
+)
+async def knock_room(req: UserRequest, membership: Membership) -> Json:
+    """CS knockRoom. Errors: M_FORBIDDEN, M_NOT_FOUND."""
+    reason = req.body(ReasonBody).reason
+    room_id = await membership.resolve(req.path["room_id_or_alias"])
+    return {"room_id": await membership.knock(req.user_id, room_id, reason=reason)}
+
+
+@endpoint(
+    "POST",
+    "/_matrix/client/v3/rooms/{room_id}/leave",
+    auth=Auth.USER,
+    limit="membership",
+    guest=True,
+)
+async def leave_room(req: UserRequest, membership: Membership) -> Json:
+    """CS leaveRoom. Errors: M_FORBIDDEN, M_NOT_FOUND."""
+    reason = req.body(ReasonBody).reason
+    await membership.leave(req.user_id, RoomId(req.path["room_id"]), reason=reason)
+    return {}
+
+
+@endpoint(
+    "POST",
+    "/_matrix/client/v3/rooms/{room_id}/forget",
+    auth=Auth.USER,
+    limit="membership",
+)
+async def forget_room(req: UserRequest, membership: Membership) -> Json:
+    """CS forgetRoom. Errors: M_UNKNOWN (400) while a member, M_NOT_FOUND."""
+    await membership.forget(req.user_id, RoomId(req.path["room_id"]))
+    return {}
+
+
+@endpoint(
+    "POST",
+    "/_matrix/client/v3/rooms/{room_id}/invite",
+    auth=Auth.USER,
+    limit="membership",
+)
+async def invite_user(req: UserRequest, membership: Membership) -> Json:
+    """CS inviteUser. Errors: M_FORBIDDEN, M_INVALID_PARAM, M_MISSING_PARAM.
+
+    CS inviteBy3PID, on the same path, is refused: M_THREEPID_DENIED.
+    """
+    body = req.body(InviteBody)
+    if body.user_id is None:
+        if body.medium is not None or body.address is not None:
+            raise ThreepidDenied("this server does not invite by e-mail or phone yet")
+        raise MissingParam("missing key 'user_id'")
+    await membership.invite(
+        req.user_id,
+        parse_user_id(body.user_id),
+        RoomId(req.path["room_id"]),
+        reason=body.reason,
+    )
+    return {}
+
+
+@endpoint(
+    "POST",
+    "/_matrix/client/v3/rooms/{room_id}/kick",
+    auth=Auth.USER,
+    limit="membership",
+)
+async def kick(req: UserRequest, membership: Membership) -> Json:
+    """CS kick. Errors: M_FORBIDDEN, M_INVALID_PARAM."""
+    target, reason = _target(req)
+    await membership.kick(
+        req.user_id, target, RoomId(req.path["room_id"]), reason=reason
+    )
+    return {}
+
+
+@endpoint(
+    "POST",
+    "/_matrix/client/v3/rooms/{room_id}/ban",
+    auth=Auth.USER,
+    limit="membership",
+)
+async def ban(req: UserRequest, membership: Membership) -> Json:
+    """CS ban. Errors: M_FORBIDDEN, M_INVALID_PARAM."""
+    target, reason = _target(req)
+    await membership.ban(
+        req.user_id, target, RoomId(req.path["room_id"]), reason=reason
+    )
+    return {}
+
+
+@endpoint(
+    "POST",
+    "/_matrix/client/v3/rooms/{room_id}/unban",
+    auth=Auth.USER,
+    limit="membership",
+)
+async def unban(req: UserRequest, membership: Membership) -> Json:
+    """CS unban. Errors: M_FORBIDDEN, M_BAD_STATE, M_INVALID_PARAM."""
+    target, reason = _target(req)
+    await membership.unban(
+        req.user_id, target, RoomId(req.path["room_id"]), reason=reason
+    )
+    return {}
+
+
+def _target(req: UserRequest) -> tuple[UserId, str | None]:
+    body = req.body(TargetBody)
+    return parse_user_id(body.user_id), body.reason
+
+
+@endpoint("GET", "/_matrix/client/v3/joined_rooms", auth=Auth.USER)
+async def get_joined_rooms(req: UserRequest, membership: Membership) -> Json:
+    """CS getJoinedRooms."""
+    return {"joined_rooms": await membership.joined_rooms(req.user_id)}

@@ -1,0 +1,1 @@
+"""Sending messages, state and redactions (CS "Sending events to a room")."""

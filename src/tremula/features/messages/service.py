@@ -1,0 +1,158 @@
+"""Sending events: what auth rules leave to the sending server is decided here."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tremula.features.directory.service import CANONICAL_ALIAS, Directory
+from tremula.features.membership.service import Membership
+from tremula.features.messages.canonical_alias import new_aliases
+from tremula.infra.http import Requester
+from tremula.protocol.errors import BadAlias, BadJson, Forbidden, NotFound
+from tremula.protocol.identifiers import EventId, RoomId, ServerName, server_of
+from tremula.protocol.room_versions import RoomVersion
+from tremula.rooms.event_store import EventStore
+from tremula.rooms.events import Draft, StoredEvent, TxnKey
+from tremula.rooms.reader import RoomReader
+from tremula.rooms.room import REDACTION
+from tremula.rooms.rooms import Rooms
+from tremula.rooms.state import MEMBER
+from tremula.rooms.view import RoomView
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """Sends messages, state and redactions for our own users."""
+
+    rooms: Rooms
+    reader: RoomReader
+    events: EventStore
+    membership: Membership
+    directory: Directory
+    server_name: ServerName
+
+    async def send(
+        self,
+        requester: Requester,
+        room_id: RoomId,
+        *,
+        event_type: str,
+        content: dict[str, Any],
+        txn: TxnKey,
+    ) -> EventId:
+        """Send a message event, once for *txn*.
+
+        Raises:
+            NotFound: this server knows no such room, or no event to redact.
+            Forbidden: the requester may not send it.
+            BadJson: a redaction that names no event.
+        """
+        if event_type == REDACTION:
+            redacts = content.get("redacts")
+            if not isinstance(redacts, str):
+                raise BadJson("content.redacts must be an event ID")
+            return await self.redact(
+                requester, room_id, EventId(redacts), content=content, txn=txn
+            )
+        draft = Draft(
+            type=event_type, sender=requester.user_id, content=content, txn=txn
+        )
+        return (await self.rooms.append(room_id, [draft]))[0]
+
+    async def redact(
+        self,
+        requester: Requester,
+        room_id: RoomId,
+        event_id: EventId,
+        *,
+        content: dict[str, Any],
+        txn: TxnKey,
+    ) -> EventId:
+        """Redact the event *event_id*, once for *txn*.
+
+        Raises:
+            NotFound: this server knows no such room, or no such event in it.
+            Forbidden: it is another's event, and the requester lacks the power.
+        """
+        view = await self.reader.get_room(room_id)
+        target = await self.events.get(view.nid, event_id)
+        self._check_redaction(requester, view, target)
+        draft = redaction_draft(
+            view.version,
+            Draft(REDACTION, requester.user_id, content, txn=txn),
+            event_id,
+        )
+        return (await self.rooms.append(room_id, [draft]))[0]
+
+    def _check_redaction(
+        self, requester: Requester, view: RoomView, target: StoredEvent
+    ) -> None:
+        # Servers accept any redaction from the server that sent the event, so that
+        # whether one user of ours may redact another's is for us to decide.
+        user_id = requester.user_id
+        is_ours = server_of(target.sender) == self.server_name
+        if target.type == "m.room.create":
+            raise Forbidden("The create event of a room cannot be redacted")
+        if not (
+            target.sender == user_id
+            or view.power_levels.can_redact(user_id)
+            or (requester.is_admin and is_ours)
+        ):
+            raise Forbidden("You may not redact the events of others in this room")
+
+    async def send_state(
+        self,
+        requester: Requester,
+        room_id: RoomId,
+        *,
+        key: tuple[str, str],
+        content: dict[str, Any],
+    ) -> EventId:
+        """Set the state at *key*, ``(type, state_key)``.
+
+        Raises:
+            NotFound: this server knows no such room.
+            Forbidden: the requester may not set it.
+            BadAlias, InvalidParam: an alias that a canonical alias event adds.
+        """
+        event_type, state_key = key
+        user_id = requester.user_id
+        if event_type == MEMBER:
+            return await self.membership.set_member(
+                user_id, state_key, content, room_id, is_guest=requester.is_guest
+            )
+        if event_type == CANONICAL_ALIAS:
+            await self._check_aliases(room_id, content)
+        draft = Draft(
+            type=event_type, sender=user_id, content=content, state_key=state_key
+        )
+        return (await self.rooms.append(room_id, [draft]))[0]
+
+    async def _check_aliases(self, room_id: RoomId, content: dict[str, Any]) -> None:
+        view = await self.reader.get_room(room_id)
+        before = view.content_of(CANONICAL_ALIAS) or {}
+        for alias in new_aliases(before, content):
+            try:
+                stored = await self.directory.resolve(alias)
+            except NotFound as error:
+                raise BadAlias(f"Room alias {alias} does not exist") from error
+            if stored.room_id != room_id:
+                raise BadAlias(f"Room alias {alias} does not point to this room")
+
+
+def redaction_draft(version: RoomVersion, draft: Draft, redacts: EventId) -> Draft:
+    """*draft* with the event that it redacts where the room version wants it.
+
+    CS sendMessage: "In rooms with a version older than 11 they MUST move the
+    `redacts` property inside the `content` to the top level of the event."
+    """
+    content = {key: draft.content[key] for key in draft.content if key != "redacts"}
+    in_content = version.redacts_in_content
+    if in_content:
+        content["redacts"] = redacts
+    return Draft(
+        type=draft.type,
+        sender=draft.sender,
+        content=content,
+        redacts=None if in_content else redacts,
+        txn=draft.txn,
+    )

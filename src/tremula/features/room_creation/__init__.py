@@ -1,0 +1,1 @@
+"""Creating rooms (CS "Creation")."""

@@ -1,0 +1,70 @@
+"""Creating rooms at the HTTP edge (CS "Creation")."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from tremula.features.room_creation.plan import InitialState, Preset
+from tremula.features.room_creation.service import RoomCreation, RoomRequest
+from tremula.infra.http import Auth, Json, UserRequest, endpoint
+from tremula.protocol.errors import InvalidParam, ThreepidDenied
+
+INVITES_MAX = 500
+INITIAL_STATE_MAX = 500
+
+
+class InitialStateBody(msgspec.Struct):
+    """An entry of ``initial_state``."""
+
+    type: str
+    content: dict[str, Any]
+    state_key: str = ""
+
+
+class CreateRoomBody(msgspec.Struct):
+    """Body of CS ``createRoom``. Clients send null for what they leave out."""
+
+    visibility: Literal["public", "private"] | None = None
+    preset: Preset | None = None
+    room_version: str | None = None
+    room_alias_name: str | None = None
+    name: str | None = None
+    topic: str | None = None
+    invite: list[str] | None = None
+    invite_3pid: list[dict[str, Any]] | None = None
+    is_direct: bool | None = None
+    creation_content: dict[str, Any] | None = None
+    initial_state: list[InitialStateBody] | None = None
+    power_level_content_override: dict[str, Any] | None = None
+
+
+@endpoint("POST", "/_matrix/client/v3/createRoom", auth=Auth.USER, limit="rooms")
+async def create_room(req: UserRequest, room_creation: RoomCreation) -> Json:
+    """CS createRoom.
+
+    Errors: M_ROOM_IN_USE, M_INVALID_ROOM_STATE, M_UNSUPPORTED_ROOM_VERSION,
+    M_INVALID_PARAM, M_BAD_JSON, M_INVITE_BLOCKED, M_THREEPID_DENIED.
+    """
+    body = req.body(CreateRoomBody)
+    if body.invite_3pid:
+        raise ThreepidDenied("this server does not invite by e-mail or phone yet")
+    invite, initial_state = body.invite or [], body.initial_state or []
+    if len(invite) > INVITES_MAX or len(initial_state) > INITIAL_STATE_MAX:
+        raise InvalidParam("too many invitations or state events for one request")
+    request = RoomRequest(
+        is_public=body.visibility == "public",
+        preset=body.preset,
+        version_id=body.room_version,
+        alias_localpart=body.room_alias_name,
+        name=body.name,
+        topic=body.topic,
+        invite=invite,
+        is_direct=bool(body.is_direct),
+        creation_content=body.creation_content or {},
+        initial_state=[
+            InitialState(entry.type, entry.state_key, entry.content)
+            for entry in initial_state
+        ],
+        power_levels_override=body.power_level_content_override or {},
+    )
+    return {"room_id": await room_creation.create(req.user_id, request)}

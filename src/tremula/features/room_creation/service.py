@@ -1,0 +1,150 @@
+"""Makes rooms."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tremula.features.directory.service import Directory
+from tremula.features.membership.service import Membership
+from tremula.features.room_creation.plan import (
+    InitialState,
+    Member,
+    Preset,
+    RoomPlan,
+    plan_events,
+)
+from tremula.infra.db import Conflict
+from tremula.infra.journal import JournalUnit
+from tremula.protocol.errors import (
+    BadJson,
+    Forbidden,
+    InvalidParam,
+    InvalidRoomState,
+    RoomInUse,
+)
+from tremula.protocol.identifiers import (
+    RoomAlias,
+    RoomId,
+    ServerName,
+    UserId,
+    parse_room_alias,
+    parse_user_id,
+)
+from tremula.protocol.room_versions import RoomVersion, get_room_version
+from tremula.rooms.rooms import Rooms
+from tremula.rooms.view import RoomView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomRequest:
+    """What CS createRoom was asked for; None is what the client left out."""
+
+    is_public: bool = False
+    preset: Preset | None = None
+    version_id: str | None = None
+    alias_localpart: str | None = None
+    name: str | None = None
+    topic: str | None = None
+    invite: Sequence[str] = ()
+    is_direct: bool = False
+    creation_content: Mapping[str, Any] = field(default_factory=dict)
+    initial_state: Sequence[InitialState] = ()
+    power_levels_override: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RoomCreation:
+    """Turns what a user asks for into a room: all of it or nothing."""
+
+    rooms: Rooms
+    directory: Directory
+    membership: Membership
+    server_name: ServerName
+    default_version_id: str
+
+    async def create(self, creator: UserId, request: RoomRequest) -> RoomId:
+        """Make a room, with its alias and its place in the directory.
+
+        One transaction, whatever the room holds.
+
+        Raises:
+            UnsupportedRoomVersion: this server does not know the version.
+            RoomInUse: the alias is taken.
+            InvalidParam, BadJson: something is not what the specification says.
+            InvalidRoomState: the rules refuse one of the room's events.
+            InviteBlocked: one of the invited takes no invitations.
+        """
+        version = get_room_version(request.version_id or self.default_version_id)
+        check_creation_content(version, request.creation_content)
+        alias = await self._free_alias(request.alias_localpart)
+        plan = RoomPlan(
+            creator=await self._member(creator),
+            version=version,
+            preset=request.preset or default_preset(is_public=request.is_public),
+            invitees=await self._invitees(request.invite),
+            is_direct=request.is_direct,
+            creation_content=request.creation_content,
+            power_levels_override=request.power_levels_override,
+            initial_state=request.initial_state,
+            alias=alias,
+            name=request.name,
+            topic=request.topic,
+        )
+
+        def list_room(unit: JournalUnit, view: RoomView) -> None:
+            if alias is not None:
+                self.directory.claim(unit, alias, view, creator=creator)
+            if request.is_public:
+                self.directory.published.publish(unit, view)
+
+        try:
+            return await self.rooms.create(version, plan_events(plan), also=list_room)
+        except Conflict as error:
+            raise RoomInUse(f"Room alias {alias} is taken") from error
+        except Forbidden as error:
+            raise InvalidRoomState(error.message) from error
+
+    async def _free_alias(self, localpart: str | None) -> RoomAlias | None:
+        if localpart is None:
+            return None
+        if ":" in localpart or not localpart:
+            raise InvalidParam("room_alias_name must be a local part")
+        alias = parse_room_alias(f"#{localpart}:{self.server_name}")
+        if await self.directory.is_taken(alias):
+            raise RoomInUse(f"Room alias {alias} is taken")
+        return alias
+
+    async def _invitees(self, invite: Sequence[str]) -> list[Member]:
+        user_ids = dict.fromkeys(parse_user_id(raw) for raw in invite)
+        for user_id in user_ids:
+            await self.membership.invite_permission.check(user_id)
+        return [await self._member(user_id) for user_id in user_ids]
+
+    async def _member(self, user_id: UserId) -> Member:
+        return Member(user_id, await self.membership.member_fields(user_id))
+
+
+def default_preset(*, is_public: bool) -> Preset:
+    """The preset of a room whose creator named none."""
+    return Preset.PUBLIC_CHAT if is_public else Preset.PRIVATE_CHAT
+
+
+def check_creation_content(version: RoomVersion, content: Mapping[str, Any]) -> None:
+    """Refuse what would make a room that nobody understands.
+
+    Raises:
+        BadJson: a key of the wrong type.
+        InvalidParam: an additional creator who is no user.
+    """
+    if not isinstance(content.get("m.federate", True), bool):
+        raise BadJson("creation_content: m.federate must be a boolean")
+    if not isinstance(content.get("type", ""), str):
+        raise BadJson("creation_content: type must be a string")
+    if not isinstance(content.get("predecessor", {}), dict):
+        raise BadJson("creation_content: predecessor must be an object")
+    if version.privileged_creators:
+        creators = content.get("additional_creators", [])
+        if not isinstance(creators, list):
+            raise BadJson("creation_content: additional_creators must be a list")
+        for creator in creators:
+            parse_user_id(creator)

@@ -1,0 +1,1 @@
+"""Looking into a room without being in it (CS module "Room Previews")."""

@@ -1,0 +1,1 @@
+"""A room's state and members as clients read them (CS "Rooms")."""

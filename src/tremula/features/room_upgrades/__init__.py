@@ -1,0 +1,1 @@
+"""Moving a room to another room version (CS module "Room Upgrades")."""
