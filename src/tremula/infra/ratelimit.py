@@ -46,6 +46,11 @@ class Limit:
         if len(self._full_at) > self._keys_max:
             self._forget(now)
 
+    @property
+    def buckets(self) -> int:
+        """How many buckets take memory."""
+        return len(self._full_at)
+
     def _forget(self, now: float) -> None:
         """Drop the buckets that are full, and if need be those used longest ago.
 

@@ -10,6 +10,9 @@ import structlog
 
 from tremula.infra.metrics import Metrics
 
+Work = Callable[[], Awaitable[None]]
+_Run = Callable[[str, Work], Coroutine[Any, Any, object]]
+
 log = structlog.get_logger(__name__)
 
 
@@ -37,13 +40,13 @@ class Supervisor:
         self._tasks: set[asyncio.Task[object]] = set()
         self._is_stopping = False
 
-    def keep_running(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    def keep_running(self, name: str, work: Work) -> None:
         """Run *work*, again whenever it fails, until it returns or `stop`."""
-        self._start(name, self._repeat(name, work))
+        self._start(name, work, self._repeat)
 
-    def run_once(self, name: str, work: Coroutine[Any, Any, object]) -> None:
+    def run_once(self, name: str, work: Work) -> None:
         """Run *work* in the background; a failure is logged and counted."""
-        self._start(name, self._attempt(name, work))
+        self._start(name, work, self._attempt)
 
     async def stop(self) -> None:
         """Cancel every task and wait for its end. Nothing can be started any more."""
@@ -52,27 +55,26 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, name: str, work: Coroutine[Any, Any, object]) -> None:
+    def _start(self, name: str, work: Work, run: _Run) -> None:
         if self._is_stopping:
-            work.close()
             raise RuntimeError(f"{name} was started after the supervisor had stopped")
-        task = asyncio.get_running_loop().create_task(work, name=name)
+        task = asyncio.get_running_loop().create_task(run(name, work), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _repeat(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def _repeat(self, name: str, work: Work) -> None:
         pause_s = 0.0
         while True:
             started = time.monotonic()
-            if await self._attempt(name, work()):
+            if await self._attempt(name, work):
                 return
             pause_s = self._backoff.after(pause_s, ran_s=time.monotonic() - started)
             await asyncio.sleep(pause_s)
 
-    async def _attempt(self, name: str, work: Awaitable[object]) -> bool:
+    async def _attempt(self, name: str, work: Work) -> bool:
         """Whether *work* came to its end."""
         try:
-            await work
+            await work()
         except Exception:
             log.exception("task_failed", task=name)
             self._metrics.task_failed(name)

@@ -4,6 +4,7 @@ Without uvicorn, a ``PUT`` with 200 bytes of JSON and two fields in its path cos
 XX µs here (``bench/http_overhead.py``): the budget is 15.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ from tremula.infra.http.router import BoundEndpoint, Router, RouteTable
 from tremula.infra.logging import request_id
 from tremula.infra.metrics import Metrics, Observe
 from tremula.infra.ratelimit import Limit, RateLimiter
-from tremula.protocol.errors import GuestAccessForbidden, MissingToken
+from tremula.protocol.errors import GuestAccessForbidden, MissingToken, Unknown
 
 log = structlog.get_logger(__name__)
 
@@ -57,13 +58,16 @@ class _RequestIds:
 class Application:
     """What the listeners of this process have in common.
 
-    ``logs_access``: write a line for every request, at level debug.
+    ``shutting_down`` is set when the server begins to stop: what waits on behalf of a
+    client (a long poll) answers then with what it has. ``logs_access``: write a line
+    for every request, at level debug.
     """
 
     router: Router
     authenticator: Authenticator
     limiter: RateLimiter
     metrics: Metrics
+    shutting_down: asyncio.Event = field(default_factory=asyncio.Event)
     logs_access: bool = False
     request_ids: _RequestIds = field(default_factory=_RequestIds)
 
@@ -156,6 +160,11 @@ class _ListenerApp:
         except HungUpError:
             log.debug("client_hung_up", operation=observers.operation)
             return
+        except asyncio.CancelledError:
+            if not self._app.shutting_down.is_set():
+                raise
+            # `HttpServer.stop` has waited long enough; its client is told.
+            encoded = await _refuse(Unknown("shutting down", status=503), body)
         except Exception as error:  # noqa: BLE001 - logged by error_response
             encoded = await _refuse(error, body)
         await _send(encoded, send)

@@ -1,19 +1,15 @@
-"""Reading request bodies, within bounds of size and time."""
+"""Reading request bodies, within bounds of size. Their pace is the transport's task."""
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 
 from tremula.infra.http.asgi import Receive
 from tremula.infra.http.errors import HungUpError
-from tremula.protocol.errors import NotJson, TooLarge, Unknown
+from tremula.protocol.errors import NotJson, TooLarge
 
 # Who is still sending when the connection closes may never see the answer, so a
 # little more than allowed is read, and thrown away.
-_SURPLUS_BYTES_MAX = 262_144
-_DISCARD_S = 5
-_START_S = 20
-_SLOWEST_BYTES_PER_S = 4096
+SURPLUS_BYTES_MAX = 262_144
 
 
 class RequestBody:
@@ -36,50 +32,35 @@ class RequestBody:
         Raises:
             TooLarge: it is longer than *bytes_max*.
             NotJson: it is compressed, which could make it any length.
-            Unknown: it comes too slowly (408).
             HungUpError: the client is gone.
         """
         if self.is_finished:
             return b""
         if self._headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise NotJson("the request body must not be compressed", status=415)
-        if self._declared is not None and (
-            self._declared > bytes_max + _SURPLUS_BYTES_MAX
-        ):
+        if self._declared is not None and self._declared > bytes_max:
             raise _too_large(bytes_max)
-        try:
-            async with asyncio.timeout(_START_S) as deadline:
-                return await self._collect(bytes_max, deadline)
-        except TimeoutError:
-            raise Unknown("the request body comes too slowly", status=408) from None
-
-    async def discard(self) -> None:
-        """Read what is left, if that is little and comes soon."""
-        if self.is_finished or b"expect" in self._headers:
-            return
-        size = 0
-        # Too slow or gone is as good as too much: `is_finished` stays False.
-        with suppress(TimeoutError, HungUpError):
-            async with asyncio.timeout(_DISCARD_S):
-                while not self.is_finished and size <= _SURPLUS_BYTES_MAX:
-                    size += len(await self._next_chunk())
-
-    async def _collect(self, bytes_max: int, deadline: asyncio.Timeout) -> bytes:
         body = await self._next_chunk()
-        size = len(body)
-        if not self.is_finished:
-            chunks = [body]
-            start_s = asyncio.get_running_loop().time() + _START_S
-            while not self.is_finished and size <= bytes_max + _SURPLUS_BYTES_MAX:
-                deadline.reschedule(start_s + size / _SLOWEST_BYTES_PER_S)
-                chunk = await self._next_chunk()
-                size += len(chunk)
-                if size <= bytes_max:
-                    chunks.append(chunk)
-            body = b"".join(chunks)
+        if self.is_finished and len(body) <= bytes_max:
+            return body
+        chunks, size = [body], len(body)
+        while not self.is_finished and size <= bytes_max:
+            chunk = await self._next_chunk()
+            chunks.append(chunk)
+            size += len(chunk)
         if size > bytes_max:
             raise _too_large(bytes_max)
-        return body
+        return b"".join(chunks)
+
+    async def discard(self) -> None:
+        """Read what is left, if that is little."""
+        if b"expect" in self._headers:
+            return  # The client waits to be told whether to send it.
+        size = 0
+        # Gone is as good as too much: `is_finished` stays False.
+        with suppress(HungUpError):
+            while not self.is_finished and size <= SURPLUS_BYTES_MAX:
+                size += len(await self._next_chunk())
 
     async def _next_chunk(self) -> bytes:
         message = await self._receive()

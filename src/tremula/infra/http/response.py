@@ -31,7 +31,7 @@ _JSON_TYPE = (_CONTENT_TYPE, b"application/json")
 _JSON_HEADERS: RawHeaders = [_JSON_TYPE, *CORS_HEADERS]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Encoded:
     """A response as ASGI sends it."""
 

@@ -4,7 +4,7 @@ The path is split before it is decoded, so that ``%2F`` stays within its part: e
 IDs of room version 3 contain slashes.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Generic, Protocol, TypeVar
@@ -111,11 +111,10 @@ class RouteTable(Generic[T]):
             Unrecognized: nothing has this path (404), or not with this method (405).
             InvalidParam: a part of the path is not UTF-8, or contains NUL.
         """
-        parts = _decoded_parts(raw_path)
-        found = _descend(self._root, parts, 0, ())
-        if found is None:
+        values: list[str] = []
+        node = _descend(self._root, _decoded_parts(raw_path), values)
+        if node is None:
             raise Unrecognized("there is no such endpoint")
-        node, values = found
         answer = node.answers.get("GET" if method == "HEAD" else method)
         if answer is None:
             raise Unrecognized("the endpoint has no such method", status=405)
@@ -123,12 +122,13 @@ class RouteTable(Generic[T]):
 
 
 def _descend(
-    node: _Node[T], parts: list[str], depth: int, values: tuple[str, ...]
-) -> tuple[_Node[T], tuple[str, ...]] | None:
-    """Literal parts win over parameters, whose way is tried second."""
-    while depth < len(parts):
-        part = parts[depth]
-        depth += 1
+    node: _Node[T], parts: Sequence[str], values: list[str]
+) -> _Node[T] | None:
+    """The node of the path *parts*, adding what parameters match to *values*.
+
+    Literal parts win over parameters, whose way is tried second.
+    """
+    for depth, part in enumerate(parts):
         literal, parameter = node.literal.get(part), node.parameter
         if parameter is None or not part:
             if literal is None:
@@ -136,11 +136,14 @@ def _descend(
             node = literal
             continue
         if literal is not None:
-            found = _descend(literal, parts, depth, values)
+            matched = len(values)
+            found = _descend(literal, parts[depth + 1 :], values)
             if found is not None:
                 return found
-        node, values = parameter, (*values, part)
-    return (node, values) if node.answers else None
+            del values[matched:]
+        node = parameter
+        values.append(part)
+    return node if node.answers else None
 
 
 def _parts(path: str) -> list[str]:
@@ -151,10 +154,10 @@ def _parts(path: str) -> list[str]:
 
 
 def _decoded_parts(raw_path: bytes) -> list[str]:
-    parts = _parts(raw_path.decode("latin-1"))
-    if b"%" in raw_path or not raw_path.isascii():
-        return [_decode(part) for part in parts]
-    return parts
+    path = raw_path.decode("latin-1")
+    if "%" in path or not path.isascii():
+        return [_decode(part) for part in _parts(path)]
+    return _parts(path)
 
 
 def _decode(part: str) -> str:

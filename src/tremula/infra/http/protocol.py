@@ -1,0 +1,112 @@
+"""uvicorn's HTTP/1.1 connection, with the bounds that it lacks.
+
+A head or body that comes too slowly, or a head without end, would hold a connection
+and memory for as long as its sender likes ("slow-loris").
+"""
+
+import asyncio
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from tremula.infra.http.response import Response, encode_response
+from tremula.protocol.errors import MatrixError, TooLarge, Unknown
+
+HEAD_BYTES_MAX = 65_536
+START_S = 20.0
+SLOWEST_BYTES_PER_S = 4096
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection.
+
+    Subclassed against the rule: uvicorn offers no other way to see its parser.
+    """
+
+    def __init__(self, config: Config, state: ServerState, *, start_s: float) -> None:
+        super().__init__(config, state, {})
+        self._start_s = start_s
+        self._pace_timer: asyncio.TimerHandle | None = None
+        self._is_in_head = False
+        self._is_in_message = False
+        self._received_bytes = 0
+        self._began_s = 0.0
+
+    def connection_made(  # type: ignore[override]  # as uvicorn's own
+        self, transport: asyncio.Transport
+    ) -> None:
+        """Give the client a while to say something. uvicorn would wait for ever."""
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self._start_s, self.timeout_keep_alive_handler
+        )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._is_in_head = self._is_in_message = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head is there; its handler may start."""
+        self._is_in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The body is there."""
+        self._is_in_message = False
+        super().on_message_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and watch the pace of a request that has not come whole."""
+        super().data_received(data)
+        if not self._is_in_message:
+            if self._pace_timer is not None:
+                self._stop_timer()
+            return
+        if self._pace_timer is None:
+            self._received_bytes = 0
+            self._began_s = self.loop.time()
+            self._pace_timer = self.loop.call_later(self._start_s, self._check_pace)
+        self._received_bytes += len(data)
+        if self._is_in_head and self._received_bytes > HEAD_BYTES_MAX:
+            self._refuse(TooLarge("the head of the request is too large", status=431))
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP."""
+        self._refuse(Unknown(msg, status=400))
+
+    def _check_pace(self) -> None:
+        now_s = self.loop.time()
+        if self.flow.read_paused:
+            # It is us who are slow: the handler has not taken what came.
+            self._began_s, self._received_bytes = now_s, 0
+        allowed_s = self._start_s + self._received_bytes / SLOWEST_BYTES_PER_S
+        left_s = self._began_s + allowed_s - now_s
+        if left_s > 0:
+            self._pace_timer = self.loop.call_later(left_s, self._check_pace)
+        else:
+            self._refuse(Unknown("the request comes too slowly", status=408))
+
+    def _refuse(self, error: MatrixError) -> None:
+        """Answer in the place of the handler, and close."""
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or not self.cycle.response_started:
+            refusal = Response(error.http_status, error.body(), {"Connection": "close"})
+            encoded = encode_response(refusal)
+            head = [b"%s: %s\r\n" % header for header in encoded.headers]
+            self.transport.write(
+                b"".join([STATUS_LINE[encoded.status], *head, b"\r\n", encoded.body])
+            )
+        self.transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._pace_timer is not None:
+            self._pace_timer.cancel()
+            self._pace_timer = None

@@ -1,0 +1,309 @@
+"""Listeners and connections, over real sockets."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.infra.http.routes import Notes
+from tremula.infra.config import Api, Listener, Tls
+from tremula.infra.http.application import Application
+from tremula.infra.http.errors import ListenError
+from tremula.infra.http.protocol import HEAD_BYTES_MAX
+from tremula.infra.http.server import HttpServer
+
+ANY_PORT = 0
+EVERYTHING = Listener(port=ANY_PORT, apis=tuple(Api))
+DEADLINE_S = 10
+# Signed by itself, for "localhost", and good for a hundred years.
+CERTIFICATE = Tls(
+    certificate=Path(__file__).with_name("localhost.pem"),
+    key=Path(__file__).with_name("localhost.key.pem"),
+)
+
+Listen = Callable[..., Awaitable[HttpServer]]
+
+
+class Connection:
+    """One connection of a client that sends whatever bytes it likes."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._reader = reader
+        self.writer = writer
+
+    def send(self, *lines: str, body: str = "") -> None:
+        """Send a request's head, and as much of its body as there is."""
+        head = "\r\n".join([*lines, "Host: test", "", ""])
+        self.writer.write((head + body).encode())
+
+    async def status(self) -> int:
+        """Read one answer whole; its status."""
+        async with asyncio.timeout(DEADLINE_S):
+            head = (await self._reader.readuntil(b"\r\n\r\n")).decode()
+            length = head.lower().partition("content-length: ")[2].split("\r\n")[0]
+            await self._reader.readexactly(int(length or 0))
+        return int(head.split()[1])
+
+    async def is_closed(self) -> bool:
+        """Whether the server ends the connection without another word."""
+        async with asyncio.timeout(DEADLINE_S):
+            try:
+                return await self._reader.read(1) == b""
+            except ConnectionResetError:
+                return True
+
+    def hang_up(self) -> None:
+        """Be gone at once."""
+        self.writer.transport.abort()
+
+
+@asynccontextmanager
+async def connected(
+    server: HttpServer, index: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Connection]:
+    """A connection to one of the listeners."""
+    name = "localhost" if tls else None
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", server.ports[index], ssl=tls, server_hostname=name
+    )
+    try:
+        yield Connection(reader, writer)
+    finally:
+        writer.transport.abort()
+
+
+@pytest.fixture
+async def listen(application: Application) -> AsyncIterator[Listen]:
+    """Starts servers, which are stopped after the test."""
+    servers: list[HttpServer] = []
+
+    async def start(*listeners: Listener, start_s: float = 20) -> HttpServer:
+        server = HttpServer(application, start_s=start_s)
+        servers.append(server)
+        await server.listen(listeners or [EVERYTHING])
+        return server
+
+    yield start
+    for server in servers:
+        await server.stop(grace_s=0)
+
+
+async def event(happened: asyncio.Event) -> None:
+    """Wait for what must happen soon."""
+    async with asyncio.timeout(DEADLINE_S):
+        await happened.wait()
+
+
+async def test_requests_of_one_connection_are_answered_in_turn(listen: Listen) -> None:
+    async with connected(await listen()) as connection:
+        connection.send("GET /bytes HTTP/1.1")
+        assert await connection.status() == 200
+        connection.send("GET /state/a%2Fb/c HTTP/1.1")
+        connection.send("GET /nothing HTTP/1.1")
+        assert await connection.status() == 200
+        assert await connection.status() == 404
+
+
+async def test_a_client_that_hangs_up_cancels_its_read(
+    listen: Listen, notes: Notes
+) -> None:
+    async with connected(await listen()) as connection:
+        connection.send("GET /wait HTTP/1.1")
+        await event(notes.entered)
+        connection.hang_up()
+
+        await event(notes.cancelled)
+
+
+async def test_a_client_that_hangs_up_does_not_stop_its_write(
+    listen: Listen, notes: Notes
+) -> None:
+    async with connected(await listen()) as connection:
+        connection.send("POST /wait HTTP/1.1", "Content-Length: 0")
+        await event(notes.entered)
+        connection.hang_up()
+        notes.proceed.set()
+
+        await event(notes.done)
+        assert notes.written == ["waited"]
+
+
+async def test_stopping_finishes_what_was_accepted(
+    listen: Listen, application: Application, notes: Notes
+) -> None:
+    server = await listen()
+    async with connected(server) as idle, connected(server) as busy:
+        idle.send("GET /bytes HTTP/1.1")
+        assert await idle.status() == 200
+        busy.send("POST /wait HTTP/1.1", "Content-Length: 0")
+        await event(notes.entered)
+
+        async with asyncio.TaskGroup() as group:
+            stopped = group.create_task(server.stop())
+            await event(application.shutting_down)
+            assert await idle.is_closed()
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", server_port(busy))
+            assert not stopped.done()
+            notes.proceed.set()
+
+        assert await busy.status() == 200
+        assert await busy.is_closed()
+
+
+def server_port(connection: Connection) -> int:
+    port: int = connection.writer.get_extra_info("peername")[1]
+    return port
+
+
+async def test_stopping_does_not_wait_for_ever(listen: Listen, notes: Notes) -> None:
+    server = await listen()
+    async with connected(server) as connection:
+        connection.send("GET /wait HTTP/1.1")
+        await event(notes.entered)
+        await server.stop(grace_s=0)
+
+        assert notes.cancelled.is_set()
+        assert await connection.status() == 503
+
+
+async def test_a_body_announced_too_large_is_refused(listen: Listen) -> None:
+    async with connected(await listen()) as connection:
+        connection.send("POST /object HTTP/1.1", "Content-Length: 9999999999")
+
+        connection.writer.write(b" " * 400_000)
+        assert await connection.status() == 413
+        assert await connection.is_closed()
+
+
+async def test_a_body_a_little_too_large_keeps_the_connection(listen: Listen) -> None:
+    async with connected(await listen()) as connection:
+        connection.send(
+            "POST /object HTTP/1.1", "Content-Length: 1001", body=" " * 1001
+        )
+        assert await connection.status() == 413
+        connection.send("GET /bytes HTTP/1.1")
+        assert await connection.status() == 200
+
+
+async def test_a_chunked_body_without_end_is_refused(listen: Listen) -> None:
+    async with connected(await listen()) as connection:
+        connection.send("POST /object HTTP/1.1", "Transfer-Encoding: chunked")
+        chunk = b"4000\r\n%s\r\n" % (b" " * 0x4000)
+        for _ in range(40):
+            connection.writer.write(chunk)
+
+        assert await connection.status() == 413
+        assert await connection.is_closed()
+
+
+async def test_a_chunked_body_is_read(listen: Listen) -> None:
+    async with connected(await listen()) as connection:
+        connection.send(
+            "POST /object HTTP/1.1",
+            "Transfer-Encoding: chunked",
+            body="1\r\n{\r\n1\r\n}\r\n0\r\n\r\n",
+        )
+        assert await connection.status() == 200
+
+
+async def test_a_body_that_does_not_come_is_given_up(listen: Listen) -> None:
+    """Content-Length announces more than is ever sent."""
+    async with connected(await listen(start_s=0.05)) as connection:
+        connection.send("POST /object HTTP/1.1", "Content-Length: 100", body="{")
+
+        assert await connection.status() == 408
+        assert await connection.is_closed()
+
+
+async def test_a_head_that_does_not_come_is_given_up(listen: Listen) -> None:
+    async with connected(await listen(start_s=0.05)) as connection:
+        connection.writer.write(b"GET / HTTP/1.1\r\nX: ")
+
+        assert await connection.status() == 408
+        assert await connection.is_closed()
+
+
+async def test_a_silent_connection_is_closed(listen: Listen) -> None:
+    async with connected(await listen(start_s=0.05)) as connection:
+        assert await connection.is_closed()
+
+
+async def test_a_slow_answer_is_not_a_slow_request(
+    listen: Listen, notes: Notes
+) -> None:
+    server = await listen(start_s=0.05)
+    async with connected(server) as connection:
+        connection.send("GET /wait HTTP/1.1")
+        await event(notes.entered)
+        # Another one, silent for as long, is given up.
+        async with connected(server) as silent:
+            assert await silent.is_closed()
+        notes.proceed.set()
+
+        assert await connection.status() == 200
+
+
+async def test_a_head_without_end_is_refused(listen: Listen) -> None:
+    async with connected(await listen()) as connection:
+        connection.writer.write(b"GET / HTTP/1.1\r\n")
+        connection.writer.write(b"X: %s\r\n" % (b"x" * HEAD_BYTES_MAX))
+
+        assert await connection.status() == 431
+        assert await connection.is_closed()
+
+
+async def test_what_is_not_http_is_refused(listen: Listen) -> None:
+    async with connected(await listen()) as connection:
+        connection.writer.write(b"\x16\x03\x01\x02\x00\x01\r\n\r\n")
+
+        assert await connection.status() == 400
+        assert await connection.is_closed()
+
+
+async def test_each_listener_serves_its_own_apis(listen: Listen) -> None:
+    server = await listen(
+        Listener(port=ANY_PORT), Listener(port=ANY_PORT, apis=(Api.ADMIN,))
+    )
+    answers = []
+    for index in (0, 1):
+        for path in ("/bytes", "/admin"):
+            async with connected(server, index) as connection:
+                connection.send(f"GET {path} HTTP/1.1")
+                answers.append(await connection.status())
+
+    assert answers == [200, 404, 404, 200]
+
+
+async def test_a_listener_speaks_tls(listen: Listen) -> None:
+    server = await listen(Listener(port=ANY_PORT, tls=CERTIFICATE))
+    trust = ssl.create_default_context(cafile=CERTIFICATE.certificate)
+
+    async with connected(server, tls=trust) as connection:
+        connection.send("GET /bytes HTTP/1.1")
+        assert await connection.status() == 200
+
+
+async def test_a_certificate_that_cannot_be_read_is_named(
+    listen: Listen, tmp_path: Path
+) -> None:
+    missing = Tls(certificate=tmp_path / "none.pem", key=tmp_path / "none.key")
+
+    with pytest.raises(ListenError, match=r"none\.pem.*No such file"):
+        await listen(Listener(port=ANY_PORT, tls=missing))
+
+
+async def test_a_port_in_use_is_named(listen: Listen) -> None:
+    with socket.create_server(("127.0.0.1", ANY_PORT)) as taken:
+        port = taken.getsockname()[1]
+
+        with pytest.raises(
+            ListenError, match=f"127.0.0.1 port {port}: another program"
+        ):
+            await listen(Listener(port=ANY_PORT), Listener(port=port))
