@@ -6,6 +6,7 @@ programs may each see another one, and nesting so deep that later code would fai
 """
 
 import json
+import re
 from collections.abc import Iterable
 
 import orjson
@@ -14,12 +15,14 @@ from tremula.protocol.errors import NotJson
 
 DEPTH_MAX = 100
 
+_SPACED_COLON = re.compile(rb'"[ \t\n\r]+:')
+
 
 def parse_json(raw: bytes, *, depth_max: int = DEPTH_MAX) -> object:
     """Parse JSON from a peer; at most *depth_max* arrays and objects inside each other.
 
     Integers from 2^64 on become floats, which ``canonical.check_canonical`` refuses.
-    About 1.3 µs for a flat body of 200 bytes.
+    Measured with timeit: 1 to 3 µs for a body of 200 bytes.
 
     Raises:
         NotJson: not UTF-8, not JSON, a key twice in one object, or too deep.
@@ -31,21 +34,21 @@ def parse_json(raw: bytes, *, depth_max: int = DEPTH_MAX) -> object:
     objects = raw.count(b"{")
     if objects + raw.count(b"[") > depth_max:
         _check_depth(value, depth_max)
-    if objects and _count_keys(value, objects) != _count_key_tokens(raw):
+    if objects and not _shows_no_key_twice(raw, _count_keys(value, objects)):
         _check_duplicate_keys(raw)
     return value
 
 
-def _count_key_tokens(raw: bytes) -> int:
-    """How many object keys *raw* spells out, or more; -1 if that is not easily told.
+def _shows_no_key_twice(raw: bytes, keys: int) -> bool:
+    """Whether counting alone proves that no key was lost in parsing *raw* to *keys*.
 
-    Without white space before colons each key ends in '":'. Strings that begin with a
-    colon or quote such text add to the count, so equality with the number of keys
-    parsed proves that no key came twice.
+    Each key in *raw* brings one colon and, without white space between, one '":'.
+    Strings may only add to either count. So if one equals the number of keys that came
+    out of the parser, as many went in.
     """
-    if b" :" in raw or b"\n:" in raw or b"\t:" in raw or b"\r:" in raw:
-        return -1
-    return raw.count(b'":')
+    if raw.count(b":") == keys:
+        return True
+    return raw.count(b'":') == keys and not _SPACED_COLON.search(raw)
 
 
 def _count_keys(root: object, braces: int) -> int:

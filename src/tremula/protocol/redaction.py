@@ -7,8 +7,6 @@ import orjson
 
 from tremula.protocol.room_versions import RedactionRules, RoomVersion
 
-_NO_KEYS: frozenset[str] = frozenset()
-
 
 def redact(version: RoomVersion, pdu: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of *pdu* with only what redaction keeps; what is kept is shared."""
@@ -30,9 +28,9 @@ def redact_content(
 ) -> dict[str, Any]:
     """The part of the *content* of an event of this type that redaction keeps."""
     rules = version.redaction
-    if not isinstance(event_type, str):
+    if not isinstance(event_type, str) or event_type not in rules.content:
         return {}
-    keys = rules.content.get(event_type, _NO_KEYS)
+    keys = rules.content[event_type]
     if keys is None:
         return content
     kept = {key: value for key, value in content.items() if key in keys}
