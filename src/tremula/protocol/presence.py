@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from tremula.protocol.errors import InvalidParam
+
 # "The server will automatically set a user's presence to unavailable if their last
 # active time was over a threshold value (e.g. 5 minutes)."
 IDLE_AFTER_S: Final = 300.0
@@ -17,6 +19,18 @@ class PresenceState(StrEnum):
     ONLINE = "online"
     UNAVAILABLE = "unavailable"
     OFFLINE = "offline"
+
+
+def parse_presence_state(raw: str) -> PresenceState:
+    """Validate ``set_presence`` of CS ``sync``.
+
+    Raises:
+        InvalidParam: it is none of the three states.
+    """
+    try:
+        return PresenceState(raw)
+    except ValueError:
+        raise InvalidParam(f"unknown presence {raw!r}") from None
 
 
 @dataclass(frozen=True, slots=True)
