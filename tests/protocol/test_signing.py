@@ -214,6 +214,12 @@ def test_only_canonical_json_can_be_signed() -> None:
         sign_json({"a": 1.5}, "domain", KEY)
 
 
+@pytest.mark.parametrize("signatures", [None, [], "x", {"domain": None}])
+def test_nothing_is_signed_beside_malformed_signatures(signatures: object) -> None:
+    with pytest.raises(BadJson):
+        sign_json({"signatures": signatures}, "domain", KEY)
+
+
 @pytest.mark.parametrize("number", range(1, 13))
 def test_the_signature_of_an_event_survives_redaction(number: int) -> None:
     version = ROOM_VERSIONS[str(number)]

@@ -16,6 +16,7 @@ from nacl.exceptions import BadSignatureError
 
 from tremula.protocol.base64 import decode_base64, encode_base64
 from tremula.protocol.canonical import encode_canonical
+from tremula.protocol.errors import BadJson
 from tremula.protocol.hashes import content_hash, signed_bytes
 from tremula.protocol.identifiers import ServerName, server_of
 from tremula.protocol.room_versions import EventIdFormat, RoomVersion
@@ -147,7 +148,10 @@ def _with_signature(
     value: Mapping[str, Any], signing_name: str, key: SigningKey, message: bytes
 ) -> dict[str, Any]:
     signatures = value.get("signatures", {})
-    own = {**signatures.get(signing_name, {}), key.key_id: key.sign(message)}
+    others = signatures.get(signing_name, {}) if isinstance(signatures, dict) else None
+    if not isinstance(others, dict):
+        raise BadJson("signatures must be {name: {key ID: signature}}")
+    own = {**others, key.key_id: key.sign(message)}
     return {**value, "signatures": {**signatures, signing_name: own}}
 
 
