@@ -63,6 +63,7 @@ class JournalUnit:
         "failure_hooks",
         "first_pos",
         "future",
+        "predecessor",
         "stage",
         "wakes",
     )
@@ -78,6 +79,7 @@ class JournalUnit:
         self.stage = _Stage.COLLECTING
         self.error: Exception | None = None
         self.future: asyncio.Future[None] | None = None
+        self.predecessor: JournalUnit | None = None
 
     @property
     def statements(self) -> list[Statement]:
@@ -122,6 +124,10 @@ class JournalUnit:
     def wake(self, users: Users) -> None:
         """Wake the waiting ones among *users* after the commit."""
         self.wakes.append(users)
+
+    def follows(self, unit: "JournalUnit | None") -> None:
+        """Store this unit only if *unit*, submitted before it, is stored."""
+        self.predecessor = unit
 
     def on_commit(self, hook: Callable[[], None]) -> None:
         """Call *hook* after the commit, before anything is announced."""
@@ -188,6 +194,8 @@ class Journal:
         def settled(error: Exception | None) -> None:
             unit.stage = _Stage.STORED if error is None else _Stage.FAILED
             unit.error = error
+            # Cut, or every unit would hold the whole line before it.
+            unit.predecessor = None
             if unit.first_pos is None:
                 self._finish(unit)
             else:
@@ -266,6 +274,14 @@ class Journal:
     def subscribe(self, topic: str, subscriber: Subscriber) -> None:
         """Call *subscriber* with each announcement of *topic*, after its commit."""
         self._subscribers.setdefault(topic, []).append(subscriber)
+
+    def was_woken(self, user_id: UserId, after: int) -> bool:
+        """Whether something woke the user after position *after*, or may have."""
+        return self._notifier.was_woken(user_id, after)
+
+    def release_waiting(self) -> None:
+        """Let everyone who waits go, as if their time were up: the server stops."""
+        self._notifier.release()
 
     async def wait(self, user_id: UserId, after: int, timeout_s: float) -> bool:
         """Wait until something woke the user after *after*; False on time-out."""

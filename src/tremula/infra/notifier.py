@@ -79,6 +79,12 @@ class Notifier:
             timer.cancel()
             self._stop_waiting(user_id, future)
 
+    def release(self) -> None:
+        """Let everyone who waits go, as if their time were up."""
+        for futures in self._waiting.values():
+            for future in futures:
+                _give_up(future)
+
     @property
     def waiting_users(self) -> int:
         """How many users wait now."""

@@ -11,6 +11,8 @@ from tremula.infra.db.errors import (
     InvalidValue,
     ServerNameChanged,
 )
+from tremula.infra.db.migrations import check_server_name, find_server_name
+from tremula.infra.db.opening import open_database
 from tremula.infra.db.reader import Engine, Reader, Row
 from tremula.infra.db.unit import Params, Returned, Statement, Statements, Unit
 
@@ -33,4 +35,7 @@ __all__ = [
     "Statement",
     "Statements",
     "Unit",
+    "check_server_name",
+    "find_server_name",
+    "open_database",
 ]

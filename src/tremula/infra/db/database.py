@@ -1,5 +1,6 @@
 """The whole database: reading, and storing units in groups."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
@@ -41,3 +42,20 @@ class Database(Reader, Protocol):
     async def close(self) -> None:
         """Finish what was submitted and let go of the database."""
         ...
+
+
+async def commit_through(submit: Callable[[Unit, Settled], None], unit: Unit) -> None:
+    """Implement ``Database.commit`` by its ``submit``."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def settled(error: Exception | None) -> None:
+        if future.done():
+            # The caller was cancelled.
+            return
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+    submit(unit, settled)
+    await future

@@ -1,0 +1,43 @@
+"""Opens a database: the engine, the schema, the owner."""
+
+from prometheus_client import CollectorRegistry
+
+from tremula.infra.config.tree import PostgresUrl, SqliteFile
+from tremula.infra.db.database import Database
+from tremula.infra.db.migrations import (
+    Migratable,
+    Migration,
+    all_migrations,
+    migrate,
+)
+from tremula.infra.db.postgres import PostgresDatabase
+from tremula.infra.db.sqlite import SqliteDatabase
+
+
+async def open_database(
+    source: SqliteFile | PostgresUrl,
+    *,
+    registry: CollectorRegistry | None = None,
+    migrations: list[Migration] | None = None,
+) -> Database:
+    """Open *source* for this process alone, with the schema of this program.
+
+    The running event loop is the one that the database belongs to. Counters go to
+    *registry*; *migrations* are those of the program, unless a test has its own.
+
+    Raises:
+        DatabaseRefused: it can't be opened, or not as it is; the message is for the
+            operator.
+    """
+    db: Migratable
+    match source:
+        case SqliteFile(path):
+            db = SqliteDatabase.open(path, registry)
+        case PostgresUrl(url):
+            db = await PostgresDatabase.open(url, registry)
+    try:
+        await migrate(db, all_migrations() if migrations is None else migrations)
+    except BaseException:
+        await db.close()
+        raise
+    return db

@@ -1,0 +1,31 @@
+"""PostgreSQL's exceptions in the words of ``infra.db``."""
+
+from typing import Final
+
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
+
+from tremula.infra.db.errors import Conflict, DatabaseUnavailable, InvalidValue
+
+SERVER_GONE: Final = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+)
+"""What asyncpg raises when the server is gone, going or not there yet."""
+
+
+def translated(error: Exception) -> Exception:
+    """What the caller is told; *error* itself if it is a bug of ours."""
+    match error:
+        case asyncpg.IntegrityConstraintViolationError():
+            return Conflict(str(error), table=error.table_name or "")
+        case asyncpg.DataError() | ValueError():
+            # The server refused a value, or asyncpg could not encode it.
+            return InvalidValue(str(error))
+        case asyncpg.InsufficientResourcesError() | asyncpg.InterfaceError():
+            return DatabaseUnavailable(str(error))
+    if isinstance(error, SERVER_GONE):
+        return DatabaseUnavailable(f"PostgreSQL can't be reached: {error}")
+    return error

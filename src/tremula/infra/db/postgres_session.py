@@ -1,0 +1,115 @@
+"""The session that writes: connected, holding the writer's lock."""
+
+# ruff: noqa: D102 - the Protocol below repeats what asyncpg documents
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
+
+from tremula.infra.db.errors import (
+    DatabaseInUse,
+    DatabaseRefused,
+    DatabaseUnavailable,
+)
+from tremula.infra.db.postgres_errors import SERVER_GONE
+
+CONNECT_TIMEOUT_S: Final = 10
+# "TREMULA1" as a number: the advisory lock of the one writer.
+_WRITER_LOCK: Final = int.from_bytes(b"TREMULA1")
+
+CONNECTION_OPTIONS: Final[dict[str, Any]] = {
+    "timeout": CONNECT_TIMEOUT_S,
+    "command_timeout": 120,
+    "statement_cache_size": 1_000,
+    "max_cached_statement_lifetime": 0,
+}
+SESSION_SETTINGS: Final = {
+    "application_name": "tremula",
+    "jit": "off",
+    "timezone": "UTC",
+    # A partner that went silent is noticed within about half a minute.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "4",
+}
+_WRITER_SETTINGS: Final = {"synchronous_commit": "on"}
+
+
+class Connection(Protocol):
+    """What we use of ``asyncpg.Connection``."""
+
+    async def execute(self, query: str, /, *args: object) -> str: ...
+    async def executemany(
+        self, command: str, args: Iterable[Sequence[object]], /
+    ) -> None: ...
+    async def fetch(self, query: str, /, *args: object) -> list[Sequence[Any]]: ...
+    async def fetchrow(self, query: str, /, *args: object) -> Sequence[Any] | None: ...
+    async def fetchval(self, query: str, /, *args: object) -> Any: ...  # noqa: ANN401 - one value of any type
+    def transaction(self) -> AbstractAsyncContextManager[None]: ...
+    def is_closed(self) -> bool: ...
+    def terminate(self) -> None: ...
+    async def close(self, *, timeout: float) -> None: ...  # noqa: ASYNC109 - asyncpg's
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A connection that holds the writer's lock.
+
+    ``batch`` is the number of the last batch that was committed before.
+    """
+
+    connection: Connection
+    batch: int
+
+
+async def start_session(url: str) -> Session:
+    """Connect, take the writer's lock, and find where the last session ended.
+
+    Raises:
+        DatabaseInUse: another session holds the lock.
+        DatabaseRefused: the database at *url* can't be used.
+        DatabaseUnavailable: it can't be reached now.
+    """
+    try:
+        connection: Connection = await asyncpg.connect(
+            url,
+            server_settings=SESSION_SETTINGS | _WRITER_SETTINGS,
+            **CONNECTION_OPTIONS,
+        )
+    except SERVER_GONE as error:
+        raise DatabaseUnavailable(f"PostgreSQL can't be reached: {error}") from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise DatabaseRefused(f"PostgreSQL refuses: {error}") from error
+    try:
+        await _check_encoding(connection)
+        await _take_lock(connection)
+        return Session(connection, await _last_batch(connection))
+    except (*SERVER_GONE, asyncpg.InterfaceError) as error:
+        connection.terminate()
+        raise DatabaseUnavailable(f"PostgreSQL can't be reached: {error}") from error
+    except DatabaseRefused:
+        await connection.close(timeout=CONNECT_TIMEOUT_S)
+        raise
+
+
+async def _check_encoding(connection: Connection) -> None:
+    encoding = await connection.fetchval("SHOW server_encoding")
+    if encoding != "UTF8":
+        raise DatabaseRefused(f"the database must be in UTF8, it is in {encoding}")
+
+
+async def _take_lock(connection: Connection) -> None:
+    if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _WRITER_LOCK):
+        raise DatabaseInUse("another Tremula writes to this PostgreSQL database")
+
+
+async def _last_batch(connection: Connection) -> int:
+    if await connection.fetchval("SELECT to_regclass('infra_writers')") is None:
+        # A new database: the migrations come next.
+        return 0
+    return int(
+        await connection.fetchval("SELECT batch FROM infra_writers WHERE writer = 1")
+    )

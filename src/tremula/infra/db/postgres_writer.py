@@ -1,0 +1,217 @@
+"""Group commit on PostgreSQL: one session, one transaction for all that waits."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
+import structlog
+
+from tremula.infra.db.batches import Group, grouped
+from tremula.infra.db.database import Settled
+from tremula.infra.db.errors import DatabaseError, DatabaseUnavailable
+from tremula.infra.db.metrics import WriterMetrics
+from tremula.infra.db.params import postgres_text
+from tremula.infra.db.postgres_errors import SERVER_GONE, translated
+from tremula.infra.db.postgres_session import Connection, Session
+from tremula.infra.db.unit import Unit
+
+log = structlog.get_logger(__name__)
+
+QUEUE_UNITS_MAX: Final = 20_000
+_RECONNECT_FIRST_S: Final = 0.1
+_RECONNECT_MOST_S: Final = 2.0
+
+Pending = tuple[Unit, Settled]
+Outcomes = list[Exception | None]
+
+
+class PostgresWriter:
+    """Stores units in the order of their submission.
+
+    Rows for the same text go in one round trip where order permits (``batches``). A
+    batch is run without savepoints first; if a statement fails, again with a savepoint
+    around each unit, so that only the failing ones fail.
+
+    Each batch writes its number with its rows. When the connection is lost during
+    COMMIT, the units wait until the next session holds the writer's lock, which is
+    only free once the server has ended the old session; then the number tells the
+    outcome. So no unit is ever reported as failed that was stored. Everything else
+    that waits fails at once with ``DatabaseUnavailable``.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        connect: Callable[[], Awaitable[Session]],
+        metrics: WriterMetrics,
+    ) -> None:
+        self._connection = session.connection
+        self._batch = session.batch
+        self._connect = connect
+        self._metrics = metrics
+        self._queue: list[Pending] = []
+        self._task: asyncio.Task[None] | None = None
+        self._is_down = False
+        self._is_closed = False
+
+    def submit(self, unit: Unit, settled: Settled) -> None:
+        """Queue *unit*; see ``Database.submit``."""
+        if self._is_closed:
+            raise DatabaseUnavailable("the database is closed")
+        if self._is_down:
+            raise DatabaseUnavailable("PostgreSQL can't be reached")
+        if len(self._queue) >= QUEUE_UNITS_MAX:
+            raise DatabaseUnavailable("too many writes are waiting")
+        self._queue.append((unit, settled))
+        if self._task is None:
+            # It begins at the next turn of the loop: what else this one submits joins
+            # in. Held here, and it answers every failure to the units' waiters.
+            self._task = asyncio.get_running_loop().create_task(
+                self._drain(), name="postgres-writer"
+            )
+
+    async def run_script(self, script: str) -> None:
+        """Run *script* in one transaction, before the first unit is submitted."""
+        assert self._task is None, "units are being stored"
+        async with self._connection.transaction():
+            await self._connection.execute(script)
+
+    async def close(self) -> None:
+        """Finish what was submitted, then end the session."""
+        self._is_closed = True
+        if self._task is not None:
+            await self._task
+        await _end(self._connection)
+
+    async def _drain(self) -> None:
+        while self._queue:
+            batch, self._queue = self._queue, []
+            self._metrics.batch_begun(len(batch))
+            outcomes = await self._store(batch)
+            self._metrics.batch_settled(outcomes)
+            for (_, settled), outcome in zip(batch, outcomes, strict=True):
+                settled(outcome)
+            if self._is_down:
+                await self._reconnect()
+        self._task = None
+
+    async def _store(self, batch: Sequence[Pending]) -> Outcomes:
+        if self._connection.is_closed():
+            # The server went away while nothing was written; it may be back.
+            self._is_down = not await self._try_reconnect()
+            if self._is_down:
+                return _all_failed(batch, "it went away")
+        try:
+            outcomes = await self._execute(batch)
+        except (*SERVER_GONE, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+            # Nothing was committed; the session may or may not be usable: end it.
+            self._lose(error)
+            return _all_failed(batch, error)
+        started_s = time.perf_counter()
+        try:
+            await self._connection.execute("COMMIT")
+        except (*SERVER_GONE, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+            committing = self._batch + 1
+            self._lose(error)
+            await self._reconnect()
+            return outcomes if self._batch == committing else _all_failed(batch, error)
+        self._metrics.commit_seconds.observe(time.perf_counter() - started_s)
+        self._batch += 1
+        return outcomes
+
+    async def _execute(self, batch: Sequence[Pending]) -> Outcomes:
+        """Run the statements in a transaction that is left open."""
+        await self._begin()
+        statements = (each for unit, _ in batch for each in unit.statements)
+        try:
+            for group in grouped(statements):
+                await self._send(group)
+        except Exception as error:
+            if self._is_lost(error):
+                raise
+            await self._connection.execute("ROLLBACK")
+            await self._begin()
+            return [await self._run_isolated(unit) for unit, _ in batch]
+        return [None] * len(batch)
+
+    async def _begin(self) -> None:
+        # One round trip, hence the number within the text.
+        await self._connection.execute(
+            "BEGIN; UPDATE infra_writers"  # noqa: S608 - an integer of our own
+            f" SET batch = {self._batch + 1:d} WHERE writer = 1"
+        )
+
+    async def _run_isolated(self, unit: Unit) -> Exception | None:
+        await self._connection.execute("SAVEPOINT unit")
+        try:
+            for group in grouped(unit.statements):
+                await self._send(group)
+        except Exception as error:
+            if self._is_lost(error):
+                raise
+            await self._connection.execute(
+                "ROLLBACK TO SAVEPOINT unit; RELEASE SAVEPOINT unit"
+            )
+            return translated(error)
+        await self._connection.execute("RELEASE SAVEPOINT unit")
+        return None
+
+    async def _send(self, group: Group) -> None:
+        text = postgres_text(group.sql)
+        if group.returned is not None:
+            (row,) = group.rows
+            records = await self._connection.fetch(text.sql, *text.bind(row))
+            group.returned.rows = [tuple(record) for record in records]
+        elif len(group.rows) == 1:
+            await self._connection.execute(text.sql, *text.bind(group.rows[0]))
+        else:
+            await self._connection.executemany(
+                text.sql, [text.bind(row) for row in group.rows]
+            )
+
+    # The session
+
+    def _is_lost(self, error: Exception) -> bool:
+        return isinstance(error, SERVER_GONE) or self._connection.is_closed()
+
+    def _lose(self, error: Exception) -> None:
+        log.warning("postgres_writer_lost", error=str(error))
+        self._is_down = True
+        self._connection.terminate()
+        queue, self._queue = self._queue, []
+        for _, settled in queue:
+            settled(DatabaseUnavailable("PostgreSQL can't be reached"))
+
+    async def _reconnect(self) -> None:
+        pause_s = _RECONNECT_FIRST_S
+        while self._is_down and not self._is_closed:
+            if await self._try_reconnect():
+                self._is_down = False
+                return
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _RECONNECT_MOST_S)
+
+    async def _try_reconnect(self) -> bool:
+        try:
+            session = await self._connect()
+        except DatabaseError as error:
+            log.info("postgres_writer_waits", error=str(error))
+            return False
+        self._connection = session.connection
+        self._batch = session.batch
+        log.info("postgres_writer_back", batch=session.batch)
+        return True
+
+
+def _all_failed(batch: Sequence[Pending], reason: object) -> Outcomes:
+    message = f"PostgreSQL can't be reached: {reason}"
+    return [DatabaseUnavailable(message) for _ in batch]
+
+
+async def _end(connection: Connection) -> None:
+    try:
+        await connection.close(timeout=5)
+    except (*SERVER_GONE, asyncpg.InterfaceError):
+        connection.terminate()

@@ -1,0 +1,169 @@
+"""Group commit on SQLite: one connection, one transaction for all that waits."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from threading import Thread
+from typing import Final
+
+import apsw
+
+from tremula.infra.db.database import Settled
+from tremula.infra.db.errors import DatabaseUnavailable
+from tremula.infra.db.metrics import WriterMetrics
+from tremula.infra.db.params import sqlite_text
+from tremula.infra.db.sqlite_errors import translated
+from tremula.infra.db.unit import Unit
+
+QUEUE_UNITS_MAX: Final = 20_000
+INLINE_STATEMENTS_MAX: Final = 2_000
+
+Pending = tuple[Unit, Settled]
+Outcomes = list[Exception | None]
+
+
+class SqliteWriter:
+    """Stores units in the order of their submission.
+
+    The statements of a batch run inline on the event loop: they only touch pages in
+    memory, 3 to 10 µs each, less than handing them over. Only the COMMIT with its
+    fsync runs in a thread; units that come meanwhile are the next batch. A batch of
+    more than ``INLINE_STATEMENTS_MAX`` statements runs in the thread as a whole.
+
+    A batch is run without savepoints first. If a statement fails, all is rolled back
+    and run again with a savepoint around each unit, so that only the failing ones fail.
+
+    Measured on two cores, 4 inserts a unit: see ``bench`` in tests/infra/db.
+    """
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        loop: asyncio.AbstractEventLoop,
+        metrics: WriterMetrics,
+    ) -> None:
+        self._metrics = metrics
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self._loop = loop
+        self._queue: list[Pending] = []
+        self._busy = False
+        self._closed = False
+        self._drained: asyncio.Future[None] | None = None
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = Thread(target=self._work, name="sqlite-commit", daemon=True)
+        self._thread.start()
+
+    def submit(self, unit: Unit, settled: Settled) -> None:
+        """Queue *unit*; see ``Database.submit``."""
+        if self._closed:
+            raise DatabaseUnavailable("the database is closed")
+        if len(self._queue) >= QUEUE_UNITS_MAX:
+            raise DatabaseUnavailable("too many writes are waiting")
+        self._queue.append((unit, settled))
+        if not self._busy:
+            # At the end of this turn of the loop: what else it submits joins in.
+            self._busy = True
+            self._loop.call_soon(self._start_batch)
+
+    async def close(self) -> None:
+        """Finish what was submitted, then stop the thread."""
+        self._closed = True
+        if self._busy:
+            self._drained = self._loop.create_future()
+            await self._drained
+        self._jobs.put(None)
+        self._thread.join()
+
+    # On the event loop
+
+    def _start_batch(self) -> None:
+        batch, self._queue = self._queue, []
+        self._metrics.batch_begun(len(batch))
+        statements = sum(
+            len(statement.rows) for unit, _ in batch for statement in unit.statements
+        )
+        if statements > INLINE_STATEMENTS_MAX:
+            self._jobs.put(lambda: self._commit(batch, self._execute(batch)))
+            return
+        outcomes = self._execute(batch)
+        self._jobs.put(lambda: self._commit(batch, outcomes))
+
+    def _finish_batch(self, batch: Sequence[Pending], outcomes: Outcomes) -> None:
+        self._metrics.batch_settled(outcomes)
+        for (_, settled), outcome in zip(batch, outcomes, strict=True):
+            settled(outcome)
+        if self._queue:
+            self._loop.call_soon(self._start_batch)
+            return
+        self._busy = False
+        if self._drained is not None:
+            self._drained.set_result(None)
+
+    # On the loop or in the thread, never on both at once
+
+    def _execute(self, batch: Sequence[Pending]) -> Outcomes:
+        """Run the statements in a transaction that is left open."""
+        try:
+            self._cursor.execute("BEGIN IMMEDIATE")
+            for unit, _ in batch:
+                self._run(unit)
+        except Exception:  # noqa: BLE001 - found again below, in the unit that raises it
+            self._roll_back()
+            return self._execute_isolated(batch)
+        return [None] * len(batch)
+
+    def _execute_isolated(self, batch: Sequence[Pending]) -> Outcomes:
+        outcomes: Outcomes = []
+        try:
+            self._cursor.execute("BEGIN IMMEDIATE")
+            for unit, _ in batch:
+                outcomes.append(self._run_isolated(unit))
+        except apsw.Error as error:
+            # Not a unit but the file failed (disk full, I/O error), which has ended
+            # the transaction and its savepoints.
+            self._roll_back()
+            return [DatabaseUnavailable(str(error))] * len(batch)
+        return outcomes
+
+    def _run_isolated(self, unit: Unit) -> Exception | None:
+        self._cursor.execute("SAVEPOINT unit")
+        try:
+            self._run(unit)
+        except Exception as error:  # noqa: BLE001 - raised where the unit is awaited
+            self._cursor.execute("ROLLBACK TO unit")
+            self._cursor.execute("RELEASE unit")
+            return translated(error)
+        self._cursor.execute("RELEASE unit")
+        return None
+
+    def _run(self, unit: Unit) -> None:
+        cursor = self._cursor
+        for statement in unit.statements:
+            text = sqlite_text(statement.sql)
+            for row in statement.rows:
+                cursor.execute(text.sql, text.bind(row))
+            if statement.returned is not None:
+                statement.returned.rows = cursor.fetchall()
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._cursor.execute("ROLLBACK")
+
+    # In the thread
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+    def _commit(self, batch: Sequence[Pending], outcomes: Outcomes) -> None:
+        started_s = time.perf_counter()
+        try:
+            if self._connection.in_transaction:
+                self._cursor.execute("COMMIT")
+        except apsw.Error as error:
+            outcomes = [translated(error)] * len(batch)
+            self._roll_back()
+        self._metrics.commit_seconds.observe(time.perf_counter() - started_s)
+        self._loop.call_soon_threadsafe(self._finish_batch, batch, outcomes)

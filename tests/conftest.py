@@ -1,0 +1,63 @@
+"""Fixtures for the whole suite."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
+import pytest
+
+from tests.postgres_server import PostgresServer, running_postgres
+from tremula.infra.config.tree import PostgresUrl, SqliteFile
+from tremula.infra.db import Database, open_database
+
+DatabaseSource = SqliteFile | PostgresUrl
+
+_TEMPLATE = "tremula_template"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """PostgreSQL, and in it a template with all migrations applied."""
+    with running_postgres() as server:
+        asyncio.run(_make_template(server))
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def database_source(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[DatabaseSource]:
+    """A new database of each engine, not open yet."""
+    if request.param == "sqlite":
+        yield SqliteFile(tmp_path / "tremula.db")
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    name = f"test_{next(_numbers)}"
+    await _administrate(server, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+    yield PostgresUrl(server.url(name))
+    await _administrate(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database(database_source: DatabaseSource) -> AsyncIterator[Database]:
+    """An open database of each engine, with all migrations applied."""
+    database = await open_database(database_source)
+    yield database
+    await database.close()
+
+
+async def _make_template(server: PostgresServer) -> None:
+    await _administrate(server, f"CREATE DATABASE {_TEMPLATE}")
+    template = await open_database(PostgresUrl(server.url(_TEMPLATE)))
+    await template.close()
+
+
+async def _administrate(server: PostgresServer, statement: str) -> None:
+    connection = await asyncpg.connect(server.url("postgres"))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
