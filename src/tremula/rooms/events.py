@@ -21,7 +21,8 @@ class Draft:
     """An event that one of our own users wants to send.
 
     ``origin_server_ts`` is now unless given. ``device_id`` counts where there is
-    a ``txn``: that device alone is shown ``unsigned.transaction_id``.
+    a ``txn``: that device alone is shown ``unsigned.transaction_id``. With
+    ``replaces`` the event is refused unless it replaces that state event.
     """
 
     type: str
@@ -31,6 +32,7 @@ class Draft:
     redacts: EventId | None = None
     origin_server_ts: int | None = None
     txn: TxnKey | None = None
+    replaces: EventId | None = None
 
 
 @dataclass(slots=True)

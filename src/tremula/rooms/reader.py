@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tremula.infra.db import Reader
 from tremula.protocol.errors import Forbidden, NotFound
 from tremula.protocol.identifiers import RoomId, UserId
+from tremula.protocol.room_state import StateKey, member_key
 from tremula.rooms import storage
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
@@ -64,7 +65,7 @@ class RoomReader:
 
     async def state_at(
         self, view: RoomView, room_pos: int
-    ) -> dict[tuple[str, str], int]:
+    ) -> dict[StateKey, int]:
         """The event nids of the state after *room_pos*.
 
         From memory if nothing changed since, else it reads the room's changes.
@@ -75,12 +76,46 @@ class RoomReader:
         return await storage.state_nids_at(self.db, view.nid, room_pos=room_pos)
 
     async def state_changes(
-        self, view: RoomView, *, after: int, up_to: int
-    ) -> dict[tuple[str, str], int]:
-        """The event nids of the keys whose state changed in ``(after, up_to]``."""
-        return await storage.state_changes_between(
-            self.db, view.nid, after=after, up_to=up_to
+        self, view: RoomView, *, since_nid: int, before_pos: int
+    ) -> dict[StateKey, int]:
+        """The event nids of the keys that changed after a journal position and
+        before a place in the room.
+        """
+        return await storage.state_changes_since(
+            self.db, view.nid, since_nid=since_nid, before_pos=before_pos
         )
+
+    async def newest_nids(self, room_nids: Iterable[int]) -> dict[int, int]:
+        """The newest live event of each room; one query for 500 rooms."""
+        wanted = list(room_nids)
+        found: dict[int, int] = {}
+        for start in range(0, len(wanted), 500):
+            found |= await storage.newest_nids(self.db, wanted[start : start + 500])
+        return found
+
+    async def other_state_at(self, view: RoomView, room_pos: int) -> dict[StateKey, int]:
+        """The event nids of the state but its members after *room_pos*.
+
+        No query for keys that have not changed since.
+        """
+        found: dict[StateKey, int] = {}
+        changed: dict[str, list[str]] = {}
+        for key, event in view.other_state.items():
+            if event.room_pos <= room_pos:
+                found[key] = event.event_nid
+            else:
+                changed.setdefault(key[0], []).append(key[1])
+        for event_type, state_keys in changed.items():
+            for start in range(0, len(state_keys), 500):
+                nids = await storage.nids_of_keys_at(
+                    self.db,
+                    view.nid,
+                    event_type,
+                    state_keys[start : start + 500],
+                    room_pos=room_pos,
+                )
+                found |= {(event_type, key): nid for key, nid in nids.items()}
+        return found
 
     async def members_at(
         self, view: RoomView, user_ids: Sequence[UserId], *, room_pos: int
@@ -89,7 +124,7 @@ class RoomReader:
         found: dict[str, int] = {}
         missing: list[str] = []
         for user_id in user_ids:
-            event = view.state.get(("m.room.member", user_id))
+            event = view.state.get(member_key(user_id))
             if event is None:
                 continue
             if event.room_pos <= room_pos:

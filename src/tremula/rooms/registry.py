@@ -8,10 +8,9 @@ from typing import Final
 from tremula.infra.db import Reader
 from tremula.protocol.identifiers import RoomId
 from tremula.protocol.room_versions import get_room_version
-from tremula.protocol.signing import SigningKey
 from tremula.rooms import storage
 from tremula.rooms.memberships import Memberships
-from tremula.rooms.room import Room
+from tremula.rooms.room import OwnServer, Room
 from tremula.rooms.state import StateMap
 from tremula.rooms.view import RoomView
 
@@ -24,7 +23,7 @@ class RoomRegistry:
     """One `Room` a room id, as long as it is in use or lately was."""
 
     db: Reader
-    key: SigningKey
+    own: OwnServer
     memberships: Memberships
     _rooms: OrderedDict[RoomId, Room] = field(default_factory=OrderedDict)
     _loads: dict[RoomId, "asyncio.Future[Room | None]"] = field(default_factory=dict)
@@ -44,7 +43,7 @@ class RoomRegistry:
 
     def new(self, view: RoomView) -> Room:
         """The write side of a room that has no event yet."""
-        return Room(view, None, key=self.key, memberships=self.memberships)
+        return Room(view, None, own=self.own, memberships=self.memberships)
 
     def add(self, room: Room) -> None:
         """Keep a room, and let go of those that nobody asked for lately."""
@@ -78,7 +77,7 @@ class RoomRegistry:
             room_pos=0,
         )
         newest = await storage.find_newest(self.db, row.room_nid)
-        room = Room(view, newest, key=self.key, memberships=self.memberships)
+        room = Room(view, newest, own=self.own, memberships=self.memberships)
         view.room_pos = room.head.room_pos
         self.add(room)
         return room

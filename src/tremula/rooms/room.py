@@ -9,7 +9,8 @@ from tremula.protocol.auth_rules import check_auth
 from tremula.protocol.auth_selection import auth_event_keys
 from tremula.protocol.auth_state import AuthState
 from tremula.protocol.events import BuiltEvent, EventDraft, build_event
-from tremula.protocol.identifiers import EventId, RoomId, UserId, server_of
+from tremula.protocol.errors import Forbidden
+from tremula.protocol.identifiers import EventId, RoomId, ServerName, UserId, server_of
 from tremula.protocol.redaction import redact_client_event
 from tremula.protocol.room_versions import RoomVersion
 from tremula.protocol.signing import SigningKey
@@ -22,6 +23,18 @@ from tremula.rooms.view import RoomView
 
 REDACTION: Final = "m.room.redaction"
 EVENT_TOPIC: Final = "event"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnServer:
+    """This server, as it signs events."""
+
+    name: ServerName
+    key: SigningKey
+
+    def is_named(self, server_name: ServerName) -> bool:
+        """Whether *server_name* is this server's."""
+        return server_name == self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +74,14 @@ class Room:
     lock, and the next one is built while the last is still being committed.
     """
 
-    __slots__ = ("_key", "_memberships", "head", "in_flight", "last_unit", "view")
+    __slots__ = ("_memberships", "_own", "head", "in_flight", "last_unit", "view")
 
     def __init__(
         self,
         view: RoomView,
         newest: storage.NewestEvent | None,
         *,
-        key: SigningKey,
+        own: OwnServer,
         memberships: Memberships,
     ) -> None:
         self.view = view
@@ -81,7 +94,7 @@ class Room:
         )
         self.in_flight = 0
         self.last_unit: JournalUnit | None = None
-        self._key = key
+        self._own = own
         self._memberships = memberships
 
     @property
@@ -106,12 +119,19 @@ class Room:
             AuthRuleViolation: a rule refuses one of the events.
             TooLarge: an event is past the size limits.
             BadJson: a content cannot be an event's.
+            Forbidden: a draft does not replace what it says it does.
         """
         head = self.head
         staged = []
         for draft in drafts:
+            _check_replaces(head, draft)
             built = self._build(head, draft, now_ms)
-            check_auth(self.version, built.event, head.auth)
+            if head.event_id is None:
+                # RV12: the create event's hash is the room's ID, known only now.
+                self.view.room_id = built.event.room_id
+            check_auth(
+                self.version, built.event, head.auth, server_signed=self._own.is_named
+            )
             head, item = self._advance(head, unit, draft, built, redacted)
             staged.append(item)
         for item in staged:
@@ -145,7 +165,7 @@ class Room:
             prev_events=(head.event_id,) if head.event_id else (),
             auth_events=auth_events,
             depth=min(head.depth + 1, self.version.depth_max),
-            signing_key=self._key,
+            signing_key=self._own.key,
         )
 
     def _room_id_for(self, draft: Draft) -> RoomId | None:
@@ -234,6 +254,7 @@ class Room:
             stored.room_nid,
             PersistedEvent(self.view.room_id, stored, event.redacts),
             pos=stored.event_nid,
+            size_bytes=stored.size_bytes,
         )
         if item.state_event is not None:
             storage.write_state(unit, self.view.nid, item.state_event)
@@ -249,8 +270,7 @@ class Room:
 
     def _write_membership(self, unit: JournalUnit, event: StateEvent) -> None:
         user_id = UserId(event.state_key)
-        if server_of(user_id) != server_of(event.sender):
-            # Only our own users write here, so another's server is not ours.
+        if not self._own.is_named(server_of(user_id)):
             return
         self._memberships.record(
             unit,
@@ -278,3 +298,11 @@ class Room:
         redaction.target.redact(redaction.client_json, by_nid=by_nid)
         if redaction.state_event is not None:
             self.view.replace_state(redaction.state_event)
+
+
+def _check_replaces(head: Head, draft: Draft) -> None:
+    if draft.replaces is None or draft.state_key is None:
+        return
+    current = head.state.get((draft.type, draft.state_key))
+    if current is None or current.event_id != draft.replaces:
+        raise Forbidden(f"{draft.replaces} is not the current state any more")

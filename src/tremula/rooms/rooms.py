@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,7 +30,6 @@ _OPAQUE_ID_LENGTH: Final = 18
 class AppendEvents:
     """The command that travels to the owner of a room's slot."""
 
-    room_id: RoomId
     drafts: tuple[Draft, ...]
 
 
@@ -70,24 +69,27 @@ class Rooms:
             TooLarge: an event is past the size limits.
             BadJson: a content cannot be an event's.
         """
-        command = AppendEvents(room_id, tuple(drafts))
-        return await self._slots.call(_SLOT_KIND, room_id, command)
+        event_ids: list[EventId] = await self._slots.call(
+            _SLOT_KIND, room_id, AppendEvents(tuple(drafts))
+        )
+        return event_ids
 
     async def create(
         self,
         version: RoomVersion,
         drafts: Sequence[Draft],
         *,
-        server_name: ServerName,
         room_id: RoomId | None = None,
+        also: Callable[[JournalUnit, RoomView], None] | None = None,
     ) -> RoomId:
         """Make a room of *drafts*, the first of which is its ``m.room.create``.
 
         Durable on return, with all its events in one transaction. *room_id* is a
         random one unless given; from room version 12 on it follows from the create
-        event.
+        event. *also* adds what is to be stored together with the room.
 
         Raises:
+            Conflict: a constraint refuses what *also* added.
             Forbidden: the authorisation rules refuse an event.
             TooLarge: an event is past the size limits.
             BadJson: a content cannot be an event's.
@@ -95,7 +97,7 @@ class Rooms:
         unit = self._journal.unit()
         view = RoomView(
             nid=unit.pos(),
-            room_id=room_id or _random_room_id(server_name),
+            room_id=room_id or _random_room_id(self._registry.own.name),
             version=version,
             state=StateMap(),
             room_pos=0,
@@ -105,12 +107,14 @@ class Rooms:
         storage.insert_room(
             unit, storage.RoomRow(view.nid, view.room_id, view.version.id)
         )
+        if also is not None:
+            also(unit, view)
         self._registry.add(room)
         await self._submit(room, unit)
         return view.room_id
 
-    async def _append(self, command: AppendEvents) -> list[EventId]:
-        room = await self._registry.find(command.room_id)
+    async def _append(self, room_id: str, command: AppendEvents) -> list[EventId]:
+        room = await self._registry.find(RoomId(room_id))
         if room is None:
             raise NotFound("Unknown room.")
         redacted = None
@@ -142,11 +146,8 @@ class Rooms:
             staged = room.stage(
                 unit, drafts, now_ms=self._clock.now_ms(), redacted=redacted
             )
-        except BaseException as error:
-            unit.discard()
-            if isinstance(error, AuthRuleViolation):
-                raise Forbidden(str(error)) from error
-            raise
+        except AuthRuleViolation as error:
+            raise Forbidden(str(error)) from error
         for item in staged:
             self._events.remember_on_commit(unit, item.stored)
         return staged

@@ -65,10 +65,9 @@ class StateMap:
     @classmethod
     def of(cls, events: Iterable[StateEvent]) -> "StateMap":
         """The map of *events*; of two with one key, the later counts."""
-        with immutables.Map[tuple[str, str], StateEvent]().mutate() as mutation:
-            for event in events:
-                mutation[event.type, event.state_key] = event
-            return cls(mutation.finish())
+        return cls(
+            immutables.Map({(event.type, event.state_key): event for event in events})
+        )
 
     def get(self, key: StateKey, /) -> StateEvent | None:
         """The entry of *key*, if the room has one."""

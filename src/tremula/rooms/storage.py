@@ -226,20 +226,22 @@ async def nids_of_keys_at(
     return dict(rows)
 
 
-async def state_changes_between(
-    db: Reader, room_nid: int, *, after: int, up_to: int
+async def state_changes_since(
+    db: Reader, room_nid: int, *, since_nid: int, before_pos: int
 ) -> dict[tuple[str, str], int]:
-    """The keys whose state changed in positions ``(after, up_to]``: newest nid each."""
+    """The keys whose state changed after the journal position *since_nid* and before
+    *before_pos*: the newest event of each (rooms_events_state_by_pos).
+    """
     rows = await db.all(
         """
         SELECT type, state_key, event_nid FROM rooms_events
         WHERE room_nid = :room_nid AND state_key IS NOT NULL
-          AND room_pos > :after AND room_pos <= :up_to
+          AND event_nid > :since_nid AND room_pos < :before_pos
         ORDER BY room_pos
         """,
         room_nid=room_nid,
-        after=after,
-        up_to=up_to,
+        since_nid=since_nid,
+        before_pos=before_pos,
     )
     return {(type_, state_key): nid for type_, state_key, nid in rows}
 
@@ -375,8 +377,7 @@ async def events_forwards(
 async def newest_pos_up_to(db: Reader, room_nid: int, *, event_nid: int) -> int:
     """The position of the room's newest live event at journal position *event_nid*.
 
-    Live events are in journal order, so this bisects from the newest: one index
-    range, read only for a token older than the tail.
+    Live events are in journal order: this walks back from the newest one.
     """
     row = await db.first(
         """
@@ -388,6 +389,21 @@ async def newest_pos_up_to(db: Reader, room_nid: int, *, event_nid: int) -> int:
         event_nid=event_nid,
     )
     return int(row[0]) if row else 0
+
+
+async def newest_nids(db: Reader, nids: Sequence[int]) -> dict[int, int]:
+    """The newest live event of each of the rooms *nids* (at most 500)."""
+    rows = await db.all(
+        """
+        SELECT r.room_nid,
+               (SELECT e.event_nid FROM rooms_events e
+                WHERE e.room_nid = r.room_nid AND e.room_pos > 0
+                ORDER BY e.room_pos DESC LIMIT 1)
+        FROM rooms_rooms r WHERE r.room_nid IN :nids
+        """,
+        nids=list(nids),
+    )
+    return {room_nid: nid or 0 for room_nid, nid in rows}
 
 
 async def event_at_or_after_ts(

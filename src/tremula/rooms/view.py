@@ -4,6 +4,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from tremula.protocol.auth_state import AuthState
+from tremula.protocol.history_visibility import HistoryVisibility
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.protocol.power_levels import PowerLevels
 from tremula.protocol.room_state import CREATE, HISTORY_VISIBILITY, StateKey
@@ -14,6 +15,7 @@ from tremula.rooms.state import MEMBER, Members, StateEvent, StateMap
 _HISTORIES_MAX: Final = 512
 
 # (room_pos, value) of each change of a state key, oldest first.
+# Grows with the room; `protocol.history_visibility.History` is its reader's view.
 History = list[tuple[int, str]]
 
 
@@ -28,9 +30,11 @@ class RoomView:
         "_auth",
         "_members",
         "histories",
+        "members_version",
         "nid",
         "room_id",
         "room_pos",
+        "other_state",
         "state",
         "version",
     )
@@ -53,6 +57,14 @@ class RoomView:
         self.histories: dict[StateKey, History] = {}
         self._auth = AuthState(version, state)
         self._members = Members(state)
+        # The state but its members: a handful of events in a room of any size.
+        self.other_state = {
+            (event.type, event.state_key): event
+            for event in state.values()
+            if event.type != MEMBER
+        }
+        # Counts the changes of members.
+        self.members_version = 0
 
     @property
     def create(self) -> StateEvent:
@@ -80,7 +92,7 @@ class RoomView:
     def history_visibility(self) -> str:
         """Who may see what is sent now; ``shared`` where nothing valid is set."""
         event = self.state.get(HISTORY_VISIBILITY)
-        return visibility_value(event.content if event else {})
+        return HistoryVisibility.of(event.content if event else None)
 
     def membership(self, user_id: UserId) -> str | None:
         """*user_id*'s membership, if there has ever been one."""
@@ -121,6 +133,7 @@ class RoomView:
         key = (state_event.type, state_event.state_key)
         if state_event.type == MEMBER:
             before = self.state.get(key)
+            self.members_version += 1
             self._members.move(
                 UserId(state_event.state_key),
                 before=before.content["membership"] if before else None,
@@ -134,6 +147,8 @@ class RoomView:
     def replace_state(self, event: StateEvent) -> None:
         """Put *event* in the place of its key, as a redaction does too."""
         self.state = self.state.with_event(event)
+        if event.type != MEMBER:
+            self.other_state[event.type, event.state_key] = event
         self._auth = self._auth.advanced_to(self.state)
 
     def remember_history(self, key: StateKey, history: History) -> None:
@@ -143,16 +158,8 @@ class RoomView:
         self.histories[key] = history
 
 
-def visibility_value(content: dict[str, Any]) -> str:
-    """The history visibility that *content* sets; ``shared`` if it is none."""
-    value = content.get("history_visibility")
-    if value in ("world_readable", "shared", "invited", "joined"):
-        return str(value)
-    return "shared"
-
-
 def history_value(event: StateEvent) -> str:
     """What a history keeps of a state event: the membership or the visibility."""
     if event.type == MEMBER:
         return str(event.content["membership"])
-    return visibility_value(event.content)
+    return HistoryVisibility.of(event.content)

@@ -1,59 +1,19 @@
 """Who may see which event of a room (CS module "Room History Visibility")."""
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from tremula.infra.db import Reader
+from tremula.protocol.history_visibility import HistoryVisibility, Viewer
 from tremula.protocol.identifiers import UserId
 from tremula.protocol.room_state import HISTORY_VISIBILITY, StateKey, member_key
 from tremula.rooms import storage
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.state import MEMBER
-from tremula.rooms.view import History, RoomView, visibility_value
+from tremula.rooms.view import History, RoomView
 
-_ANYTHING: Final = "shared"
-
-
-@dataclass(frozen=True, slots=True)
-class Viewer:
-    """What one user may see of one room, and what they were at any time.
-
-    Holds the changes of the user's membership and of the history visibility, so
-    that an event costs two bisections and no query.
-    """
-
-    user_id: UserId
-    memberships: History
-    visibilities: History
-
-    def membership_at(self, event: StoredEvent) -> str:
-        """The user's membership at *event*, including what it changed itself."""
-        return _value_at(self.memberships, event.room_pos, "leave")
-
-    def can_see(self, event: StoredEvent) -> bool:
-        """Whether the state at *event* lets the user see it."""
-        pos = event.room_pos
-        visibilities = {_value_before(self.visibilities, pos, _ANYTHING)}
-        memberships = {_value_before(self.memberships, pos, "leave")}
-        # "should be allowed to see the event if the history_visibility before or
-        # after the event would allow them", and likewise their own member events.
-        if event.state_key is not None:
-            if event.type == HISTORY_VISIBILITY[0] and event.state_key == "":
-                visibilities.add(_value_at(self.visibilities, pos, _ANYTHING))
-            elif event.type == MEMBER and event.state_key == self.user_id:
-                memberships.add(_value_at(self.memberships, pos, "leave"))
-        if "world_readable" in visibilities or "join" in memberships:
-            return True
-        if "shared" in visibilities and self._joined_after(pos):
-            return True
-        return "invite" in memberships and "invited" in visibilities
-
-    def _joined_after(self, pos: int) -> bool:
-        newer = self.memberships[bisect_right(self.memberships, pos, key=_pos) :]
-        return any(value == "join" for _, value in newer)
+__all__ = ["Viewer", "Visibility", "visible"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +54,17 @@ class Visibility:
         viewer = await self.viewer(view, user_id, oldest_pos=oldest)
         return visible(viewer, events)
 
+    async def membership_at_nid(
+        self, view: RoomView, user_id: UserId, event_nid: int
+    ) -> str:
+        """*user_id*'s membership at a journal position; ``leave`` before any."""
+        key = member_key(user_id)
+        changes = await storage.changes_of_key(self.db, view.nid, key)
+        nids = [nid for _, nid in changes if nid <= event_nid]
+        if not nids:
+            return "leave"
+        return _history_value(await self.events.by_nid(nids[-1]))
+
     async def _history(self, view: RoomView, key: StateKey) -> History:
         current = view.state.get(key)
         if current is None:
@@ -119,18 +90,4 @@ def visible(viewer: Viewer, events: Iterable[StoredEvent]) -> list[StoredEvent]:
 def _history_value(event: StoredEvent) -> str:
     if event.type == MEMBER:
         return str(event.content.get("membership"))
-    return visibility_value(event.content)
-
-
-def _pos(change: tuple[int, str]) -> int:
-    return change[0]
-
-
-def _value_at(history: History, pos: int, default: str) -> str:
-    index = bisect_right(history, pos, key=_pos)
-    return history[index - 1][1] if index else default
-
-
-def _value_before(history: History, pos: int, default: str) -> str:
-    index = bisect_left(history, pos, key=_pos)
-    return history[index - 1][1] if index else default
+    return HistoryVisibility.of(event.content)

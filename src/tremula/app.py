@@ -1,0 +1,506 @@
+"""The composition root: the only file that builds services, by plain constructor calls.
+
+Read it from top to bottom to see what leans on what.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from tremula.features.account import routes as account_routes
+from tremula.features.account.service import AccountHooks, Accounts
+from tremula.features.account_data import routes as account_data_routes
+from tremula.features.account_data import tag_routes
+from tremula.features.account_data.service import AccountData
+from tremula.features.account_data.sync import (
+    GlobalAccountDataPart,
+    RoomAccountDataPart,
+)
+from tremula.features.account_data.tags import Tags
+from tremula.features.capabilities import routes as capabilities_routes
+from tremula.features.capabilities.service import Capabilities
+from tremula.features.devices import routes as devices_routes
+from tremula.features.devices.last_seen import LastSeen
+from tremula.features.devices.service import Devices
+from tremula.features.directory import routes as directory_routes
+from tremula.features.directory.published import PublishedRooms
+from tremula.features.directory.service import Directory
+from tremula.features.filters import routes as filters_routes
+from tremula.features.filters.service import Filters
+from tremula.features.history import routes as history_routes
+from tremula.features.history.service import History
+from tremula.features.login import routes as login_routes
+from tremula.features.login.service import Logins
+from tremula.features.membership import routes as membership_routes
+from tremula.features.membership.departure import Departure
+from tremula.features.membership.invite_permission import InvitePermission
+from tremula.features.membership.service import Membership
+from tremula.features.messages import routes as messages_routes
+from tremula.features.messages.service import Messages
+from tremula.features.presence import routes as presence_routes
+from tremula.features.presence.audience import Audience
+from tremula.features.presence.service import Presence
+from tremula.features.presence.sync import PresencePart
+from tremula.features.profiles import routes as profiles_routes
+from tremula.features.profiles.propagation import ProfilePropagation
+from tremula.features.profiles.service import Profiles
+from tremula.features.receipts import routes as receipts_routes
+from tremula.features.receipts.service import Receipts
+from tremula.features.receipts.sync import ReceiptsPart
+from tremula.features.registration import routes as registration_routes
+from tremula.features.registration import shared_secret_routes
+from tremula.features.registration.service import Registrations
+from tremula.features.registration.shared_secret import SharedSecretRegistration
+from tremula.features.registration.tokens import RegistrationTokens
+from tremula.features.room_creation import routes as room_creation_routes
+from tremula.features.room_creation.service import RoomCreation
+from tremula.features.room_previews import routes as room_previews_routes
+from tremula.features.room_previews.service import RoomPreviews
+from tremula.features.room_state import routes as room_state_routes
+from tremula.features.room_state.service import RoomState
+from tremula.features.room_upgrades import routes as room_upgrades_routes
+from tremula.features.room_upgrades.service import RoomUpgrades
+from tremula.features.server_keys.service import open_signing_key
+from tremula.features.sessions import routes as sessions_routes
+from tremula.features.sessions.service import Sessions
+from tremula.features.sync import routes as sync_routes
+from tremula.features.sync.joined import JoinedRooms
+from tremula.features.sync.lazy_members import LazyMembers
+from tremula.features.sync.other_rooms import OtherRooms
+from tremula.features.sync.room_entries import RoomEntries
+from tremula.features.sync.rooms_section import RoomsSection
+from tremula.features.sync.routes import SyncEdge
+from tremula.features.sync.service import Sync
+from tremula.features.sync.state_section import StateSections
+from tremula.features.sync.summary import Summaries
+from tremula.features.sync.timeline import Timelines
+from tremula.features.typing import routes as typing_routes
+from tremula.features.typing.service import Typing
+from tremula.features.typing.sync import TypingPart
+from tremula.features.uia.flows import Stage
+from tremula.features.uia.password import PasswordStage, check_dummy
+from tremula.features.uia.service import Uia
+from tremula.features.users.passwords import Passwords
+from tremula.features.users.service import Users
+from tremula.features.wellknown import routes as wellknown_routes
+from tremula.features.wellknown.service import WellKnown
+from tremula.infra.cache import ByteLRU
+from tremula.infra.clock import Clock, SystemClock
+from tremula.infra.config import Config, PostgresUrl, SqliteFile
+from tremula.infra.db import Database
+from tremula.infra.db.migrations import check_server_name
+from tremula.infra.db.opening import open_database
+from tremula.infra.http import Router, observing
+from tremula.infra.http.application import Application
+from tremula.infra.http.observing import Observing
+from tremula.infra.http.server import HttpServer
+from tremula.infra.journal import Journal
+from tremula.infra.metrics import Metrics
+from tremula.infra.ratelimit import RateLimiter
+from tremula.infra.slots import SingleProcessSlots
+from tremula.infra.supervisor import Supervisor
+from tremula.protocol.identifiers import ServerName
+from tremula.rooms.access import RoomAccess
+from tremula.rooms.event_store import EventStore
+from tremula.rooms.memberships import Memberships
+from tremula.rooms.places import Places
+from tremula.rooms.reader import RoomReader
+from tremula.rooms.registry import RoomRegistry
+from tremula.rooms.room import OwnServer
+from tremula.rooms.rooms import Rooms
+from tremula.rooms.serialize import Serializer
+from tremula.rooms.txns import SentTxns
+from tremula.rooms.visibility import Visibility
+
+UNSTABLE_FEATURES: Final = {
+    "org.matrix.msc4222": True,
+    "uk.tcpip.msc4133.stable": True,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """A running server without its listeners; `accounts` is for the command line."""
+
+    config: Config
+    database: Database
+    journal: Journal
+    application: Application
+    supervisor: Supervisor
+    accounts: Accounts
+    registration_tokens: RegistrationTokens
+
+    def http_server(self) -> HttpServer:
+        """The listeners of this server, not yet listening."""
+        return HttpServer(self.application)
+
+
+@asynccontextmanager
+async def open_app(
+    config: Config, *, clock: Clock | None = None
+) -> AsyncIterator[App]:
+    """Open the database and start everything but the listeners; close it at the end.
+
+    Raises:
+        DatabaseRefused: the database can't be opened, or not as it is.
+    """
+    metrics = Metrics()
+    database = await open_database(_source(config), registry=metrics.registry)
+    try:
+        await check_server_name(database, config.server_name)
+        supervisor = Supervisor(metrics)
+        app, last_seen = await _build(
+            config, clock or SystemClock(), database, metrics, supervisor
+        )
+        try:
+            yield app
+        finally:
+            app.journal.release_waiting()
+            await supervisor.stop()
+            await last_seen.flush()
+    finally:
+        await database.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Base:
+    """What everything leans on."""
+
+    config: Config
+    clock: Clock
+    database: Database
+    journal: Journal
+    metrics: Metrics
+    supervisor: Supervisor
+    router: Router
+    limiter: RateLimiter
+    own: OwnServer
+
+    @property
+    def server_name(self) -> ServerName:
+        return self.own.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Engine:
+    """The room engine."""
+
+    rooms: Rooms
+    reader: RoomReader
+    events: EventStore
+    memberships: Memberships
+    visibility: Visibility
+    serializer: Serializer
+    access: RoomAccess
+    places: Places
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _People:
+    """Accounts, and what belongs to users."""
+
+    accounts: Accounts
+    tokens: RegistrationTokens
+    sessions: Sessions
+    last_seen: LastSeen
+    profiles: Profiles
+    account_data: AccountData
+    filters: Filters
+    presence: Presence
+    audience: Audience
+
+
+async def _build(
+    config: Config,
+    clock: Clock,
+    database: Database,
+    metrics: Metrics,
+    supervisor: Supervisor,
+) -> tuple[App, LastSeen]:
+    base = _Base(
+        config=config,
+        clock=clock,
+        database=database,
+        journal=await Journal.open(database),
+        metrics=metrics,
+        supervisor=supervisor,
+        router=Router(),
+        limiter=RateLimiter(config.rate_limits, clock),
+        own=OwnServer(config.server_name, await open_signing_key(database, clock)),
+    )
+    engine = _build_engine(base)
+    people = _build_people(base, engine)
+    _add_rooms(base, engine, people)
+    _add_sync(base, engine, people)
+    _add_service_endpoints(base)
+    application = Application(
+        router=base.router,
+        authenticator=people.sessions,
+        limiter=base.limiter,
+        metrics=metrics,
+    )
+    _watch_shutdown(base, application.shutting_down)
+    app = App(
+        config=config,
+        database=database,
+        journal=base.journal,
+        application=application,
+        supervisor=supervisor,
+        accounts=people.accounts,
+        registration_tokens=people.tokens,
+    )
+    return app, people.last_seen
+
+
+def _watch_shutdown(base: _Base, shutting_down: asyncio.Event) -> None:
+    base.router.add(
+        observing, Observing(base.metrics, is_ready=lambda: not shutting_down.is_set())
+    )
+
+    async def release_long_polls() -> None:
+        await shutting_down.wait()
+        base.journal.release_waiting()
+
+    base.supervisor.run_once("release_long_polls", release_long_polls)
+
+
+def _build_engine(base: _Base) -> _Engine:
+    memberships = Memberships(base.database, base.journal)
+    registry = RoomRegistry(base.database, base.own, memberships)
+    events = EventStore(base.database, ByteLRU(base.config.caches.events_bytes))
+    reader = RoomReader(base.database, registry, events)
+    visibility = Visibility(base.database, events)
+    return _Engine(
+        rooms=Rooms(
+            registry=registry,
+            events=events,
+            journal=base.journal,
+            slots=SingleProcessSlots(),
+            txns=SentTxns(base.database),
+            clock=base.clock,
+        ),
+        reader=reader,
+        events=events,
+        memberships=memberships,
+        visibility=visibility,
+        serializer=Serializer(events, base.clock),
+        access=RoomAccess(reader, memberships, visibility),
+        places=Places(base.database),
+    )
+
+
+def _build_people(base: _Base, engine: _Engine) -> _People:
+    db, journal, clock = base.database, base.journal, base.clock
+    profiles = Profiles(db, journal)
+    base.router.add(profiles_routes, profiles)
+    propagation = ProfilePropagation(
+        db=db,
+        journal=journal,
+        profiles=profiles,
+        memberships=engine.memberships,
+        rooms=engine.rooms,
+        reader=engine.reader,
+    )
+    base.supervisor.keep_running("profile_propagation", propagation.run)
+    account_data = AccountData(
+        db=db,
+        journal=journal,
+        reader=engine.reader,
+        memberships=engine.memberships,
+        push_rules=lambda _user_id: {"global": {}},
+    )
+    base.router.add(account_data_routes, account_data)
+    base.router.add(tag_routes, Tags(account_data))
+    filters = Filters(db, clock)
+    base.router.add(filters_routes, filters)
+    audience = Audience(engine.reader, engine.memberships)
+    presence = Presence(
+        db=db,
+        journal=journal,
+        audience=audience,
+        clock=clock,
+        enabled=base.config.presence.enabled,
+    )
+    base.router.add(presence_routes, presence)
+    base.supervisor.keep_running("presence", presence.run)
+    accounts, sessions, last_seen, tokens = _build_accounts(base, engine, profiles)
+    return _People(
+        accounts=accounts,
+        tokens=tokens,
+        sessions=sessions,
+        last_seen=last_seen,
+        profiles=profiles,
+        account_data=account_data,
+        filters=filters,
+        presence=presence,
+        audience=audience,
+    )
+
+
+def _build_accounts(
+    base: _Base, engine: _Engine, profiles: Profiles
+) -> tuple[Accounts, Sessions, LastSeen, RegistrationTokens]:
+    config, db, journal, clock = base.config, base.database, base.journal, base.clock
+    users = Users(db, journal, Passwords(config.password_hashing), base.server_name)
+    last_seen = LastSeen(journal)
+    base.supervisor.keep_running("last_seen", last_seen.run)
+    sessions = Sessions(
+        db=db,
+        journal=journal,
+        clock=clock,
+        users=users,
+        lifetimes=config.tokens,
+        on_sighting=last_seen.record,
+    )
+    base.router.add(sessions_routes, sessions)
+    tokens = RegistrationTokens(db, journal, clock)
+    uia = Uia(
+        db,
+        journal,
+        clock,
+        {
+            Stage.PASSWORD: PasswordStage(users, base.limiter).check,
+            Stage.DUMMY: check_dummy,
+            Stage.REGISTRATION_TOKEN: tokens.check,
+        },
+    )
+    base.supervisor.keep_running("uia_sweep", uia.sweep)
+    devices = Devices(db, journal, clock, sessions, uia)
+    base.router.add(devices_routes, devices)
+    departure = Departure(engine.rooms, engine.memberships)
+    accounts = Accounts(
+        journal,
+        clock,
+        users,
+        devices,
+        sessions,
+        uia,
+        AccountHooks(
+            on_registered=profiles.create,
+            on_deactivated=(departure.leave_all,),
+            on_erased=(profiles.erase,),
+        ),
+    )
+    base.router.add(account_routes, accounts)
+    base.router.add(login_routes, Logins(journal, users, devices))
+    base.router.add(
+        registration_routes,
+        Registrations(
+            journal, clock, accounts, devices, uia, tokens, config.registration
+        ),
+    )
+    base.router.add(
+        shared_secret_routes,
+        SharedSecretRegistration(
+            journal=journal,
+            clock=clock,
+            accounts=accounts,
+            devices=devices,
+            shared_secret=config.registration.shared_secret,
+        ),
+    )
+    base.supervisor.run_once("finish_departures", accounts.finish_departures)
+    return accounts, sessions, last_seen, tokens
+
+
+def _add_rooms(base: _Base, engine: _Engine, people: _People) -> None:
+    rooms, reader, events = engine.rooms, engine.reader, engine.events
+    member_fields = people.profiles.member_fields
+    published = PublishedRooms(base.database, base.journal, reader)
+    directory = Directory(
+        base.database, base.journal, rooms, reader, published, base.server_name
+    )
+    base.router.add(directory_routes, directory)
+    invite_permission = InvitePermission(people.account_data)
+    membership = Membership(
+        rooms,
+        reader,
+        engine.memberships,
+        directory,
+        invite_permission,
+        member_fields,
+        base.server_name,
+    )
+    base.router.add(membership_routes, membership)
+    messages = Messages(
+        rooms, reader, events, membership, directory, base.server_name
+    )
+    base.router.add(messages_routes, messages)
+    creation = RoomCreation(
+        rooms,
+        directory,
+        membership,
+        base.server_name,
+        base.config.default_room_version,
+    )
+    base.router.add(room_creation_routes, creation)
+    state = RoomState(engine.access, events, engine.serializer, engine.places)
+    base.router.add(room_state_routes, state)
+    history = History(engine.access, events, engine.serializer, engine.places)
+    base.router.add(history_routes, history)
+    previews = RoomPreviews(engine.access, state, history, directory)
+    base.router.add(room_previews_routes, previews)
+    upgrades = RoomUpgrades(rooms, reader, events, directory, member_fields)
+    base.router.add(room_upgrades_routes, upgrades)
+
+
+def _add_sync(base: _Base, engine: _Engine, people: _People) -> None:
+    db, journal = base.database, base.journal
+    receipts = Receipts(
+        db, journal, engine.reader, engine.events, people.account_data, base.clock
+    )
+    base.router.add(receipts_routes, receipts)
+    typing = Typing(engine.reader, journal, base.clock)
+    base.router.add(typing_routes, typing)
+    base.supervisor.keep_running("typing", typing.run)
+    entries = RoomEntries(
+        Timelines(journal, engine.events, engine.visibility),
+        StateSections(engine.reader, engine.events, LazyMembers()),
+        Summaries(),
+        engine.serializer,
+        engine.visibility,
+    )
+    room_parts = (
+        RoomAccountDataPart(db, journal),
+        ReceiptsPart(db, journal),
+        TypingPart(journal, typing),
+    )
+    user_parts = (
+        GlobalAccountDataPart(db, journal, people.account_data),
+        PresencePart(
+            journal, people.presence, people.profiles, people.audience, engine.reader
+        ),
+    )
+    sync = Sync(
+        journal,
+        RoomsSection(
+            journal,
+            engine.memberships,
+            people.account_data,
+            JoinedRooms(journal, engine.reader, entries, room_parts),
+            OtherRooms(engine.reader, engine.events, entries),
+        ),
+        user_parts,
+        base.clock,
+    )
+    base.router.add(sync_routes, SyncEdge(sync, people.filters, people.presence))
+
+
+def _add_service_endpoints(base: _Base) -> None:
+    config = base.config
+    base.router.add(
+        capabilities_routes,
+        Capabilities(
+            default_room_version=config.default_room_version,
+            unstable_features=UNSTABLE_FEATURES,
+        ),
+    )
+    base.router.add(wellknown_routes, WellKnown(config.public_base_url))
+
+
+def _source(config: Config) -> SqliteFile | PostgresUrl:
+    if isinstance(config.database, SqliteFile):
+        return SqliteFile(config.data_dir / config.database.path)
+    return config.database

@@ -1,0 +1,1 @@
+"""The server's own signing keys (SS "Retrieving server keys")."""

@@ -1,0 +1,67 @@
+"""Which member events each device has been sent (CS "Lazy-loading room members")."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tremula.protocol.identifiers import DeviceId, UserId
+
+_ROOMS_MAX: Final = 50_000
+_MEMBERS_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRoom:
+    """One room on one device."""
+
+    user_id: UserId
+    device_id: DeviceId | None
+    room_nid: int
+
+
+class LazyMembers:
+    """Remembers what was sent, and up to which token it was.
+
+    An answer may be lost on its way. So a member counts as sent only once the client
+    asks from a position that comes after the answer that held it.
+    """
+
+    def __init__(self) -> None:
+        # {room on a device: {user id: (event nid, position of the answer)}}
+        self._sent: OrderedDict[DeviceRoom, OrderedDict[str, tuple[int, int]]] = (
+            OrderedDict()
+        )
+
+    def without_sent(
+        self, room: DeviceRoom, members: Mapping[str, int], *, since: int
+    ) -> dict[str, int]:
+        """Those of *members* (event nids by user) that the device has not got yet."""
+        sent = self._sent.get(room)
+        if not sent:
+            return dict(members)
+        return {
+            user_id: nid
+            for user_id, nid in members.items()
+            if not _was_sent(sent.get(user_id), nid, since)
+        }
+
+    def record(
+        self, room: DeviceRoom, members: Mapping[str, int], *, now: int
+    ) -> None:
+        """*members* are in an answer that reaches up to *now*."""
+        if not members:
+            return
+        sent = self._sent.setdefault(room, OrderedDict())
+        self._sent.move_to_end(room)
+        for user_id, nid in members.items():
+            sent[user_id] = (nid, now)
+            sent.move_to_end(user_id)
+        while len(sent) > _MEMBERS_MAX:
+            sent.popitem(last=False)
+        while len(self._sent) > _ROOMS_MAX:
+            self._sent.popitem(last=False)
+
+
+def _was_sent(entry: tuple[int, int] | None, nid: int, since: int) -> bool:
+    return entry is not None and entry[0] == nid and entry[1] <= since

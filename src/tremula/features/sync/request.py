@@ -1,0 +1,35 @@
+"""The parameters of CS ``sync``."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tremula.infra.tokens import StreamToken
+from tremula.protocol.filters import Filter
+from tremula.protocol.identifiers import DeviceId, UserId
+
+
+class StateForm(StrEnum):
+    """Where a room's state stands in the answer, and up to where it reaches."""
+
+    START = "state"
+    AFTER = "state_after"
+    # MSC4222, before it was merged.
+    UNSTABLE_AFTER = "org.matrix.msc4222.state_after"
+
+    @property
+    def is_after(self) -> bool:
+        """Whether the state is that at the end of the timeline."""
+        return self is not StateForm.START
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRequest:
+    """What one device asks for, checked."""
+
+    user_id: UserId
+    device_id: DeviceId | None
+    since: StreamToken | None
+    filter: Filter
+    timeout_s: float
+    full_state: bool
+    state_form: StateForm

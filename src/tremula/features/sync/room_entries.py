@@ -1,0 +1,145 @@
+"""One room's entry in the sections ``join`` and ``leave`` of `/sync`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from tremula.features.sync.parts import RoomSection, SyncContext
+from tremula.features.sync.request import StateForm
+from tremula.features.sync.state_section import StateRequest, StateSections
+from tremula.features.sync.summary import Summaries
+from tremula.features.sync.timeline import Timeline, Timelines, Window
+from tremula.protocol.room_state import member_key
+from tremula.rooms.events import StoredEvent
+from tremula.rooms.serialize import Audience, Serializer, room_id_member
+from tremula.rooms.tokens import format_place
+from tremula.rooms.view import RoomView
+from tremula.rooms.visibility import Visibility
+
+SectionEvents = Mapping[RoomSection, Sequence[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRequest:
+    """What a room's entry is to hold.
+
+    ``since`` 0 shows the room as new to the client. ``end_pos`` is where a user who
+    left stopped seeing. ``parts`` are the events of other features.
+    """
+
+    since: int
+    end_pos: int
+    state_form: StateForm
+    parts: SectionEvents
+
+
+@dataclass(frozen=True, slots=True)
+class RoomEntries:
+    """Builds entries."""
+
+    timelines: Timelines
+    state_sections: StateSections
+    summaries: Summaries
+    serializer: Serializer
+    visibility: Visibility
+
+    async def was_joined(self, ctx: SyncContext, view: RoomView, since: int) -> bool:
+        """Whether the user was joined at journal position *since*.
+
+        No query unless the user's membership has changed since.
+        """
+        member = view.state.get(member_key(ctx.user_id))
+        if member is None:
+            return False
+        if member.event_nid <= since:
+            return view.is_joined(ctx.user_id)
+        before = await self.visibility.membership_at_nid(view, ctx.user_id, since)
+        return before == "join"
+
+    async def joined(
+        self, ctx: SyncContext, view: RoomView, request: EntryRequest
+    ) -> bytes | None:
+        """The entry of a room that the user is joined to; None without any news."""
+        window = Window(request.since, ctx.now, request.end_pos)
+        timeline = await self.timelines.read(ctx, view, window)
+        summary = {}
+        if not request.since or ctx.full_state or timeline.changed_members:
+            summary = self.summaries.of(view, ctx.user_id)
+        state = await self.state_sections.read(
+            ctx,
+            view,
+            timeline,
+            StateRequest(
+                window=window,
+                whole=not request.since or ctx.full_state,
+                after=request.state_form.is_after,
+                heroes=summary.get("m.heroes", ()),
+            ),
+        )
+        if request.since and not (timeline.events or state or request.parts):
+            return None
+        entry = await self._entry(ctx, view, timeline, state, request)
+        ephemeral = request.parts.get(RoomSection.EPHEMERAL, ())
+        entry.append(_section(b"ephemeral", ephemeral))
+        if summary:
+            entry.append(b'"summary":' + orjson.dumps(summary))
+        return b"{" + b",".join(entry) + b"}"
+
+    async def left(
+        self, ctx: SyncContext, view: RoomView, request: EntryRequest, *, state: bool
+    ) -> bytes:
+        """The entry of a room that the user is no longer in.
+
+        Without *state* for someone who never was: a refused invite shows nothing.
+        """
+        window = Window(request.since, ctx.now, request.end_pos)
+        timeline = await self.timelines.read(ctx, view, window)
+        events: Sequence[StoredEvent] = ()
+        if state:
+            events = await self.state_sections.read(
+                ctx,
+                view,
+                timeline,
+                StateRequest(
+                    window=window,
+                    whole=not request.since or ctx.full_state,
+                    after=request.state_form.is_after,
+                    heroes=(),
+                ),
+            )
+        entry = await self._entry(ctx, view, timeline, events, request)
+        return b"{" + b",".join(entry) + b"}"
+
+    async def _entry(
+        self,
+        ctx: SyncContext,
+        view: RoomView,
+        timeline: Timeline,
+        state: Sequence[StoredEvent],
+        request: EntryRequest,
+    ) -> list[bytes]:
+        audience = Audience(timeline.viewer, ctx.device_id)
+        without = room_id_member(view.room_id)
+        shown = await self.serializer.client_events(
+            timeline.events, audience, leave_out=without
+        )
+        return [
+            b'"timeline":{"events":[%b],"limited":%b,"prev_batch":"%b"}'
+            % (
+                b",".join(shown),
+                b"true" if timeline.limited else b"false",
+                format_place(timeline.start_pos - 1).encode(),
+            ),
+            _section(
+                request.state_form.encode(),
+                await self.serializer.client_events(state, audience, leave_out=without),
+            ),
+            _section(
+                b"account_data", request.parts.get(RoomSection.ACCOUNT_DATA, ())
+            ),
+        ]
+
+
+def _section(key: bytes, events: Sequence[bytes]) -> bytes:
+    return b'"%b":{"events":[%b]}' % (key, b",".join(events))

@@ -1,0 +1,112 @@
+"""Syncing (CS "Syncing"): what is new for one device, or will be soon."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import orjson
+
+from tremula.features.sync.parts import UserPart
+from tremula.features.sync.request import SyncRequest
+from tremula.features.sync.rooms_section import RoomsSection, Sections
+from tremula.infra.clock import Clock
+from tremula.infra.journal import Journal
+from tremula.infra.tokens import StreamToken
+from tremula.protocol.errors import InvalidParam
+from tremula.protocol.identifiers import RoomId
+
+K = TypeVar("K", bound=str)
+V = TypeVar("V")
+
+# Clients give up after about two minutes, whatever they asked for.
+TIMEOUT_MAX_S: Final = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """Answers `/sync`.
+
+    A poll with nothing new costs one look at the notifier and a future: no query,
+    and nothing a room.
+    """
+
+    journal: Journal
+    rooms: RoomsSection
+    parts: Sequence[UserPart]
+    clock: Clock
+
+    async def answer(self, request: SyncRequest) -> bytes:
+        """The JSON of the answer; waits for news up to the request's timeout.
+
+        Raises:
+            InvalidParam: ``since`` is ahead of everything this server handed out.
+        """
+        since = request.since.pos if request.since else 0
+        if since > self.journal.position:
+            raise InvalidParam("since is not a token of this server")
+        if not since or request.full_state:
+            return (await self._build(request, since)).to_json()
+        return (await self._news(request, since)).to_json()
+
+    async def _news(self, request: SyncRequest, since: int) -> "_Answer":
+        user_id = request.user_id
+        deadline_s = self.clock.monotonic_s() + min(request.timeout_s, TIMEOUT_MAX_S)
+        checked, time_is_up = since, False
+        while True:
+            if self.journal.was_woken(user_id, checked):
+                answer = await self._build(request, since)
+                if answer.has_news:
+                    return answer
+                checked = answer.position
+            else:
+                checked = self.journal.position
+            remaining_s = deadline_s - self.clock.monotonic_s()
+            if time_is_up or remaining_s <= 0:
+                return _Answer(checked, {}, {})
+            time_is_up = not await self.journal.wait(user_id, checked, remaining_s)
+
+    async def _build(self, request: SyncRequest, since: int) -> "_Answer":
+        ctx = await self.rooms.context(request)
+        rooms = await self.rooms.build(
+            ctx, since, state_form=request.state_form
+        )
+        sections = {}
+        for part in self.parts:
+            value = await part.user_section(ctx, since)
+            if value is not None:
+                sections[part.key] = value
+        return _Answer(ctx.now, rooms, sections)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    position: int
+    rooms: Sections
+    sections: Mapping[str, bytes]
+
+    @property
+    def has_news(self) -> bool:
+        return bool(self.sections) or any(self.rooms.values())
+
+    def to_json(self) -> bytes:
+        members = [
+            b'"next_batch":"%b"' % str(StreamToken(self.position)).encode(),
+            b'"rooms":' + _json_object(self.rooms, _rooms_json),
+        ]
+        members += [
+            b'"%b":%b' % (key.encode(), value) for key, value in self.sections.items()
+        ]
+        return b"{" + b",".join(members) + b"}"
+
+
+def _rooms_json(rooms: Mapping[RoomId, bytes]) -> bytes:
+    return _json_object(rooms, bytes)
+
+
+def _json_object(values: Mapping[K, V], encode: Callable[[V], bytes]) -> bytes:
+    members = [
+        orjson.dumps(key) + b":" + encode(value)
+        for key, value in values.items()
+        if value
+    ]
+    return b"{" + b",".join(members) + b"}"
