@@ -121,7 +121,7 @@ UNSTABLE_FEATURES: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class App:
+class Tremula:
     """A running server without its listeners; `accounts` is for the command line."""
 
     config: Config
@@ -140,7 +140,7 @@ class App:
 @asynccontextmanager
 async def open_app(
     config: Config, *, clock: Clock | None = None
-) -> AsyncIterator[App]:
+) -> AsyncIterator[Tremula]:
     """Open the database and start everything but the listeners; close it at the end.
 
     Raises:
@@ -218,7 +218,7 @@ async def _build(
     database: Database,
     metrics: Metrics,
     supervisor: Supervisor,
-) -> tuple[App, LastSeen]:
+) -> tuple[Tremula, LastSeen]:
     base = _Base(
         config=config,
         clock=clock,
@@ -242,7 +242,7 @@ async def _build(
         metrics=metrics,
     )
     _watch_shutdown(base, application.shutting_down)
-    app = App(
+    app = Tremula(
         config=config,
         database=database,
         journal=base.journal,

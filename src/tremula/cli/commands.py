@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from tremula.cli.failures import CommandFailed, ExitCode
 
@@ -26,20 +26,16 @@ def run(arguments: Sequence[str]) -> ExitCode:
 
 def _app() -> App:
     """The commands, named by import path: only the one that runs is imported."""
-    app = App("tremula", help="A Matrix homeserver.", version=_version)
-    app.command("tremula.cli.serve:serve", name="serve")
-    config = App("config", help="Look at the configuration.")
-    config.command("tremula.cli.config:check", name="check")
-    config.command("tremula.cli.config:example", name="example")
-    app.command(config)
-    user = App("user", help="Make and change accounts while the server is stopped.")
-    for name in ("create", "list", "deactivate", "set-password", "make-admin"):
-        user.command(f"tremula.cli.users:{name.replace('-', '_')}", name=name)
-    app.command(user)
-    token = App("token", help="Registration tokens, with which people make accounts.")
-    for name in ("create", "list", "revoke"):
-        token.command(f"tremula.cli.tokens:{name}", name=name)
-    app.command(token)
+    app = App(
+        "tremula",
+        help="A Matrix homeserver.",
+        version=_version,
+        default_parameter=Parameter(negative=(), show_default=False),
+    )
+    app.command("tremula.cli.serve:serve", name="serve", help="Run the server.")
+    app.command("tremula.cli.config:app", name="config")
+    app.command("tremula.cli.users:app", name="user")
+    app.command("tremula.cli.tokens:app", name="token")
     return app
 
 

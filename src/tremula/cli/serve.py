@@ -1,5 +1,90 @@
-"""``tremula serve``."""
+"""``tremula serve``: the server, in the foreground."""
+
+import asyncio
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from tremula.cli.failures import (
+    CommandFailed,
+    ExitCode,
+    database_failures,
+    prepare_data_dir,
+)
+from tremula.cli.source import DEFAULT_SOURCE, Source
+from tremula.infra.config import Config, RegistrationMode, SqliteFile
+
+_REGISTRATION: Final = {
+    RegistrationMode.OPEN: "open: whoever reaches the server can make an account",
+    RegistrationMode.TOKEN: "with a token, made by: tremula token create",
+    RegistrationMode.CLOSED: "closed; make users with: tremula user create NAME",
+}
 
 
-def serve() -> None:
-    """Run the server until it is told to stop."""
+def serve(*, source: Source = DEFAULT_SOURCE) -> None:
+    """Run the server until it gets SIGINT (Ctrl+C) or SIGTERM."""
+    import uvloop
+
+    from tremula.infra.logging import configure_logging
+
+    config = source.load()
+    prepare_data_dir(config.data_dir)
+    configure_logging(config.logging.level, config.logging.format)
+    _allow_many_connections()
+    with database_failures():
+        uvloop.run(_serve(config, source.file))
+
+
+async def _serve(config: Config, file: Path | None) -> None:
+    from tremula.app import open_server
+    from tremula.infra.http.errors import ListenError
+
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with open_server(config) as server:
+        http = server.http_server()
+        try:
+            await http.listen(config.listeners)
+        except ListenError as error:
+            raise CommandFailed(str(error), ExitCode.ADDRESS) from error
+        sys.stdout.write(announcement(config, http.ports, file))
+        sys.stdout.flush()
+        await stopping.wait()
+        await http.stop()
+
+
+def announcement(config: Config, ports: Sequence[int], file: Path | None) -> str:
+    """What an operator wants to know of a server that has just started."""
+    assert config.registration.mode, "a loaded configuration has a mode"
+    lines = [
+        (
+            "listening",
+            f"{replace(listener, port=port).url} ({', '.join(listener.apis)})",
+        )
+        for listener, port in zip(config.listeners, ports, strict=True)
+    ]
+    lines += [
+        ("registration", _REGISTRATION[config.registration.mode]),
+        ("data", _where_data_lies(config)),
+        ("configuration", str(file or "defaults, environment and options")),
+    ]
+    text = "".join(f"  {name:<14}{value}\n" for name, value in lines)
+    return f"Tremula {version('tremula')} serves {config.server_name}\n{text}"
+
+
+def _where_data_lies(config: Config) -> str:
+    if isinstance(config.database, SqliteFile):
+        return str((config.data_dir / config.database.path).absolute())
+    return f"PostgreSQL, and {config.data_dir.absolute()}"
+
+
+def _allow_many_connections() -> None:
+    """Every long poll is an open file: take as many as the system grants."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

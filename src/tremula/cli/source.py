@@ -3,7 +3,6 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -31,7 +30,7 @@ class Source:
     database: str | None = None
     """sqlite:FILE or postgresql://USER:PASSWORD@HOST:PORT/NAME."""
 
-    listen: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    listen: tuple[str, ...] = ()
     """ADDRESS:PORT to listen on, instead of the configured ones; may be repeated."""
 
     @property
@@ -59,3 +58,7 @@ class Source:
             return load_config(self.file, os.environ, flags=given, listen=self.listen)
         except ConfigError as error:
             raise CommandFailed(str(error), ExitCode.CONFIG) from error
+
+
+DEFAULT_SOURCE = Source()
+"""No options at all: what a command gets that is given none."""
