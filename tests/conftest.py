@@ -8,6 +8,7 @@ from pathlib import Path
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
+from tests.http_client import spec_header
 from tests.postgres_server import PostgresServer, running_postgres
 from tremula.infra.config.tree import PostgresUrl, SqliteFile
 from tremula.infra.db import Database, open_database
@@ -16,6 +17,11 @@ DatabaseSource = SqliteFile | PostgresUrl
 
 _TEMPLATE = "tremula_template"
 _numbers = itertools.count(1)
+
+
+def pytest_report_header() -> str:
+    """Say whether answers are checked against the specification's schemas."""
+    return spec_header()
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def test_without_any_source_the_server_is_local_and_open() -> None:
     config = load_config(None, {})
 
     assert config.server_name == "localhost"
-    assert config.database == SqliteFile(Path("data/tremula.db"))
+    assert config.database == SqliteFile(Path("tremula.db"))
     assert [each.url for each in config.listeners] == ["http://localhost:8008"]
     assert config.registration.mode is RegistrationMode.OPEN
 

@@ -1,0 +1,129 @@
+"""What the server itself costs a request, without uvicorn and without a feature.
+
+``python -m bench.http_overhead`` drives the ASGI application in-process and prints the
+CPU time of one ``PUT`` with 200 bytes of JSON and two fields in its path, from head
+to answer: routing, authentication (of a token that is known), rate limit, strict
+parsing, the answer's encoding, metrics.
+"""
+
+import asyncio
+import sys
+import time
+
+import msgspec
+import uvloop
+
+from tremula.infra.clock import SystemClock
+from tremula.infra.config import RateLimit, RateLimits
+from tremula.infra.http import Auth, Json, Requester, Router, UserRequest, endpoint
+from tremula.infra.http.application import Application
+from tremula.infra.http.asgi import AsgiApp, Message
+from tremula.infra.metrics import Metrics
+from tremula.infra.ratelimit import RateLimiter
+from tremula.protocol.identifiers import DeviceId, UserId
+
+REQUESTS = 5_000
+ROUNDS = 20
+BODY = b'{"msgtype":"m.text","body":"%s"}' % (b"x" * 168)
+PATH = b"/_matrix/client/v3/rooms/!room:example.org/note/m1700000000000.1"
+HEADERS = [
+    (b"host", b"localhost:8008"),
+    (b"user-agent", b"bench"),
+    (b"accept", b"*/*"),
+    (b"accept-encoding", b"gzip, deflate, br"),
+    (b"authorization", b"Bearer syt_YWxpY2U_abcdefghijklmnop"),
+    (b"content-type", b"application/json"),
+    (b"content-length", b"%d" % len(BODY)),
+    (b"connection", b"keep-alive"),
+]
+ALICE = Requester(
+    user_id=UserId("@alice:example.org"),
+    device_id=DeviceId("DEVICE"),
+    is_guest=False,
+    token_id=1,
+    is_admin=False,
+)
+
+
+class NoteBody(msgspec.Struct):
+    """The body of the request."""
+
+    msgtype: str
+    body: str
+
+
+@endpoint(
+    "PUT",
+    "/_matrix/client/v3/rooms/{room_id}/note/{txn_id}",
+    auth=Auth.USER,
+    limit="message",
+)
+async def put_note(req: UserRequest, _service: None) -> Json:
+    """Read what a handler would read, and do nothing."""
+    req.body(NoteBody)
+    return {"event_id": req.path["txn_id"]}
+
+
+class OneUser:
+    """Knows one user, by any token."""
+
+    async def authenticate(
+        self, _token: str, *, client_ip: str, user_agent: str
+    ) -> Requester:
+        """That user."""
+        del client_ip, user_agent
+        return ALICE
+
+
+async def receive() -> Message:
+    """The whole body."""
+    return {"type": "http.request", "body": BODY, "more_body": False}
+
+
+async def send(message: Message) -> None:
+    """Take the answer."""
+    if message.get("status", 200) != 200:
+        raise AssertionError(message)
+
+
+def application() -> AsgiApp:
+    """An application with the one endpoint and generous limits."""
+    router = Router()
+    router.add(sys.modules[__name__], None)
+    generous = RateLimit(per_second=1e9, burst=1_000_000)
+    return Application(
+        router=router,
+        authenticator=OneUser(),
+        limiter=RateLimiter(RateLimits(message=generous), SystemClock()),
+        metrics=Metrics(),
+    ).for_listener()
+
+
+async def measure(app: AsgiApp) -> float:
+    """The microseconds of CPU that one request took, on average."""
+    began_ns = time.process_time_ns()
+    for _ in range(REQUESTS):
+        scope = {
+            "type": "http",
+            "method": "PUT",
+            "path": PATH.decode(),
+            "raw_path": PATH,
+            "query_string": b"",
+            "headers": HEADERS,
+            "client": ("127.0.0.1", 50_000),
+        }
+        await app(scope, receive, send)
+    return (time.process_time_ns() - began_ns) / REQUESTS / 1000
+
+
+async def main() -> None:
+    """Print the best and the median of some rounds."""
+    app = application()
+    rounds = sorted([await measure(app) for _ in range(ROUNDS)])
+    best, median = rounds[0], rounds[ROUNDS // 2]
+    sys.stdout.write(f"{best:.1f} µs a request at best, {median:.1f} in the median\n")
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
