@@ -10,6 +10,7 @@ import pytest
 
 from tests.http_client import spec_header
 from tests.postgres_server import PostgresServer, running_postgres
+from tests.server import Server, config_for, running_server
 from tremula.infra.config.tree import PostgresUrl, SqliteFile
 from tremula.infra.db import Database, open_database
 
@@ -33,14 +34,23 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
+def postgres_or_sqlite(request: pytest.FixtureRequest) -> PostgresServer | None:
+    """The engine of this run of the test: the server, or None for SQLite."""
+    if request.param == "sqlite":
+        return None
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server
+
+
+@pytest.fixture
 async def database_source(
-    request: pytest.FixtureRequest, tmp_path: Path
+    postgres_or_sqlite: PostgresServer | None, tmp_path: Path
 ) -> AsyncIterator[DatabaseSource]:
     """A new database of each engine, not open yet."""
-    if request.param == "sqlite":
+    server = postgres_or_sqlite
+    if server is None:
         yield SqliteFile(tmp_path / "tremula.db")
         return
-    server: PostgresServer = request.getfixturevalue("postgres_server")
     name = f"test_{next(_numbers)}"
     await _administrate(server, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
     yield PostgresUrl(server.url(name))
@@ -53,6 +63,15 @@ async def database(database_source: DatabaseSource) -> AsyncIterator[Database]:
     database = await open_database(database_source)
     yield database
     await database.close()
+
+
+@pytest.fixture
+async def server(
+    database_source: DatabaseSource, tmp_path: Path
+) -> AsyncIterator[Server]:
+    """A whole server on each engine, without listeners."""
+    async with running_server(config_for(database_source, tmp_path)) as server:
+        yield server
 
 
 async def _make_template(server: PostgresServer) -> None:

@@ -1,0 +1,117 @@
+"""A whole server in this process, and clients of its users."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tests.http_client import Client, HttpResponse
+from tremula.app import Tremula, open_app
+from tremula.infra.clock import Clock, SystemClock
+from tremula.infra.config import (
+    Config,
+    PasswordHashing,
+    PostgresUrl,
+    RateLimits,
+    Registration,
+    RegistrationMode,
+    SqliteFile,
+)
+from tremula.infra.db import Database
+from tremula.infra.http.asgi import AsgiApp
+from tremula.protocol.identifiers import ServerName, UserId, localpart_of
+
+PASSWORD: Final = "correct horse"
+SERVER_NAME: Final = ServerName("test")
+
+
+def config_for(database: SqliteFile | PostgresUrl, data_dir: Path) -> Config:
+    """A configuration without limits, with open registration and cheap hashes."""
+    return Config(
+        server_name=SERVER_NAME,
+        data_dir=data_dir,
+        database=database,
+        registration=Registration(
+            mode=RegistrationMode.OPEN, guests=True, shared_secret="sesame"
+        ),
+        password_hashing=PasswordHashing(time_cost=1, memory_kib=8, parallelism=1),
+        rate_limits=RateLimits(enabled=False),
+    )
+
+
+@dataclass(slots=True)
+class Server:
+    """A server under test."""
+
+    app: Tremula
+    asgi: AsgiApp
+    users: set[str] = field(default_factory=set)
+
+    @property
+    def db(self) -> Database:
+        """The server's database."""
+        return self.app.database
+
+    @property
+    def anonymous(self) -> Client:
+        """A client without a token."""
+        return Client(self.asgi)
+
+    def client(self, user_id: str, *, device_id: str | None = None) -> "UserClient":
+        """A new device of *user_id*, who is registered if need be, on first use."""
+        return UserClient(
+            self.asgi, server=self, user_id=UserId(user_id), device_id=device_id
+        )
+
+
+@dataclass(slots=True)
+class _Login:
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserClient(Client):
+    """A client that registers or logs in with its first request."""
+
+    server: Server = field(kw_only=True)
+    user_id: UserId = field(kw_only=True)
+    device_id: str | None = field(default=None, kw_only=True)
+    login: _Login = field(default_factory=_Login, kw_only=True)
+
+    async def request(self, *args: Any, **options: Any) -> HttpResponse:
+        """Make a request as this user."""
+        if self.login.token is None:
+            self.login.token = await self._log_in()
+        client = Client(self.app, self.login.token, self.client_ip)
+        return await client.request(*args, **options)
+
+    async def _log_in(self) -> str:
+        device = {"device_id": self.device_id} if self.device_id else {}
+        if self.user_id in self.server.users:
+            path = "/v3/login"
+            body: dict[str, object] = {
+                "type": "m.login.password",
+                "identifier": {"type": "m.id.user", "user": self.user_id},
+            }
+        else:
+            path = "/v3/register"
+            body = {
+                "username": localpart_of(self.user_id),
+                "auth": {"type": "m.login.dummy"},
+            }
+        body |= {**device, "password": PASSWORD}
+        response = await Client(self.app).post(path, body)
+        assert response.status == 200, response.body
+        self.server.users.add(self.user_id)
+        token: str = response.json["access_token"]
+        return token
+
+
+@asynccontextmanager
+async def running_server(
+    config: Config, clock: Clock | None = None
+) -> AsyncIterator[Server]:
+    """Start a server, without listeners, and stop it at the end."""
+    async with open_app(config, clock=clock or SystemClock()) as app:
+        yield Server(app, app.application.for_listener())
