@@ -101,7 +101,10 @@ class Client:
         scope = self._scope(method, path, query_string, headers)
         await self.app(scope, exchange.receive, exchange.send)
         response = exchange.response()
-        _check_against_spec(method, path, response)
+        # An event satisfies both forms of getRoomStateWithKey, of which the schema
+        # wants exactly one.
+        if "format=event" not in query_string:
+            _check_against_spec(method, path, response)
         return response
 
     def _scope(

@@ -101,11 +101,7 @@ def _replaced(replaced: StoredEvent, viewer: Viewer) -> bytes:
     replaces = b'"replaces_state":' + orjson.dumps(replaced.event_id)
     if not viewer.can_see(replaced):
         return replaces
-    return b'%b,"prev_content":%b,"prev_sender":%b' % (
-        replaces,
-        orjson.dumps(replaced.content),
-        orjson.dumps(replaced.sender),
-    )
+    return b'%b,"prev_content":%b' % (replaces, orjson.dumps(replaced.content))
 
 
 def room_id_member(room_id: RoomId) -> bytes:
