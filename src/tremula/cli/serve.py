@@ -41,13 +41,13 @@ def serve(*, source: Source = DEFAULT_SOURCE) -> None:
 
 
 async def _serve(config: Config, file: Path | None) -> None:
-    from tremula.app import open_server
+    from tremula.app import open_app
     from tremula.infra.http.errors import ListenError
 
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with open_server(config) as server:
+    async with open_app(config) as server:
         http = server.http_server()
         try:
             await http.listen(config.listeners)

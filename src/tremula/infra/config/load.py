@@ -17,7 +17,6 @@ from tremula.infra.config.tree import (
     PasswordHashing,
     Registration,
     RegistrationMode,
-    SqliteFile,
 )
 from tremula.protocol.room_versions import ROOM_VERSIONS
 
@@ -109,12 +108,8 @@ def _resolve(config: Config) -> Config:
         raise ConfigError(
             "default_room_version", "must be one of " + ", ".join(ROOM_VERSIONS)
         )
-    database = config.database
-    if isinstance(database, SqliteFile):
-        database = SqliteFile(config.data_dir / database.path)
     return replace(
         config,
-        database=database,
         registration=_resolve_registration(
             config.registration, is_exposed=config.is_exposed
         ),
