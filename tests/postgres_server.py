@@ -9,58 +9,67 @@ import contextlib
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-_START_TIMEOUT_S = 30
+_TIMEOUT_S = 30
 # The tests kill our processes, not PostgreSQL's machine.
 _SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "autovacuum": "off",
-    "unix_socket_directories": "",
+    "unix_socket_directories": "''",
     "listen_addresses": "127.0.0.1",
     "max_connections": "60",
     "shared_buffers": "64MB",
-    "log_min_messages": "fatal",
 }
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class PostgresServer:
     """A running server; restart it to see what its clients do."""
 
     folder: Path
     port: int
-    process: subprocess.Popen[bytes]
 
     def url(self, database: str) -> str:
         """Where *database* is."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
-    def restart(self) -> None:
-        """Stop, ending every session, and start again on the same port."""
-        self.stop()
-        self.start()
-
     def start(self) -> None:
         """Start, and wait until it answers."""
-        self.process = _spawn(self.folder, self.port)
-        _await_port(self.process, self.port)
+        settings = {**_SETTINGS, "port": str(self.port)}
+        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        log = str(self.folder / "log")
+        self._control("start", "--wait", "--options", options, "--log", log)
 
-    def stop(self) -> None:
-        """Stop, ending every session."""
-        # SIGINT is PostgreSQL's "fast shutdown".
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(_START_TIMEOUT_S)
+    def stop(self, mode: str = "fast") -> None:
+        """Stop, ending every session; *mode* ``immediate`` is a crash."""
+        self._control("stop", "--wait", "--mode", mode)
+
+    def initialise(self) -> None:
+        """Make the cluster."""
+        arguments = ["--username", "postgres", "--auth", "trust", "--no-sync"]
+        self._run("initdb", *arguments, "--encoding", "UTF8", "--locale", "C")
+
+    def _control(self, *arguments: str) -> None:
+        self._run("pg_ctl", *arguments, "--timeout", str(_TIMEOUT_S))
+
+    def _run(self, program: str, *arguments: str) -> None:
+        data = ("--pgdata", str(self.folder / "data"))
+        subprocess.run(  # noqa: S603 - our own arguments
+            [str(_binary(program, self.folder)), *arguments, *data],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd=self.folder,
+            **_identity(),
+        )
 
 
 @contextlib.contextmanager
@@ -68,55 +77,25 @@ def running_postgres() -> Iterator[PostgresServer]:
     """Make a new cluster and run it."""
     folder = Path(tempfile.mkdtemp(prefix="tremula-postgres-"))
     identity = _identity()
+    if identity:
+        os.chown(folder, identity["user"], identity["group"])
+    server = PostgresServer(folder, _free_port())
     try:
-        if identity:
-            os.chown(folder, identity["user"], identity["group"])
-        subprocess.run(
-            [
-                *(str(_binary("initdb", folder)), "--pgdata", str(folder / "data")),
-                *("--username", "postgres", "--auth", "trust", "--no-sync"),
-                *("--encoding", "UTF8", "--locale", "C"),
-            ],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            cwd=folder,
-            **identity,
-        )
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        server = PostgresServer(folder, port, _spawn(folder, port))
+        server.initialise()
+        server.start()
         try:
-            _await_port(server.process, port)
             yield server
         finally:
-            server.stop()
+            server.stop("immediate")
     finally:
         shutil.rmtree(folder)
 
 
-def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
-    settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
-    return subprocess.Popen(
-        [
-            *(str(_binary("postgres", folder)), "-D", str(folder / "data")),
-            *("-p", str(port), *settings),
-        ],
-        cwd=folder,
-        **_identity(),
-    )
-
-
-def _await_port(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline_s = time.monotonic() + _START_TIMEOUT_S
-    while time.monotonic() < deadline_s:
-        if process.poll() is not None:
-            raise RuntimeError(f"PostgreSQL ended with status {process.returncode}")
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        time.sleep(0.02)
-    raise RuntimeError("PostgreSQL did not start")
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _binary(name: str, folder: Path) -> Path:
