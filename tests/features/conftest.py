@@ -1,0 +1,37 @@
+"""Fixtures: servers of a few features, without the rest of the program.
+
+``@pytest.mark.parametrize("policy", [Policy(…)])`` replaces the accounts' default one.
+"""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.fakes.clock import FakeClock
+from tests.features.accounts import AccountsServer, Policy, start_accounts
+from tests.features.user_data import UserDataServer, start_user_data
+from tremula.infra.db import Database
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def policy() -> Policy:
+    return Policy()
+
+
+@pytest.fixture
+async def accounts(
+    database: Database, policy: Policy, clock: FakeClock
+) -> AsyncIterator[AccountsServer]:
+    started = await start_accounts(database, policy, clock)
+    yield started
+    started.users.passwords.close()
+
+
+@pytest.fixture
+async def user_data(database: Database, clock: FakeClock) -> UserDataServer:
+    return await start_user_data(database, clock)
