@@ -59,7 +59,13 @@ def configure_logging(
 
 def _renderers(log_format: LogFormat, stream: TextIO) -> list[Processor]:
     if log_format is LogFormat.TEXT:
-        return [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        return [
+            structlog.dev.ConsoleRenderer(
+                colors=stream.isatty(),
+                # The default shows local variables: tokens, passwords, messages.
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
     return [
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(serializer=_to_json),

@@ -90,6 +90,8 @@ class HttpServer:
             lifespan="off",
             log_config=None,
             access_log=False,
+            # TrustedProxies reads them.
+            proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
         )
         config.load()
