@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.http_client import Client, HttpResponse
+from tests.server import Server
 
 _txn_ids = count()
 
@@ -70,3 +71,10 @@ async def member(
 def error_of(response: HttpResponse) -> tuple[int, str]:
     """Status and errcode of an answer."""
     return response.status, response.json["errcode"]
+
+
+async def guest(server: Server) -> Client:
+    """A client of a new guest."""
+    response = await server.anonymous.post("/v3/register?kind=guest", {})
+    assert response.status == 200, response.body
+    return Client(server.asgi, response.json["access_token"])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.conftest import Server
 from tests.features.rooms import create_room, error_of, join, member, set_state, state
+from tests.server import Server
 
 ALICE, BOB, CAROL = "@alice:test", "@bob:test", "@carol:test"
 VIA = "join_authorised_via_users_server"
@@ -48,7 +48,7 @@ async def test_a_member_of_an_allowed_room_joins(
     await join(bob, club)
     await join(bob, room_id)
     content = await state(bob, room_id, "m.room.member", BOB)
-    assert content == {"membership": "join", VIA: ALICE}
+    assert content == {"membership": "join", "displayname": "bob", VIA: ALICE}
 
 
 async def test_an_invited_user_needs_no_other_room(server: Server) -> None:

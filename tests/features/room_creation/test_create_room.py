@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.conftest import Server
 from tests.features.rooms import create_room, error_of, state
+from tests.server import Server
 from tremula.protocol.room_versions import ROOM_VERSIONS
 
 ALICE, BOB = "@alice:test", "@bob:test"

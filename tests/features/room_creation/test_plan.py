@@ -19,7 +19,7 @@ ALICE = Member(UserId("@alice:test"), {"displayname": "Alice"})
 BOB = Member(UserId("@bob:test"), {})
 
 
-def plan(version: str = "12", **fields: Any) -> list[Draft]:
+def plan(version: str = "12", **fields: Any) -> list[Draft]:  # noqa: ANN401 - those of RoomPlan
     fields.setdefault("preset", Preset.PRIVATE_CHAT)
     return plan_events(
         RoomPlan(creator=ALICE, version=ROOM_VERSIONS[version], **fields)
