@@ -1,0 +1,216 @@
+"""The accounts' services alone, over HTTP, with every policy in the test's hands."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tests.fakes.clock import FakeClock
+from tests.http_client import Client, HttpResponse
+from tremula.features.account import routes as account_routes
+from tremula.features.account.service import AccountHooks, Accounts
+from tremula.features.capabilities import routes as capabilities_routes
+from tremula.features.capabilities.service import Capabilities
+from tremula.features.devices import routes as devices_routes
+from tremula.features.devices.service import Devices, LastSeen
+from tremula.features.login import routes as login_routes
+from tremula.features.login.service import Logins
+from tremula.features.registration import routes as registration_routes
+from tremula.features.registration import shared_secret_routes
+from tremula.features.registration.service import Registrations
+from tremula.features.registration.shared_secret import SharedSecretRegistration
+from tremula.features.registration.tokens import RegistrationTokens
+from tremula.features.sessions import routes as sessions_routes
+from tremula.features.sessions.service import Sessions
+from tremula.features.uia.password import PasswordStage, check_dummy
+from tremula.features.uia.service import Stage, Uia
+from tremula.features.users.service import Passwords, Users
+from tremula.features.wellknown import routes as wellknown_routes
+from tremula.features.wellknown.service import WellKnown
+from tremula.infra.config import (
+    PasswordHashing,
+    RateLimits,
+    Registration,
+    RegistrationMode,
+    Tokens,
+)
+from tremula.infra.db import Database
+from tremula.infra.http import Router
+from tremula.infra.http.application import Application
+from tremula.infra.journal import Journal, JournalUnit
+from tremula.infra.metrics import Metrics
+from tremula.infra.ratelimit import RateLimiter
+from tremula.protocol.identifiers import ServerName, UserId
+
+PASSWORD: Final = "correct horse"
+CHEAP_HASHING: Final = PasswordHashing(time_cost=1, memory_kib=8, parallelism=1)
+OPEN: Final = Registration(
+    mode=RegistrationMode.OPEN, guests=True, shared_secret="sesame"
+)
+
+LASTING: Final = Tokens()
+UNLIMITED: Final = RateLimits(enabled=False)
+
+
+@dataclass(slots=True)
+class Hooks:
+    """What the hooks of the accounts were called with."""
+
+    registered: list[tuple[str, str]] = field(default_factory=list)
+    deactivated: list[str] = field(default_factory=list)
+    erased: list[str] = field(default_factory=list)
+    failure: Exception | None = None
+
+    def on_registered(
+        self, unit: JournalUnit, user_id: UserId, displayname: str
+    ) -> None:
+        self.registered.append((user_id, displayname))
+
+    async def on_deactivated(self, user_id: UserId) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.deactivated.append(user_id)
+
+    async def on_erased(self, user_id: UserId) -> None:
+        self.erased.append(user_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What an operator may configure."""
+
+    registration: Registration = OPEN
+    lifetimes: Tokens = LASTING
+    hashing: PasswordHashing = CHEAP_HASHING
+    rate_limits: RateLimits = UNLIMITED
+    base_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountsServer:
+    """A server with accounts and nothing else, as one process would have it."""
+
+    database: Database
+    journal: Journal
+    clock: FakeClock
+    hooks: Hooks
+    users: Users
+    last_seen: LastSeen
+    sessions: Sessions
+    uia: Uia
+    accounts: Accounts
+    tokens: RegistrationTokens
+    client: Client
+
+    def with_token(self, token: str) -> Client:
+        """A client with an access token."""
+        return Client(self.client.app, token)
+
+    async def register(self, username: str, **body: object) -> dict[str, Any]:
+        """Register with ``PASSWORD``; returns the body of the answer."""
+        response = await self.client.post(
+            "/v3/register",
+            {
+                "username": username,
+                "password": PASSWORD,
+                "auth": {"type": "m.login.dummy"},
+                **body,
+            },
+        )
+        assert response.status == 200, response
+        answer: dict[str, Any] = response.json
+        return answer
+
+    async def log_in(self, user: str, **body: object) -> HttpResponse:
+        """Log in with ``PASSWORD``, unless *body* says otherwise."""
+        return await self.client.post("/v3/login", login_body(user, **body))
+
+    async def user(self, username: str, **body: object) -> Client:
+        """A client of a new user."""
+        answer = await self.register(username, **body)
+        return self.with_token(answer["access_token"])
+
+
+def login_body(user: str, **body: object) -> dict[str, object]:
+    """A request of CS ``login``."""
+    return {
+        "type": "m.login.password",
+        "identifier": {"type": "m.id.user", "user": user},
+        "password": PASSWORD,
+        **body,
+    }
+
+
+async def start_accounts(
+    database: Database, policy: Policy, clock: FakeClock
+) -> AccountsServer:
+    """Build the services as ``app.py`` does."""
+    journal = await Journal.open(database)
+    hooks = Hooks()
+    limiter = RateLimiter(policy.rate_limits, clock)
+    users = Users(database, journal, Passwords(policy.hashing), ServerName("test"))
+    last_seen = LastSeen(journal)
+    sessions = Sessions(
+        db=database,
+        journal=journal,
+        clock=clock,
+        users=users,
+        lifetimes=policy.lifetimes,
+        on_sighting=last_seen.record,
+    )
+    tokens = RegistrationTokens(database, journal, clock)
+    uia = Uia(
+        database,
+        journal,
+        clock,
+        {
+            Stage.PASSWORD: PasswordStage(users, limiter).check,
+            Stage.DUMMY: check_dummy,
+            Stage.REGISTRATION_TOKEN: tokens.check,
+        },
+    )
+    devices = Devices(database, journal, clock, sessions, uia)
+    account_hooks = AccountHooks(
+        hooks.on_registered, (hooks.on_deactivated,), (hooks.on_erased,)
+    )
+    accounts = Accounts(journal, clock, users, devices, sessions, uia, account_hooks)
+    router = Router()
+    router.add(account_routes, accounts)
+    router.add(devices_routes, devices)
+    router.add(login_routes, Logins(journal, users, devices))
+    router.add(sessions_routes, sessions)
+    router.add(wellknown_routes, WellKnown(policy.base_url))
+    router.add(
+        capabilities_routes,
+        Capabilities(default_room_version="12", unstable_features={"org.x": True}),
+    )
+    router.add(
+        registration_routes,
+        Registrations(
+            journal, clock, accounts, devices, uia, tokens, policy.registration
+        ),
+    )
+    router.add(
+        shared_secret_routes,
+        SharedSecretRegistration(
+            journal=journal,
+            clock=clock,
+            accounts=accounts,
+            devices=devices,
+            shared_secret=policy.registration.shared_secret,
+        ),
+    )
+    application = Application(
+        router=router, authenticator=sessions, limiter=limiter, metrics=Metrics()
+    )
+    return AccountsServer(
+        database=database,
+        journal=journal,
+        clock=clock,
+        hooks=hooks,
+        users=users,
+        last_seen=last_seen,
+        sessions=sessions,
+        uia=uia,
+        accounts=accounts,
+        tokens=tokens,
+        client=Client(application.for_listener()),
+    )

@@ -1,0 +1,175 @@
+"""CS refresh, soft logout, and what is kept of tokens."""
+
+import pytest
+
+from tests.features.accounts import AccountsServer, Policy
+from tests.http_client import HttpResponse
+from tremula.infra.config import Tokens
+
+HOUR_S = 3600
+DAY_MS = 24 * HOUR_S * 1000
+
+
+async def refresh(accounts: AccountsServer, token: str) -> HttpResponse:
+    return await accounts.client.post("/v3/refresh", {"refresh_token": token})
+
+
+async def whoami(accounts: AccountsServer, token: str) -> HttpResponse:
+    return await accounts.with_token(token).get("/v3/account/whoami")
+
+
+async def test_clients_that_do_not_refresh_get_a_lasting_token(
+    accounts: AccountsServer,
+) -> None:
+    answer = await accounts.register("alice")
+
+    assert "refresh_token" not in answer
+    assert "expires_in_ms" not in answer
+    accounts.clock.advance_ms(1000 * DAY_MS)
+    assert (await whoami(accounts, answer["access_token"])).status == 200
+
+
+async def test_an_expired_token_is_a_soft_logout_until_it_is_refreshed(
+    accounts: AccountsServer,
+) -> None:
+    answer = await accounts.register("alice", refresh_token=True)
+    assert answer["expires_in_ms"] == HOUR_S * 1000
+    assert (await whoami(accounts, answer["access_token"])).status == 200
+
+    accounts.clock.advance_ms(HOUR_S * 1000)
+
+    expired = await whoami(accounts, answer["access_token"])
+    assert expired.status == 401
+    assert expired.json["errcode"] == "M_UNKNOWN_TOKEN"
+    assert expired.json["soft_logout"] is True
+    fresh = (await refresh(accounts, answer["refresh_token"])).json
+    assert (await whoami(accounts, fresh["access_token"])).json["device_id"] == (
+        answer["device_id"]
+    )
+
+
+async def test_the_old_refresh_token_lasts_until_the_new_access_token_is_used(
+    accounts: AccountsServer,
+) -> None:
+    first = (await accounts.register("alice", refresh_token=True))["refresh_token"]
+    lost = (await refresh(accounts, first)).json
+    kept = (await refresh(accounts, first)).json
+    assert (await whoami(accounts, lost["access_token"])).status == 401
+    assert (await refresh(accounts, lost["refresh_token"])).status == 401
+
+    assert (await whoami(accounts, kept["access_token"])).status == 200
+
+    assert (await refresh(accounts, first)).json["errcode"] == "M_UNKNOWN_TOKEN"
+    assert (await refresh(accounts, kept["refresh_token"])).status == 200
+
+
+async def test_the_old_refresh_token_lasts_until_the_new_refresh_token_is_used(
+    accounts: AccountsServer,
+) -> None:
+    answer = await accounts.register("alice", refresh_token=True)
+    second = (await refresh(accounts, answer["refresh_token"])).json
+
+    third = await refresh(accounts, second["refresh_token"])
+
+    assert third.status == 200
+    assert (await refresh(accounts, answer["refresh_token"])).status == 401
+    assert (await whoami(accounts, answer["access_token"])).status == 401
+    assert (await whoami(accounts, third.json["access_token"])).status == 200
+    assert (await refresh(accounts, second["refresh_token"])).status == 401
+
+
+async def test_a_used_access_token_outlives_the_next_refresh_but_not_its_use(
+    accounts: AccountsServer,
+) -> None:
+    answer = await accounts.register("alice", refresh_token=True)
+    assert (await whoami(accounts, answer["access_token"])).status == 200
+    second = (await refresh(accounts, answer["refresh_token"])).json
+    assert (await whoami(accounts, answer["access_token"])).status == 200
+
+    assert (await whoami(accounts, second["access_token"])).status == 200
+
+    assert (await whoami(accounts, answer["access_token"])).status == 401
+
+
+@pytest.mark.parametrize(
+    "policy", [Policy(lifetimes=Tokens(refresh_lifetime_s=HOUR_S))]
+)
+async def test_an_expired_refresh_token_is_a_soft_logout(
+    accounts: AccountsServer,
+) -> None:
+    answer = await accounts.register("alice", refresh_token=True)
+    accounts.clock.advance_ms(HOUR_S * 1000)
+
+    response = await refresh(accounts, answer["refresh_token"])
+
+    assert response.status == 401
+    assert response.json["soft_logout"] is True
+
+
+async def test_refresh_tokens_end_with_the_device(accounts: AccountsServer) -> None:
+    answer = await accounts.register("alice", refresh_token=True)
+    await accounts.with_token(answer["access_token"]).post("/v3/logout", {})
+
+    response = await refresh(accounts, answer["refresh_token"])
+
+    assert (response.status, response.json["errcode"]) == (401, "M_UNKNOWN_TOKEN")
+
+
+async def test_an_access_token_does_not_refresh_nor_a_refresh_token_authorise(
+    accounts: AccountsServer,
+) -> None:
+    answer = await accounts.register("alice", refresh_token=True)
+
+    assert (await refresh(accounts, answer["access_token"])).status == 401
+    assert (await whoami(accounts, answer["refresh_token"])).status == 401
+
+
+@pytest.mark.parametrize(
+    ("body", "errcode"),
+    [({}, "M_MISSING_PARAM"), ({"refresh_token": 1}, "M_BAD_JSON")],
+)
+async def test_a_malformed_refresh_is_refused(
+    accounts: AccountsServer, body: object, errcode: str
+) -> None:
+    response = await accounts.client.post("/v3/refresh", body)
+
+    assert (response.status, response.json["errcode"]) == (400, errcode)
+
+
+async def test_tokens_are_stored_only_as_hashes(accounts: AccountsServer) -> None:
+    answer = await accounts.register("alice", refresh_token=True)
+
+    rows = await accounts.database.all(
+        "SELECT access_hash, refresh_hash FROM sessions_grants"
+    )
+
+    [(access_hash, refresh_hash)] = rows
+    assert answer["access_token"].startswith("trm_")
+    assert len(access_hash) == len(refresh_hash) == 32
+    assert answer["access_token"].encode() not in access_hash
+
+
+async def test_a_token_in_use_is_recognised_without_a_query(
+    accounts: AccountsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = (await accounts.register("alice"))["access_token"]
+    await accounts.sessions.authenticate(token, client_ip="", user_agent="")
+
+    async def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("a query")
+
+    monkeypatch.setattr("tremula.features.sessions.storage.grant_by_access", refuse)
+
+    requester = await accounts.sessions.authenticate(token, client_ip="", user_agent="")
+    assert requester.user_id == "@alice:test"
+
+
+async def test_a_new_administrator_is_one_at_once(accounts: AccountsServer) -> None:
+    token = (await accounts.register("alice"))["access_token"]
+    user_id = accounts.users.id_of("alice")
+    before = await accounts.sessions.authenticate(token, client_ip="", user_agent="")
+
+    await accounts.accounts.set_admin(user_id, is_admin=True)
+
+    after = await accounts.sessions.authenticate(token, client_ip="", user_agent="")
+    assert (before.is_admin, after.is_admin) == (False, True)
