@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from tremula.features.uia.flows import Attempt
 from tremula.features.users.service import Users
+from tremula.infra.ratelimit import RateLimiter
 from tremula.protocol.errors import Forbidden
 from tremula.protocol.identifiers import UserId
 from tremula.protocol.login_identifiers import parse_user_name
@@ -11,9 +12,13 @@ from tremula.protocol.login_identifiers import parse_user_name
 
 @dataclass(frozen=True, slots=True)
 class PasswordStage:
-    """The user gives their own password once more."""
+    """The user gives their own password once more.
+
+    Guesses with a stolen access token are limited like logins, a user at a time.
+    """
 
     users: Users
+    limiter: RateLimiter
 
     async def check(self, user_id: UserId | None, attempt: Attempt) -> None:
         """Implements ``StageCheck``.
@@ -21,8 +26,9 @@ class PasswordStage:
         Raises:
             Forbidden: not the name and password of *user_id*.
             MissingParam, BadJson, InvalidParam: the attempt is malformed.
-            LimitExceeded: too many passwords are being checked.
+            LimitExceeded: too many attempts of this user, or of all.
         """
+        self.limiter.check("login", user_id or "")
         name = parse_user_name(attempt.fields)
         user = await self.users.authenticate(name, attempt.string("password"))
         if user.user_id != user_id:
