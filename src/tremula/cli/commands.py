@@ -32,7 +32,7 @@ def _app() -> App:
         version=_version,
         default_parameter=Parameter(negative=(), show_default=False),
     )
-    app.command("tremula.cli.serve:serve", name="serve", help="Run the server.")
+    app.command("tremula.cli.serve:serve", name="serve")
     app.command("tremula.cli.config:app", name="config")
     app.command("tremula.cli.users:app", name="user")
     app.command("tremula.cli.tokens:app", name="token")

@@ -1,6 +1,7 @@
 """``tremula serve``: the server, in the foreground."""
 
 import asyncio
+import gc
 import resource
 import signal
 import sys
@@ -28,6 +29,9 @@ _REGISTRATION: Final = {
 
 def serve(*, source: Source = DEFAULT_SOURCE) -> None:
     """Run the server until it gets SIGINT (Ctrl+C) or SIGTERM."""
+    # What is made until the server listens stays to the end: the collector need not
+    # look at it, neither now (a tenth of the time to the first answer) nor later.
+    gc.disable()
     import uvloop
 
     from tremula.infra.logging import configure_logging
@@ -55,6 +59,8 @@ async def _serve(config: Config, file: Path | None) -> None:
             raise CommandFailed(str(error), ExitCode.ADDRESS) from error
         sys.stdout.write(announcement(config, http.ports, file))
         sys.stdout.flush()
+        gc.freeze()
+        gc.enable()
         await stopping.wait()
         await http.stop()
 
