@@ -32,10 +32,13 @@ def _app() -> App:
         version=_version,
         default_parameter=Parameter(negative=(), show_default=False),
     )
-    app.command("tremula.cli.serve:serve", name="serve")
-    app.command("tremula.cli.config:app", name="config")
-    app.command("tremula.cli.users:app", name="user")
-    app.command("tremula.cli.tokens:app", name="token")
+    app.command("tremula.cli.serve:serve", name="serve", help="Run the server.")
+    for path, name, purpose in (
+        ("tremula.cli.config:app", "config", "Look at the configuration."),
+        ("tremula.cli.users:app", "user", "Accounts; on SQLite, stop the server."),
+        ("tremula.cli.tokens:app", "token", "Registration tokens; likewise."),
+    ):
+        app.command(path, name=name, help=purpose)
     return app
 
 

@@ -7,7 +7,7 @@ from cyclopts import App
 from tremula.cli.source import DEFAULT_SOURCE, Source
 from tremula.infra.config import read_example
 
-app = App("config", help="Look at the configuration.")
+app = App("config")
 
 
 @app.command

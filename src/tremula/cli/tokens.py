@@ -14,11 +14,7 @@ from tremula.cli.table import date, print_table
 if TYPE_CHECKING:
     from tremula.app import Tremula
 
-app = App(
-    "token",
-    help="Registration tokens, with which people make accounts."
-    " On SQLite, stop the server before.",
-)
+app = App("token")
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _Count = Annotated[int | None, Parameter(validator=Number(gte=1, lte=10**6))]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _PAGE = 500
 
-app = App("user", help="Accounts. On SQLite, stop the server before.")
+app = App("user")
 
 
 @app.command
