@@ -27,7 +27,7 @@ from tremula.infra.http.client_address import (
 from tremula.infra.http.cors import PREFLIGHT_BODY, PREFLIGHT_START
 from tremula.infra.http.endpoint import EVERY_API, Endpoint
 from tremula.infra.http.errors import HungUpError, error_response
-from tremula.infra.http.hang_up import unless_hung_up
+from tremula.infra.http.hang_up import SCOPE_KEY, Connection, unless_hung_up
 from tremula.infra.http.request import Request
 from tremula.infra.http.response import Encoded, Json, encode_response
 from tremula.infra.http.router import BoundEndpoint, Router, RouteTable
@@ -156,7 +156,8 @@ class _ListenerApp:
                 client_ip=self._client_ip(scope),
                 request_id=current_id,
             )
-            encoded = encode_response(await self._answer(route, request, body, receive))
+            answer = await self._answer(route, request, body, scope.get(SCOPE_KEY))
+            encoded = encode_response(answer)
         except HungUpError:
             log.debug("client_hung_up", operation=observers.operation)
             return
@@ -178,7 +179,7 @@ class _ListenerApp:
         route: _Route,
         request: Any,  # noqa: ANN401 - of the type that the handler was declared with
         body: RequestBody,
-        receive: Receive,
+        connection: Connection | None,
     ) -> Json:
         endpoint = route.endpoint
         requester = None
@@ -193,7 +194,7 @@ class _ListenerApp:
         work = route.function(request, route.service)
         # What writes must not stop half-way because its client has gone.
         return await (
-            unless_hung_up(work, receive) if endpoint.method == "GET" else work
+            unless_hung_up(work, connection) if endpoint.method == "GET" else work
         )
 
     async def _authenticate(

@@ -1,0 +1,88 @@
+"""What the hot paths ask of the database: speed that a test can hold."""
+
+import asyncio
+from urllib.parse import quote
+
+from tests.features.rooms import create_room, join, send
+from tests.query_counter import counted
+from tests.server import Server
+
+ALICE = "@alice:test"
+BOB = "@bob:test"
+
+
+async def test_a_send_to_a_warm_room_is_one_unit_and_no_read(server: Server) -> None:
+    """The blueprint's "one transaction and no read on a warm room"."""
+    alice = server.client(ALICE)
+    room_id = await create_room(alice)
+    await send(alice, room_id)
+
+    with counted(server.db) as queries:
+        await send(alice, room_id)
+
+    assert queries.reads == []
+    [unit] = queries.units
+    assert len(unit.statements) == 1
+
+
+async def test_a_join_costs_the_same_in_a_room_of_any_size(server: Server) -> None:
+    """Nothing is read or written a member."""
+    alice = server.client(ALICE)
+    room_id = await create_room(alice, preset="public_chat")
+    statements = []
+    for number in range(5):
+        user = server.client(f"@user{number}:test")
+        await user.get("/v3/account/whoami")
+        with counted(server.db) as queries:
+            await join(user, room_id)
+        statements.append(
+            (len(queries.reads), sum(len(u.statements) for u in queries.units))
+        )
+
+    assert len(set(statements[1:])) == 1
+
+
+async def test_a_sync_woken_by_a_message_reads_nothing(server: Server) -> None:
+    """What is in the tail is shown from memory, to however many."""
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await create_room(alice, preset="public_chat")
+    await join(bob, room_id)
+    await send(alice, room_id)
+    query = {
+        "filter": '{"presence":{"types":[]},"room":{"state":{"lazy_load_members":true}}}',
+        "set_presence": "offline",
+    }
+    since = (await bob.get("/v3/sync", query=query)).json["next_batch"]
+    event_id = await send(alice, room_id)
+    since = (await bob.get("/v3/sync", query={**query, "since": since})).json[
+        "next_batch"
+    ]
+
+    waiting = asyncio.ensure_future(
+        bob.get("/v3/sync", query={**query, "since": since, "timeout": "30000"})
+    )
+    with counted(server.db) as queries:
+        event_id = await send(alice, room_id)
+        answer = await waiting
+
+    room = answer.json["rooms"]["join"][room_id]
+    assert [event["event_id"] for event in room["timeline"]["events"]] == [event_id]
+    assert queries.reads == []
+
+
+async def test_a_page_of_messages_costs_one_query(server: Server) -> None:
+    """One index range, whatever the room holds."""
+    alice = server.client(ALICE)
+    room_id = await create_room(alice)
+    for _ in range(12):
+        await send(alice, room_id)
+
+    path = f"/v3/rooms/{quote(room_id)}/messages"
+    first = await alice.get(path, query={"dir": "b", "limit": 5})
+
+    with counted(server.db) as queries:
+        query = {"dir": "b", "limit": 5, "from": first.json["end"]}
+        response = await alice.get(path, query=query)
+
+    assert len(response.json["chunk"]) == 5
+    assert len(queries.reads) == 1
