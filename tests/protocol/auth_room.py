@@ -127,7 +127,7 @@ class Room:
             state_key=target,
         )
 
-    def new_levels(self, by: str = BOB, **content: object) -> Event:
+    def new_levels(self, by: str = BOB, /, **content: object) -> Event:
         """A change of the present power levels to be tried; a None removes."""
         merged = {**self.state[POWER_LEVELS].content, **content}
         kept = {name: value for name, value in merged.items() if value is not None}

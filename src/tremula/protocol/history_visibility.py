@@ -55,6 +55,7 @@ class Placed(Protocol):
     @property
     def room_pos(self) -> int:
         """Its position in the order of the room."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

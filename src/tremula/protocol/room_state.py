@@ -22,22 +22,27 @@ class StateEvent(Protocol):
     @property
     def event_id(self) -> str:
         """The event's ID."""
+        ...
 
     @property
     def type(self) -> str:
         """The event type."""
+        ...
 
     @property
     def state_key(self) -> str | None:
         """The state key; never None in a room state."""
+        ...
 
     @property
     def sender(self) -> str:
         """The user who sent it."""
+        ...
 
     @property
     def content(self) -> Mapping[str, Any]:
         """The content: of any shape whatever, it may come from a hostile server."""
+        ...
 
 
 class StateLookup(Protocol):
@@ -45,3 +50,4 @@ class StateLookup(Protocol):
 
     def get(self, key: StateKey, /) -> StateEvent | None:
         """The event at *key*, or None."""
+        ...
