@@ -88,16 +88,36 @@ async def test_a_password_that_cannot_be_one_is_refused(
     assert (await accounts.log_in("alice")).status == 200
 
 
-@pytest.mark.parametrize("path", ["password", "deactivate"])
-async def test_the_account_cannot_be_changed_without_a_token(
-    accounts: AccountsServer, path: str
+async def test_who_is_not_logged_in_is_known_by_the_password(
+    accounts: AccountsServer,
 ) -> None:
-    body = {"new_password": NEW_PASSWORD, "auth": AUTH}
-    await accounts.register("alice")
+    alice = await accounts.user("alice")
+    body: dict[str, object] = {"new_password": NEW_PASSWORD}
 
-    response = await accounts.client.post(f"/v3/account/{path}", body)
+    challenge = await accounts.client.post("/v3/account/password", body)
+    assert challenge.status == 401
+    auth = {**AUTH, "session": challenge.json["session"]}
+    wrong = {**body, "auth": {**auth, "password": "wrong"}}
+    refused = await accounts.client.post("/v3/account/password", wrong)
+    assert (refused.status, refused.json["errcode"]) == (401, "M_FORBIDDEN")
+    changed = await accounts.client.post("/v3/account/password", {**body, "auth": auth})
 
-    assert (response.status, response.json["errcode"]) == (401, "M_MISSING_TOKEN")
+    assert changed.json == {}
+    assert (await alice.get("/v3/account/whoami")).status == 401
+    assert (await accounts.log_in("alice", password=NEW_PASSWORD)).status == 200
+
+
+async def test_a_session_of_nobody_cannot_be_used_by_a_user(
+    accounts: AccountsServer,
+) -> None:
+    alice = await accounts.user("alice")
+    challenge = await accounts.client.post("/v3/account/deactivate", {})
+    auth = {**AUTH, "session": challenge.json["session"]}
+
+    response = await alice.post("/v3/account/deactivate", {"auth": auth})
+
+    assert response.status == 401
+    assert response.json["session"] != challenge.json["session"]
 
 
 async def test_a_deactivated_account_is_closed_for_good(

@@ -103,7 +103,7 @@ async def test_capitals_are_folded(accounts: AccountsServer) -> None:
         (body("al ice"), "M_INVALID_USERNAME"),
         (body("älice"), "M_INVALID_USERNAME"),
         (body("@alice:test"), "M_INVALID_USERNAME"),
-        (body("x" * 249), "M_INVALID_USERNAME"),
+        (body("x" * 250), "M_INVALID_USERNAME"),
         (body(password="short"), "M_WEAK_PASSWORD"),
         (body(password=""), "M_WEAK_PASSWORD"),
         (body(password="x" * 513), "M_INVALID_PARAM"),

@@ -7,7 +7,7 @@ import msgspec
 from tremula.features.account.service import Accounts
 from tremula.features.uia.service import digest_of
 from tremula.features.users.service import check_new_password
-from tremula.infra.http import Auth, Json, UserRequest, endpoint
+from tremula.infra.http import Auth, Json, OptionalUserRequest, UserRequest, endpoint
 
 
 class ChangePasswordBody(msgspec.Struct):
@@ -42,9 +42,9 @@ async def get_token_owner(req: UserRequest, _accounts: Accounts) -> Json:
 
 
 @endpoint(
-    "POST", "/_matrix/client/v3/account/password", auth=Auth.USER, limit="account"
+    "POST", "/_matrix/client/v3/account/password", auth=Auth.OPTIONAL, limit="account"
 )
-async def change_password(req: UserRequest, accounts: Accounts) -> Json:
+async def change_password(req: OptionalUserRequest, accounts: Accounts) -> Json:
     """CS changePassword. Errors: 401 until authenticated, M_WEAK_PASSWORD."""
     body = req.body(ChangePasswordBody)
     check_new_password(body.new_password)
@@ -54,24 +54,32 @@ async def change_password(req: UserRequest, accounts: Accounts) -> Json:
             "logout_devices": body.logout_devices,
         }
     )
-    await accounts.uia.require(req.user_id, "changePassword", body.auth, digest)
+    requester = req.requester
+    user_id = await accounts.authenticate(
+        requester.user_id if requester else None, "changePassword", body.auth, digest
+    )
     await accounts.set_password(
-        req.user_id,
+        user_id,
         body.new_password,
         logs_out=body.logout_devices,
-        but_device_id=req.device_id,
+        but_device_id=requester.device_id if requester else None,
     )
     return {}
 
 
 @endpoint(
-    "POST", "/_matrix/client/v3/account/deactivate", auth=Auth.USER, limit="account"
+    "POST", "/_matrix/client/v3/account/deactivate", auth=Auth.OPTIONAL, limit="account"
 )
-async def deactivate_account(req: UserRequest, accounts: Accounts) -> Json:
+async def deactivate_account(req: OptionalUserRequest, accounts: Accounts) -> Json:
     """CS deactivateAccount. Errors: 401 until authenticated."""
     body = req.body(DeactivateAccountBody)
-    digest = digest_of({"erase": body.erase})
-    await accounts.uia.require(req.user_id, "deactivateAccount", body.auth, digest)
-    await accounts.deactivate(req.user_id, is_erased=body.erase)
+    requester = req.requester
+    user_id = await accounts.authenticate(
+        requester.user_id if requester else None,
+        "deactivateAccount",
+        body.auth,
+        digest_of({"erase": body.erase}),
+    )
+    await accounts.deactivate(user_id, is_erased=body.erase)
     # No identity server knows any third-party identifier of our users.
     return {"id_server_unbind_result": "success"}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tremula.features.devices.service import Devices
 from tremula.features.sessions.service import Sessions
-from tremula.features.uia.service import Uia
+from tremula.features.uia.service import Stage, Uia
 from tremula.features.users.service import User, Users, check_password_size
 from tremula.infra.clock import Clock
 from tremula.infra.db import Conflict
@@ -112,6 +112,22 @@ class Accounts:
         """
         self.users.add(unit, user)
         self.hooks.on_registered(unit, user.user_id, localpart_of(user.user_id))
+
+    async def authenticate(
+        self, user_id: UserId | None, operation: str, auth: object, digest: bytes
+    ) -> UserId:
+        """Whose account a request is about, once its owner has proved to be that.
+
+        *user_id* is that of the access token; without one the password tells.
+
+        Raises:
+            UiaRequired: stages are still to be completed, or one has failed.
+            BadJson: *auth* is malformed.
+        """
+        completed = await self.uia.require(user_id, operation, auth, digest)
+        owner = completed[Stage.PASSWORD]
+        assert owner is not None, "the password stage proves a user ID"
+        return UserId(owner)
 
     async def list_users(self, *, after: str = "", limit: int = 100) -> list[User]:
         """Users in order of their IDs, at most 500, the first ones past *after*."""

@@ -20,20 +20,23 @@ class PasswordStage:
     users: Users
     limiter: RateLimiter
 
-    async def check(self, user_id: UserId | None, attempt: Attempt) -> None:
-        """Implements ``StageCheck``.
+    async def check(self, user_id: UserId | None, attempt: Attempt) -> str:
+        """Implements ``StageCheck``; proves a user ID.
+
+        Where nobody is logged in, *user_id* None, any user may prove who they are.
 
         Raises:
-            Forbidden: not the name and password of *user_id*.
+            Forbidden: not the name and password of *user_id*, or of any user.
             MissingParam, BadJson, InvalidParam: the attempt is malformed.
             LimitExceeded: too many attempts of this user, or of all.
         """
-        self.limiter.check("login", user_id or "")
         name = parse_user_name(attempt.fields)
+        self.limiter.check("login", user_id or name)
         user = await self.users.authenticate(name, attempt.string("password"))
-        if user.user_id != user_id:
+        if user_id is not None and user.user_id != user_id:
             # The words of a wrong password: whose it is must not be told.
             raise Forbidden("invalid username or password")
+        return user.user_id
 
 
 async def check_dummy(_user_id: UserId | None, _attempt: Attempt) -> None:
