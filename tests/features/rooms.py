@@ -45,7 +45,7 @@ async def set_state(
     client: Client, room_id: str, event_type: str, content: object, state_key: str = ""
 ) -> HttpResponse:
     """Set a room's state."""
-    path = f"/v3/rooms/{quote(room_id)}/state/{event_type}/{quote(state_key)}"
+    path = f"/v3/rooms/{quote(room_id)}/state/{event_type}/{quote(state_key, safe='')}"
     return await client.put(path, content)
 
 
@@ -53,7 +53,7 @@ async def state(
     client: Client, room_id: str, event_type: str, state_key: str = ""
 ) -> dict[str, Any]:
     """The content of a state event, which must be there."""
-    path = f"/v3/rooms/{quote(room_id)}/state/{event_type}/{quote(state_key)}"
+    path = f"/v3/rooms/{quote(room_id)}/state/{event_type}/{quote(state_key, safe='')}"
     response = await client.get(path)
     assert response.status == 200, response.body
     content: dict[str, Any] = response.json

@@ -1,0 +1,163 @@
+"""CS upgradeRoom, over HTTP."""
+
+from urllib.parse import quote
+
+import pytest
+
+from tests.features.rooms import create_room, error_of, join, set_state, state
+from tests.http_client import Client
+from tests.server import Server
+
+ALICE, BOB = "@alice:test", "@bob:test"
+
+
+async def upgrade(client: Client, room_id: str, version: str, **body: object) -> str:
+    response = await client.post(
+        f"/v3/rooms/{room_id}/upgrade", {"new_version": version, **body}
+    )
+    assert response.status == 200, response.body
+    successor_id: str = response.json["replacement_room"]
+    return successor_id
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("1", "6"), ("9", "10"), ("10", "11"), ("11", "12"), ("12", "12")]
+)
+async def test_the_successor_takes_over_state_aliases_and_place(
+    server: Server, old: str, new: str
+) -> None:
+    alice = server.client(ALICE)
+    room_id = await create_room(
+        alice,
+        room_version=old,
+        visibility="public",
+        name="Trees",
+        topic="Aspens",
+        room_alias_name="trees",
+        creation_content={"type": "m.space", "m.federate": False},
+    )
+
+    successor_id = await upgrade(alice, room_id, new)
+
+    create = await state(alice, successor_id, "m.room.create")
+    assert (create["room_version"], create["type"]) == (new, "m.space")
+    assert create["m.federate"] is False
+    assert create["predecessor"]["room_id"] == room_id
+    assert (await state(alice, successor_id, "m.room.name")) == {"name": "Trees"}
+    assert (await state(alice, successor_id, "m.room.topic"))["topic"] == "Aspens"
+    alias = "#trees:test"
+    assert await state(alice, successor_id, "m.room.canonical_alias") == {
+        "alias": alias
+    }
+    resolved = await alice.get(f"/v3/directory/room/{quote(alias)}")
+    assert resolved.json["room_id"] == successor_id
+    published = (await alice.get("/v3/publicRooms")).json["chunk"]
+    assert [room["room_id"] for room in published] == [successor_id]
+
+    tombstone = await state(alice, room_id, "m.room.tombstone")
+    assert tombstone["replacement_room"] == successor_id
+    assert await state(alice, room_id, "m.room.canonical_alias") == {}
+
+
+async def test_ordinary_users_cannot_go_on_in_the_old_room(server: Server) -> None:
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await create_room(alice, preset="public_chat")
+    await join(bob, room_id)
+    path = f"/v3/rooms/{room_id}/send/m.room.message"
+    assert (
+        await bob.put(f"{path}/1", {"body": "a", "msgtype": "m.text"})
+    ).status == 200
+
+    await upgrade(alice, room_id, "12")
+
+    refused = await bob.put(f"{path}/2", {"body": "b", "msgtype": "m.text"})
+    assert error_of(refused) == (403, "M_FORBIDDEN")
+    levels = await state(alice, room_id, "m.room.power_levels")
+    assert (levels["events_default"], levels["invite"]) == (50, 50)
+
+
+async def test_power_levels_are_taken_over(server: Server) -> None:
+    alice = server.client(ALICE)
+    room_id = await create_room(
+        alice,
+        room_version="9",
+        power_level_content_override={
+            "users": {ALICE: 100, BOB: "75"},
+            "ban": "60",
+            "events_default": 3,
+        },
+    )
+
+    newer = await upgrade(alice, room_id, "11")
+    levels = await state(alice, newer, "m.room.power_levels")
+    assert levels["users"] == {ALICE: 100, BOB: 75}
+    assert (levels["ban"], levels["events_default"]) == (60, 3)
+
+    newest = await upgrade(alice, newer, "12")
+    levels = await state(alice, newest, "m.room.power_levels")
+    # The creator's power is infinite and may not be listed.
+    assert levels["users"] == {BOB: 75}
+    assert levels["events"]["m.room.tombstone"] > levels["state_default"]
+
+
+async def test_a_moderator_upgrades_without_rising(server: Server) -> None:
+    """They may send the tombstone, yet are no admin of the successor."""
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await create_room(
+        alice,
+        room_version="10",
+        preset="public_chat",
+        power_level_content_override={
+            "users": {ALICE: 100, BOB: 50},
+            "events": {"m.room.tombstone": 50, "m.room.power_levels": 100},
+        },
+    )
+    await join(bob, room_id)
+
+    successor_id = await upgrade(bob, room_id, "11")
+
+    levels = await state(bob, successor_id, "m.room.power_levels")
+    assert levels["users"] == {ALICE: 100, BOB: 50}
+    # Bob lacks the power to silence the old room: that is left as it was.
+    assert (await state(alice, room_id, "m.room.power_levels"))["events_default"] == 0
+
+
+async def test_additional_creators_are_those_of_the_request(server: Server) -> None:
+    alice = server.client(ALICE)
+    room_id = await create_room(
+        alice, creation_content={"additional_creators": ["@carol:test"]}
+    )
+
+    successor_id = await upgrade(alice, room_id, "12", additional_creators=[BOB])
+
+    create = await state(alice, successor_id, "m.room.create")
+    assert create["additional_creators"] == [BOB]
+    levels = await state(alice, successor_id, "m.room.power_levels")
+    assert levels["users"] == {"@carol:test": 100}
+    ignored = await upgrade(alice, successor_id, "11", additional_creators=["x"])
+    assert "additional_creators" not in await state(alice, ignored, "m.room.create")
+
+
+async def test_an_upgrade_takes_power_and_a_known_version(server: Server) -> None:
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await create_room(alice, preset="public_chat")
+    await join(bob, room_id)
+    path = f"/v3/rooms/{room_id}/upgrade"
+
+    for client, body, error in [
+        (bob, {"new_version": "12"}, (403, "M_FORBIDDEN")),
+        (server.client("@carol:test"), {"new_version": "12"}, (403, "M_FORBIDDEN")),
+        (alice, {"new_version": "1000"}, (400, "M_UNSUPPORTED_ROOM_VERSION")),
+        (alice, {}, (400, "M_MISSING_PARAM")),
+        (
+            alice,
+            {"new_version": "12", "additional_creators": ["x"]},
+            (400, "M_INVALID_PARAM"),
+        ),
+    ]:
+        assert error_of(await client.post(path, body)) == error
+
+    refused = await alice.get(f"/v3/rooms/{room_id}/state/m.room.tombstone")
+    assert error_of(refused) == (404, "M_NOT_FOUND")
+    silent = await set_state(bob, room_id, "m.room.tombstone", {})
+    assert error_of(silent) == (403, "M_FORBIDDEN")
