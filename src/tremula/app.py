@@ -268,7 +268,12 @@ def _watch_shutdown(base: _Base, shutting_down: asyncio.Event) -> None:
 
 def _build_engine(base: _Base) -> _Engine:
     memberships = Memberships(base.database, base.journal)
-    registry = RoomRegistry(base.database, base.own, memberships)
+    registry = RoomRegistry(
+        base.database,
+        base.own,
+        memberships,
+        state_entries_max=base.config.caches.state_entries_max,
+    )
     events = EventStore(base.database, ByteLRU(base.config.caches.events_bytes))
     reader = RoomReader(base.database, registry, events)
     visibility = Visibility(base.database, events)
@@ -424,9 +429,7 @@ def _add_rooms(base: _Base, engine: _Engine, people: _People) -> None:
         base.server_name,
     )
     base.router.add(membership_routes, membership)
-    messages = Messages(
-        rooms, reader, events, membership, directory, base.server_name
-    )
+    messages = Messages(rooms, reader, events, membership, directory, base.server_name)
     base.router.add(messages_routes, messages)
     creation = RoomCreation(
         rooms,

@@ -14,8 +14,8 @@ from tremula.rooms.room import OwnServer, Room
 from tremula.rooms.state import StateMap
 from tremula.rooms.view import RoomView
 
-# A state entry takes about 400 bytes: 80 MB of state at most.
 STATE_ENTRIES_MAX: Final = 200_000
+"""What `RoomRegistry` holds by default; an entry takes about 400 bytes, so 80 MB."""
 
 
 @dataclass(slots=True)
@@ -25,6 +25,7 @@ class RoomRegistry:
     db: Reader
     own: OwnServer
     memberships: Memberships
+    state_entries_max: int = STATE_ENTRIES_MAX
     _rooms: OrderedDict[RoomId, Room] = field(default_factory=OrderedDict)
     _loads: dict[RoomId, "asyncio.Future[Room | None]"] = field(default_factory=dict)
     _entries: int = 0
@@ -49,7 +50,7 @@ class RoomRegistry:
         """Keep a room, and let go of those that nobody asked for lately."""
         self._rooms[room.view.room_id] = room
         self._entries += len(room.view.state)
-        while self._entries > STATE_ENTRIES_MAX and self._drop_oldest():
+        while self._entries > self.state_entries_max and self._drop_oldest():
             pass
 
     def discard(self, room: Room) -> None:

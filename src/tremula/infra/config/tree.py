@@ -187,12 +187,10 @@ class Logging:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caches:
-    """The most memory that each cache may take, and the length of the tails."""
+    """How much is kept in memory so that it need not be read again."""
 
     events_bytes: Annotated[int, Bounds(0, 2**40)] = 16 * 1024 * 1024
-    sync_bytes: Annotated[int, Bounds(0, 2**40)] = 8 * 1024 * 1024
-    rooms_max: Annotated[int, Bounds(1)] = 2000
-    tail_entries_max: Annotated[int, Bounds(1)] = 10_000
+    state_entries_max: Annotated[int, Bounds(0)] = 200_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
