@@ -59,6 +59,8 @@ class Notifier:
         """Whether something woke the user after position *after*, or may have."""
         if after < self._floor:
             return True
+        if not self._wake_pos or self._wake_pos[-1] <= after:
+            return False
         start = bisect_right(self._wake_pos, after)
         return any(user_id in users for users in self._wake_users[start:])
 

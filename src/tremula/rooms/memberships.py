@@ -1,14 +1,14 @@
 """Which rooms our own users are in, kept in memory for those who are active."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
-from tremula.protocol.identifiers import UserId
+from tremula.protocol.identifiers import RoomId, UserId
 from tremula.rooms import storage
 from tremula.rooms.storage import UserRoom
 
@@ -17,13 +17,38 @@ _USERS_MAX: Final = 20_000
 TOPIC: Final = "membership"
 
 
+class _UserRooms:
+    """One user's rooms; ``joined`` is replaced, never changed, so it can be kept."""
+
+    __slots__ = ("all", "joined")
+
+    def __init__(self, rooms: Iterable[UserRoom]) -> None:
+        self.all = {room.room_nid: room for room in rooms}
+        self.joined = self._joined()
+
+    def put(self, room: UserRoom) -> None:
+        """Take over what the user now is to a room."""
+        before = self.all.get(room.room_nid)
+        self.all[room.room_nid] = room
+        was_joined = before is not None and before.membership == "join"
+        if was_joined is not (room.membership == "join"):
+            self.joined = self._joined()
+
+    def _joined(self) -> Mapping[int, RoomId]:
+        return {
+            nid: room.room_id
+            for nid, room in self.all.items()
+            if room.membership == "join"
+        }
+
+
 class Memberships:
     """The rooms of each user by room nid, as committed."""
 
     def __init__(self, db: Reader, journal: Journal) -> None:
         self._db = db
         self._journal = journal
-        self._rooms: OrderedDict[UserId, dict[int, UserRoom]] = OrderedDict()
+        self._rooms: OrderedDict[UserId, _UserRooms] = OrderedDict()
         self._loads: Counter[UserId] = Counter()
         self._stale: set[UserId] = set()
 
@@ -32,12 +57,18 @@ class Memberships:
 
         No query for a user who was asked for lately.
         """
-        rooms = self._rooms.get(user_id)
-        if rooms is None:
-            rooms = await self._load(user_id)
-        else:
-            self._rooms.move_to_end(user_id)
-        return MappingProxyType(rooms)
+        return MappingProxyType((await self._of_user(user_id)).all)
+
+    async def joined_by(self, user_id: UserId) -> Mapping[int, RoomId]:
+        """The ids of the rooms that the user is joined to, as they are now.
+
+        No query for a user who was asked for lately.
+        """
+        return (await self._of_user(user_id)).joined
+
+    def changed_pos(self, user_id: UserId) -> int:
+        """A journal position after which none of the user's memberships changed."""
+        return self._journal.changed_pos(TOPIC, user_id)
 
     def record(self, unit: JournalUnit, user_id: UserId, room: UserRoom) -> None:
         """Store a new membership with the event that made it."""
@@ -58,9 +89,16 @@ class Memberships:
             self._stale.add(user_id)
         rooms = self._rooms.get(user_id)
         if rooms is not None:
-            rooms[room.room_nid] = room
+            rooms.put(room)
 
-    async def _load(self, user_id: UserId) -> dict[int, UserRoom]:
+    async def _of_user(self, user_id: UserId) -> _UserRooms:
+        rooms = self._rooms.get(user_id)
+        if rooms is None:
+            return await self._load(user_id)
+        self._rooms.move_to_end(user_id)
+        return rooms
+
+    async def _load(self, user_id: UserId) -> _UserRooms:
         self._loads[user_id] += 1
         try:
             rows = await storage.memberships_of_user(self._db, user_id)
@@ -74,7 +112,7 @@ class Memberships:
                 del self._loads[user_id]
                 self._stale.discard(user_id)
         # Of two concurrent loads the first one's answer is kept up to date.
-        rooms = self._rooms.setdefault(user_id, {row.room_nid: row for row in rows})
+        rooms = self._rooms.setdefault(user_id, _UserRooms(rows))
         while len(self._rooms) > _USERS_MAX:
             self._rooms.popitem(last=False)
         return rooms

@@ -31,7 +31,7 @@ class Filters:
         self._db = db
         self._clock = clock
         # An ID is made of its definition, so that an entry never becomes wrong.
-        self._cache: ByteLRU[tuple[UserId, str], Filter] = ByteLRU(_CACHE_BYTES)
+        self._cache: ByteLRU[tuple[str, str], Filter] = ByteLRU(_CACHE_BYTES)
 
     async def define(self, user_id: UserId, definition: Mapping[str, Any]) -> str:
         """Keep a filter and return its ID; an equal one keeps its ID.
@@ -72,17 +72,21 @@ class Filters:
             NotJson, BadJson, TooLarge: it holds something else than a filter.
             InvalidParam: the user has no filter of this ID.
         """
-        if raw.startswith("{"):
-            return Filter.parse(_parse_inline(raw))
-        key = (user_id, raw)
+        is_inline = raw.startswith("{")
+        # What an inline filter means depends on nobody.
+        key = ("", raw) if is_inline else (user_id, raw)
         found: Filter | None = self._cache.get(key)
-        if found is None:
+        if found is not None:
+            return found
+        if is_inline:
+            found, definition_bytes = Filter.parse(_parse_inline(raw)), len(raw)
+        else:
             definition = await storage.find_definition(self._db, user_id, raw)
             if definition is None:
                 raise InvalidParam("there is no such filter")
             found = Filter.parse(orjson.loads(definition))
-            size_bytes = _PARSED_BYTES + _PARSED_FACTOR * len(definition)
-            self._cache.put(key, found, size_bytes)
+            definition_bytes = len(definition)
+        self._cache.put(key, found, _PARSED_BYTES + _PARSED_FACTOR * definition_bytes)
         return found
 
 

@@ -1,7 +1,8 @@
 """The section ``join`` of `/sync`."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,11 +37,14 @@ class JoinedRooms:
         Finding them costs a dictionary look-up a joined room, and one query for 500
         rooms where *since* is older than what memory knows.
         """
-        candidates = await self._candidates(ctx, since)
-        new, known = await self._split(ctx, candidates, since)
+        changed = await self._changed(ctx, since)
+        refs = self._candidates(ctx, changed)
+        new, known = await self._split(ctx, refs, since)
         events: _PartEvents = {}
-        await self._collect(ctx, new, 0, events)
-        await self._collect(ctx, known, since, events)
+        for part, part_rooms in zip(self.parts, changed.by_part, strict=True):
+            await _collect(part, ctx, new, 0, events)
+            news = [ref for ref in known if ref.nid in part_rooms]
+            await _collect(part, ctx, news, since, events)
         entries: dict[RoomId, bytes] = {}
         for at, ref in enumerate((*new, *known)):
             if at % _ROOMS_PER_TURN == _ROOMS_PER_TURN - 1:
@@ -57,17 +61,24 @@ class JoinedRooms:
                 entries[ref.room_id] = entry
         return entries
 
-    async def _candidates(self, ctx: SyncContext, since: int) -> list[RoomRef]:
+    async def _changed(self, ctx: SyncContext, since: int) -> "_Changed":
+        if not since:
+            return _Changed(ctx.joined_rooms.keys(), [()] * len(self.parts))
+        by_part = [await part.changed_rooms(ctx, since) for part in self.parts]
+        if ctx.full_state:
+            return _Changed(ctx.joined_rooms.keys(), by_part)
+        nids = await self._rooms_with_events(ctx, since)
+        nids.update(*by_part)
+        return _Changed(nids & ctx.joined_rooms.keys(), by_part)
+
+    def _candidates(self, ctx: SyncContext, changed: "_Changed") -> list[RoomRef]:
         admits = ctx.filter.room.rooms.admits
         joined = ctx.joined_rooms
-        if not since or ctx.full_state:
-            nids: Iterable[int] = joined
-        else:
-            changed = await self._rooms_with_events(ctx, since)
-            for part in self.parts:
-                changed.update(await part.changed_rooms(ctx, since))
-            nids = sorted(changed & joined.keys())
-        return [RoomRef(nid, joined[nid]) for nid in nids if admits(joined[nid])]
+        return [
+            RoomRef(nid, joined[nid])
+            for nid in sorted(changed.nids)
+            if admits(joined[nid])
+        ]
 
     async def _rooms_with_events(self, ctx: SyncContext, since: int) -> set[int]:
         changed_pos = self.journal.changed_pos
@@ -93,13 +104,23 @@ class JoinedRooms:
             (known if was_joined else new).append(ref)
         return new, known
 
-    async def _collect(
-        self, ctx: SyncContext, refs: Sequence[RoomRef], since: int, found: _PartEvents
-    ) -> None:
-        if not refs:
-            return
-        for part in self.parts:
-            by_room = await part.room_events(ctx, refs, since)
-            for nid, events in by_room.items():
-                sections = found.setdefault(nid, {})
-                sections.setdefault(part.section, []).extend(events)
+
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """Rooms with something new; ``by_part`` in the order of the parts."""
+
+    nids: AbstractSet[int]
+    by_part: Sequence[Collection[int]]
+
+
+async def _collect(
+    part: RoomPart,
+    ctx: SyncContext,
+    refs: Sequence[RoomRef],
+    since: int,
+    found: _PartEvents,
+) -> None:
+    if not refs:
+        return
+    for nid, events in (await part.room_events(ctx, refs, since)).items():
+        found.setdefault(nid, {}).setdefault(part.section, []).extend(events)

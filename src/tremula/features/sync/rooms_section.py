@@ -28,18 +28,15 @@ class RoomsSection:
 
     async def context(self, request: SyncRequest) -> SyncContext:
         """What an answer to *request* reaches up to, were it built now."""
-        rooms = await self.memberships.of_user(request.user_id)
-        ignored = await self.account_data.ignored_users(request.user_id)
+        user_id = request.user_id
+        ignored = await self.account_data.ignored_users(user_id)
+        joined = await self.memberships.joined_by(user_id)
         # Everything below shows what is committed up to here, and no later news.
         return SyncContext(
-            user_id=request.user_id,
+            user_id=user_id,
             device_id=request.device_id,
             now=self.journal.position,
-            joined_rooms={
-                nid: room.room_id
-                for nid, room in rooms.items()
-                if room.membership == "join"
-            },
+            joined_rooms=joined,
             ignored_users=ignored,
             filter=request.filter,
             full_state=request.full_state,
@@ -49,10 +46,12 @@ class RoomsSection:
         self, ctx: SyncContext, since: int, *, state_form: StateForm
     ) -> Sections:
         """The sections by name, each with its rooms' entries by room id."""
-        rooms = await self.memberships.of_user(ctx.user_id)
-        sections = await self.others.sections(
-            ctx, list(rooms.values()), since, state_form=state_form
-        )
+        sections: dict[str, dict[RoomId, bytes]] = {}
+        if not since or self.memberships.changed_pos(ctx.user_id) > since:
+            rooms = await self.memberships.of_user(ctx.user_id)
+            sections = await self.others.sections(
+                ctx, list(rooms.values()), since, state_form=state_form
+            )
         joined = await self.joined.entries(
             ctx, since, state_form=state_form
         )

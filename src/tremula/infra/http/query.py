@@ -99,7 +99,9 @@ class Query:
 
 def _decode(raw: bytes) -> str:
     try:
-        text = unquote_to_bytes(raw.replace(b"+", b" ")).decode("utf-8")
+        if b"%" in raw or b"+" in raw:
+            raw = unquote_to_bytes(raw.replace(b"+", b" "))
+        text = raw.decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidParam("the query string is not UTF-8") from None
     if "\0" in text:
