@@ -371,7 +371,7 @@ def _build_accounts(
             Stage.REGISTRATION_TOKEN: tokens.check,
         },
     )
-    base.supervisor.keep_running("uia_sweep", uia.sweep)
+    base.supervisor.keep_running("uia_sweep", uia.run)
     devices = Devices(db, journal, clock, sessions, uia)
     base.router.add(devices_routes, devices)
     departure = Departure(engine.rooms, engine.memberships)
@@ -406,7 +406,7 @@ def _build_accounts(
             shared_secret=config.registration.shared_secret,
         ),
     )
-    base.supervisor.run_once("finish_departures", accounts.finish_departures)
+    base.supervisor.keep_running("finish_departures", accounts.finish_departures)
     return accounts, sessions, last_seen, tokens
 
 

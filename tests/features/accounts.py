@@ -157,26 +157,46 @@ async def start_accounts(
         on_sighting=last_seen.record,
     )
     tokens = RegistrationTokens(database, journal, clock)
-    uia = Uia(
-        database,
-        journal,
-        clock,
-        {
-            Stage.PASSWORD: PasswordStage(users, limiter).check,
-            Stage.DUMMY: check_dummy,
-            Stage.REGISTRATION_TOKEN: tokens.check,
-        },
-    )
+    checks = {
+        Stage.PASSWORD: PasswordStage(users, limiter).check,
+        Stage.DUMMY: check_dummy,
+        Stage.REGISTRATION_TOKEN: tokens.check,
+    }
+    uia = Uia(database, journal, clock, checks)
     devices = Devices(database, journal, clock, sessions, uia)
     account_hooks = AccountHooks(
         hooks.on_registered, (hooks.on_deactivated,), (hooks.on_erased,)
     )
     accounts = Accounts(journal, clock, users, devices, sessions, uia, account_hooks)
+    application = Application(
+        router=_route(accounts, tokens, policy),
+        authenticator=sessions,
+        limiter=limiter,
+        metrics=Metrics(),
+    )
+    return AccountsServer(
+        database=database,
+        journal=journal,
+        clock=clock,
+        hooks=hooks,
+        users=users,
+        last_seen=last_seen,
+        sessions=sessions,
+        uia=uia,
+        accounts=accounts,
+        tokens=tokens,
+        client=Client(application.for_listener()),
+    )
+
+
+def _route(accounts: Accounts, tokens: RegistrationTokens, policy: Policy) -> Router:
+    journal, clock = accounts.journal, accounts.clock
+    devices, uia = accounts.devices, accounts.uia
     router = Router()
     router.add(account_routes, accounts)
     router.add(devices_routes, devices)
-    router.add(login_routes, Logins(journal, users, devices))
-    router.add(sessions_routes, sessions)
+    router.add(login_routes, Logins(journal, accounts.users, devices))
+    router.add(sessions_routes, accounts.sessions)
     router.add(wellknown_routes, WellKnown(policy.base_url))
     router.add(
         capabilities_routes,
@@ -198,19 +218,4 @@ async def start_accounts(
             shared_secret=policy.registration.shared_secret,
         ),
     )
-    application = Application(
-        router=router, authenticator=sessions, limiter=limiter, metrics=Metrics()
-    )
-    return AccountsServer(
-        database=database,
-        journal=journal,
-        clock=clock,
-        hooks=hooks,
-        users=users,
-        last_seen=last_seen,
-        sessions=sessions,
-        uia=uia,
-        accounts=accounts,
-        tokens=tokens,
-        client=Client(application.for_listener()),
-    )
+    return router

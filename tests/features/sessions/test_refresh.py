@@ -4,7 +4,9 @@ import pytest
 
 from tests.features.accounts import AccountsServer, Policy
 from tests.http_client import HttpResponse
+from tremula.features.users.service import User, Users
 from tremula.infra.config import Tokens
+from tremula.protocol.identifiers import UserId
 
 HOUR_S = 3600
 DAY_MS = 24 * HOUR_S * 1000
@@ -173,3 +175,20 @@ async def test_a_new_administrator_is_one_at_once(accounts: AccountsServer) -> N
 
     after = await accounts.sessions.authenticate(token, client_ip="", user_agent="")
     assert (before.is_admin, after.is_admin) == (False, True)
+
+
+async def test_a_token_that_is_revoked_while_it_is_read_is_not_kept(
+    accounts: AccountsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = (await accounts.register("alice"))["access_token"]
+    find_user = Users.find
+
+    async def find_user_slowly(users: Users, user_id: UserId) -> User | None:
+        monkeypatch.setattr(Users, "find", find_user)
+        await accounts.accounts.devices.delete_all(user_id)
+        return await find_user(users, user_id)
+
+    monkeypatch.setattr(Users, "find", find_user_slowly)
+
+    assert (await whoami(accounts, token)).status == 401
+    assert (await whoami(accounts, token)).status == 401

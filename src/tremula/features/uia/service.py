@@ -4,6 +4,7 @@ A session belongs to one user, one operation and one request: it is refused with
 other, completes once, and expires. Only hashes of it are stored.
 """
 
+import asyncio
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -45,6 +46,7 @@ __all__ = [
 LIFETIME_MS: Final = 30 * 60 * 1000
 
 _SESSION_BYTES: Final = 24
+_SWEEP_EVERY_S: Final = 600
 
 StageCheck = Callable[[UserId | None, Attempt], Awaitable[str | None]]
 """Checks a user's attempt at a stage; returns what it proved, if anything.
@@ -133,8 +135,14 @@ class Uia:
             raise await self._challenge(self._begin(subject), flows, _REFUSED)
         return progress.completed
 
+    async def run(self) -> None:
+        """Sweep every ten minutes, for the supervisor."""
+        while True:
+            await self.sweep()
+            await asyncio.sleep(_SWEEP_EVERY_S)
+
     async def sweep(self) -> None:
-        """Remove expired sessions, for the supervisor."""
+        """Remove expired sessions."""
         unit = self._journal.unit()
         storage.delete_expired_sessions(unit, self._clock.now_ms())
         await self._journal.commit(unit)
