@@ -5,6 +5,7 @@ The access token of a user is the user ID itself.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Final
 
 import orjson
@@ -179,10 +180,16 @@ def _member(user_id: UserId, membership: str) -> Draft:
     return Draft("m.room.member", user_id, {"membership": membership}, user_id)
 
 
-async def start_user_data(
-    database: Database, clock: FakeClock, *, has_presence: bool = True
-) -> UserDataServer:
-    """Build the services as ``app.py`` does."""
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    journal: Journal
+    memberships: Memberships
+    events: EventStore
+    reader: RoomReader
+    rooms: Rooms
+
+
+async def _start_engine(database: Database, clock: FakeClock) -> _Engine:
     journal = await Journal.open(database)
     memberships = Memberships(database, journal)
     registry = RoomRegistry(database, OwnServer(SERVER, _KEY), memberships)
@@ -196,6 +203,15 @@ async def start_user_data(
         txns=SentTxns(database),
         clock=clock,
     )
+    return _Engine(journal, memberships, events, reader, rooms)
+
+
+async def start_user_data(
+    database: Database, clock: FakeClock, *, has_presence: bool = True
+) -> UserDataServer:
+    """Build the services as ``app.py`` does."""
+    engine = await _start_engine(database, clock)
+    journal, reader, memberships = engine.journal, engine.reader, engine.memberships
     profiles = Profiles(database, journal)
     account_data = AccountData(
         db=database,
@@ -205,7 +221,6 @@ async def start_user_data(
         push_rules=lambda _user_id: {"global": {}},
     )
     filters = Filters(database, clock)
-    receipts = Receipts(database, journal, reader, events, account_data, clock)
     typing = Typing(reader, journal, clock)
     audience = Audience(reader, memberships)
     presence = Presence(
@@ -215,51 +230,54 @@ async def start_user_data(
         clock=clock,
         enabled=has_presence,
     )
-    router = Router()
-    router.add(profiles_routes, profiles)
-    router.add(account_data_routes, account_data)
-    router.add(tag_routes, Tags(account_data))
-    router.add(filters_routes, filters)
-    router.add(receipts_routes, receipts)
-    router.add(typing_routes, typing)
-    router.add(presence_routes, presence)
-    application = Application(
-        router=router,
-        authenticator=TokensAreUserIds(),
-        limiter=RateLimiter(RateLimits(enabled=False), clock),
-        metrics=Metrics(),
+    receipts = Receipts(database, journal, reader, engine.events, account_data, clock)
+    room_parts: dict[str, RoomPart] = {
+        "account_data": RoomAccountDataPart(database, journal),
+        "receipts": ReceiptsPart(database, journal),
+        "typing": TypingPart(journal, typing),
+    }
+    served = (
+        (profiles_routes, profiles),
+        (account_data_routes, account_data),
+        (tag_routes, Tags(account_data)),
+        (filters_routes, filters),
+        (typing_routes, typing),
+        (presence_routes, presence),
+        (receipts_routes, receipts),
     )
     return UserDataServer(
         database=database,
         journal=journal,
         clock=clock,
         reader=reader,
-        rooms=rooms,
+        rooms=engine.rooms,
         memberships=memberships,
         profiles=profiles,
-        propagation=ProfilePropagation(
-            db=database,
-            journal=journal,
-            profiles=profiles,
-            memberships=memberships,
-            rooms=rooms,
-            reader=reader,
-        ),
+        propagation=_propagation(database, engine, profiles),
         account_data=account_data,
         filters=filters,
         typing=typing,
         presence=presence,
-        room_parts={
-            "account_data": RoomAccountDataPart(database, journal),
-            "receipts": ReceiptsPart(database, journal),
-            "typing": TypingPart(journal, typing),
-        },
+        room_parts=room_parts,
         user_parts={
             "account_data": GlobalAccountDataPart(database, journal, account_data),
             "presence": PresencePart(journal, presence, profiles, audience, reader),
         },
-        anonymous=Client(application.for_listener()),
+        anonymous=_serve(served, clock),
     )
+
+
+def _serve(served: Sequence[tuple[ModuleType, object]], clock: FakeClock) -> Client:
+    router = Router()
+    for routes, service in served:
+        router.add(routes, service)
+    application = Application(
+        router=router,
+        authenticator=TokensAreUserIds(),
+        limiter=RateLimiter(RateLimits(enabled=False), clock),
+        metrics=Metrics(),
+    )
+    return Client(application.for_listener())
 
 
 async def create_users(server: UserDataServer, user_ids: Sequence[UserId]) -> None:
