@@ -267,6 +267,19 @@ async def start_user_data(
     )
 
 
+def _propagation(
+    database: Database, engine: _Engine, profiles: Profiles
+) -> ProfilePropagation:
+    return ProfilePropagation(
+        db=database,
+        journal=engine.journal,
+        profiles=profiles,
+        memberships=engine.memberships,
+        rooms=engine.rooms,
+        reader=engine.reader,
+    )
+
+
 def _serve(served: Sequence[tuple[ModuleType, object]], clock: FakeClock) -> Client:
     router = Router()
     for routes, service in served:
