@@ -67,10 +67,9 @@ async def join_room_by_id(req: UserRequest, membership: Membership) -> Json:
     "/_matrix/client/v3/join/{room_id_or_alias}",
     auth=Auth.USER,
     limit="membership",
-    guest=True,
 )
 async def join_room(req: UserRequest, membership: Membership) -> Json:
-    """CS joinRoom. Errors: M_FORBIDDEN, M_GUEST_ACCESS_FORBIDDEN, M_NOT_FOUND.
+    """CS joinRoom. Errors: M_FORBIDDEN, M_INVALID_PARAM, M_NOT_FOUND.
 
     ``via`` (formerly ``server_name``) has no effect: this server does not federate
     yet, and it needs no help with rooms that it knows.
