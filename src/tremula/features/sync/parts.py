@@ -12,6 +12,7 @@ from typing import Protocol
 
 from tremula.protocol.filters import NO_FILTER, Filter
 from tremula.protocol.identifiers import DeviceId, RoomId, UserId
+from tremula.protocol.presence import PresenceState
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,4 +79,22 @@ class UserPart(Protocol):
 
     async def user_section(self, ctx: SyncContext, since: int) -> bytes | None:
         """The JSON value of the key, or ``None`` to leave it out."""
+        ...
+
+
+class IgnoredUsers(Protocol):
+    """Knows whose events a user does not want to see."""
+
+    async def ignored_users(self, user_id: UserId) -> frozenset[UserId]:
+        """Whom *user_id* ignores."""
+        ...
+
+
+class PresenceWatch(Protocol):
+    """Is told of every sync, which shows that its user is there."""
+
+    def touch(
+        self, user_id: UserId, state: PresenceState, *, hold_s: float = 0.0
+    ) -> None:
+        """A client of *user_id* asks for news, and will wait for at most *hold_s*."""
         ...

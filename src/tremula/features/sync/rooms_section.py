@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tremula.features.account_data.service import AccountData
 from tremula.features.sync.joined import JoinedRooms
 from tremula.features.sync.other_rooms import OtherRooms
-from tremula.features.sync.parts import SyncContext
+from tremula.features.sync.parts import IgnoredUsers, SyncContext
 from tremula.features.sync.request import StateForm, SyncRequest
 from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import RoomId
@@ -22,7 +21,7 @@ class RoomsSection:
 
     journal: Journal
     memberships: Memberships
-    account_data: AccountData
+    account_data: IgnoredUsers
     joined: JoinedRooms
     others: OtherRooms
 
@@ -52,7 +51,5 @@ class RoomsSection:
             sections = await self.others.sections(
                 ctx, list(rooms.values()), since, state_form=state_form
             )
-        joined = await self.joined.entries(
-            ctx, since, state_form=state_form
-        )
+        joined = await self.joined.entries(ctx, since, state_form=state_form)
         return {**sections, "join": joined}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tremula.features.filters.service import Filters
-from tremula.features.presence.service import Presence
+from tremula.features.sync.parts import PresenceWatch
 from tremula.features.sync.request import StateForm, SyncRequest
 from tremula.features.sync.service import Sync
 from tremula.infra.http import Auth, Json, UserRequest, endpoint
@@ -20,7 +20,7 @@ class SyncEdge:
 
     sync: Sync
     filters: Filters
-    presence: Presence
+    presence: PresenceWatch
 
 
 @endpoint("GET", "/_matrix/client/v3/sync", auth=Auth.USER, guest=True)
