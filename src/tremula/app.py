@@ -73,6 +73,7 @@ from tremula.features.sync.room_entries import RoomEntries
 from tremula.features.sync.rooms_section import RoomsSection
 from tremula.features.sync.routes import SyncEdge
 from tremula.features.sync.service import Sync
+from tremula.features.sync.shared_entries import SharedEntries
 from tremula.features.sync.state_section import StateSections
 from tremula.features.sync.summary import Summaries
 from tremula.features.sync.timeline import Timelines
@@ -458,12 +459,14 @@ def _add_sync(base: _Base, engine: _Engine, people: _People) -> None:
     typing = Typing(engine.reader, journal, base.clock)
     base.router.add(typing_routes, typing)
     base.supervisor.keep_running("typing", typing.run)
+    lazy_members = LazyMembers()
     entries = RoomEntries(
         Timelines(journal, engine.events, engine.visibility),
-        StateSections(engine.reader, engine.events, LazyMembers()),
+        StateSections(engine.reader, engine.events, lazy_members),
         Summaries(),
         engine.serializer,
         engine.visibility,
+        SharedEntries(lazy_members),
     )
     room_parts = (
         RoomAccountDataPart(db, journal),

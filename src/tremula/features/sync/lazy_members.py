@@ -46,9 +46,7 @@ class LazyMembers:
             if not _was_sent(sent.get(user_id), nid, since)
         }
 
-    def record(
-        self, room: DeviceRoom, members: Mapping[str, int], *, now: int
-    ) -> None:
+    def record(self, room: DeviceRoom, members: Mapping[str, int], *, now: int) -> None:
         """*members* are in an answer that reaches up to *now*."""
         if not members:
             return

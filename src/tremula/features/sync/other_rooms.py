@@ -44,7 +44,11 @@ class OtherRooms:
         state_form: StateForm,
     ) -> dict[str, dict[RoomId, bytes]]:
         """``{"invite": {room id: entry}, …}`` of what is new after *since*."""
-        sections: dict[str, dict[RoomId, bytes]] = {"invite": {}, "knock": {}, "leave": {}}
+        sections: dict[str, dict[RoomId, bytes]] = {
+            "invite": {},
+            "knock": {},
+            "leave": {},
+        }
         for room in user_rooms:
             if not self._is_wanted(ctx, room, since):
                 continue

@@ -7,6 +7,7 @@ import orjson
 
 from tremula.features.sync.parts import RoomSection, SyncContext
 from tremula.features.sync.request import StateForm
+from tremula.features.sync.shared_entries import SharedEntries
 from tremula.features.sync.state_section import StateRequest, StateSections
 from tremula.features.sync.summary import Summaries
 from tremula.features.sync.timeline import Timeline, Timelines, Window
@@ -43,6 +44,7 @@ class RoomEntries:
     summaries: Summaries
     serializer: Serializer
     visibility: Visibility
+    shared: SharedEntries
 
     async def was_joined(self, ctx: SyncContext, view: RoomView, since: int) -> bool:
         """Whether the user was joined at journal position *since*.
@@ -61,6 +63,10 @@ class RoomEntries:
         self, ctx: SyncContext, view: RoomView, request: EntryRequest
     ) -> bytes | None:
         """The entry of a room that the user is joined to; None without any news."""
+        if not request.parts:
+            shared = self.shared.find(ctx, view, request.since, request.state_form)
+            if shared is not None:
+                return shared
         window = Window(request.since, ctx.now, request.end_pos)
         timeline = await self.timelines.read(ctx, view, window)
         summary = {}
@@ -84,7 +90,12 @@ class RoomEntries:
         entry.append(_section(b"ephemeral", ephemeral))
         if summary:
             entry.append(b'"summary":' + orjson.dumps(summary))
-        return b"{" + b",".join(entry) + b"}"
+        joined = b"{" + b",".join(entry) + b"}"
+        if request.since and not (state or summary or request.parts):
+            self.shared.offer(
+                ctx, view, request.state_form, timeline, joined, since=request.since
+            )
+        return joined
 
     async def left(
         self, ctx: SyncContext, view: RoomView, request: EntryRequest, *, state: bool
@@ -135,9 +146,7 @@ class RoomEntries:
                 request.state_form.encode(),
                 await self.serializer.client_events(state, audience, leave_out=without),
             ),
-            _section(
-                b"account_data", request.parts.get(RoomSection.ACCOUNT_DATA, ())
-            ),
+            _section(b"account_data", request.parts.get(RoomSection.ACCOUNT_DATA, ())),
         ]
 
 

@@ -67,9 +67,7 @@ class Sync:
 
     async def _build(self, request: SyncRequest, since: int) -> "_Answer":
         ctx = await self.rooms.context(request)
-        rooms = await self.rooms.build(
-            ctx, since, state_form=request.state_form
-        )
+        rooms = await self.rooms.build(ctx, since, state_form=request.state_form)
         sections = {}
         for part in self.parts:
             value = await part.user_section(ctx, since)

@@ -105,9 +105,7 @@ class StateSections:
                 device_room, members, since=request.window.since
             )
         self.lazy_members.record(device_room, members, now=ctx.now)
-        self.lazy_members.record(
-            device_room, _members_in(timeline.events), now=ctx.now
-        )
+        self.lazy_members.record(device_room, _members_in(timeline.events), now=ctx.now)
         return set(members.values())
 
 

@@ -1,0 +1,108 @@
+"""Room entries that are the same for many users who wait for the same message.
+
+A message in a room of which N users wait is shown to each of them in the same bytes:
+it is read, filtered and encoded once.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tremula.features.sync.lazy_members import DeviceRoom, LazyMembers
+from tremula.features.sync.parts import SyncContext
+from tremula.features.sync.request import StateForm
+from tremula.features.sync.timeline import Timeline
+from tremula.protocol.filters import Filter
+from tremula.protocol.room_state import member_key
+from tremula.rooms.view import RoomView
+
+_ENTRIES_MAX: Final = 256
+
+# Room nid, since, now, the filter's identity and the form of the state.
+_Key = tuple[int, int, int, int, StateForm]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    entry: bytes
+    timeline: Timeline
+    # The senders' member events, which the reader must know already.
+    members: Mapping[str, int]
+    # Kept so that its identity stays its own.
+    filter: Filter
+
+
+class SharedEntries:
+    """Entries with nothing in them that depends on who reads them."""
+
+    def __init__(self, lazy_members: LazyMembers) -> None:
+        self._lazy_members = lazy_members
+        self._entries: OrderedDict[_Key, _Shared] = OrderedDict()
+
+    def find(
+        self, ctx: SyncContext, view: RoomView, since: int, form: StateForm
+    ) -> bytes | None:
+        """The entry that another user was shown, if it is right for this one too."""
+        if not since or ctx.full_state or ctx.ignored_users:
+            return None
+        shared = self._entries.get(_key(ctx, view, since, form))
+        if shared is None or not _saw_all(ctx, view, shared.timeline):
+            return None
+        if ctx.filter.room.state.lazy_load_members:
+            device_room = DeviceRoom(ctx.user_id, ctx.device_id, view.nid)
+            if self._lazy_members.without_sent(
+                device_room, shared.members, since=since
+            ):
+                return None
+        if _is_sender(ctx, shared.timeline):
+            return None
+        return shared.entry
+
+    def offer(
+        self,
+        ctx: SyncContext,
+        view: RoomView,
+        form: StateForm,
+        timeline: Timeline,
+        entry: bytes,
+        *,
+        since: int,
+    ) -> None:
+        """Keep *entry*, which holds *timeline* alone, for others who read it.
+
+        The caller sees to it that neither state nor other sections are in it.
+        """
+        if ctx.ignored_users or not _saw_all(ctx, view, timeline):
+            return
+        if timeline.has_state or _is_sender(ctx, timeline):
+            return
+        members: dict[str, int] = {}
+        for event in timeline.events:
+            member = view.state.get(member_key(event.sender))
+            if member is not None:
+                members[event.sender] = member.event_nid
+        self._entries[_key(ctx, view, since, form)] = _Shared(
+            entry, timeline, members, ctx.filter
+        )
+        while len(self._entries) > _ENTRIES_MAX:
+            self._entries.popitem(last=False)
+
+
+def _key(ctx: SyncContext, view: RoomView, since: int, form: StateForm) -> _Key:
+    return (view.nid, since, ctx.now, id(ctx.filter), form)
+
+
+def _saw_all(ctx: SyncContext, view: RoomView, timeline: Timeline) -> bool:
+    """Whether the user was joined before the first event, and is since."""
+    member = view.state.get(member_key(ctx.user_id))
+    return (
+        member is not None
+        and member.content["membership"] == "join"
+        and member.room_pos < timeline.start_pos
+    )
+
+
+def _is_sender(ctx: SyncContext, timeline: Timeline) -> bool:
+    # Their own devices may be shown a transaction id.
+    return any(event.sender == ctx.user_id for event in timeline.events)
