@@ -2,12 +2,16 @@
 
 import asyncio
 
+import orjson
 import pytest
 
 from tests.features.user_data import ALICE, BOB, MALLORY, UserDataServer
+from tremula.features.receipts import storage
 from tremula.features.receipts.sync import ReceiptsPart
+from tremula.features.sync.parts import RoomRef
 from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import EventId, RoomId, UserId
+from tremula.protocol.receipts import Receipt, ReceiptType
 
 
 async def post(
@@ -296,3 +300,34 @@ async def test_read_markers_of_another_room_move_nothing(
 
     assert response.json["errcode"] == "M_NOT_FOUND"
     assert not await shown(user_data, ALICE, room_id)
+
+
+async def test_a_sync_shows_the_newest_receipts_of_a_room_and_ones_own(
+    user_data: UserDataServer,
+) -> None:
+    room_id = await user_data.create_room(ALICE)
+    event_id = await user_data.send(room_id, ALICE)
+    await post(user_data, ALICE, room_id, event_id)
+    view = await user_data.reader.get_room(room_id)
+    unit = user_data.journal.unit()
+    for number in range(storage.SHOWN_MAX + 5):
+        stored = storage.StoredReceipt(
+            room_nid=view.nid,
+            user_id=UserId(f"@user{number}:test"),
+            receipt=Receipt(ReceiptType.READ, event_id),
+            room_pos=1,
+            ts_ms=0,
+        )
+        storage.upsert_receipt(unit, stored, pos=unit.pos())
+    await user_data.journal.commit(unit)
+
+    ctx = await user_data.context(ALICE)
+    ref = RoomRef(view.nid, room_id)
+    restarted = ReceiptsPart(user_data.database, await Journal.open(user_data.database))
+    found = await restarted.room_events(ctx, [ref], 0)
+
+    [event] = map(orjson.loads, found[view.nid])
+    readers = event["content"][event_id]["m.read"]
+    assert len(readers) == storage.SHOWN_MAX + 1
+    assert ALICE in readers
+    assert "@user4:test" not in readers

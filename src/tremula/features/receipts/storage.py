@@ -11,6 +11,9 @@ from tremula.infra.db import Reader, Row, Unit
 from tremula.protocol.identifiers import EventId, UserId
 from tremula.protocol.receipts import Receipt, ReceiptType
 
+# A room of 50,000 readers does not tell them all to everybody.
+SHOWN_MAX: Final = 1_000
+
 _UNTHREADED: Final = ""
 
 
@@ -79,19 +82,31 @@ async def rooms_changed(
 async def receipts_after(
     db: Reader, user_id: UserId, room_nids: Sequence[int], *, after: int, up_to: int
 ) -> list[StoredReceipt]:
-    """Receipts that *user_id* may see in up to 500 rooms, oldest first."""
+    """Receipts that *user_id* may see in up to 500 rooms, oldest first.
+
+    Of each room their own ones and the newest `SHOWN_MAX` at most.
+    """
     rows = await db.scan(
         """
         SELECT room_nid, user_id, receipt_type, thread_id, event_id, room_pos, ts_ms
-        FROM receipts
-        WHERE room_nid IN :room_nids AND pos > :after AND pos <= :up_to
-            AND (receipt_type = 'm.read' OR user_id = :user_id)
+        FROM (
+            SELECT room_nid, user_id, receipt_type, thread_id, event_id, room_pos,
+                   ts_ms, pos,
+                   ROW_NUMBER() OVER (
+                       PARTITION BY room_nid ORDER BY pos DESC
+                   ) AS age
+            FROM receipts
+            WHERE room_nid IN :room_nids AND pos > :after AND pos <= :up_to
+                AND (receipt_type = 'm.read' OR user_id = :user_id)
+        ) AS visible
+        WHERE age <= :shown_max OR user_id = :user_id
         ORDER BY pos
         """,
         user_id=user_id,
         room_nids=list(room_nids),
         after=after,
         up_to=up_to,
+        shown_max=SHOWN_MAX,
     )
     return [_stored(row) for row in rows]
 
