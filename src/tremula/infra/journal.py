@@ -31,6 +31,9 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_PAYLOAD_BYTES: Final = 256
 
+Announcement = tuple[str, Hashable, object, int, int]
+"""``(topic, key, payload, pos, size_bytes)``."""
+
 Subscriber = Callable[[int, Hashable, object], None]
 """Called with ``(pos, key, payload)``."""
 
@@ -71,7 +74,7 @@ class JournalUnit:
     def __init__(self, journal: "Journal") -> None:
         self._journal = journal
         self._statements = Statements()
-        self.announcements: list[tuple[str, Hashable, object, int, int]] = []
+        self.announcements: list[Announcement] = []
         self.wakes: list[Users] = []
         self.commit_hooks: list[Callable[[], None]] = []
         self.failure_hooks: list[Callable[[], None]] = []
@@ -197,7 +200,7 @@ class Journal:
             # Cut, or every unit would hold the whole line before it.
             unit.predecessor = None
             if unit.first_pos is None:
-                self._finish(unit)
+                self._finish([unit])
             else:
                 self._publish()
 
@@ -308,8 +311,7 @@ class Journal:
         self._publishing = True
         try:
             while ready := self._take_ready():
-                for unit in ready:
-                    self._finish(unit)
+                self._finish(ready)
         finally:
             self._publishing = False
 
@@ -326,32 +328,51 @@ class Journal:
             self.position = self._positions.last
         return ready
 
-    def _finish(self, unit: JournalUnit) -> None:
-        if unit.stage is _Stage.STORED:
-            self._announce(unit)
-        elif unit.stage is _Stage.FAILED:
-            for hook in unit.failure_hooks:
-                _guarded(hook)
-        future = unit.future
-        if future is None or future.done():
-            return
-        if unit.error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(unit.error)
-
-    def _announce(self, unit: JournalUnit) -> None:
-        for hook in unit.commit_hooks:
-            _guarded(hook)
-        for topic, key, payload, pos, size_bytes in unit.announcements:
+    def _finish(self, units: list[JournalUnit]) -> None:
+        stored = [unit for unit in units if unit.stage is _Stage.STORED]
+        for unit in units:
+            _run_hooks(unit)
+        announcements = [each for unit in stored for each in unit.announcements]
+        if len(announcements) > 1:
+            # Units may have taken their positions in turns.
+            announcements.sort(key=_pos_of)
+        for topic, key, payload, pos, size_bytes in announcements:
             tail = self._tails.get(topic)
             if tail is None:
                 tail = self._tails[topic] = TopicTail(self.boot_position)
             tail.append(pos, key, payload, size_bytes)
             for subscriber in self._subscribers.get(topic, ()):
                 _guarded(subscriber, pos, key, payload)
-        for users in unit.wakes:
-            self._notifier.wake(users, self.position)
+        for unit in stored:
+            for users in unit.wakes:
+                self._notifier.wake(users, self.position)
+        for unit in units:
+            _answer(unit)
+
+
+def _pos_of(announcement: Announcement) -> int:
+    return announcement[3]
+
+
+def _run_hooks(unit: JournalUnit) -> None:
+    if unit.stage is _Stage.STORED:
+        hooks = unit.commit_hooks
+    elif unit.stage is _Stage.FAILED:
+        hooks = unit.failure_hooks
+    else:
+        return
+    for hook in hooks:
+        _guarded(hook)
+
+
+def _answer(unit: JournalUnit) -> None:
+    future = unit.future
+    if future is None or future.done():
+        return
+    if unit.error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(unit.error)
 
 
 def _guarded(callback: Callable[..., None], *args: object) -> None:
