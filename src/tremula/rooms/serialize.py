@@ -1,6 +1,6 @@
 """Events as clients are shown them: stored bytes with ``unsigned`` put in.
 
-Nothing is parsed or encoded again but the few values of ``unsigned``.
+Nothing is parsed or encoded again but redactions and a few values of ``unsigned``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -72,7 +72,7 @@ def client_event(
 
     *leave_out* is the `room_id_member` for the format without ``room_id``.
     """
-    body = event.client_json
+    body = _body(event)
     if leave_out:
         body = _without(body, leave_out)
     viewer = audience.viewer
@@ -93,8 +93,24 @@ def client_event(
     if event.redacted_by_nid is not None:
         redaction = related.get(event.redacted_by_nid)
         if redaction is not None:
-            unsigned.append(b'"redacted_because":' + redaction.client_json)
+            unsigned.append(b'"redacted_because":' + _body(redaction))
     return b'%b,"unsigned":{%b}}' % (body[:-1], b",".join(unsigned))
+
+
+def _body(event: StoredEvent) -> bytes:
+    """The event without ``unsigned``; a redaction names its target in both places.
+
+    RV11 "Moving the redacts property": "servers should add a `redacts` property to
+    the top level" for older clients, and to the `content` in older room versions.
+    """
+    if event.type != "m.room.redaction" or event.is_state:
+        return event.client_json
+    body = orjson.loads(event.client_json)
+    redacts = body.get("redacts", body["content"].get("redacts"))
+    if not isinstance(redacts, str):
+        return event.client_json
+    body["content"]["redacts"] = body["redacts"] = redacts
+    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
 
 
 def _replaced(replaced: StoredEvent, viewer: Viewer) -> bytes:

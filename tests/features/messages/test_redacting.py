@@ -1,0 +1,29 @@
+"""Redactions as clients are shown them, over HTTP."""
+
+from urllib.parse import quote
+
+import pytest
+
+from tests.features.rooms import create_room, send
+from tests.server import Server
+
+
+@pytest.mark.parametrize("version", ["10", "12"])
+async def test_a_redaction_names_its_target_where_old_and_new_clients_look(
+    server: Server, version: str
+) -> None:
+    """RV11: at the top level and in ``content``, whatever the room version."""
+    alice = server.client("@alice:test")
+    room_id = await create_room(alice, room_version=version)
+    target = await send(alice, room_id)
+    room = f"/v3/rooms/{quote(room_id)}"
+    response = await alice.put(f"{room}/redact/{quote(target)}/txn", {"reason": "oh"})
+    redaction_id = response.json["event_id"]
+
+    redaction = (await alice.get(f"{room}/event/{quote(redaction_id)}")).json
+    redacted = (await alice.get(f"{room}/event/{quote(target)}")).json
+
+    for shown in (redaction, redacted["unsigned"]["redacted_because"]):
+        assert shown["event_id"] == redaction_id
+        assert shown["redacts"] == target
+        assert shown["content"] == {"reason": "oh", "redacts": target}
