@@ -8,6 +8,7 @@ from pathlib import Path
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
+from tests.homeserver import Homeserver, running_homeserver
 from tests.http_client import spec_header
 from tests.postgres_server import PostgresServer, running_postgres
 from tests.server import Server, config_for, running_server
@@ -72,6 +73,16 @@ async def server(
     """A whole server on each engine, without listeners."""
     async with running_server(config_for(database_source, tmp_path)) as server:
         yield server
+
+
+@pytest.fixture
+async def homeserver(
+    database_source: DatabaseSource, tmp_path: Path
+) -> AsyncIterator[Homeserver]:
+    """A server as a process of its own on each engine; its log must be clean."""
+    folder = tmp_path / "homeserver"
+    async with running_homeserver(folder, database_source) as homeserver:
+        yield homeserver
 
 
 async def _make_template(server: PostgresServer) -> None:

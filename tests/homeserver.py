@@ -1,0 +1,132 @@
+"""`tremula serve` as a process of its own, to be talked to over sockets and killed."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from tests.server import SERVER_NAME
+from tremula.infra.config import PostgresUrl, SqliteFile
+
+PATIENCE_S: Final = 30
+
+_SETTINGS: Final = {
+    "TREMULA_RATE_LIMITS__ENABLED": "false",
+    "TREMULA_PASSWORD_HASHING__TIME_COST": "1",
+    "TREMULA_PASSWORD_HASHING__MEMORY_KIB": "8",
+}
+_LISTENING: Final = re.compile(r" +listening +http://localhost:([0-9]+) ")
+# What must never stand in a log: failures, and coroutines that nobody awaited.
+_COMPLAINT: Final = re.compile(r"Traceback|Warning:|\[(error|critical) *\]")
+
+
+class Homeserver:
+    """One server after the other over the same database, at the same address.
+
+    *folder* is made for what they write beside the database.
+    """
+
+    def __init__(self, folder: Path, database: SqliteFile | PostgresUrl) -> None:
+        folder.mkdir()
+        self._folder = folder
+        self._database = (
+            f"sqlite:{database.path}"
+            if isinstance(database, SqliteFile)
+            else database.url
+        )
+        self._port = 0
+        self._process: Process | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens, now or after the next start."""
+        return f"http://127.0.0.1:{self._port}"
+
+    async def start(self) -> None:
+        """Start, and wait until it listens."""
+        assert self._process is None
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "tremula", "serve"),
+                *("--server-name", SERVER_NAME, "--data-dir", str(self._folder)),
+                *("--database", self._database),
+                *("--listen", f"127.0.0.1:{self._port}"),
+                cwd=self._folder,
+                env=_environment(),
+                stdout=PIPE,
+                stderr=log,
+            )
+        async with asyncio.timeout(PATIENCE_S):
+            self._port = await self._announced_port(self._process)
+
+    async def stop(self) -> None:
+        """Stop as an operator does; it has to end well."""
+        assert await self._end(signal.SIGTERM) == 0, self._log.read_text()
+
+    async def kill(self) -> None:
+        """Crash: not one instruction more is run."""
+        assert await self._end(signal.SIGKILL) == -signal.SIGKILL
+
+    async def clean_up(self) -> None:
+        """End the process, if any is left, whatever it did."""
+        if self._process is not None:
+            await self._end(signal.SIGKILL)
+
+    def assert_without_complaints(self) -> None:
+        """Fail if any of the processes logged a failure."""
+        log = self._log.read_text()
+        assert not _COMPLAINT.search(log), log
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "server.log"
+
+    async def _end(self, number: signal.Signals) -> int:
+        process, self._process = self._process, None
+        assert process is not None
+        if process.returncode is None:
+            process.send_signal(number)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    async def _announced_port(self, process: Process) -> int:
+        assert process.stdout
+        async for line in process.stdout:
+            if match := _LISTENING.match(line.decode()):
+                return int(match[1])
+        raise AssertionError(f"it did not start: {self._log.read_text()}")
+
+
+@asynccontextmanager
+async def running_homeserver(
+    folder: Path, database: SqliteFile | PostgresUrl
+) -> AsyncIterator[Homeserver]:
+    """Start a server; at the end stop it, unless it was, and read its log."""
+    homeserver = Homeserver(folder, database)
+    try:
+        await homeserver.start()
+        yield homeserver
+        await homeserver.stop()
+        homeserver.assert_without_complaints()
+    finally:
+        await homeserver.clean_up()
+
+
+def _environment() -> dict[str, str]:
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("TREMULA_")
+    }
+    return {**inherited, **_SETTINGS}
