@@ -1,0 +1,187 @@
+"""The operations of the client-server API: which are there, and which are not yet.
+
+``operations.txt`` lists them as the specification's ``endpoints.json`` does; with
+``MATRIX_SPEC`` set a test holds the two together.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_LIST: Final = Path(__file__).with_name("operations.txt")
+_CAPITAL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_PARAMETER: Final = re.compile(r"\{[^}]*\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A method, the path it stands on, and the specification's name of both."""
+
+    method: str
+    path: str
+    operation_id: str
+
+    @property
+    def handler_name(self) -> str:
+        """The name that the handler must have."""
+        return _CAPITAL.sub("_", self.operation_id).lower()
+
+    @property
+    def route(self) -> tuple[str, str]:
+        """What tells it from others, whatever the parts of the path are called."""
+        return route(self.method, self.path)
+
+    def path_with(self, value: str) -> str:
+        """The path with *value* in every place where anything may stand."""
+        return _PARAMETER.sub(value, self.path)
+
+
+def route(method: str, path: str) -> tuple[str, str]:
+    """A method and path without the names of its parameters."""
+    return method, _PARAMETER.sub("{}", path).rstrip("/")
+
+
+def all_operations() -> list[Operation]:
+    """Every operation of the client-server API."""
+    lines = _LIST.read_text(encoding="utf-8").splitlines()
+    return [Operation(*line.split(" ")) for line in lines]
+
+
+def _grouped(reasons: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    return {
+        operation_id: reason
+        for reason, operation_ids in reasons.items()
+        for operation_id in operation_ids
+    }
+
+
+# Shared with an operation that is there: the same path takes either body.
+REFUSED: Final = {"inviteBy3PID": "M_THREEPID_DENIED"}
+
+# By the reason. An operation leaves the list when it is done; none may be added.
+NOT_YET: Final = _grouped(
+    {
+        "Application services (issue 8)": (
+            "getProtocolMetadata",
+            "getProtocols",
+            "pingAppservice",
+            "queryLocationByAlias",
+            "queryLocationByProtocol",
+            "queryUserByID",
+            "queryUserByProtocol",
+            "updateAppserviceRoomDirectoryVisibility",
+        ),
+        "Deprecated, replaced by `/sync`, which every client uses": (
+            "getEvents",
+            "getOneEvent",
+            "initialSync",
+            "peekEvents",
+        ),
+        "E-mail addresses and phone numbers (issue 5)": (
+            "add3PID",
+            "bind3PID",
+            "delete3pidFromAccount",
+            "getAccount3PIDs",
+            "inviteBy3PID",
+            "post3PIDs",
+            "requestTokenTo3PIDEmail",
+            "requestTokenTo3PIDMSISDN",
+            "requestTokenToRegisterEmail",
+            "requestTokenToRegisterMSISDN",
+            "requestTokenToResetPasswordEmail",
+            "requestTokenToResetPasswordMSISDN",
+            "unbind3pidFromAccount",
+        ),
+        "End-to-end encryption (issue 6)": (
+            "claimKeys",
+            "deleteRoomKeyBySessionId",
+            "deleteRoomKeys",
+            "deleteRoomKeysByRoomId",
+            "deleteRoomKeysVersion",
+            "getKeysChanges",
+            "getRoomKeyBySessionId",
+            "getRoomKeys",
+            "getRoomKeysByRoomId",
+            "getRoomKeysVersion",
+            "getRoomKeysVersionCurrent",
+            "postRoomKeysVersion",
+            "putRoomKeyBySessionId",
+            "putRoomKeys",
+            "putRoomKeysByRoomId",
+            "putRoomKeysVersion",
+            "queryKeys",
+            "sendToDevice",
+            "uploadCrossSigningKeys",
+            "uploadCrossSigningSignatures",
+            "uploadKeys",
+        ),
+        "Media (issue 7)": (
+            "createContent",
+            "getConfig",
+            "getConfigAuthed",
+            "getContent",
+            "getContentAuthed",
+            "getContentOverrideName",
+            "getContentOverrideNameAuthed",
+            "getContentThumbnail",
+            "getContentThumbnailAuthed",
+            "getUrlPreview",
+            "getUrlPreviewAuthed",
+            "uploadContent",
+            "uploadContentToMXC",
+        ),
+        "Moderation: locked, suspended and reported (issue 5)": (
+            "getAdminLockUser",
+            "getAdminSuspendUser",
+            "getWhoIs",
+            "reportEvent",
+            "reportRoom",
+            "reportUser",
+            "setAdminLockUser",
+            "setAdminSuspendUser",
+        ),
+        "OpenID tokens, TURN credentials, contact for support (issue 5)": (
+            "getTurnServer",
+            "getWellknownSupport",
+            "requestOpenIdToken",
+        ),
+        "Policy servers judge events that federate (issue 3)": ("getWellknownPolicy",),
+        "Push rules, pushers and notifications (issue 5)": (
+            "deletePushRule",
+            "getNotifications",
+            "getPushRule",
+            "getPushRuleActions",
+            "getPushRules",
+            "getPushRulesGlobal",
+            "getPushers",
+            "isPushRuleEnabled",
+            "postPusher",
+            "setPushRule",
+            "setPushRuleActions",
+            "setPushRuleEnabled",
+        ),
+        "Relations and threads (issue 5)": (
+            "getRelatingEvents",
+            "getRelatingEventsWithRelType",
+            "getRelatingEventsWithRelTypeAndEventType",
+            "getThreadRoots",
+        ),
+        "Search, of messages and of users (issue 5)": ("search", "searchUserDirectory"),
+        "Single sign-on and OAuth 2.0 (a later issue)": (
+            "generateLoginToken",
+            "getAuthMetadata",
+            "redirectToIdP",
+            "redirectToSSO",
+        ),
+        "Spaces, summaries of rooms, mutual rooms (issue 5)": (
+            "getMutualRooms",
+            "getRoomSummary",
+            "getSpaceHierarchy",
+        ),
+    }
+)
+
+# Lower it with every operation that is done.
+NOT_YET_COUNT: Final = 96

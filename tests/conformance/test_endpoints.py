@@ -1,0 +1,137 @@
+"""Every operation of the client-server API is done, or listed as not done yet."""
+
+import json
+import os
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.conformance.not_yet_page import PAGE, not_yet_page
+from tests.conformance.operations import (
+    NOT_YET,
+    NOT_YET_COUNT,
+    REFUSED,
+    Operation,
+    all_operations,
+    route,
+)
+from tests.server import Server
+
+OPERATIONS: Final = all_operations()
+
+
+@pytest.fixture
+def postgres_or_sqlite() -> None:
+    """SQLite alone: which operations there are does not depend on the database."""
+
+
+def handlers(server: Server) -> dict[tuple[str, str], str]:
+    """The names of the server's handlers by what they answer."""
+    return {
+        route(bound.endpoint.method, bound.endpoint.path): bound.operation
+        for bound in server.app.application.router.bound()
+    }
+
+
+def done() -> list[Operation]:
+    return [each for each in OPERATIONS if each.operation_id not in NOT_YET]
+
+
+@pytest.mark.skipif(
+    "MATRIX_SPEC" not in os.environ, reason="MATRIX_SPEC is not set: no endpoints.json"
+)
+def test_the_operations_are_those_of_the_specification() -> None:
+    spec = json.loads((Path(os.environ["MATRIX_SPEC"]) / "endpoints.json").read_bytes())
+
+    assert [
+        Operation(each["method"], each["path"], each["operation_id"])
+        for each in spec["endpoints"]
+        if each["api"] == "client-server"
+    ] == OPERATIONS
+
+
+def test_no_operation_is_unknown_to_the_specification() -> None:
+    assert NOT_YET.keys() <= {each.operation_id for each in OPERATIONS}
+    assert REFUSED.keys() <= NOT_YET.keys()
+
+
+def test_the_list_of_what_is_missing_only_shrinks() -> None:
+    assert len(NOT_YET) == NOT_YET_COUNT, "lower NOT_YET_COUNT with every one done"
+
+
+async def test_an_operation_that_is_done_has_a_handler_of_its_name(
+    server: Server,
+) -> None:
+    bound = handlers(server)
+    wrong = [
+        (each, bound.get(each.route))
+        for each in done()
+        if bound.get(each.route) != each.handler_name
+    ]
+
+    assert not wrong
+
+
+async def test_an_operation_that_is_missing_has_no_handler(server: Server) -> None:
+    names = set(handlers(server).values())
+    there = {
+        each.operation_id
+        for each in OPERATIONS
+        if each.operation_id in NOT_YET and each.handler_name in names
+    }
+
+    assert not there, "done: take them off the list"
+
+
+async def test_no_handler_of_the_client_api_is_unknown_to_the_specification(
+    server: Server,
+) -> None:
+    expected = {each.handler_name for each in done()}
+    ours = {
+        name
+        for (_, path), name in handlers(server).items()
+        if path.startswith(("/_matrix/client/", "/_matrix/media/", "/.well-known/"))
+    }
+
+    assert ours == expected
+
+
+async def test_a_missing_operation_is_unrecognized(server: Server) -> None:
+    alice = server.client("@alice:test")
+    missing = [
+        each
+        for each in OPERATIONS
+        if each.operation_id in NOT_YET and each.operation_id not in REFUSED
+    ]
+
+    for operation in missing:
+        response = await alice.request(
+            operation.method, operation.path_with("x"), json={}
+        )
+        assert (response.status, response.json["errcode"]) == (
+            404,
+            "M_UNRECOGNIZED",
+        ), operation
+
+
+async def test_an_invitation_by_email_is_refused(server: Server) -> None:
+    alice = server.client("@alice:test")
+    room_id = (await alice.post("/v3/createRoom", {})).json["room_id"]
+
+    response = await alice.post(
+        f"/v3/rooms/{room_id}/invite",
+        {
+            "id_server": "id.test",
+            "id_access_token": "token",
+            "medium": "email",
+            "address": "bob@example.org",
+        },
+    )
+
+    assert response.json["errcode"] == REFUSED["inviteBy3PID"]
+
+
+def test_the_page_about_what_is_missing_says_the_same() -> None:
+    """`python -m tests.conformance.not_yet_page` writes it."""
+    assert PAGE.read_text(encoding="utf-8") == not_yet_page()
