@@ -84,3 +84,21 @@ def test_text_is_for_people(log_stream: io.StringIO) -> None:
     assert "listening" in log_stream.getvalue()
     assert "port=8008" in log_stream.getvalue()
     assert "\x1b" not in log_stream.getvalue()
+
+
+@pytest.mark.parametrize("log_format", LogFormat)
+def test_a_traceback_shows_no_local_variables(
+    log_stream: io.StringIO, log_format: LogFormat
+) -> None:
+    configure_logging(LogLevel.INFO, log_format, log_stream)
+
+    def log_in(password: str) -> None:
+        raise RuntimeError(len(password))
+
+    try:
+        log_in("".join(["hunter", "2"]))
+    except RuntimeError:
+        structlog.get_logger("tremula").exception("failed")
+
+    assert "RuntimeError: 7" in log_stream.getvalue()
+    assert "hunter2" not in log_stream.getvalue()

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -66,7 +66,7 @@ class Connection:
 @asynccontextmanager
 async def connected(
     server: HttpServer, index: int = 0, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[Connection]:
+) -> AsyncGenerator[Connection]:
     """A connection to one of the listeners."""
     name = "localhost" if tls else None
     reader, writer = await asyncio.open_connection(
@@ -225,6 +225,16 @@ async def test_a_body_that_does_not_come_is_given_up(listen: Listen) -> None:
 async def test_a_head_that_does_not_come_is_given_up(listen: Listen) -> None:
     async with connected(await listen(start_s=0.05)) as connection:
         connection.writer.write(b"GET / HTTP/1.1\r\nX: ")
+
+        assert await connection.status() == 408
+        assert await connection.is_closed()
+
+
+async def test_a_second_head_that_does_not_come_is_given_up(listen: Listen) -> None:
+    async with connected(await listen(start_s=0.05)) as connection:
+        connection.send("GET /bytes HTTP/1.1")
+        assert await connection.status() == 200
+        connection.writer.write(b"GET / HT")
 
         assert await connection.status() == 408
         assert await connection.is_closed()

@@ -5,11 +5,16 @@ and memory for as long as its sender likes ("slow-loris").
 """
 
 import asyncio
+from collections.abc import Callable
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+)
 from uvicorn.server import ServerState
 
+from tremula.infra.http.hang_up import SCOPE_KEY
 from tremula.infra.http.response import Response, encode_response
 from tremula.protocol.errors import MatrixError, TooLarge, Unknown
 
@@ -27,6 +32,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, config: Config, state: ServerState, *, start_s: float) -> None:
         super().__init__(config, state, {})
         self._start_s = start_s
+        self.on_hang_up: Callable[[], None] | None = None
         self._pace_timer: asyncio.TimerHandle | None = None
         self._is_in_head = False
         self._is_in_message = False
@@ -43,14 +49,17 @@ class BoundedProtocol(HttpToolsProtocol):
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Tell who works for this client."""
         self._stop_timer()
         super().connection_lost(exc)
+        if self.on_hang_up is not None:
+            self.on_hang_up()
 
     def on_message_begin(self) -> None:
         """A request begins."""
         self._is_in_head = self._is_in_message = True
         super().on_message_begin()
+        self.scope[SCOPE_KEY] = self  # type: ignore[literal-required]  # no ASGI key
 
     def on_headers_complete(self) -> None:
         """The head is there; its handler may start."""
@@ -97,7 +106,9 @@ class BoundedProtocol(HttpToolsProtocol):
         """Answer in the place of the handler, and close."""
         if self.transport.is_closing():
             return
-        if self.cycle is None or not self.cycle.response_started:
+        cycle = self.cycle  # of the newest request; None before the first
+        is_answering = cycle and cycle.response_started and not cycle.response_complete
+        if not is_answering:
             refusal = Response(error.http_status, error.body(), {"Connection": "close"})
             encoded = encode_response(refusal)
             head = [b"%s: %s\r\n" % header for header in encoded.headers]
