@@ -35,6 +35,7 @@ from tremula.features.login import routes as login_routes
 from tremula.features.login.service import Logins
 from tremula.features.membership import routes as membership_routes
 from tremula.features.membership.departure import Departure
+from tremula.features.membership.guest_eviction import GuestEviction
 from tremula.features.membership.invite_permission import InvitePermission
 from tremula.features.membership.service import Membership
 from tremula.features.messages import routes as messages_routes
@@ -375,6 +376,7 @@ def _build_accounts(
     base.supervisor.keep_running("uia_sweep", uia.run)
     devices = Devices(db, journal, clock, sessions, uia)
     base.router.add(devices_routes, devices)
+    _evict_guests(base, engine, users)
     departure = Departure(engine.rooms, engine.memberships)
     accounts = Accounts(
         journal,
@@ -409,6 +411,17 @@ def _build_accounts(
     )
     base.supervisor.keep_running("finish_departures", accounts.finish_departures)
     return accounts, sessions, last_seen, tokens
+
+
+def _evict_guests(base: _Base, engine: _Engine, users: Users) -> None:
+    evictions = GuestEviction(
+        journal=base.journal,
+        rooms=engine.rooms,
+        reader=engine.reader,
+        guests_among=users.guests_among,
+        server_name=base.server_name,
+    )
+    base.supervisor.keep_running("guest_eviction", evictions.run)
 
 
 def _add_rooms(base: _Base, engine: _Engine, people: _People) -> None:

@@ -94,7 +94,9 @@ class History:
                 limit=request.limit,
                 batch=0 if wanted.admits_all else _FILTERED_BATCH,
             )
-        members = await self._senders(view, found.events) if _is_lazy(wanted) else ()
+        members = (
+            await self._senders(view, found.events) if wanted.lazy_load_members else ()
+        )
         audience = Audience(viewer, requester.device_id)
         return Page(
             chunk=await self.serializer.client_events(found.events, audience),
@@ -244,10 +246,6 @@ class History:
         if not viewer.can_see(event):
             raise NotFound("Event not found.")
         return viewer
-
-
-def _is_lazy(wanted: RoomEventFilter) -> bool:
-    return wanted.lazy_load_members
 
 
 def _admits(wanted: RoomEventFilter, event: StoredEvent) -> bool:

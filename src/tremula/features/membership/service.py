@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tremula.features.directory.service import Directory
+from tremula.features.membership.guest_eviction import admits_guests
 from tremula.features.membership.invite_permission import InvitePermission
 from tremula.features.membership.joins import authorising_user, third_party_invite
 from tremula.protocol.errors import (
@@ -300,6 +301,5 @@ def _member(
 
 
 def _check_guest_access(view: RoomView) -> None:
-    content = view.content_of("m.room.guest_access") or {}
-    if content.get("guest_access") != "can_join":
+    if not admits_guests(view):
         raise GuestAccessForbidden("Guests may not join this room")

@@ -1,6 +1,8 @@
 """Our own users: who they are, and whether they know their password."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from tremula.features.users import storage
 from tremula.features.users.passwords import (
@@ -15,6 +17,8 @@ from tremula.protocol.errors import Forbidden, NotFound
 from tremula.protocol.identifiers import ServerName, UserId
 
 __all__ = ["Passwords", "User", "Users", "check_new_password", "check_password_size"]
+
+_IDS_PER_QUERY: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,15 @@ class Users:
         if user is None:
             raise NotFound(f"no user {user_id} on this server")
         return user
+
+    async def guests_among(self, user_ids: Sequence[UserId]) -> list[UserId]:
+        """Those of *user_ids* who are guests."""
+        guests = []
+        for start in range(0, len(user_ids), _IDS_PER_QUERY):
+            part = user_ids[start : start + _IDS_PER_QUERY]
+            found = await storage.users_by_id(self.db, part)
+            guests += [user.user_id for user in found.values() if user.is_guest]
+        return guests
 
     async def find_by_name(self, name: str) -> User | None:
         """The user whom people mean by a user ID or localpart, in any case of letters.

@@ -1,0 +1,99 @@
+"""Makes guests leave rooms that no longer let them in (CS module "Guest Access")."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Final
+
+import structlog
+
+from tremula.infra.journal import Journal
+from tremula.protocol.errors import Forbidden
+from tremula.protocol.identifiers import (
+    EventId,
+    RoomId,
+    ServerName,
+    UserId,
+    server_of,
+)
+from tremula.rooms.events import Draft, PersistedEvent
+from tremula.rooms.reader import RoomReader
+from tremula.rooms.room import EVENT_TOPIC
+from tremula.rooms.rooms import Rooms
+from tremula.rooms.state import MEMBER
+from tremula.rooms.view import RoomView
+
+GUEST_ACCESS: Final = "m.room.guest_access"
+
+GuestsAmong = Callable[[Sequence[UserId]], Awaitable[Sequence[UserId]]]
+"""Those of some users who are guests."""
+
+_log = structlog.get_logger(__name__)
+
+
+def admits_guests(view: RoomView) -> bool:
+    """Whether guests may be in the room; not without a state event that says so."""
+    content = view.content_of(GUEST_ACCESS) or {}
+    return content.get("guest_access") == "can_join"
+
+
+class GuestEviction:
+    """A background task; ``run`` is meant for the supervisor.
+
+    A room whose guests were not all gone when the server stopped keeps them until
+    its guest access changes again.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        rooms: Rooms,
+        reader: RoomReader,
+        guests_among: GuestsAmong,
+        server_name: ServerName,
+    ) -> None:
+        self._rooms = rooms
+        self._reader = reader
+        self._guests_among = guests_among
+        self._server_name = server_name
+        # The event of each room that may have shut its guests out.
+        self._changed: dict[RoomId, EventId] = {}
+        self._something_new = asyncio.Event()
+        journal.subscribe(EVENT_TOPIC, self._on_event)
+
+    async def run(self) -> None:
+        """Make guests leave for ever."""
+        while True:
+            await self._something_new.wait()
+            self._something_new.clear()
+            while self._changed:
+                await self._evict(*self._changed.popitem())
+
+    def _on_event(self, _pos: int, _key: Hashable, payload: object) -> None:
+        assert isinstance(payload, PersistedEvent)
+        if payload.stored.type == GUEST_ACCESS:
+            changed = payload.stored.event_id
+        elif payload.redacts is not None:
+            changed = payload.redacts
+        else:
+            return
+        self._changed[payload.room_id] = changed
+        self._something_new.set()
+
+    async def _evict(self, room_id: RoomId, changed: EventId) -> None:
+        view = await self._reader.get_room(room_id)
+        current = view.state.get((GUEST_ACCESS, ""))
+        if current is None or current.event_id != changed or admits_guests(view):
+            return
+        ours = [u for u in view.joined_members() if server_of(u) == self._server_name]
+        for guest in await self._guests_among(ours):
+            leave = Draft(
+                type=MEMBER,
+                sender=guest,
+                content={"membership": "leave"},
+                state_key=guest,
+            )
+            try:
+                await self._rooms.append(room_id, [leave])
+            except Forbidden as error:
+                _log.info("guest_not_evicted", user_id=guest, reason=error.message)
