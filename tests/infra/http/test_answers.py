@@ -1,8 +1,12 @@
 """Answers: bodies, headers and errors."""
 
+import logging
+
 import pytest
+from structlog.testing import capture_logs
 
 from tests.http_client import Client
+from tremula.infra.http.application import Application
 from tremula.infra.metrics import Metrics
 
 
@@ -70,3 +74,24 @@ async def test_requests_are_counted_by_operation_and_status(
         'operation="unrecognized",status="4xx"',
     ):
         assert f"tremula_http_request_seconds_count{{{labels}}} 1.0" in text
+
+
+async def test_the_access_log_shows_no_tokens(application: Application) -> None:
+    logger = logging.getLogger("tremula.infra.http.application")
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    with capture_logs() as logs:
+        await Client(application.for_listener()).get("/maybe?access_token=alice")
+    logger.setLevel(level)
+
+    [line] = logs
+    assert line["event"] == "http_request"
+    assert (line["operation"], line["status"]) == ("get_maybe", 200)
+    assert "access_token" not in str(line)
+
+
+async def test_the_access_log_can_be_off(client: Client) -> None:
+    with capture_logs() as logs:
+        await client.get("/maybe")
+
+    assert logs == []

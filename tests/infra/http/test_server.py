@@ -313,7 +313,28 @@ async def test_a_port_in_use_is_named(listen: Listen) -> None:
     with socket.create_server(("127.0.0.1", ANY_PORT)) as taken:
         port = taken.getsockname()[1]
 
-        with pytest.raises(
-            ListenError, match=f"127.0.0.1 port {port}: another program"
-        ):
+        with pytest.raises(ListenError, match=f"localhost:{port}: another program"):
             await listen(Listener(port=ANY_PORT), Listener(port=port))
+
+
+async def test_a_listener_may_be_a_unix_socket(listen: Listen, tmp_path: Path) -> None:
+    """The socket file of a server that died is no obstacle."""
+    path = tmp_path / "http.sock"
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(path))
+    await listen(Listener(unix_socket=path))
+
+    reader, writer = await asyncio.open_unix_connection(path)
+    connection = Connection(reader, writer)
+    connection.send("GET /whence HTTP/1.1")
+
+    assert await connection.status() == 200
+    connection.hang_up()
+
+
+async def test_a_unix_socket_in_use_is_named(listen: Listen, tmp_path: Path) -> None:
+    path = tmp_path / "http.sock"
+    await listen(Listener(unix_socket=path))
+
+    with pytest.raises(ListenError, match=r"http\.sock: another program"):
+        await listen(Listener(unix_socket=path))

@@ -82,22 +82,33 @@ class Tls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """One address to listen on, and what is served there."""
+    """One address to listen on, and what is served there.
+
+    With ``unix_socket``, address and port do not count.
+    """
 
     address: str = "127.0.0.1"
     port: Annotated[int, Bounds(0, 65535)] = 8008
+    unix_socket: Path | None = None
     tls: Tls | None = None
     apis: tuple[Api, ...] = (Api.CLIENT, Api.FEDERATION)
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only programs of this machine can connect."""
+        """Whether only programs of this machine can connect.
+
+        A Unix socket is there for a reverse proxy, behind which is the world.
+        """
+        if self.unix_socket is not None:
+            return False
         return self.address == "localhost" or ip_address(self.address).is_loopback
 
     @property
     def url(self) -> str:
         """Where this listener is reached, for people to read."""
+        if self.unix_socket is not None:
+            return f"unix:{self.unix_socket}"
         host = "localhost" if self.address == "127.0.0.1" else self.address
         if ":" in host:
             host = f"[{host}]"

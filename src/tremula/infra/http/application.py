@@ -5,6 +5,7 @@ Without uvicorn, a ``PUT`` with 200 bytes of JSON and two fields in its path cos
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -59,8 +60,7 @@ class Application:
     """What the listeners of this process have in common.
 
     ``shutting_down`` is set when the server begins to stop: what waits on behalf of a
-    client (a long poll) answers then with what it has. ``logs_access``: write a line
-    for every request, at level debug.
+    client (a long poll) answers then with what it has.
     """
 
     router: Router
@@ -68,7 +68,6 @@ class Application:
     limiter: RateLimiter
     metrics: Metrics
     shutting_down: asyncio.Event = field(default_factory=asyncio.Event)
-    logs_access: bool = False
     request_ids: _RequestIds = field(default_factory=_RequestIds)
 
     def for_listener(
@@ -124,7 +123,7 @@ class _Route:
 class _ListenerApp:
     """Answers the requests of one listener."""
 
-    __slots__ = ("_app", "_proxies", "_routes", "_unrecognized")
+    __slots__ = ("_app", "_logs_access", "_proxies", "_routes", "_unrecognized")
 
     def __init__(
         self, app: Application, routes: RouteTable[_Route], proxies: TrustedProxies
@@ -132,6 +131,8 @@ class _ListenerApp:
         self._app = app
         self._routes = routes
         self._proxies = proxies
+        # Asked once, so that no request pays for a line that nobody reads.
+        self._logs_access = logging.getLogger(__name__).isEnabledFor(logging.DEBUG)
         self._unrecognized = _Observers(app.metrics, "unrecognized")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -171,7 +172,7 @@ class _ListenerApp:
         await _send(encoded, send)
         seconds = perf_counter() - started
         observers.observe(encoded.status, seconds)
-        if self._app.logs_access:
+        if self._logs_access:
             _log_access(scope, observers.operation, encoded.status, seconds)
 
     async def _answer(

@@ -3,10 +3,12 @@
 import asyncio
 import errno
 import os
+import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from functools import partial
+from pathlib import Path
 
 import structlog
 from uvicorn.config import Config
@@ -59,8 +61,9 @@ class HttpServer:
 
     @property
     def ports(self) -> list[int]:
-        """The port of each listener: what port 0 has become."""
-        return [server.sockets[0].getsockname()[1] for server in self._servers]
+        """The port of each listener: what port 0 has become; 0 for Unix sockets."""
+        names = [server.sockets[0].getsockname() for server in self._servers]
+        return [0 if isinstance(name, str) else name[1] for name in names]
 
     async def stop(self, *, grace_s: float = 30) -> None:
         """Accept nothing more, finish what was accepted, and return.
@@ -95,17 +98,12 @@ class HttpServer:
             timeout_keep_alive=_KEEP_ALIVE_S,
         )
         config.load()
-        tls = None if listener.tls is None else _tls_context(listener.tls)
         connect = partial(BoundedProtocol, config, self._state, start_s=self._start_s)
-        loop = asyncio.get_running_loop()
         try:
-            return await loop.create_server(
-                connect, listener.address, listener.port, ssl=tls, backlog=_BACKLOG
-            )
+            return await _bind(listener, connect)
         except OSError as error:
             raise ListenError(
-                f"cannot listen on {listener.address} port {listener.port}: "
-                f"{_reason(error)}"
+                f"cannot listen on {listener.url}: {_reason(error)}"
             ) from error
 
     def _refresh_date(self) -> None:
@@ -114,6 +112,27 @@ class HttpServer:
         self._state.default_headers[:] = [(b"date", date)]
         loop = asyncio.get_running_loop()
         self._date_timer = loop.call_later(1, self._refresh_date)
+
+
+async def _bind(
+    listener: Listener, connect: Callable[[], asyncio.Protocol]
+) -> asyncio.Server:
+    tls = None if listener.tls is None else _tls_context(listener.tls)
+    loop = asyncio.get_running_loop()
+    path = listener.unix_socket
+    if path is None:
+        return await loop.create_server(
+            connect, listener.address, listener.port, ssl=tls, backlog=_BACKLOG
+        )
+    # The loop removes a socket that it finds there, also one that is in use.
+    if _is_in_use(path):
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    return await loop.create_unix_server(connect, path, ssl=tls, backlog=_BACKLOG)
+
+
+def _is_in_use(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def _tls_context(tls: Tls) -> ssl.SSLContext:
