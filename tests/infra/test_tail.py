@@ -1,0 +1,55 @@
+"""The tail knows what it knows, and never claims more."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tremula.infra import tail as module
+from tremula.infra.tail import TopicTail
+
+
+def test_entries_of_a_key_come_oldest_first() -> None:
+    tail = TopicTail(floor=5)
+    for pos, key in [(6, "a"), (7, "b"), (8, "a"), (9, "a")]:
+        tail.append(pos, key, f"payload {pos}", 10)
+
+    assert tail.after("a", 6) == [(8, "payload 8"), (9, "payload 9")]
+    assert tail.after("a", 9) == []
+    assert tail.after("unknown", 5) == []
+    assert tail.after("a", 4) is None
+    assert tail.keys_after(6) == {"a", "b"}
+    assert tail.keys_after(7) == {"a"}
+    assert tail.keys_after(4) is None
+
+
+def test_a_key_that_never_changed_answers_the_floor() -> None:
+    tail = TopicTail(floor=5)
+
+    assert tail.changed_pos("a") == 5
+
+
+@given(
+    keys=st.lists(st.integers(0, 6), max_size=60),
+    size_bytes=st.integers(1, 40),
+)
+def test_the_bounds_hold_and_nothing_is_denied(
+    keys: list[int], size_bytes: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "ITEMS_MAX", 10)
+        patch.setattr(module, "BYTES_MAX", 100)
+        patch.setattr(module, "KEYS_MAX", 3)
+        tail = TopicTail(floor=0)
+        for pos, key in enumerate(keys, 1):
+            tail.append(pos, key, None, size_bytes)
+
+    everything = list(enumerate(keys, 1))
+    for since in range(len(keys) + 1):
+        for key in range(7):
+            true = [
+                (pos, None) for pos, each in everything if each == key and pos > since
+            ]
+            assert tail.after(key, since) == (None if since < tail.floor else true)
+            assert not true or tail.changed_pos(key) > since
+    assert len(keys) - tail.floor <= 10
+    assert (len(keys) - tail.floor) * size_bytes <= 100
