@@ -79,7 +79,11 @@ class UserClient(Client):
     device_id: str | None = field(default=None, kw_only=True)
     login: _Login = field(default_factory=_Login, kw_only=True)
 
-    async def request(self, *args: Any, **options: Any) -> HttpResponse:
+    async def request(
+        self,
+        *args: Any,  # noqa: ANN401 - as the request below takes them
+        **options: Any,  # noqa: ANN401
+    ) -> HttpResponse:
         """Make a request as this user."""
         if self.login.token is None:
             self.login.token = await self._log_in()

@@ -393,24 +393,32 @@ def _build_accounts(
     )
     base.router.add(account_routes, accounts)
     base.router.add(login_routes, Logins(journal, users, devices))
-    base.router.add(
-        registration_routes,
-        Registrations(
-            journal, clock, accounts, devices, uia, tokens, config.registration
-        ),
-    )
-    base.router.add(
-        shared_secret_routes,
-        SharedSecretRegistration(
-            journal=journal,
-            clock=clock,
-            accounts=accounts,
-            devices=devices,
-            shared_secret=config.registration.shared_secret,
-        ),
-    )
     base.supervisor.keep_running("finish_departures", accounts.finish_departures)
+    _add_registration(base, accounts, tokens)
     return accounts, sessions, last_seen, tokens
+
+
+def _add_registration(
+    base: _Base, accounts: Accounts, tokens: RegistrationTokens
+) -> None:
+    registrations = Registrations(
+        base.journal,
+        base.clock,
+        accounts,
+        accounts.devices,
+        accounts.uia,
+        tokens,
+        base.config.registration,
+    )
+    base.router.add(registration_routes, registrations)
+    shared_secret = SharedSecretRegistration(
+        journal=base.journal,
+        clock=base.clock,
+        accounts=accounts,
+        devices=accounts.devices,
+        shared_secret=base.config.registration.shared_secret,
+    )
+    base.router.add(shared_secret_routes, shared_secret)
 
 
 def _evict_guests(base: _Base, engine: _Engine, users: Users) -> None:

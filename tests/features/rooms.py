@@ -10,7 +10,7 @@ from tests.server import Server
 _txn_ids = count()
 
 
-async def create_room(client: Client, **body: Any) -> str:
+async def create_room(client: Client, **body: object) -> str:
     """Make a room, which must succeed; its id."""
     response = await client.post("/v3/createRoom", body)
     assert response.status == 200, response.body
@@ -61,7 +61,7 @@ async def state(
 
 
 async def member(
-    client: Client, room_id: str, action: str, user_id: str, **body: Any
+    client: Client, room_id: str, action: str, user_id: str, **body: object
 ) -> HttpResponse:
     """Invite, kick, ban or unban a user."""
     path = f"/v3/rooms/{quote(room_id)}/{action}"

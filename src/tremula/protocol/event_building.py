@@ -7,7 +7,8 @@ the order of the keys, into what is hashed, what is signed, and what is stored.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import orjson
 
@@ -23,6 +24,7 @@ from tremula.protocol.signing import SigningKey
 
 # {event ID: reference hash in unpadded Base64}
 ReferenceHashes = Mapping[EventId, str]
+_NO_HASHES: Final[ReferenceHashes] = MappingProxyType({})
 
 
 def build_event(
@@ -33,7 +35,7 @@ def build_event(
     auth_events: Sequence[EventId],
     depth: int,
     signing_key: SigningKey,
-    reference_hashes: ReferenceHashes | None = None,
+    reference_hashes: ReferenceHashes = _NO_HASHES,
 ) -> BuiltEvent:
     """Finish a draft: hash it, sign it for its sender's server, give it its ID.
 
@@ -48,25 +50,23 @@ def build_event(
     """
     depth = min(depth, version.depth_max)
     content = _content(version, draft)
-    known_hashes = reference_hashes or {}
     members = _Members(
-        auth_events=b'{"auth_events":' + _links(version, auth_events, known_hashes),
+        auth_events=b'{"auth_events":' + _links(version, auth_events, reference_hashes),
         content=b',"content":' + encode_event_json(version, content),
         redacted_content=b',"content":' + _redacted(version, draft.type, content),
         depth=b',"depth":%d' % depth,
         origin_server_ts=b',"origin_server_ts":%d' % draft.origin_server_ts,
-        prev_events=b',"prev_events":' + _links(version, prev_events, known_hashes),
+        prev_events=b',"prev_events":' + _links(version, prev_events, reference_hashes),
         redacts=_redacts(version, draft),
         room_id=_optional(b"room_id", draft.room_id),
         sender_to_type=_sender_to_type(draft),
     )
     server_name = server_of(draft.sender)
     chosen_id = _choose_event_id(version, members, server_name)
-    unhashed = members.pdu(event_id=_optional(b"event_id", chosen_id))
+    id_member = _optional(b"event_id", chosen_id)
+    unhashed = members.pdu(event_id=id_member)
     hashes = b',"hashes":{"sha256":"%b"}' % _base64_of_hash(unhashed)
-    signed = members.redacted_pdu(
-        event_id=_optional(b"event_id", chosen_id), hashes=hashes
-    )
+    signed = members.redacted_pdu(event_id=id_member, hashes=hashes)
     event_id = chosen_id or event_id_from_hash(version, sha256(signed).digest())
     signatures = _signatures(server_name, signing_key, signed)
     event = Event(

@@ -8,7 +8,7 @@ from tremula.infra.db import Reader
 from tremula.infra.journal import JournalUnit
 from tremula.protocol.errors import NotFound
 from tremula.protocol.identifiers import EventId
-from tremula.rooms import storage
+from tremula.rooms import events_storage
 from tremula.rooms.events import StoredEvent
 
 _NIDS_PER_QUERY = 500
@@ -39,7 +39,7 @@ class EventStore:
                 found[nid] = event
         for start in range(0, len(missing), _NIDS_PER_QUERY):
             part = missing[start : start + _NIDS_PER_QUERY]
-            for event in await storage.events_by_nids(self.db, part):
+            for event in await events_storage.events_by_nids(self.db, part):
                 found[event.event_nid] = self._remember(event)
         return found
 
@@ -49,7 +49,7 @@ class EventStore:
 
     async def find(self, room_nid: int, event_id: EventId) -> StoredEvent | None:
         """The event *event_id* if it is in the room *room_nid*."""
-        event = await storage.event_by_id(self.db, event_id)
+        event = await events_storage.event_by_id(self.db, event_id)
         if event is None or event.room_nid != room_nid:
             return None
         return self._remember(event)
@@ -69,7 +69,7 @@ class EventStore:
         self, room_nid: int, *, before: int = END_POS, after: int = -END_POS, limit: int
     ) -> Sequence[StoredEvent]:
         """Events of the positions between, newest first. One index range."""
-        events = await storage.events_backwards(
+        events = await events_storage.events_backwards(
             self.db, room_nid, before=before, after=after, limit=limit
         )
         return [self._remember(event) for event in events]
@@ -78,7 +78,7 @@ class EventStore:
         self, room_nid: int, *, after: int = -END_POS, before: int = END_POS, limit: int
     ) -> Sequence[StoredEvent]:
         """Events of the positions between, oldest first. One index range."""
-        events = await storage.events_forwards(
+        events = await events_storage.events_forwards(
             self.db, room_nid, after=after, before=before, limit=limit
         )
         return [self._remember(event) for event in events]
@@ -88,9 +88,9 @@ class EventStore:
     ) -> Sequence[StoredEvent]:
         """Events sent closest to *ts_ms*, not before it or not after it."""
         read = (
-            storage.event_at_or_after_ts
+            events_storage.event_at_or_after_ts
             if forwards
-            else storage.event_at_or_before_ts
+            else events_storage.event_at_or_before_ts
         )
         return await read(self.db, room_nid, ts_ms, limit=limit)
 

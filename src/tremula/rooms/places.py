@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tremula.infra.db import Reader
 from tremula.infra.tokens import StreamToken
-from tremula.rooms import storage
+from tremula.rooms import events_storage
 from tremula.rooms.tokens import parse_place
 from tremula.rooms.view import RoomView
 
@@ -27,4 +27,6 @@ class Places:
         if not raw.startswith("s"):
             return parse_place(raw)
         token = StreamToken.parse(raw)
-        return await storage.newest_pos_up_to(self.db, view.nid, event_nid=token.pos)
+        return await events_storage.newest_pos_up_to(
+            self.db, view.nid, event_nid=token.pos
+        )

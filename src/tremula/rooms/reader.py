@@ -7,7 +7,7 @@ from tremula.infra.db import Reader
 from tremula.protocol.errors import Forbidden, NotFound
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.protocol.room_state import StateKey, member_key
-from tremula.rooms import storage
+from tremula.rooms import events_storage, storage
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.registry import RoomRegistry
@@ -63,9 +63,7 @@ class RoomReader:
         found = await self.events.by_nids(nids)
         return [found[nid] for nid in nids]
 
-    async def state_at(
-        self, view: RoomView, room_pos: int
-    ) -> dict[StateKey, int]:
+    async def state_at(self, view: RoomView, room_pos: int) -> dict[StateKey, int]:
         """The event nids of the state after *room_pos*.
 
         From memory if nothing changed since, else it reads the room's changes.
@@ -90,10 +88,14 @@ class RoomReader:
         wanted = list(room_nids)
         found: dict[int, int] = {}
         for start in range(0, len(wanted), 500):
-            found |= await storage.newest_nids(self.db, wanted[start : start + 500])
+            found |= await events_storage.newest_nids(
+                self.db, wanted[start : start + 500]
+            )
         return found
 
-    async def other_state_at(self, view: RoomView, room_pos: int) -> dict[StateKey, int]:
+    async def other_state_at(
+        self, view: RoomView, room_pos: int
+    ) -> dict[StateKey, int]:
         """The event nids of the state but its members after *room_pos*.
 
         No query for keys that have not changed since.

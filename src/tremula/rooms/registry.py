@@ -8,7 +8,7 @@ from typing import Final
 from tremula.infra.db import Reader
 from tremula.protocol.identifiers import RoomId
 from tremula.protocol.room_versions import get_room_version
-from tremula.rooms import storage
+from tremula.rooms import events_storage, storage
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.room import OwnServer, Room
 from tremula.rooms.state import StateMap
@@ -28,6 +28,8 @@ class RoomRegistry:
     state_entries_max: int = STATE_ENTRIES_MAX
     _rooms: OrderedDict[RoomId, Room] = field(default_factory=OrderedDict)
     _loads: dict[RoomId, "asyncio.Future[Room | None]"] = field(default_factory=dict)
+    # State entries of each room when it was last looked at, and their sum.
+    _weights: dict[RoomId, int] = field(default_factory=dict)
     _entries: int = 0
 
     async def find(self, room_id: RoomId) -> Room | None:
@@ -35,6 +37,7 @@ class RoomRegistry:
         room = self._rooms.get(room_id)
         if room is not None:
             self._rooms.move_to_end(room_id)
+            self._weigh(room)
             return room
         load = self._loads.get(room_id)
         if load is None:
@@ -49,15 +52,24 @@ class RoomRegistry:
     def add(self, room: Room) -> None:
         """Keep a room, and let go of those that nobody asked for lately."""
         self._rooms[room.view.room_id] = room
-        self._entries += len(room.view.state)
+        self._weigh(room)
         while self._entries > self.state_entries_max and self._drop_oldest():
             pass
 
     def discard(self, room: Room) -> None:
         """Forget a room whose head is no longer to be built upon."""
-        if self._rooms.get(room.view.room_id) is room:
+        if self.holds(room):
             del self._rooms[room.view.room_id]
-            self._entries -= len(room.view.state)
+            self._entries -= self._weights.pop(room.view.room_id)
+
+    def holds(self, room: Room) -> bool:
+        """Whether *room* is still the one that may be written to."""
+        return self._rooms.get(room.view.room_id) is room
+
+    def _weigh(self, room: Room) -> None:
+        weight = len(room.head.state)
+        self._entries += weight - self._weights.get(room.view.room_id, 0)
+        self._weights[room.view.room_id] = weight
 
     def _drop_oldest(self) -> bool:
         for room in self._rooms.values():
@@ -77,7 +89,7 @@ class RoomRegistry:
             state=StateMap.of(await storage.current_state(self.db, row.room_nid)),
             room_pos=0,
         )
-        newest = await storage.find_newest(self.db, row.room_nid)
+        newest = await events_storage.find_newest(self.db, row.room_nid)
         room = Room(view, newest, own=self.own, memberships=self.memberships)
         view.room_pos = room.head.room_pos
         self.add(room)

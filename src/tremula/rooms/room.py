@@ -8,13 +8,13 @@ from tremula.infra.journal import JournalUnit
 from tremula.protocol.auth_rules import check_auth
 from tremula.protocol.auth_selection import auth_event_keys
 from tremula.protocol.auth_state import AuthState
-from tremula.protocol.events import BuiltEvent, EventDraft, build_event
 from tremula.protocol.errors import Forbidden
+from tremula.protocol.events import BuiltEvent, EventDraft, build_event
 from tremula.protocol.identifiers import EventId, RoomId, ServerName, UserId, server_of
 from tremula.protocol.redaction import redact_client_event
 from tremula.protocol.room_versions import RoomVersion
 from tremula.protocol.signing import SigningKey
-from tremula.rooms import storage
+from tremula.rooms import events_storage, storage
 from tremula.rooms.events import Draft, PersistedEvent, StoredEvent
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.state import MEMBER, StateEvent, StateMap, state_content
@@ -79,7 +79,7 @@ class Room:
     def __init__(
         self,
         view: RoomView,
-        newest: storage.NewestEvent | None,
+        newest: events_storage.NewestEvent | None,
         *,
         own: OwnServer,
         memberships: Memberships,
@@ -248,7 +248,7 @@ class Room:
 
     def _write(self, unit: JournalUnit, item: Staged) -> None:
         stored, event = item.stored, item.built.event
-        storage.insert_event(unit, stored, item.built)
+        events_storage.insert_event(unit, stored, item.built)
         unit.announce(
             EVENT_TOPIC,
             stored.room_nid,
@@ -261,7 +261,7 @@ class Room:
             if stored.type == MEMBER:
                 self._write_membership(unit, item.state_event)
         if item.redaction is not None:
-            storage.update_redacted(
+            events_storage.update_redacted(
                 unit,
                 item.redaction.target.event_nid,
                 client_json=item.redaction.client_json,

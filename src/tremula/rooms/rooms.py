@@ -55,6 +55,7 @@ class Rooms:
         self._slots = slots
         self._txns = txns
         self._clock = clock
+        self._newest_create_ms = 0
         slots.register(_SLOT_KIND, self._append)
 
     async def append(self, room_id: RoomId, drafts: Sequence[Draft]) -> list[EventId]:
@@ -103,7 +104,7 @@ class Rooms:
             room_pos=0,
         )
         room = self._registry.new(view)
-        self._stage(room, unit, drafts, redacted=None)
+        self._stage(room, unit, drafts, now_ms=self._next_create_ms())
         storage.insert_room(
             unit, storage.RoomRow(view.nid, view.room_id, view.version.id)
         )
@@ -114,9 +115,7 @@ class Rooms:
         return view.room_id
 
     async def _append(self, room_id: str, command: AppendEvents) -> list[EventId]:
-        room = await self._registry.find(RoomId(room_id))
-        if room is None:
-            raise NotFound("Unknown room.")
+        room = await self._get_room(room_id)
         redacted = None
         if len(command.drafts) == 1:
             draft = command.drafts[0]
@@ -125,8 +124,17 @@ class Rooms:
             if sent is not None:
                 return [sent]
             redacted = await self._redacted(room.view, draft)
+        while not self._registry.holds(room):
+            # Dropped or failed meanwhile: only the registry's may be written to.
+            room = await self._get_room(room_id)
         unit = self._journal.unit()
-        staged = self._stage(room, unit, command.drafts, redacted=redacted)
+        staged = self._stage(
+            room,
+            unit,
+            command.drafts,
+            now_ms=self._clock.now_ms(),
+            redacted=redacted,
+        )
         done = self._submit(room, unit)
         for draft, item in zip(command.drafts, staged, strict=True):
             if draft.txn is not None:
@@ -134,23 +142,34 @@ class Rooms:
         await done
         return [item.stored.event_id for item in staged]
 
+    async def _get_room(self, room_id: str) -> Room:
+        room = await self._registry.find(RoomId(room_id))
+        if room is None:
+            raise NotFound("Unknown room.")
+        return room
+
     def _stage(
         self,
         room: Room,
         unit: JournalUnit,
         drafts: Sequence[Draft],
         *,
-        redacted: StoredEvent | None,
+        now_ms: int,
+        redacted: StoredEvent | None = None,
     ) -> list[Staged]:
         try:
-            staged = room.stage(
-                unit, drafts, now_ms=self._clock.now_ms(), redacted=redacted
-            )
+            staged = room.stage(unit, drafts, now_ms=now_ms, redacted=redacted)
         except AuthRuleViolation as error:
             raise Forbidden(str(error)) from error
         for item in staged:
             self._events.remember_on_commit(unit, item.stored)
         return staged
+
+    def _next_create_ms(self) -> int:
+        # RV12: a room's id is the hash of its create event, so that two rooms made
+        # alike in one millisecond would be the same room.
+        self._newest_create_ms = max(self._clock.now_ms(), self._newest_create_ms + 1)
+        return self._newest_create_ms
 
     def _submit(self, room: Room, unit: JournalUnit) -> asyncio.Future[None]:
         # What was built upon an event that could not be stored must not be stored

@@ -7,7 +7,7 @@ from typing import Final
 
 from tremula.infra.db import Reader
 from tremula.protocol.identifiers import EventId, UserId
-from tremula.rooms import storage
+from tremula.rooms import events_storage
 from tremula.rooms.events import Draft
 
 _DEVICES_MAX: Final = 20_000
@@ -50,7 +50,7 @@ class SentTxns:
         if isinstance(sent, asyncio.Future):
             return await asyncio.shield(sent)
         if sent is None and not device.complete:
-            return await storage.find_txn(
+            return await events_storage.find_txn(
                 self._db,
                 room_nid,
                 draft.sender,
@@ -77,7 +77,7 @@ class SentTxns:
         device = self._devices.get(key)
         if device is None:
             limit = _TXNS_PER_DEVICE_MAX
-            rows = await storage.txns_of_device(self._db, *key, limit=limit)
+            rows = await events_storage.txns_of_device(self._db, *key, limit=limit)
             device = self._devices.setdefault(key, _Device())
             for txn_id, event_type, event_id in rows:
                 device.sent.setdefault((txn_id, event_type), EventId(event_id))

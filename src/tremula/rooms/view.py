@@ -32,9 +32,9 @@ class RoomView:
         "histories",
         "members_version",
         "nid",
+        "other_state",
         "room_id",
         "room_pos",
-        "other_state",
         "state",
         "version",
     )

@@ -18,7 +18,9 @@ async def open_signing_key(database: Database, clock: Clock) -> SigningKey:
     if key is not None:
         return key
     unit = Statements()
-    storage.insert_own_key(unit, generate(secrets.token_bytes(32)), created_ts=clock.now_ms())
+    storage.insert_own_key(
+        unit, generate(secrets.token_bytes(32)), created_ts=clock.now_ms()
+    )
     await database.commit(unit)
     # Two processes may have started at once: the first one's key counts.
     key = await storage.find_own_key(database)

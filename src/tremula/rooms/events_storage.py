@@ -1,0 +1,270 @@
+"""Queries on ``rooms_events`` (created in migrations/0002_rooms.sql)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tremula.infra.db import Reader, Row, Unit
+from tremula.protocol.events import BuiltEvent
+from tremula.protocol.identifiers import EventId, UserId
+from tremula.rooms.events import StoredEvent
+
+
+@dataclass(frozen=True, slots=True)
+class NewestEvent:
+    """What a room's next event is built upon."""
+
+    event_id: EventId
+    room_pos: int
+    depth: int
+
+
+def insert_event(
+    unit: Unit,
+    stored: StoredEvent,
+    built: BuiltEvent,
+) -> None:
+    """Store an event that was just built."""
+    unit.run(
+        """
+        INSERT INTO rooms_events (event_nid, event_id, room_nid, room_pos, depth,
+                                  type, state_key, sender, origin_server_ts,
+                                  client_json, server_json, replaces_nid,
+                                  device_id, txn_id)
+        VALUES (:event_nid, :event_id, :room_nid, :room_pos, :depth,
+                :type, :state_key, :sender, :origin_server_ts,
+                :client_json, :server_json, :replaces_nid,
+                :device_id, :txn_id)
+        """,
+        event_nid=stored.event_nid,
+        event_id=stored.event_id,
+        room_nid=stored.room_nid,
+        room_pos=stored.room_pos,
+        depth=built.event.depth,
+        type=stored.type,
+        state_key=stored.state_key,
+        sender=stored.sender,
+        origin_server_ts=stored.origin_server_ts,
+        client_json=stored.client_json,
+        server_json=built.server_json,
+        replaces_nid=stored.replaces_nid,
+        device_id=stored.device_id,
+        txn_id=stored.txn_id,
+    )
+
+
+def update_redacted(
+    unit: Unit, event_nid: int, *, client_json: bytes, redacted_by_nid: int
+) -> None:
+    """Replace an event's content by what redaction leaves of it."""
+    unit.run(
+        """
+        UPDATE rooms_events
+        SET client_json = :client_json, redacted_by_nid = :redacted_by_nid
+        WHERE event_nid = :event_nid
+        """,
+        event_nid=event_nid,
+        client_json=client_json,
+        redacted_by_nid=redacted_by_nid,
+    )
+
+
+def stored_event(row: Row) -> StoredEvent:
+    """A row of the columns that every read of ``rooms_events`` below selects."""
+    return StoredEvent(*row)
+
+
+async def events_by_nids(db: Reader, nids: Sequence[int]) -> list[StoredEvent]:
+    """The events *nids* (at most 500), in no order."""
+    rows = await db.all(
+        """
+        SELECT event_nid, event_id, room_nid, room_pos, type, state_key, sender,
+               origin_server_ts, client_json, replaces_nid, redacted_by_nid,
+               device_id, txn_id
+        FROM rooms_events WHERE event_nid IN :nids
+        """,
+        nids=list(nids),
+    )
+    return [stored_event(row) for row in rows]
+
+
+async def event_by_id(db: Reader, event_id: EventId) -> StoredEvent | None:
+    """The event of this id."""
+    row = await db.first(
+        """
+        SELECT event_nid, event_id, room_nid, room_pos, type, state_key, sender,
+               origin_server_ts, client_json, replaces_nid, redacted_by_nid,
+               device_id, txn_id
+        FROM rooms_events WHERE event_id = :event_id
+        """,
+        event_id=event_id,
+    )
+    return stored_event(row) if row else None
+
+
+async def events_backwards(
+    db: Reader, room_nid: int, *, before: int, after: int, limit: int
+) -> list[StoredEvent]:
+    """Events in positions ``(after, before)``, newest first (rooms_events_by_pos)."""
+    rows = await db.all(
+        """
+        SELECT event_nid, event_id, room_nid, room_pos, type, state_key, sender,
+               origin_server_ts, client_json, replaces_nid, redacted_by_nid,
+               device_id, txn_id
+        FROM rooms_events
+        WHERE room_nid = :room_nid AND room_pos < :before AND room_pos > :after
+        ORDER BY room_pos DESC LIMIT :limit
+        """,
+        room_nid=room_nid,
+        before=before,
+        after=after,
+        limit=limit,
+    )
+    return [stored_event(row) for row in rows]
+
+
+async def events_forwards(
+    db: Reader, room_nid: int, *, after: int, before: int, limit: int
+) -> list[StoredEvent]:
+    """Events in positions ``(after, before)``, oldest first (rooms_events_by_pos)."""
+    rows = await db.all(
+        """
+        SELECT event_nid, event_id, room_nid, room_pos, type, state_key, sender,
+               origin_server_ts, client_json, replaces_nid, redacted_by_nid,
+               device_id, txn_id
+        FROM rooms_events
+        WHERE room_nid = :room_nid AND room_pos > :after AND room_pos < :before
+        ORDER BY room_pos LIMIT :limit
+        """,
+        room_nid=room_nid,
+        after=after,
+        before=before,
+        limit=limit,
+    )
+    return [stored_event(row) for row in rows]
+
+
+async def newest_pos_up_to(db: Reader, room_nid: int, *, event_nid: int) -> int:
+    """The position of the room's newest live event at journal position *event_nid*.
+
+    Live events are in journal order: this walks back from the newest one.
+    """
+    row = await db.first(
+        """
+        SELECT room_pos FROM rooms_events
+        WHERE room_nid = :room_nid AND event_nid <= :event_nid AND room_pos > 0
+        ORDER BY room_pos DESC LIMIT 1
+        """,
+        room_nid=room_nid,
+        event_nid=event_nid,
+    )
+    return int(row[0]) if row else 0
+
+
+async def newest_nids(db: Reader, nids: Sequence[int]) -> dict[int, int]:
+    """The newest live event of each of the rooms *nids* (at most 500)."""
+    rows = await db.all(
+        """
+        SELECT r.room_nid,
+               (SELECT e.event_nid FROM rooms_events e
+                WHERE e.room_nid = r.room_nid AND e.room_pos > 0
+                ORDER BY e.room_pos DESC LIMIT 1)
+        FROM rooms_rooms r WHERE r.room_nid IN :nids
+        """,
+        nids=list(nids),
+    )
+    return {room_nid: nid or 0 for room_nid, nid in rows}
+
+
+async def event_at_or_after_ts(
+    db: Reader, room_nid: int, ts_ms: int, *, limit: int
+) -> list[StoredEvent]:
+    """Events sent at *ts_ms* or later, closest first (rooms_events_by_ts)."""
+    rows = await db.all(
+        """
+        SELECT event_nid, event_id, room_nid, room_pos, type, state_key, sender,
+               origin_server_ts, client_json, replaces_nid, redacted_by_nid,
+               device_id, txn_id
+        FROM rooms_events
+        WHERE room_nid = :room_nid AND origin_server_ts >= :ts_ms
+        ORDER BY origin_server_ts, room_pos LIMIT :limit
+        """,
+        room_nid=room_nid,
+        ts_ms=ts_ms,
+        limit=limit,
+    )
+    return [stored_event(row) for row in rows]
+
+
+async def event_at_or_before_ts(
+    db: Reader, room_nid: int, ts_ms: int, *, limit: int
+) -> list[StoredEvent]:
+    """Events sent at *ts_ms* or earlier, closest first (rooms_events_by_ts)."""
+    rows = await db.all(
+        """
+        SELECT event_nid, event_id, room_nid, room_pos, type, state_key, sender,
+               origin_server_ts, client_json, replaces_nid, redacted_by_nid,
+               device_id, txn_id
+        FROM rooms_events
+        WHERE room_nid = :room_nid AND origin_server_ts <= :ts_ms
+        ORDER BY origin_server_ts DESC, room_pos DESC LIMIT :limit
+        """,
+        room_nid=room_nid,
+        ts_ms=ts_ms,
+        limit=limit,
+    )
+    return [stored_event(row) for row in rows]
+
+
+async def txns_of_device(
+    db: Reader, room_nid: int, sender: UserId, device_id: str, *, limit: int
+) -> list[tuple[str, str, str]]:
+    """``(txn_id, type, event_id)`` of a device in a room (rooms_events_by_txn)."""
+    rows = await db.all(
+        """
+        SELECT txn_id, type, event_id FROM rooms_events
+        WHERE room_nid = :room_nid AND sender = :sender AND device_id = :device_id
+          AND txn_id IS NOT NULL
+        LIMIT :limit
+        """,
+        room_nid=room_nid,
+        sender=sender,
+        device_id=device_id,
+        limit=limit,
+    )
+    return [(txn_id, type_, event_id) for txn_id, type_, event_id in rows]
+
+
+async def find_txn(
+    db: Reader,
+    room_nid: int,
+    sender: UserId,
+    device_id: str,
+    txn_id: str,
+    event_type: str,
+) -> EventId | None:
+    """The event that a device sent with this transaction id (rooms_events_by_txn)."""
+    row = await db.first(
+        """
+        SELECT event_id FROM rooms_events
+        WHERE room_nid = :room_nid AND sender = :sender AND device_id = :device_id
+          AND txn_id = :txn_id AND type = :type
+        """,
+        room_nid=room_nid,
+        sender=sender,
+        device_id=device_id,
+        txn_id=txn_id,
+        type=event_type,
+    )
+    return EventId(row[0]) if row else None
+
+
+async def find_newest(db: Reader, room_nid: int) -> NewestEvent | None:
+    """The room's newest event."""
+    row = await db.first(
+        """
+        SELECT event_id, room_pos, depth FROM rooms_events
+        WHERE room_nid = :room_nid ORDER BY room_pos DESC LIMIT 1
+        """,
+        room_nid=room_nid,
+    )
+    return NewestEvent(*row) if row else None
