@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import cast
 
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from tests.infra.db.things import names, open_with_things, thing
@@ -13,7 +14,6 @@ from tremula.infra.config.tree import PostgresUrl
 from tremula.infra.db import Database, DatabaseUnavailable, Statements
 from tremula.infra.db.postgres import PostgresDatabase
 from tremula.infra.db.postgres_session import Connection
-from tremula.infra.db.postgres_writer import PostgresWriter
 
 
 @pytest.fixture(scope="module")
@@ -114,33 +114,67 @@ async def test_a_crash_under_load_tells_the_truth(
     assert not found & failed
 
 
+class _Cable:
+    """A connection whose *method* can be replaced."""
+
+    def __init__(self, session: Connection, method: str, replacement: object) -> None:
+        self._session = session
+        self._method = method
+        self._replacement = replacement
+
+    def __getattr__(self, name: str) -> object:
+        if name == self._method:
+            return self._replacement
+        return getattr(self._session, name)
+
+
+def _replace(db: Database, method: str, replacement: object) -> Connection:
+    """Replace *method* of the writer's connection; returns the real one."""
+    assert isinstance(db, PostgresDatabase)
+    writer = db._writer  # noqa: SLF001 - where the cable is cut
+    session = writer._connection  # noqa: SLF001
+    cable = _Cable(session, method, replacement)
+    writer._connection = cast("Connection", cable)  # noqa: SLF001
+    return session
+
+
 @pytest.mark.parametrize("is_committed", [True, False])
 async def test_an_answer_lost_during_commit_is_found_out(
     db: Database, *, is_committed: bool
 ) -> None:
     """The connection breaks just before or just after the server commits."""
-    assert isinstance(db, PostgresDatabase)
-    writer: PostgresWriter = db._writer  # noqa: SLF001 - where the cable is cut
-    session = writer._connection  # noqa: SLF001
-    execute = session.execute
 
     async def cut(query: str, *args: object) -> str:
-        if query == "COMMIT":
-            if is_committed:
-                await execute(query)
-            session.terminate()
-            raise ConnectionResetError("cable cut")
-        return await execute(query, *args)
+        if query != "COMMIT":
+            return await execute(query, *args)
+        if is_committed:
+            await execute(query)
+        session.terminate()
+        raise ConnectionResetError("cable cut")
 
-    class Cable:
-        def __getattr__(self, name: str) -> object:
-            return cut if name == "execute" else getattr(session, name)
+    session = _replace(db, "execute", cut)
+    execute = session.execute
 
-    writer._connection = cast("Connection", Cable())  # noqa: SLF001
-
-    outcome = (await asyncio.gather(db.commit(thing(1, "a")), return_exceptions=True))[
-        0
-    ]
-
-    assert (outcome is None) == is_committed
+    try:
+        await db.commit(thing(1, "a"))
+    except DatabaseUnavailable:
+        assert not is_committed
+    else:
+        assert is_committed
     assert await names(db) == (["a"] if is_committed else [])
+
+
+async def test_a_driver_that_loses_its_way_leaves_nobody_waiting(db: Database) -> None:
+    """asyncpg raised this when the server went away between two statements."""
+
+    async def confused(*_: object) -> None:
+        raise asyncpg.InternalClientError("another operation is in progress")
+
+    session = _replace(db, "execute", confused)
+
+    with pytest.raises(DatabaseUnavailable):
+        await db.commit(thing(1, "a"))
+
+    assert session.is_closed()
+    await _back(db)
+    assert "a" not in await names(db)

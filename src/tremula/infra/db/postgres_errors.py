@@ -24,7 +24,12 @@ def translated(error: Exception) -> Exception:
         case asyncpg.DataError() | ValueError():
             # The server refused a value, or asyncpg could not encode it.
             return InvalidValue(str(error))
-        case asyncpg.InsufficientResourcesError() | asyncpg.InterfaceError():
+        case (
+            asyncpg.InsufficientResourcesError()
+            | asyncpg.InterfaceError()
+            # What asyncpg may say when the server goes away in mid-statement.
+            | asyncpg.InternalClientError()
+        ):
             return DatabaseUnavailable(str(error))
     if isinstance(error, SERVER_GONE):
         return DatabaseUnavailable(f"PostgreSQL can't be reached: {error}")

@@ -105,14 +105,14 @@ class PostgresWriter:
                 return _all_failed(batch, "it went away")
         try:
             outcomes = await self._execute(batch)
-        except (*SERVER_GONE, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+        except Exception as error:  # noqa: BLE001 - asyncpg has many words for "gone"
             # Nothing was committed; the session may or may not be usable: end it.
             self._lose(error)
             return _all_failed(batch, error)
         started_s = time.perf_counter()
         try:
             await self._connection.execute("COMMIT")
-        except (*SERVER_GONE, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+        except Exception as error:  # noqa: BLE001 - the same
             committing = self._batch + 1
             self._lose(error)
             await self._reconnect()
