@@ -130,7 +130,11 @@ BAD_FILES = [
     ("listeners = [{ port = true }]", "listeners[0].port: must be a whole number"),
     ("listeners = [{ port = '80' }]", "listeners[0].port: must be a whole number"),
     ("listeners = [{ address = 'x.org' }]", "listeners[0].address: must be an IP"),
-    ("listeners = [{}, {}]", "listeners[1]: has the address and port of another"),
+    ("listeners = [{}, {}]", "listeners[1]: listens on 127.0.0.1 port 8008 like ano"),
+    (
+        "listeners = [{ unix_socket = '/s' }, { unix_socket = '/s' }]",
+        "listeners[1]: listens on /s like another listener",
+    ),
     ("listeners = [{ apis = [] }]", "listeners[0].apis: must name at least one"),
     ("listeners = [{ apis = ['x'] }]", 'listeners[0].apis[0]: must be one of "client"'),
     ("listeners = [{ tls = { key = 'k' } }]", "listeners[0].tls.certificate: is missi"),
@@ -203,6 +207,7 @@ EXPOSED = [
     "listeners = [{ address = '0.0.0.0' }]",
     "listeners = [{}, { address = '::', port = 8448 }]",
     "listeners = [{ trusted_proxies = ['127.0.0.1'] }]",
+    "listeners = [{ unix_socket = '/run/a' }, { unix_socket = '/run/b' }]",
     "public_base_url = 'https://matrix.example.org'",
 ]
 

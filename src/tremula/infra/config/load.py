@@ -119,7 +119,7 @@ def _resolve(config: Config) -> Config:
 def _check_listeners(listeners: tuple[Listener, ...]) -> None:
     if not listeners:
         raise ConfigError("listeners", "must have at least one listener")
-    seen: set[tuple[str, int]] = set()
+    seen: set[str] = set()
     for index, listener in enumerate(listeners):
         key = f"listeners[{index}]"
         if not _is_address(listener.address):
@@ -129,9 +129,18 @@ def _check_listeners(listeners: tuple[Listener, ...]) -> None:
             )
         if not listener.apis:
             raise ConfigError(f"{key}.apis", "must name at least one API")
-        if listener.port and (listener.address, listener.port) in seen:
-            raise ConfigError(key, "has the address and port of another listener")
-        seen.add((listener.address, listener.port))
+        place = _place_of(listener)
+        if place in seen:
+            raise ConfigError(key, f"listens on {place} like another listener")
+        if place:
+            seen.add(place)
+
+
+def _place_of(listener: Listener) -> str | None:
+    """What only one program can listen on; None for any free port."""
+    if listener.unix_socket:
+        return str(listener.unix_socket)
+    return f"{listener.address} port {listener.port}" if listener.port else None
 
 
 def _is_address(address: str) -> bool:
