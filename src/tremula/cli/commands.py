@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
+from tremula import __version__
 from tremula.cli.failures import CommandFailed, ExitCode
 
 
@@ -29,7 +30,7 @@ def _app() -> App:
     app = App(
         "tremula",
         help="A Matrix homeserver.",
-        version=_version,
+        version=__version__,
         default_parameter=Parameter(negative=(), show_default=False),
     )
     app.command("tremula.cli.serve:serve", name="serve", help="Run the server.")
@@ -40,12 +41,6 @@ def _app() -> App:
     ):
         app.command(path, name=name, help=purpose)
     return app
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("tremula")
 
 
 def _fail(message: str, exit_code: ExitCode) -> ExitCode:

@@ -7,10 +7,10 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from tremula import __version__
 from tremula.cli.failures import (
     CommandFailed,
     ExitCode,
@@ -81,7 +81,7 @@ def announcement(config: Config, ports: Sequence[int], file: Path | None) -> str
         ("configuration", str(file or "defaults, environment and options")),
     ]
     text = "".join(f"  {name:<14}{value}\n" for name, value in lines)
-    return f"Tremula {version('tremula')} serves {config.server_name}\n{text}"
+    return f"Tremula {__version__} serves {config.server_name}\n{text}"
 
 
 def _where_data_lies(config: Config) -> str:

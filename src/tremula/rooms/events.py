@@ -66,9 +66,10 @@ class StoredEvent:
     @property
     def content(self) -> dict[str, Any]:
         """The parsed ``content``; parsed once, on first use."""
-        if self._content is None:
-            self._content = orjson.loads(self.client_json)["content"]
-        return self._content
+        content = self._content
+        if content is None:
+            content = self._content = orjson.loads(self.client_json)["content"]
+        return content
 
     def redact(self, client_json: bytes, *, by_nid: int) -> None:
         """Take over what the redaction *by_nid* leaves of this event."""

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from tests.conftest import Server
 from tests.features.rooms import create_room, join, send
+from tests.server import Server
 
 ALICE = "@alice:test"
 BOB = "@bob:test"

@@ -39,7 +39,7 @@ def test_nothing_passes_a_statement_that_reads() -> None:
 
 
 def test_a_group_is_bounded() -> None:
-    groups = grouped(_statements([A] * (2 * ROWS_MAX + 1)))
+    groups = grouped(_statements(A for _ in range(2 * ROWS_MAX + 1)))
 
     assert [len(each.rows) for each in groups] == [ROWS_MAX, ROWS_MAX, 1]
 

@@ -4,8 +4,10 @@ import asyncio
 from typing import LiteralString
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from tests.infra.db.things import insert_thing, names, thing
+from tests.conftest import DatabaseSource
+from tests.infra.db.things import THINGS, insert_thing, names, thing
 from tremula.infra.db import (
     Conflict,
     Database,
@@ -13,7 +15,9 @@ from tremula.infra.db import (
     Engine,
     InvalidValue,
     Statements,
+    open_database,
 )
+from tremula.infra.db.migrations import all_migrations
 
 
 async def test_what_is_committed_can_be_read(db: Database) -> None:
@@ -152,6 +156,23 @@ async def test_a_failing_unit_fails_alone(db: Database) -> None:
     assert isinstance(outcomes[5], Conflict)
     assert outcomes[6] is None
     assert await names(db) == ["taken", "a", "b", "c"]
+
+
+async def test_what_is_submitted_together_is_committed_together(
+    database_source: DatabaseSource,
+) -> None:
+    registry = CollectorRegistry()
+    db = await open_database(
+        database_source, registry=registry, migrations=[*all_migrations(), THINGS]
+    )
+
+    await asyncio.gather(*(db.commit(thing(nid, f"{nid}")) for nid in range(20)))
+
+    assert registry.get_sample_value("tremula_db_commit_seconds_count") == 1
+    assert registry.get_sample_value("tremula_db_batch_units_sum") == 20
+    outcome = {"outcome": "stored"}
+    assert registry.get_sample_value("tremula_db_units_total", outcome) == 20
+    await db.close()
 
 
 async def test_later_units_see_earlier_ones_of_their_batch(db: Database) -> None:

@@ -1,8 +1,13 @@
 """PostgreSQL goes away and comes back: errors are clear, nothing is doubled or lost."""
 
+# pyright: reportPrivateUsage=false
+# The tests cut the cable inside the writer.
+
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
+from types import NoneType
 from typing import cast
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
@@ -12,8 +17,11 @@ from tests.infra.db.things import names, open_with_things, thing
 from tests.postgres_server import PostgresServer, running_postgres
 from tremula.infra.config.tree import PostgresUrl
 from tremula.infra.db import Database, DatabaseUnavailable, Statements
-from tremula.infra.db.postgres import PostgresDatabase
-from tremula.infra.db.postgres_session import Connection
+from tremula.infra.db.metrics import WriterMetrics
+from tremula.infra.db.postgres_session import Connection, Session, start_session
+from tremula.infra.db.postgres_writer import PostgresWriter
+
+Execute = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture(scope="module")
@@ -115,66 +123,97 @@ async def test_a_crash_under_load_tells_the_truth(
 
 
 class _Cable:
-    """A connection whose *method* can be replaced."""
+    """A connection whose ``execute`` a test replaces."""
 
-    def __init__(self, session: Connection, method: str, replacement: object) -> None:
-        self._session = session
-        self._method = method
-        self._replacement = replacement
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.execute: Execute = connection.execute
 
     def __getattr__(self, name: str) -> object:
-        if name == self._method:
-            return self._replacement
-        return getattr(self._session, name)
+        return getattr(self._connection, name)
 
 
-def _replace(db: Database, method: str, replacement: object) -> Connection:
-    """Replace *method* of the writer's connection; returns the real one."""
-    assert isinstance(db, PostgresDatabase)
-    writer = db._writer  # noqa: SLF001 - where the cable is cut
-    session = writer._connection  # noqa: SLF001
-    cable = _Cable(session, method, replacement)
-    writer._connection = cast("Connection", cable)  # noqa: SLF001
-    return session
+@contextlib.asynccontextmanager
+async def _writer(
+    url: str, cut: Callable[[Connection], Execute]
+) -> AsyncIterator[PostgresWriter]:
+    """A writer whose first session executes through what *cut* returns."""
+
+    async def connect() -> Session:
+        return await start_session(url)
+
+    session = await connect()
+    cable = _Cable(session.connection)
+    cable.execute = cut(session.connection)
+    first = replace(session, connection=cast("Connection", cable))
+    writer = PostgresWriter(first, connect, WriterMetrics.registered(None))
+    yield writer
+    await writer.close()
+
+
+async def _outcome(writer: PostgresWriter, nid: int) -> Exception | None:
+    settled: asyncio.Future[Exception | None] = asyncio.Future()
+    writer.submit(thing(nid, f"{nid}"), settled.set_result)
+    return await settled
+
+
+async def _stored(url: str) -> list[str]:
+    db = await open_with_things(PostgresUrl(url))
+    found = await names(db)
+    await db.close()
+    return found
 
 
 @pytest.mark.parametrize("is_committed", [True, False])
 async def test_an_answer_lost_during_commit_is_found_out(
-    db: Database, *, is_committed: bool
+    db: Database, own_server: PostgresServer, *, is_committed: bool
 ) -> None:
     """The connection breaks just before or just after the server commits."""
+    await db.close()
+    url = own_server.url("postgres")
 
-    async def cut(query: str, *args: object) -> str:
-        if query != "COMMIT":
-            return await execute(query, *args)
-        if is_committed:
-            await execute(query)
-        session.terminate()
-        raise ConnectionResetError("cable cut")
+    def cut(connection: Connection) -> Execute:
+        async def execute(query: str, *args: object) -> str:
+            if query != "COMMIT":
+                return await connection.execute(query, *args)
+            if is_committed:
+                await connection.execute(query)
+            connection.terminate()
+            raise ConnectionResetError("cable cut")
 
-    session = _replace(db, "execute", cut)
-    execute = session.execute
+        return execute
 
-    try:
-        await db.commit(thing(1, "a"))
-    except DatabaseUnavailable:
-        assert not is_committed
-    else:
-        assert is_committed
-    assert await names(db) == (["a"] if is_committed else [])
+    async with _writer(url, cut) as writer:
+        outcome = await _outcome(writer, 1)
+
+    assert isinstance(outcome, NoneType if is_committed else DatabaseUnavailable)
+    assert await _stored(url) == (["1"] if is_committed else [])
 
 
-async def test_a_driver_that_loses_its_way_leaves_nobody_waiting(db: Database) -> None:
+async def test_a_driver_that_loses_its_way_leaves_nobody_waiting(
+    db: Database, own_server: PostgresServer
+) -> None:
     """asyncpg raised this when the server went away between two statements."""
+    await db.close()
+    url = own_server.url("postgres")
 
-    async def confused(*_: object) -> None:
-        raise asyncpg.InternalClientError("another operation is in progress")
+    def cut(connection: Connection) -> Execute:
+        async def execute(*_: object) -> str:
+            raise asyncpg.InternalClientError("another operation is in progress")
 
-    session = _replace(db, "execute", confused)
+        return execute
 
-    with pytest.raises(DatabaseUnavailable):
-        await db.commit(thing(1, "a"))
+    async with _writer(url, cut) as writer:
+        assert isinstance(await _outcome(writer, 1), DatabaseUnavailable)
+        async with asyncio.timeout(30):
+            while isinstance(await _try(writer, 2), DatabaseUnavailable):
+                await asyncio.sleep(0.05)
 
-    assert session.is_closed()
-    await _back(db)
-    assert "a" not in await names(db)
+    assert await _stored(url) == ["2"]
+
+
+async def _try(writer: PostgresWriter, nid: int) -> Exception | None:
+    try:
+        return await _outcome(writer, nid)
+    except DatabaseUnavailable as error:
+        return error

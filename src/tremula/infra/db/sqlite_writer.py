@@ -34,7 +34,9 @@ class SqliteWriter:
     A batch is run without savepoints first. If a statement fails, all is rolled back
     and run again with a savepoint around each unit, so that only the failing ones fail.
 
-    Measured on two cores, 4 inserts a unit: see ``bench`` in tests/infra/db.
+    Measured on two busy cores with a unit of 4 inserts over 6 B-trees, CPU of the whole
+    process with fsync, journal and writer task: 16 writers 62 µs a unit, 64 writers 51;
+    a lone writer 0.4 ms, and as long as the disk's fsync (0.4 to 1.2 ms) takes.
     """
 
     def __init__(
