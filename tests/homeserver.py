@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -48,6 +48,11 @@ class Homeserver:
         """Where it listens, now or after the next start."""
         return f"http://127.0.0.1:{self._port}"
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started, and not ended since."""
+        return self._process is not None
+
     async def start(self) -> None:
         """Start, and wait until it listens."""
         assert self._process is None
@@ -75,7 +80,7 @@ class Homeserver:
 
     async def clean_up(self) -> None:
         """End the process, if any is left, whatever it did."""
-        if self._process is not None:
+        if self.is_running:
             await self._end(signal.SIGKILL)
 
     def assert_without_complaints(self) -> None:
@@ -111,13 +116,14 @@ class Homeserver:
 @asynccontextmanager
 async def running_homeserver(
     folder: Path, database: SqliteFile | PostgresUrl
-) -> AsyncIterator[Homeserver]:
+) -> AsyncGenerator[Homeserver]:
     """Start a server; at the end stop it, unless it was, and read its log."""
     homeserver = Homeserver(folder, database)
     try:
         await homeserver.start()
         yield homeserver
-        await homeserver.stop()
+        if homeserver.is_running:
+            await homeserver.stop()
         homeserver.assert_without_complaints()
     finally:
         await homeserver.clean_up()
