@@ -39,8 +39,9 @@ format: $(VENV)/.installed-dev
 test-js: $(VENV)/.installed
 	cd tests/js && npm install --no-package-lock --no-audit --no-fund && npm test
 
-bench: $(VENV)/.installed-test
-	$(BIN)/python -m bench
+# ARGS="run --quick" takes a minute or two; see `python -m bench run --help`.
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m bench $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
@@ -64,7 +65,12 @@ $(VENV)/.installed-test: pyproject.toml $(VENV)/.created
 	@$(COMPILE)
 	@touch $@ $(VENV)/.installed
 
+$(VENV)/.installed-bench: pyproject.toml $(VENV)/.created
+	$(PIP_INSTALL) '.[bench]'
+	@$(COMPILE)
+	@touch $@ $(VENV)/.installed
+
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.created
 	$(PIP_INSTALL) '.[dev]'
 	@$(COMPILE)
-	@touch $@ $(VENV)/.installed-test $(VENV)/.installed
+	@touch $@ $(VENV)/.installed-bench $(VENV)/.installed-test $(VENV)/.installed

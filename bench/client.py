@@ -1,0 +1,229 @@
+"""A small Matrix client, strict about what it is answered."""
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import orjson
+from yarl import URL
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_V3: Final = "/_matrix/client/v3"
+_REQUEST_TIMEOUT_S: Final = 300
+LAZY_MEMBERS: Final = {
+    "room": {"timeline": {"limit": 20}, "state": {"lazy_load_members": True}}
+}
+
+
+class WrongAnswer(Exception):
+    """The server did what a right one does not do."""
+
+
+def check(holds: object, complaint: str) -> None:
+    """Fail with *complaint* unless it holds.
+
+    Raises:
+        WrongAnswer: it does not.
+    """
+    if not holds:
+        raise WrongAnswer(complaint)
+
+
+@dataclass(frozen=True, slots=True)
+class Homeserver:
+    """One server under test, over connections that stay open."""
+
+    url: str
+    session: aiohttp.ClientSession
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str = "",
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """The body of the answer.
+
+        Raises:
+            WrongAnswer: the status is not 200.
+        """
+        headers = {"Content-Type": "application/json"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        target = f"{self.url}{_V3}{path}" + (f"?{urlencode(query)}" if query else "")
+        async with self.session.request(
+            method,
+            URL(target, encoded=True),
+            data=None if body is None else orjson.dumps(body),
+            headers=headers,
+        ) as response:
+            answer = await response.read()
+        if response.status != 200:
+            raise WrongAnswer(f"{method} {path}: {response.status} {answer[:300]!r}")
+        return answer
+
+    async def register(self) -> "User":
+        """A new user with a device."""
+        name, password = f"bench-{secrets.token_hex(8)}", secrets.token_urlsafe(12)
+        auth = {"type": "m.login.dummy"}
+        body = {"username": name, "password": password, "auth": auth}
+        return self._user(await self.call("POST", "/register", body=body), password)
+
+    async def login(self, user: "User") -> "User":
+        """A new device of *user*."""
+        body = {
+            "type": "m.login.password",
+            "identifier": {"type": "m.id.user", "user": user.user_id},
+            "password": user.password,
+        }
+        answer = await self.call("POST", "/login", body=body)
+        return self._user(answer, user.password)
+
+    async def users(self, count: int) -> list["User"]:
+        """New users."""
+        return await each(range(count), lambda _: self.register(), at_once=8)
+
+    def _user(self, answer: bytes, password: str) -> "User":
+        body = orjson.loads(answer)
+        return User(
+            self, body["user_id"], body["device_id"], body["access_token"], password
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One device of a user."""
+
+    homeserver: Homeserver
+    user_id: str
+    device_id: str
+    token: str = field(repr=False)
+    password: str = field(repr=False)
+    _txn_ids: Iterator[int] = field(default_factory=itertools.count, repr=False)
+
+    async def create_room(self, **body: object) -> str:
+        """A new room, public unless *body* says otherwise; returns its ID."""
+        answer = await self._call(
+            "POST", "/createRoom", {"preset": "public_chat", **body}
+        )
+        room_id: str = orjson.loads(answer)["room_id"]
+        return room_id
+
+    async def join(self, room_id: str) -> None:
+        """Join a room by its ID."""
+        answer = await self._call("POST", f"/rooms/{quote(room_id)}/join", {})
+        check(orjson.loads(answer)["room_id"] == room_id, "joined another room")
+
+    async def send(self, room_id: str, text: str) -> str:
+        """Send a text message; returns its event ID."""
+        txn_id = f"{self.device_id}-{next(self._txn_ids)}"
+        answer = await self._call(
+            "PUT",
+            f"/rooms/{quote(room_id)}/send/m.room.message/{txn_id}",
+            {"msgtype": "m.text", "body": text},
+        )
+        event_id: str = orjson.loads(answer)["event_id"]
+        return event_id
+
+    async def set_display_name(self, name: str) -> None:
+        """Set the user's name, which their member events show."""
+        path = f"/profile/{quote(self.user_id)}/displayname"
+        await self._call("PUT", path, {"displayname": name})
+
+    async def state_types(self, room_id: str) -> set[str]:
+        """The types of a room's state events."""
+        answer = await self._call("GET", f"/rooms/{quote(room_id)}/state")
+        return {event["type"] for event in orjson.loads(answer)}
+
+    async def joined_members(self, room_id: str) -> set[str]:
+        """The joined users of a room."""
+        answer = await self._call("GET", f"/rooms/{quote(room_id)}/joined_members")
+        return set(orjson.loads(answer)["joined"])
+
+    async def sync(
+        self,
+        *,
+        since: str = "",
+        timeout_ms: int = 0,
+        wanted: Mapping[str, Any] = LAZY_MEMBERS,
+    ) -> dict[str, Any]:
+        """One answer of `/sync`, which makes nobody seem online."""
+        query = {
+            "timeout": str(timeout_ms),
+            "set_presence": "offline",
+            "filter": orjson.dumps(wanted).decode(),
+        }
+        if since:
+            query["since"] = since
+        answer: dict[str, Any] = orjson.loads(
+            await self._call("GET", "/sync", query=query)
+        )
+        return answer
+
+    async def pages(self, room_id: str) -> AsyncIterator[list[dict[str, Any]]]:
+        """A room's events in pages of 100, newest first."""
+        query = {"dir": "b", "limit": "100"}
+        path = f"/rooms/{quote(room_id)}/messages"
+        while True:
+            page = orjson.loads(await self._call("GET", path, query=query))
+            yield page["chunk"]
+            if "end" not in page:
+                return
+            query["from"] = page["end"]
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        query: Mapping[str, str] | None = None,
+    ) -> bytes:
+        return await self.homeserver.call(
+            method, path, token=self.token, body=body, query=query
+        )
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Homeserver]:
+    """The server at *url*, over as many connections as it takes."""
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15),
+        timeout=aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S),
+    ) as session:
+        yield Homeserver(url, session)
+
+
+async def each(
+    items: Iterable[T], work: Callable[[T], Awaitable[R]], *, at_once: int
+) -> list[R]:
+    """What *work* returns for each item, in their order; the first error ends all."""
+    results: dict[int, R] = {}
+    numbered = iter(enumerate(items))
+
+    async def worker() -> None:
+        for number, item in numbered:
+            results[number] = await work(item)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(at_once):
+            group.create_task(worker())
+    return [results[number] for number in sorted(results)]

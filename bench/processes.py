@@ -1,0 +1,113 @@
+"""What a server's processes use: CPU time and memory, as the kernel counts them."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+SERVER: Final = "server"
+POSTGRES: Final = "postgres"
+
+_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+_PROC: Final = Path("/proc")
+# clock_getcpuclockid(3): a process's CPU time in nanoseconds, where /proc has ticks.
+_CPU_CLOCK: Final = 2
+# Fields of /proc/PID/stat, counted from the state, which follows the command's name.
+_PARENT, _CHILD_USER, _CHILD_SYSTEM, _RSS = 1, 13, 14, 21
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """The process trees of one server, by label; `SERVER` is its own."""
+
+    roots: Mapping[str, int]
+
+    def cpu_s(self) -> dict[str, float]:
+        """What each tree has used since it began, its dead children included."""
+        return {label: _tree_cpu_s(root) for label, root in self.roots.items()}
+
+    def rss_kb(self) -> float:
+        """The memory of the server's own tree that is resident now."""
+        pages = sum(int(_stat(pid)[_RSS]) for pid in _tree(self.roots[SERVER]))
+        return pages * _PAGE_BYTES / 1024
+
+
+@dataclass(slots=True)
+class Usage:
+    """What was used while something was measured; filled in at its end."""
+
+    wall_s: float = 0.0
+    cpu_s: dict[str, float] = field(default_factory=dict)
+
+    def add(self, other: "Usage") -> None:
+        """Count what *other* used as well."""
+        self.wall_s += other.wall_s
+        for label, seconds in other.cpu_s.items():
+            self.cpu_s[label] = self.cpu_s.get(label, 0.0) + seconds
+
+    def cpu_ms_per(self, count: int) -> dict[str, float]:
+        """``{"cpu_ms": …}`` an operation, and ``postgres_cpu_ms`` if there is one."""
+        per_operation = {
+            label: seconds * 1000 / count for label, seconds in self.cpu_s.items()
+        }
+        named = {"cpu_ms": per_operation.pop(SERVER)}
+        return named | {f"{label}_cpu_ms": ms for label, ms in per_operation.items()}
+
+
+@asynccontextmanager
+async def measured(
+    processes: Processes, *, settle_s: float = 0.5
+) -> AsyncIterator[Usage]:
+    """Measure the block. CPU is read *settle_s* after its end, so that work which the
+    server has put off is charged to what caused it.
+    """
+    usage = Usage()
+    before, began_s = processes.cpu_s(), time.perf_counter()
+    yield usage
+    usage.wall_s = time.perf_counter() - began_s
+    await asyncio.sleep(settle_s)
+    after = processes.cpu_s()
+    usage.cpu_s = {label: after[label] - before[label] for label in after}
+
+
+def machine_cpu_s() -> float:
+    """The seconds that all cores together were busy since the machine started."""
+    line = (_PROC / "stat").read_text(encoding="ascii").split("\n", 1)[0]
+    user, nice, system, _idle, _iowait, irq, softirq = map(int, line.split()[1:8])
+    return (user + nice + system + irq + softirq) / _TICKS_PER_S
+
+
+def _tree_cpu_s(root: int) -> float:
+    dead = _stat(root)[_CHILD_USER : _CHILD_SYSTEM + 1]
+    living_s = sum(map(_cpu_s, _tree(root)))
+    return living_s + sum(map(int, dead)) / _TICKS_PER_S
+
+
+def _cpu_s(pid: int) -> float:
+    return time.clock_gettime((~pid << 3) | _CPU_CLOCK)
+
+
+def _tree(root: int) -> Iterator[int]:
+    children: dict[int, list[int]] = {}
+    for path in _PROC.glob("[0-9]*/stat"):
+        pid = int(path.parent.name)
+        try:
+            children.setdefault(int(_stat(pid)[_PARENT]), []).append(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            # It ended while we looked.
+            continue
+    todo = [root]
+    while todo:
+        pid = todo.pop()
+        yield pid
+        todo += children.get(pid, ())
+
+
+def _stat(pid: int) -> list[str]:
+    text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    return text.rpartition(")")[2].split()

@@ -1,0 +1,106 @@
+"""Synapse, from a virtual environment that has it, set up to be compared with."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from bench.servers import NotStarted, Program
+from tests.postgres_server import PostgresServer, free_port
+
+_MODULE: Final = "synapse.app.homeserver"
+_UNLIMITED: Final = {"per_second": 1_000_000, "burst_count": 1_000_000}
+_RATE_LIMITS: Final = {
+    "rc_message": _UNLIMITED,
+    "rc_registration": _UNLIMITED,
+    "rc_login": {
+        "address": _UNLIMITED,
+        "account": _UNLIMITED,
+        "failed_attempts": _UNLIMITED,
+    },
+    "rc_joins": {"local": _UNLIMITED, "remote": _UNLIMITED},
+    "rc_joins_per_room": _UNLIMITED,
+    "rc_room_creation": _UNLIMITED,
+    "rc_profile": _UNLIMITED,
+    "rc_presence": {"per_user": _UNLIMITED},
+}
+_LOGGING: Final = {
+    "version": 1,
+    "handlers": {"stderr": {"class": "logging.StreamHandler"}},
+    "root": {"level": "WARNING", "handlers": ["stderr"]},
+    "disable_existing_loggers": False,
+}
+
+
+def synapse(venv: Path, folder: Path, postgres: PostgresServer | None) -> Program:
+    """Synapse with its defaults but for limits, the cost of passwords and its log.
+
+    Raises:
+        NotStarted: *venv* can't run it.
+    """
+    port = free_port()
+    config = folder / "homeserver.yaml"
+    # YAML reads JSON.
+    (folder / "log.yaml").write_text(json.dumps(_LOGGING))
+    config.write_text(json.dumps(_config(folder, port, postgres), indent=1))
+    command = (str(venv / "bin/python"), "-m", _MODULE, "-c", str(config))
+    keys = subprocess.run(
+        (*command, "--generate-keys"), cwd=folder, capture_output=True, check=False
+    )
+    if keys.returncode != 0:
+        raise NotStarted(f"{venv} can't run Synapse:\n{keys.stderr.decode()[-3000:]}")
+    return Program(
+        name=f"Synapse, {'PostgreSQL' if postgres else 'SQLite'}",
+        command=command,
+        folder=folder,
+        port=port,
+        environment={},
+    )
+
+
+def _config(folder: Path, port: int, postgres: PostgresServer | None) -> dict[str, Any]:
+    return {
+        "server_name": "bench.test",
+        "pid_file": str(folder / "synapse.pid"),
+        "signing_key_path": str(folder / "signing.key"),
+        "media_store_path": str(folder / "media"),
+        "log_config": str(folder / "log.yaml"),
+        "macaroon_secret_key": "bench",
+        "form_secret": "bench",
+        "report_stats": False,
+        "listeners": [
+            {
+                "port": port,
+                "bind_addresses": ["127.0.0.1"],
+                "type": "http",
+                "resources": [{"names": ["client"], "compress": False}],
+            }
+        ],
+        "database": _database(folder, postgres),
+        "enable_registration": True,
+        "enable_registration_without_verification": True,
+        "bcrypt_rounds": 4,
+        "url_preview_enabled": False,
+        # Nobody to federate with.
+        "federation_domain_whitelist": [],
+        "trusted_key_servers": [],
+        **_RATE_LIMITS,
+    }
+
+
+def _database(folder: Path, postgres: PostgresServer | None) -> dict[str, Any]:
+    if postgres is None:
+        return {"name": "sqlite3", "args": {"database": str(folder / "synapse.db")}}
+    url = urlsplit(postgres.url("postgres"))
+    return {
+        "name": "psycopg2",
+        "args": {
+            "user": url.username,
+            "dbname": url.path.removeprefix("/"),
+            "host": url.hostname,
+            "port": url.port,
+            "cp_min": 5,
+            "cp_max": 10,
+        },
+    }
