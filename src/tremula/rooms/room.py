@@ -142,6 +142,11 @@ class Room:
         unit.wake(self.view.joined_members())
         return staged
 
+    def stored(self, unit: JournalUnit) -> None:
+        """*unit* is durable: what comes next need not wait for its fate."""
+        if self.last_unit is unit:
+            self.last_unit = None
+
     def _build(self, head: Head, draft: Draft, now_ms: int) -> BuiltEvent:
         keys = auth_event_keys(
             self.version, draft.type, draft.state_key, draft.sender, draft.content

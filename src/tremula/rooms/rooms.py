@@ -177,6 +177,7 @@ class Rooms:
         unit.on_failure(lambda: self._registry.discard(room))
         unit.follows(room.last_unit)
         room.last_unit = unit
+        unit.on_commit(lambda: room.stored(unit))
         return self._journal.submit(unit)
 
     async def _unchanged(self, view: RoomView, draft: Draft) -> EventId | None:

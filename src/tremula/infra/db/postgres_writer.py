@@ -15,7 +15,7 @@ from tremula.infra.db.metrics import WriterMetrics
 from tremula.infra.db.params import postgres_text
 from tremula.infra.db.postgres_errors import SERVER_GONE, translated
 from tremula.infra.db.postgres_session import Connection, Session
-from tremula.infra.db.unit import Unit
+from tremula.infra.db.unit import Unit, check_predecessor
 
 log = structlog.get_logger(__name__)
 
@@ -129,6 +129,8 @@ class PostgresWriter:
         await self._begin()
         statements = (each for unit, _ in batch for each in unit.statements)
         try:
+            for unit, _ in batch:
+                check_predecessor(unit)
             for group in grouped(statements):
                 await self._send(group)
         except Exception as error:
@@ -149,6 +151,7 @@ class PostgresWriter:
     async def _run_isolated(self, unit: Unit) -> Exception | None:
         await self._connection.execute("SAVEPOINT unit")
         try:
+            check_predecessor(unit)
             for group in grouped(unit.statements):
                 await self._send(group)
         except Exception as error:
@@ -157,7 +160,9 @@ class PostgresWriter:
             await self._connection.execute(
                 "ROLLBACK TO SAVEPOINT unit; RELEASE SAVEPOINT unit"
             )
-            return translated(error)
+            # At once, for those of this batch that follow it.
+            unit.error = translated(error)
+            return unit.error
         await self._connection.execute("RELEASE SAVEPOINT unit")
         return None
 

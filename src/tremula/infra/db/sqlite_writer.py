@@ -14,7 +14,7 @@ from tremula.infra.db.errors import DatabaseUnavailable
 from tremula.infra.db.metrics import WriterMetrics
 from tremula.infra.db.params import sqlite_text
 from tremula.infra.db.sqlite_errors import translated
-from tremula.infra.db.unit import Unit
+from tremula.infra.db.unit import Unit, check_predecessor
 
 QUEUE_UNITS_MAX: Final = 20_000
 INLINE_STATEMENTS_MAX: Final = 2_000
@@ -136,11 +136,14 @@ class SqliteWriter:
         except Exception as error:  # noqa: BLE001 - raised where the unit is awaited
             self._cursor.execute("ROLLBACK TO unit")
             self._cursor.execute("RELEASE unit")
-            return translated(error)
+            # At once, for those of this batch that follow it.
+            unit.error = translated(error)
+            return unit.error
         self._cursor.execute("RELEASE unit")
         return None
 
     def _run(self, unit: Unit) -> None:
+        check_predecessor(unit)
         cursor = self._cursor
         for statement in unit.statements:
             text = sqlite_text(statement.sql)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import LiteralString, Protocol
 
+from tremula.infra.db.errors import DatabaseUnavailable
 from tremula.infra.db.reader import Row
 
 Params = Mapping[str, object]
@@ -34,6 +35,14 @@ class Unit(Protocol):
     in order as far as they touch the same table.
     """
 
+    error: Exception | None
+    """Why the unit was not stored, once it is known that it was not."""
+
+    @property
+    def predecessor(self) -> "Unit | None":
+        """The unit, submitted before, without which this one must not be stored."""
+        ...
+
     @property
     def statements(self) -> Sequence[Statement]:
         """What was collected so far."""
@@ -57,6 +66,12 @@ class Statements:
     """The plain :class:`Unit`, for writes that take no journal position."""
 
     statements: list[Statement] = field(default_factory=list)
+    error: Exception | None = None
+
+    @property
+    def predecessor(self) -> None:
+        """None: it stands on its own."""
+        return
 
     def run(self, sql: LiteralString, /, **params: object) -> None:
         """Add one statement."""
@@ -72,3 +87,16 @@ class Statements:
         returned = Returned()
         self.statements.append(Statement(sql, (params,), returned))
         return returned
+
+
+def check_predecessor(unit: Unit) -> None:
+    """See that what *unit* builds upon was not refused.
+
+    Raises:
+        DatabaseUnavailable: its predecessor was not stored.
+    """
+    predecessor = unit.predecessor
+    if predecessor is not None and predecessor.error is not None:
+        raise DatabaseUnavailable(
+            f"the write before this one failed: {predecessor.error}"
+        )
