@@ -47,6 +47,8 @@ from tremula.features.presence.sync import PresencePart
 from tremula.features.profiles import routes as profiles_routes
 from tremula.features.profiles.propagation import ProfilePropagation
 from tremula.features.profiles.service import Profiles
+from tremula.features.push import routes as push_routes
+from tremula.features.push.service import PushRules
 from tremula.features.receipts import routes as receipts_routes
 from tremula.features.receipts.service import Receipts
 from tremula.features.receipts.sync import ReceiptsPart
@@ -311,12 +313,14 @@ def _build_people(base: _Base, engine: _Engine) -> _People:
         reader=engine.reader,
     )
     base.supervisor.keep_running("profile_propagation", propagation.run)
+    push_rules = PushRules()
+    base.router.add(push_routes, push_rules)
     account_data = AccountData(
         db=db,
         journal=journal,
         reader=engine.reader,
         memberships=engine.memberships,
-        push_rules=lambda _user_id: {"global": {}},
+        push_rules=push_rules.content,
     )
     base.router.add(account_data_routes, account_data)
     base.router.add(tag_routes, Tags(account_data))

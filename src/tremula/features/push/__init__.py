@@ -1,0 +1,1 @@
+"""Push rules (CS module "Push Notifications")."""
