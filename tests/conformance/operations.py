@@ -49,6 +49,11 @@ def all_operations() -> list[Operation]:
     return [Operation(*line.split(" ")) for line in lines]
 
 
+def done_operations() -> list[Operation]:
+    """Those that are there."""
+    return [each for each in all_operations() if each.operation_id not in NOT_YET]
+
+
 def _grouped(reasons: Mapping[str, Iterable[str]]) -> dict[str, str]:
     return {
         operation_id: reason

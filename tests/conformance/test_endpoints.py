@@ -7,13 +7,16 @@ from typing import Final
 
 import pytest
 
+from tests.conformance.attacker import ERROR_CODES
 from tests.conformance.not_yet_page import PAGE, not_yet_page
+from tests.conformance.openapi import error_codes, needs_spec
 from tests.conformance.operations import (
     NOT_YET,
     NOT_YET_COUNT,
     REFUSED,
     Operation,
     all_operations,
+    done_operations,
     route,
 )
 from tests.server import Server
@@ -34,13 +37,7 @@ def handlers(server: Server) -> dict[tuple[str, str], str]:
     }
 
 
-def done() -> list[Operation]:
-    return [each for each in OPERATIONS if each.operation_id not in NOT_YET]
-
-
-@pytest.mark.skipif(
-    "MATRIX_SPEC" not in os.environ, reason="MATRIX_SPEC is not set: no endpoints.json"
-)
+@needs_spec
 def test_the_operations_are_those_of_the_specification() -> None:
     spec = json.loads((Path(os.environ["MATRIX_SPEC"]) / "endpoints.json").read_bytes())
 
@@ -49,6 +46,11 @@ def test_the_operations_are_those_of_the_specification() -> None:
         for each in spec["endpoints"]
         if each["api"] == "client-server"
     ] == OPERATIONS
+
+
+@needs_spec
+def test_the_error_codes_are_those_of_the_specification() -> None:
+    assert error_codes() >= ERROR_CODES
 
 
 def test_no_operation_is_unknown_to_the_specification() -> None:
@@ -66,7 +68,7 @@ async def test_an_operation_that_is_done_has_a_handler_of_its_name(
     bound = handlers(server)
     wrong = [
         (each, bound.get(each.route))
-        for each in done()
+        for each in done_operations()
         if bound.get(each.route) != each.handler_name
     ]
 
@@ -87,7 +89,7 @@ async def test_an_operation_that_is_missing_has_no_handler(server: Server) -> No
 async def test_no_handler_of_the_client_api_is_unknown_to_the_specification(
     server: Server,
 ) -> None:
-    expected = {each.handler_name for each in done()}
+    expected = {each.handler_name for each in done_operations()}
     ours = {
         name
         for (_, path), name in handlers(server).items()

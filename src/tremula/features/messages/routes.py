@@ -1,9 +1,17 @@
 """Sending events at the HTTP edge (CS "Sending events to a room", "Redactions")."""
 
+import msgspec
+
 from tremula.features.messages.service import Messages
 from tremula.infra.http import Auth, Json, UserRequest, endpoint
 from tremula.protocol.identifiers import DeviceId, EventId, RoomId
 from tremula.rooms.events import TxnKey
+
+
+class RedactBody(msgspec.Struct):
+    """Body of CS ``redactEvent``."""
+
+    reason: str | None = None
 
 
 @endpoint(
@@ -32,12 +40,13 @@ async def send_message(req: UserRequest, messages: Messages) -> Json:
     limit="message",
 )
 async def redact_event(req: UserRequest, messages: Messages) -> Json:
-    """CS redactEvent. Errors: M_FORBIDDEN, M_NOT_FOUND."""
+    """CS redactEvent. Errors: M_FORBIDDEN, M_NOT_FOUND, M_BAD_JSON."""
+    reason = req.body(RedactBody).reason
     event_id = await messages.redact(
         req.requester,
         RoomId(req.path["room_id"]),
         EventId(req.path["event_id"]),
-        content=req.json_object(),
+        content={} if reason is None else {"reason": reason},
         txn=_txn_key(req),
     )
     return {"event_id": event_id}
