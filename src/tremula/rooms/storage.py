@@ -203,13 +203,14 @@ async def state_changes_since(
     db: Reader, room_nid: int, *, since_nid: int, before_pos: int
 ) -> dict[tuple[str, str], int]:
     """The keys whose state changed after the journal position *since_nid* and before
-    *before_pos*: the newest event of each (rooms_events_state_by_pos).
+    *before_pos*: the newest event of each (rooms_events_state_by_pos). Back-filled
+    history, at positions below 1, changes nothing.
     """
     rows = await db.all(
         """
         SELECT type, state_key, event_nid FROM rooms_events
         WHERE room_nid = :room_nid AND state_key IS NOT NULL
-          AND event_nid > :since_nid AND room_pos < :before_pos
+          AND event_nid > :since_nid AND room_pos > 0 AND room_pos < :before_pos
         ORDER BY room_pos
         """,
         room_nid=room_nid,

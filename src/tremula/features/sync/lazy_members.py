@@ -46,6 +46,10 @@ class LazyMembers:
             if not _was_sent(sent.get(user_id), nid, since)
         }
 
+    def forget(self, room: DeviceRoom) -> None:
+        """The device begins anew: it has got none of the room's members."""
+        self._sent.pop(room, None)
+
     def record(self, room: DeviceRoom, members: Mapping[str, int], *, now: int) -> None:
         """*members* are in an answer that reaches up to *now*."""
         if not members:

@@ -70,7 +70,7 @@ class RoomEntries:
         window = Window(request.since, ctx.now, request.end_pos)
         timeline = await self.timelines.read(ctx, view, window)
         summary = {}
-        if not request.since or ctx.full_state or timeline.changed_members:
+        if not request.since or ctx.full_state or timeline.changes_summary:
             summary = self.summaries.of(view, ctx.user_id)
         state = await self.state_sections.read(
             ctx,

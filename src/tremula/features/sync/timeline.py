@@ -18,6 +18,8 @@ LIMIT_MAX: Final = 1_000
 _PAGE: Final = 100
 _PAGES_MAX: Final = 20
 
+_SUMMARY_TYPES: Final = ("m.room.member", "m.room.name", "m.room.canonical_alias")
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -35,16 +37,28 @@ class Timeline:
     """The events to show, oldest first.
 
     ``start_pos`` is the place of the first one; state before it belongs to the state
-    section. ``changed_members`` tells whether a member event is in the window, or
-    may be.
+    section. ``state_events`` are all those of the window, shown or not, from
+    ``start_pos`` on at least; from the window's start if it ``has_whole_window``.
     """
 
     events: Sequence[StoredEvent]
     viewer: Viewer
     limited: bool
     start_pos: int
-    has_state: bool
-    changed_members: bool
+    state_events: Sequence[StoredEvent]
+    has_whole_window: bool
+
+    @property
+    def has_state(self) -> bool:
+        """Whether a state event is in the window, or may be."""
+        return bool(self.state_events) or not self.has_whole_window
+
+    @property
+    def changes_summary(self) -> bool:
+        """Whether something that the summary is made of is in the window, or may be."""
+        return not self.has_whole_window or any(
+            event.type in _SUMMARY_TYPES for event in self.state_events
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +80,7 @@ class Timelines:
             return await self._stored(ctx, view, window, limit)
         viewer = await self._viewer(ctx, view, recent)
         shown = _shown(ctx, view, viewer, recent)
-        limited = len(shown) > limit
-        shown = shown[-limit:]
-        return Timeline(
-            events=shown,
-            viewer=viewer,
-            limited=limited,
-            start_pos=shown[0].room_pos if shown else window.end_pos + 1,
-            has_state=any(event.is_state for event in recent),
-            changed_members=any(_is_member(event) for event in recent),
-        )
+        return _timeline(viewer, window, _Read(recent, shown, whole=True), limit)
 
     async def _recent(
         self, view: RoomView, window: Window
@@ -98,41 +103,65 @@ class Timelines:
         self, ctx: SyncContext, view: RoomView, window: Window, limit: int
     ) -> Timeline:
         viewer = await self.visibility.viewer(view, ctx.user_id)
+        read: list[StoredEvent] = []
         shown: list[StoredEvent] = []
-        has_state = changed_members = False
-        before, complete = window.end_pos + 1, False
+        before, whole = window.end_pos + 1, False
+        page_size = min(limit + 1, _PAGE)
         for _ in range(_PAGES_MAX):
             page = await self.events.backwards(
                 view.nid,
                 before=before,
                 # Back-filled history has new journal positions, but is not news.
                 after=0 if window.since else -END_POS,
-                limit=min(limit + 1, _PAGE),
+                limit=page_size,
             )
             fresh = [e for e in page if window.since < e.event_nid <= window.now]
+            read += fresh
             shown += _shown(ctx, view, viewer, fresh)
-            has_state = has_state or any(event.is_state for event in fresh)
-            changed_members = changed_members or any(_is_member(e) for e in fresh)
-            complete = not page or page[-1].event_nid <= window.since
-            if complete or len(shown) > limit:
+            whole = len(page) < page_size or page[-1].event_nid <= window.since
+            if whole or len(shown) > limit:
                 break
             before = page[-1].room_pos
-        limited = len(shown) > limit or not complete
-        shown = shown[:limit][::-1]
-        return Timeline(
-            events=shown,
-            viewer=viewer,
-            limited=limited,
-            start_pos=shown[0].room_pos if shown else window.end_pos + 1,
-            has_state=has_state or limited,
-            changed_members=changed_members or limited,
-        )
+        return _timeline(viewer, window, _Read(read[::-1], shown[::-1], whole), limit)
 
     async def _viewer(
         self, ctx: SyncContext, view: RoomView, events: Sequence[StoredEvent]
     ) -> Viewer:
         oldest = events[0].room_pos if events else view.room_pos + 1
         return await self.visibility.viewer(view, ctx.user_id, oldest_pos=oldest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Events of a window, and those of them that may be shown, both oldest first.
+
+    All of the window if it is ``whole``, else the newest ones.
+    """
+
+    events: Sequence[StoredEvent]
+    shown: Sequence[StoredEvent]
+    whole: bool
+
+
+def _timeline(viewer: Viewer, window: Window, read: _Read, limit: int) -> Timeline:
+    state_events = [event for event in read.events if event.is_state]
+    # The state must not change unseen between two events of a timeline: it starts
+    # after what was set while the user was away.
+    unseen_pos = max(
+        (e.room_pos for e in state_events if not viewer.can_see(e)), default=None
+    )
+    shown = read.shown
+    if unseen_pos is not None:
+        shown = [event for event in shown if event.room_pos > unseen_pos]
+    shown = shown[-limit:]
+    return Timeline(
+        events=shown,
+        viewer=viewer,
+        limited=len(shown) < len(read.shown) or not read.whole,
+        start_pos=shown[0].room_pos if shown else window.end_pos + 1,
+        state_events=state_events,
+        has_whole_window=read.whole,
+    )
 
 
 def timeline_limit(events: RoomEventFilter) -> int:
@@ -155,7 +184,3 @@ def _shown(
             wanted.admits_all or wanted.admits(event.type, event.sender, event.content)
         )
     ]
-
-
-def _is_member(event: StoredEvent) -> bool:
-    return event.type == "m.room.member" and event.is_state
