@@ -102,3 +102,34 @@ def test_a_traceback_shows_no_local_variables(
 
     assert "RuntimeError: 7" in log_stream.getvalue()
     assert "hunter2" not in log_stream.getvalue()
+
+
+@pytest.mark.parametrize("log_format", LogFormat)
+@pytest.mark.parametrize(
+    "code", ["\x1b[2J", "\x1b]0;title\x07", "\r", "\x7f", "\x9b2J"]
+)
+def test_escape_codes_do_not_reach_the_terminal(
+    log_stream: io.StringIO, log_format: LogFormat, code: str
+) -> None:
+    configure_logging(LogLevel.INFO, log_format, log_stream)
+    log = structlog.get_logger("tremula")
+
+    log.info("field", path=code, nested=[{code: code}])
+    log.error("failed", exc_info=ValueError(code))
+    logging.getLogger("library").warning("theirs: %s", code)
+
+    assert code not in log_stream.getvalue()
+
+
+@pytest.mark.parametrize("log_format", LogFormat)
+def test_what_is_quoted_cannot_forge_a_line(
+    log_stream: io.StringIO, log_format: LogFormat
+) -> None:
+    configure_logging(LogLevel.INFO, log_format, log_stream)
+
+    logging.getLogger("library").warning("theirs: %s", "x\nforged")
+    structlog.get_logger("tremula").info("field", path="x\nforged")
+
+    lines = log_stream.getvalue().splitlines()
+    assert len(lines) == 2
+    assert all("forged" in line for line in lines)

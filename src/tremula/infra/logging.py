@@ -5,18 +5,24 @@ Modules log with ``log = structlog.get_logger(__name__)`` and
 """
 
 import logging
+import re
 import sys
 from contextvars import ContextVar
-from typing import TextIO
+from io import StringIO
+from typing import Final, TextIO
 
 import orjson
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 from tremula.infra.config import LogFormat, LogLevel
 
 request_id: ContextVar[str] = ContextVar("request_id")
 """The request that is being answered. Set for each, so cheaper than structlog's own."""
+
+# What a terminal may obey: a line of the log may quote what a peer has sent.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL_IN_LINES: Final = re.compile(r"(?![\t\n])[\x00-\x1f\x7f-\x9f]")
 
 
 def configure_logging(
@@ -60,11 +66,12 @@ def configure_logging(
 def _renderers(log_format: LogFormat, stream: TextIO) -> list[Processor]:
     if log_format is LogFormat.TEXT:
         return [
+            _escape_values,
             structlog.dev.ConsoleRenderer(
                 colors=stream.isatty(),
                 # The default shows local variables: tokens, passwords, messages.
-                exception_formatter=structlog.dev.plain_traceback,
-            )
+                exception_formatter=_write_traceback,
+            ),
         ]
     return [
         structlog.processors.format_exc_info,
@@ -72,8 +79,25 @@ def _renderers(log_format: LogFormat, stream: TextIO) -> list[Processor]:
     ]
 
 
+def _escape_values(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = _CONTROL.sub(_escaped, value)
+    return event
+
+
+def _write_traceback(stream: TextIO, exc_info: ExcInfo) -> None:
+    lines = StringIO()
+    structlog.dev.plain_traceback(lines, exc_info)
+    stream.write(_CONTROL_IN_LINES.sub(_escaped, lines.getvalue()))
+
+
 def _to_json(event: EventDict, **_: object) -> str:
-    return orjson.dumps(event, default=repr).decode()
+    return _CONTROL.sub(_escaped, orjson.dumps(event, default=repr).decode())
+
+
+def _escaped(control: re.Match[str]) -> str:
+    return f"\\u{ord(control[0]):04x}"
 
 
 def _add_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
