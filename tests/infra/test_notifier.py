@@ -42,6 +42,18 @@ async def test_all_polls_of_a_user_are_woken(notifier: Notifier) -> None:
     assert await asyncio.gather(*tasks) == [True] * 3
 
 
+async def test_a_user_who_is_named_twice_is_woken_once(notifier: Notifier) -> None:
+    """The members of several rooms, say, of which the user is in two."""
+    alice = await _waiting(notifier, ALICE)
+    bob = await _waiting(notifier, BOB)
+
+    notifier.wake([ALICE, ALICE], 11)
+
+    assert await alice
+    assert notifier.waiting_users == 1
+    bob.cancel()
+
+
 async def test_others_go_on_waiting(notifier: Notifier) -> None:
     alice = await _waiting(notifier, ALICE)
     bob = await _waiting(notifier, BOB)

@@ -16,7 +16,8 @@ class Users(Sized, Iterable[UserId], Container[UserId], Protocol):
     """Users to wake: a set, or anything with ``len``, ``in`` and iteration by user.
 
     It may be shared and change later if everyone who is taken out of it is woken
-    for that: a wake is only ever added by such a change, never lost.
+    for that: a wake is only ever added by such a change, never lost. Iteration may
+    come to a user more than once, as that of several rooms' members does.
     """
 
 
@@ -51,7 +52,7 @@ class Notifier:
         else:
             woken = [user_id for user_id in waiting if user_id in users]
         for user_id in woken:
-            for future in waiting.pop(user_id):
+            for future in waiting.pop(user_id, ()):
                 if not future.done():
                     future.set_result(True)
 
