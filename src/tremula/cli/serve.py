@@ -20,6 +20,10 @@ from tremula.cli.failures import (
 from tremula.cli.source import DEFAULT_SOURCE, Source
 from tremula.infra.config import Config, RegistrationMode, SqliteFile
 
+# With Python's own (700, 10, 10), the collector takes a tenth of the time in which 200
+# waiting clients get a message: each brings objects that live for a poll.
+_GC_THRESHOLDS: Final = (20_000, 20, 20)
+
 _REGISTRATION: Final = {
     RegistrationMode.OPEN: "open: whoever reaches the server can make an account",
     RegistrationMode.TOKEN: "with a token, made by: tremula token create",
@@ -60,6 +64,7 @@ async def _serve(config: Config, file: Path | None) -> None:
         sys.stdout.write(announcement(config, http.ports, file))
         sys.stdout.flush()
         gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
         gc.enable()
         await stopping.wait()
         await http.stop()

@@ -49,6 +49,8 @@ class StreamToken:
         return token
 
     def _is_canonical(self) -> bool:
+        if not self.ahead:
+            return self.pos <= _POS_MAX
         writers = [writer for writer, _ in self.ahead]
         positions = [self.pos, *(pos for _, pos in self.ahead)]
         return (

@@ -42,9 +42,11 @@ class JoinedRooms:
         new, known = await self._split(ctx, refs, since)
         events: _PartEvents = {}
         for part, part_rooms in zip(self.parts, changed.by_part, strict=True):
-            await _collect(part, ctx, new, 0, events)
+            if new:
+                await _collect(part, ctx, new, 0, events)
             news = [ref for ref in known if ref.nid in part_rooms]
-            await _collect(part, ctx, news, since, events)
+            if news:
+                await _collect(part, ctx, news, since, events)
         entries: dict[RoomId, bytes] = {}
         for at, ref in enumerate((*new, *known)):
             if at % _ROOMS_PER_TURN == _ROOMS_PER_TURN - 1:
@@ -120,7 +122,5 @@ async def _collect(
     since: int,
     found: _PartEvents,
 ) -> None:
-    if not refs:
-        return
     for nid, events in (await part.room_events(ctx, refs, since)).items():
         found.setdefault(nid, {}).setdefault(part.section, []).extend(events)

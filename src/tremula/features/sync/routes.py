@@ -1,6 +1,8 @@
 """`/sync` at the HTTP edge (CS "Syncing")."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 from tremula.features.filters.service import Filters
 from tremula.features.sync.parts import PresenceWatch
@@ -12,6 +14,8 @@ from tremula.infra.tokens import StreamToken
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.filters import NO_FILTER
 from tremula.protocol.presence import PresenceState
+
+_REMEMBERED_BYTES_MAX: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,28 +30,55 @@ class SyncEdge:
 @endpoint("GET", "/_matrix/client/v3/sync", auth=Auth.USER, guest=True)
 async def sync(req: UserRequest, edge: SyncEdge) -> Json:
     """CS sync. Errors: M_INVALID_PARAM, M_BAD_JSON, M_NOT_JSON."""
-    query = req.query
-    since = query.get("since")
-    filter_param = query.get("filter")
+    wanted = _parameters(req.query_string)
     request = SyncRequest(
         user_id=req.user_id,
         device_id=req.device_id,
-        since=StreamToken.parse(since) if since else None,
+        since=wanted.since,
         filter=(
-            await edge.filters.resolve(req.user_id, filter_param)
-            if filter_param
+            await edge.filters.resolve(req.user_id, wanted.filter)
+            if wanted.filter
             else NO_FILTER
         ),
+        timeout_s=wanted.timeout_s,
+        full_state=wanted.full_state,
+        state_form=wanted.state_form,
+    )
+    edge.presence.touch(req.user_id, wanted.presence, hold_s=wanted.timeout_s)
+    return await edge.sync.answer(request)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameters:
+    since: StreamToken | None
+    filter: str | None
+    timeout_s: float
+    full_state: bool
+    state_form: StateForm
+    presence: PresenceState
+
+
+def _parameters(query_string: bytes) -> _Parameters:
+    if len(query_string) > _REMEMBERED_BYTES_MAX:
+        return _parse(query_string)
+    return _remembered(query_string)
+
+
+def _parse(query_string: bytes) -> _Parameters:
+    query = Query(query_string)
+    since = query.get("since")
+    return _Parameters(
+        since=StreamToken.parse(since) if since else None,
+        filter=query.get("filter"),
         timeout_s=query.int("timeout", default=0, min=0) / 1000,
         full_state=query.bool("full_state", default=False),
         state_form=_state_form(query),
+        presence=_presence_state(query.get("set_presence")),
     )
-    edge.presence.touch(
-        req.user_id,
-        _presence_state(query.get("set_presence")),
-        hold_s=request.timeout_s,
-    )
-    return await edge.sync.answer(request)
+
+
+# All who were shown the same message ask next in the same words.
+_remembered: Final = lru_cache(maxsize=512)(_parse)
 
 
 def _presence_state(raw: str | None) -> PresenceState:

@@ -44,10 +44,16 @@ class Request:
         self.raw_body = b""
 
     @property
+    def query_string(self) -> bytes:
+        """What follows the question mark, as it came."""
+        raw: bytes = self._scope["query_string"]
+        return raw
+
+    @property
     def query(self) -> Query:
         """The query parameters, parsed when first asked for."""
         if self._query is None:
-            self._query = Query(self._scope["query_string"])
+            self._query = Query(self.query_string)
         return self._query
 
     @property
@@ -58,7 +64,7 @@ class Request:
     @property
     def access_token(self) -> str | None:
         """The token of the ``Authorization`` header, else of ``?access_token=``."""
-        return find_access_token(self._headers, self._scope["query_string"])
+        return find_access_token(self._headers, self.query_string)
 
     def header(self, name: str) -> str | None:
         """The header *name* (lower case), the last one where it is repeated."""
