@@ -51,6 +51,22 @@ async def test_a_repeated_request_after_a_failure_is_done_anew(server: Server) -
     assert response.status == 200
 
 
+async def test_a_request_repeated_during_a_failure_fails_with_it(
+    server: Server,
+) -> None:
+    """The second one waits for the outcome of the first, and is told of it."""
+    alice = server.client(ALICE)
+    room_id = await create_room(alice)
+    first = await send(alice, room_id)
+    await _take_next_place(server, first)
+    path = f"/v3/rooms/{quote(room_id)}/send/m.room.message/twice"
+
+    answers = await asyncio.gather(*(alice.put(path, {"body": "x"}) for _ in range(3)))
+
+    assert [answer.status >= 500 for answer in answers] == [True] * 3
+    await _free_place(server)
+
+
 async def _take_next_place(server: Server, event_id: str) -> None:
     """Make the next insert break a unique key, as a damaged database would."""
     unit = Statements()

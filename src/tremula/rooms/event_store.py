@@ -8,7 +8,7 @@ from tremula.infra.db import Reader
 from tremula.infra.journal import JournalUnit
 from tremula.protocol.errors import NotFound
 from tremula.protocol.identifiers import EventId
-from tremula.rooms import events_storage
+from tremula.rooms import annotations_storage, events_storage
 from tremula.rooms.events import StoredEvent
 
 _NIDS_PER_QUERY = 500
@@ -64,6 +64,10 @@ class EventStore:
         if event is None:
             raise NotFound("Event not found.")
         return event
+
+    async def has_annotation(self, room_nid: int, digest: bytes) -> bool:
+        """Whether there is an annotation, not redacted, of this digest."""
+        return await annotations_storage.has_annotation(self.db, room_nid, digest)
 
     async def backwards(
         self, room_nid: int, *, before: int = END_POS, after: int = -END_POS, limit: int

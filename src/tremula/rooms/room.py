@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tremula.infra.journal import JournalUnit
+from tremula.protocol.annotations import annotation_digest
 from tremula.protocol.auth_rules import check_auth
 from tremula.protocol.auth_selection import auth_event_keys
 from tremula.protocol.auth_state import AuthState
@@ -14,7 +15,7 @@ from tremula.protocol.identifiers import EventId, RoomId, ServerName, UserId, se
 from tremula.protocol.redaction import redact_client_event
 from tremula.protocol.room_versions import RoomVersion
 from tremula.protocol.signing import SigningKey
-from tremula.rooms import events_storage, storage
+from tremula.rooms import annotations_storage, events_storage, storage
 from tremula.rooms.events import Draft, PersistedEvent, StoredEvent
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.state import MEMBER, StateEvent, StateMap, state_content
@@ -265,12 +266,28 @@ class Room:
             storage.write_state(unit, self.view.nid, item.state_event)
             if stored.type == MEMBER:
                 self._write_membership(unit, item.state_event)
+        digest = annotation_digest(stored.type, stored.sender, event.content)
+        if digest is not None:
+            annotations_storage.insert_annotation(
+                unit, self.view.nid, digest, event_nid=stored.event_nid
+            )
         if item.redaction is not None:
-            events_storage.update_redacted(
-                unit,
-                item.redaction.target.event_nid,
-                client_json=item.redaction.client_json,
-                redacted_by_nid=stored.event_nid,
+            self._write_redaction(unit, item.redaction, by_nid=stored.event_nid)
+
+    def _write_redaction(
+        self, unit: JournalUnit, redaction: Redaction, *, by_nid: int
+    ) -> None:
+        target = redaction.target
+        events_storage.update_redacted(
+            unit,
+            target.event_nid,
+            client_json=redaction.client_json,
+            redacted_by_nid=by_nid,
+        )
+        digest = annotation_digest(target.type, target.sender, target.content)
+        if digest is not None:
+            annotations_storage.delete_annotation(
+                unit, self.view.nid, digest, event_nid=target.event_nid
             )
 
     def _write_membership(self, unit: JournalUnit, event: StateEvent) -> None:

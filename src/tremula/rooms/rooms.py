@@ -9,8 +9,15 @@ from typing import Final
 
 from tremula.infra.clock import Clock
 from tremula.infra.journal import Journal, JournalUnit
+from tremula.infra.locks import KeyedLocks
 from tremula.infra.slots import Slots
-from tremula.protocol.errors import AuthRuleViolation, Forbidden, NotFound
+from tremula.protocol.annotations import annotation_digest
+from tremula.protocol.errors import (
+    AuthRuleViolation,
+    DuplicateAnnotation,
+    Forbidden,
+    NotFound,
+)
 from tremula.protocol.identifiers import EventId, RoomId, ServerName
 from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms import storage
@@ -56,6 +63,7 @@ class Rooms:
         self._txns = txns
         self._clock = clock
         self._newest_create_ms = 0
+        self._annotating: KeyedLocks[tuple[str, bytes]] = KeyedLocks()
         slots.register(_SLOT_KIND, self._append)
 
     async def append(self, room_id: RoomId, drafts: Sequence[Draft]) -> list[EventId]:
@@ -69,6 +77,7 @@ class Rooms:
             Forbidden: the authorisation rules refuse an event.
             TooLarge: an event is past the size limits.
             BadJson: a content cannot be an event's.
+            DuplicateAnnotation: the sender has annotated an event like this already.
         """
         event_ids: list[EventId] = await self._slots.call(
             _SLOT_KIND, room_id, AppendEvents(tuple(drafts))
@@ -115,15 +124,33 @@ class Rooms:
         return view.room_id
 
     async def _append(self, room_id: str, command: AppendEvents) -> list[EventId]:
+        draft = command.drafts[0]
+        digest = annotation_digest(draft.type, draft.sender, draft.content)
+        if digest is None:
+            return await self._append_drafts(room_id, command.drafts)
+        # Of duplicates at one time the second sees that the first is stored.
+        async with self._annotating.of((room_id, digest)):
+            return await self._append_drafts(room_id, command.drafts, digest)
+
+    async def _append_drafts(
+        self, room_id: str, drafts: Sequence[Draft], digest: bytes | None = None
+    ) -> list[EventId]:
         room = await self._get_room(room_id)
         redacted = None
-        if len(command.drafts) == 1:
-            draft = command.drafts[0]
-            sent = await self._txns.find(room.view.nid, draft)
-            sent = sent or await self._unchanged(room.view, draft)
+        if len(drafts) == 1:
+            draft = drafts[0]
+            redacted = await self._redacted(room.view, draft)
+            is_duplicate = digest is not None and await self._events.has_annotation(
+                room.view.nid, digest
+            )
+            sent = await self._unchanged(room.view, draft)
+            # Last of what is awaited: of two requests with one transaction id, the
+            # second finds here what the first has begun.
+            sent = sent or await self._txns.find(room.view.nid, draft)
             if sent is not None:
                 return [sent]
-            redacted = await self._redacted(room.view, draft)
+            if is_duplicate:
+                raise DuplicateAnnotation("You have annotated the event so already.")
         while not self._registry.holds(room):
             # Dropped or failed meanwhile: only the registry's may be written to.
             room = await self._get_room(room_id)
@@ -131,12 +158,12 @@ class Rooms:
         staged = self._stage(
             room,
             unit,
-            command.drafts,
+            drafts,
             now_ms=self._clock.now_ms(),
             redacted=redacted,
         )
         done = self._submit(room, unit)
-        for draft, item in zip(command.drafts, staged, strict=True):
+        for draft, item in zip(drafts, staged, strict=True):
             if draft.txn is not None:
                 self._txns.begin(room.view.nid, draft, item.stored.event_id, done)
         await done

@@ -96,9 +96,16 @@ def _settle(
     pending: asyncio.Future[EventId],
     done: asyncio.Future[None],
 ) -> None:
-    if done.cancelled() or done.exception() is not None:
+    if done.cancelled():
         del device.sent[key]
         pending.cancel()
+        return
+    error = done.exception()
+    if error is not None:
+        del device.sent[key]
+        # Whoever repeated the request meanwhile gets the same answer; maybe nobody.
+        pending.set_exception(error)
+        pending.exception()
         return
     device.sent[key] = event_id
     pending.set_result(event_id)

@@ -1,5 +1,6 @@
 """Redactions as clients are shown them, over HTTP."""
 
+import asyncio
 from urllib.parse import quote
 
 import pytest
@@ -27,3 +28,16 @@ async def test_a_redaction_names_its_target_where_old_and_new_clients_look(
         assert shown["event_id"] == redaction_id
         assert shown["redacts"] == target
         assert shown["content"] == {"reason": "oh", "redacts": target}
+
+
+async def test_one_redaction_repeated_at_one_time_is_one_event(server: Server) -> None:
+    """A client that retries before it has the answer."""
+    alice = server.client("@alice:test")
+    room_id = await create_room(alice)
+    target = await send(alice, room_id)
+    path = f"/v3/rooms/{quote(room_id)}/redact/{quote(target)}/txn"
+
+    answers = await asyncio.gather(*(alice.put(path, {}) for _ in range(4)))
+
+    assert [answer.status for answer in answers] == [200] * 4
+    assert len({answer.json["event_id"] for answer in answers}) == 1
