@@ -69,9 +69,10 @@ from tremula.features.server_keys.service import open_signing_key
 from tremula.features.sessions import routes as sessions_routes
 from tremula.features.sessions.service import Sessions
 from tremula.features.sync import routes as sync_routes
+from tremula.features.sync.invited_rooms import InvitedRooms
 from tremula.features.sync.joined import JoinedRooms
 from tremula.features.sync.lazy_members import LazyMembers
-from tremula.features.sync.other_rooms import OtherRooms
+from tremula.features.sync.left_rooms import LeftRooms
 from tremula.features.sync.room_entries import RoomEntries
 from tremula.features.sync.rooms_section import RoomsSection
 from tremula.features.sync.routes import SyncEdge
@@ -493,8 +494,9 @@ def _add_sync(base: _Base, engine: _Engine, people: _People) -> None:
         engine.visibility,
         SharedEntries(lazy_members),
     )
+    room_account_data = RoomAccountDataPart(db, journal)
     room_parts = (
-        RoomAccountDataPart(db, journal),
+        room_account_data,
         ReceiptsPart(db, journal),
         TypingPart(journal, typing),
     )
@@ -511,7 +513,8 @@ def _add_sync(base: _Base, engine: _Engine, people: _People) -> None:
             engine.memberships,
             people.account_data,
             JoinedRooms(journal, engine.reader, entries, room_parts),
-            OtherRooms(engine.reader, engine.events, entries),
+            InvitedRooms(engine.reader, engine.events),
+            LeftRooms(engine.reader, entries, room_account_data),
         ),
         user_parts,
         base.clock,

@@ -58,12 +58,22 @@ class Visibility:
         self, view: RoomView, user_id: UserId, event_nid: int
     ) -> str:
         """*user_id*'s membership at a journal position; ``leave`` before any."""
-        key = member_key(user_id)
-        changes = await storage.changes_of_key(self.db, view.nid, key)
-        nids = [nid for _, nid in changes if nid <= event_nid]
-        if not nids:
-            return "leave"
-        return _history_value(await self.events.by_nid(nids[-1]))
+        return (await self.memberships_from_nid(view, user_id, event_nid))[0]
+
+    async def memberships_from_nid(
+        self, view: RoomView, user_id: UserId, event_nid: int
+    ) -> Sequence[str]:
+        """*user_id*'s membership at a journal position, and each one after it."""
+        changes = await storage.changes_of_key(self.db, view.nid, member_key(user_id))
+        found = await self.events.by_nids(nid for _, nid in changes)
+        first, later = "leave", []
+        for _, nid in changes:
+            membership = _history_value(found[nid])
+            if nid <= event_nid:
+                first = membership
+            else:
+                later.append(membership)
+        return [first, *later]
 
     async def _history(self, view: RoomView, key: StateKey) -> History:
         current = view.state.get(key)

@@ -98,16 +98,21 @@ class RoomEntries:
         return joined
 
     async def left(
-        self, ctx: SyncContext, view: RoomView, request: EntryRequest, *, state: bool
+        self,
+        ctx: SyncContext,
+        view: RoomView,
+        request: EntryRequest,
+        *,
+        has_state: bool,
     ) -> bytes:
         """The entry of a room that the user is no longer in.
 
-        Without *state* for someone who never was: a refused invite shows nothing.
+        Without state for someone who never was: a refused invite shows nothing.
         """
         window = Window(request.since, ctx.now, request.end_pos)
         timeline = await self.timelines.read(ctx, view, window)
         events: Sequence[StoredEvent] = ()
-        if state:
+        if has_state:
             events = await self.state_sections.read(
                 ctx,
                 view,

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tremula.features.sync.invited_rooms import InvitedRooms
 from tremula.features.sync.joined import JoinedRooms
-from tremula.features.sync.other_rooms import OtherRooms
+from tremula.features.sync.left_rooms import LeftRooms
 from tremula.features.sync.parts import IgnoredUsers, SyncContext
 from tremula.features.sync.request import StateForm, SyncRequest
 from tremula.infra.journal import Journal
@@ -23,7 +24,8 @@ class RoomsSection:
     memberships: Memberships
     account_data: IgnoredUsers
     joined: JoinedRooms
-    others: OtherRooms
+    invited: InvitedRooms
+    left: LeftRooms
 
     async def context(self, request: SyncRequest) -> SyncContext:
         """What an answer to *request* reaches up to, were it built now."""
@@ -46,10 +48,13 @@ class RoomsSection:
     ) -> Sections:
         """The sections by name, each with its rooms' entries by room id."""
         sections: dict[str, dict[RoomId, bytes]] = {}
-        if not since or self.memberships.changed_pos(ctx.user_id) > since:
-            rooms = await self.memberships.of_user(ctx.user_id)
-            sections = await self.others.sections(
-                ctx, list(rooms.values()), since, state_form=state_form
+        user_id = ctx.user_id
+        has_changed = not since or self.memberships.changed_pos(user_id) > since
+        if has_changed or ctx.filter.room.include_leave:
+            user_rooms = list((await self.memberships.of_user(user_id)).values())
+            sections = await self.invited.sections(ctx, user_rooms, since)
+            sections["leave"] = await self.left.entries(
+                ctx, user_rooms, since, state_form=state_form
             )
         joined = await self.joined.entries(ctx, since, state_form=state_form)
         return {**sections, "join": joined}

@@ -1,0 +1,72 @@
+"""The sections ``invite`` and ``knock`` of `/sync`."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tremula.features.sync.parts import SyncContext
+from tremula.protocol.identifiers import RoomId, UserId
+from tremula.protocol.room_state import member_key
+from tremula.rooms.event_store import EventStore
+from tremula.rooms.reader import RoomReader
+from tremula.rooms.serialize import stripped_event
+from tremula.rooms.storage import UserRoom
+from tremula.rooms.view import RoomView
+
+# CS "Stripped state".
+_STRIPPED_TYPES: Final = (
+    "m.room.create",
+    "m.room.name",
+    "m.room.avatar",
+    "m.room.topic",
+    "m.room.join_rules",
+    "m.room.canonical_alias",
+    "m.room.encryption",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InvitedRooms:
+    """Builds the entries of rooms that the user may or wants to join."""
+
+    rooms: RoomReader
+    events: EventStore
+
+    async def sections(
+        self, ctx: SyncContext, user_rooms: Iterable[UserRoom], since: int
+    ) -> dict[str, dict[RoomId, bytes]]:
+        """``{"invite": {room id: entry}, …}`` of what is new after *since*."""
+        sections: dict[str, dict[RoomId, bytes]] = {"invite": {}, "knock": {}}
+        for room in user_rooms:
+            if not _is_wanted(ctx, room, since):
+                continue
+            view = await self.rooms.get_room(room.room_id)
+            events = await self._stripped(view, ctx.user_id, room.sender)
+            sections[room.membership][room.room_id] = (
+                b'{"%b_state":{"events":[%b]}}'
+                % (room.membership.encode(), b",".join(events))
+            )
+        return sections
+
+    async def _stripped(
+        self, view: RoomView, user_id: UserId, sender: str
+    ) -> Sequence[bytes]:
+        keys = [(event_type, "") for event_type in _STRIPPED_TYPES]
+        keys += [member_key(user_id), member_key(sender)]
+        nids = [
+            event.event_nid
+            for key in dict.fromkeys(keys)
+            if (event := view.state.get(key)) is not None
+        ]
+        found = await self.events.by_nids(nids)
+        return [stripped_event(found[nid]) for nid in nids]
+
+
+def _is_wanted(ctx: SyncContext, room: UserRoom, since: int) -> bool:
+    if not since < room.event_nid <= ctx.now:
+        return False
+    if not ctx.filter.room.rooms.admits(room.room_id):
+        return False
+    if room.membership == "invite":
+        return room.sender not in ctx.ignored_users
+    return room.membership == "knock"

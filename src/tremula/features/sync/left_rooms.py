@@ -1,0 +1,111 @@
+"""The section ``leave`` of `/sync`."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from tremula.features.sync.parts import RoomPart, RoomRef, SyncContext
+from tremula.features.sync.request import StateForm
+from tremula.features.sync.room_entries import EntryRequest, RoomEntries
+from tremula.protocol.identifiers import RoomId
+from tremula.rooms.access import end_of_last_stay
+from tremula.rooms.reader import RoomReader
+from tremula.rooms.storage import UserRoom
+from tremula.rooms.view import RoomView
+
+
+@dataclass(frozen=True, slots=True)
+class _Stay:
+    """What is shown of a room that the user has left: news after ``since``.
+
+    State is shown if the user was joined at any time after what the client knows.
+    """
+
+    view: RoomView
+    since: int
+    end_pos: int
+    has_state: bool
+
+    @property
+    def ref(self) -> RoomRef:
+        return RoomRef(self.view.nid, self.view.room_id)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftRooms:
+    """Builds the entries of rooms that the user has left or was banned from."""
+
+    rooms: RoomReader
+    built: RoomEntries
+    account_data: RoomPart
+
+    async def entries(
+        self,
+        ctx: SyncContext,
+        user_rooms: Iterable[UserRoom],
+        since: int,
+        *,
+        state_form: StateForm,
+    ) -> dict[RoomId, bytes]:
+        """The entries of the rooms that were left after *since*, by room id.
+
+        With ``include_leave`` also those left before, at first; later, if there is
+        new account data.
+        """
+        changed: Collection[int] = ()
+        if since and ctx.filter.room.include_leave:
+            changed = await self.account_data.changed_rooms(ctx, since)
+        stays = [
+            await self._stay(ctx, room, since)
+            for room in user_rooms
+            if _is_wanted(ctx, room, since, changed)
+        ]
+        account_data = await self._account_data(ctx, stays, since)
+        entries: dict[RoomId, bytes] = {}
+        for stay in stays:
+            request = EntryRequest(
+                since=stay.since,
+                end_pos=stay.end_pos,
+                state_form=state_form,
+                parts={self.account_data.section: account_data.get(stay.view.nid, ())},
+            )
+            entries[stay.view.room_id] = await self.built.left(
+                ctx, stay.view, request, has_state=stay.has_state
+            )
+        return entries
+
+    async def _stay(self, ctx: SyncContext, room: UserRoom, since: int) -> _Stay:
+        view = await self.rooms.get_room(room.room_id)
+        if room.forgotten or room.event_nid <= since:
+            return _Stay(view, ctx.now, room.room_pos, has_state=False)
+        visibility = self.built.visibility
+        viewer = await visibility.viewer(view, ctx.user_id)
+        end_pos = end_of_last_stay(viewer.memberships)
+        memberships = await visibility.memberships_from_nid(view, ctx.user_id, since)
+        if end_pos is None or "join" not in memberships:
+            return _Stay(view, since, room.room_pos, has_state=False)
+        was_joined = memberships[0] == "join"
+        return _Stay(view, since if was_joined else 0, end_pos, has_state=True)
+
+    async def _account_data(
+        self, ctx: SyncContext, stays: Sequence[_Stay], since: int
+    ) -> dict[int, Sequence[bytes]]:
+        known = [stay.ref for stay in stays if stay.since]
+        new = [stay.ref for stay in stays if not stay.since]
+        found = dict(await self.account_data.room_events(ctx, known, since))
+        found.update(await self.account_data.room_events(ctx, new, 0))
+        return found
+
+
+def _is_wanted(
+    ctx: SyncContext, room: UserRoom, since: int, changed: Collection[int]
+) -> bool:
+    if room.membership not in {"leave", "ban"} or room.event_nid > ctx.now:
+        return False
+    if not ctx.filter.room.rooms.admits(room.room_id):
+        return False
+    if room.event_nid > since > 0:
+        # Of a room that is forgotten already, other devices learn that it was left.
+        return True
+    if room.forgotten or not ctx.filter.room.include_leave:
+        return False
+    return not since or room.room_nid in changed
