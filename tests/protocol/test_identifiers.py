@@ -17,6 +17,7 @@ from tremula.protocol.identifiers import (
     parse_room_alias,
     parse_room_id,
     parse_server_name,
+    parse_txn_id,
     parse_user_id,
     server_of,
 )
@@ -166,6 +167,16 @@ def test_255_bytes_are_the_limit_however_wide_the_characters(
     assert len(parse(longest).encode()) == 255
     with pytest.raises(InvalidParam):
         parse(longest + "b")
+
+
+@pytest.mark.parametrize("char", ["a", "é", "本", "🐈"])
+def test_a_transaction_id_has_at_most_255_bytes(char: str) -> None:
+    count, rest = divmod(255, len(char.encode()))
+    longest = char * count + "a" * rest
+
+    assert parse_txn_id(longest) == longest
+    with pytest.raises(InvalidParam):
+        parse_txn_id(longest + "a")
 
 
 @pytest.mark.parametrize(

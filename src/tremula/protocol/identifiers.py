@@ -160,6 +160,17 @@ def parse_device_id(raw: object) -> DeviceId:
     return DeviceId(raw)
 
 
+def parse_txn_id(raw: str) -> str:
+    """A transaction ID of a client: any text of at most 255 bytes.
+
+    Raises:
+        InvalidParam: *raw* is longer.
+    """
+    if len(raw.encode()) > ID_BYTES_MAX:
+        raise InvalidParam(f"a transaction ID has at most {ID_BYTES_MAX} bytes")
+    return raw
+
+
 def is_opaque_id(raw: str) -> bool:
     """Whether *raw* obeys the "Opaque Identifiers" grammar: ``0-9A-Za-z-._~``."""
     return _OPAQUE.fullmatch(raw) is not None

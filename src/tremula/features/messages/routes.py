@@ -3,8 +3,14 @@
 import msgspec
 
 from tremula.features.messages.service import Messages
-from tremula.infra.http import Auth, Json, UserRequest, endpoint
-from tremula.protocol.identifiers import DeviceId, EventId, RoomId
+from tremula.infra.http import (
+    EVENT_BODY_BYTES_MAX,
+    Auth,
+    Json,
+    UserRequest,
+    endpoint,
+)
+from tremula.protocol.identifiers import DeviceId, EventId, RoomId, parse_txn_id
 from tremula.rooms.events import TxnKey
 
 
@@ -20,6 +26,7 @@ class RedactBody(msgspec.Struct):
     auth=Auth.USER,
     limit="message",
     guest=True,
+    max_body=EVENT_BODY_BYTES_MAX,
 )
 async def send_message(req: UserRequest, messages: Messages) -> Json:
     """CS sendMessage. Errors: M_FORBIDDEN, M_NOT_FOUND, M_TOO_LARGE, M_BAD_JSON."""
@@ -58,6 +65,7 @@ async def redact_event(req: UserRequest, messages: Messages) -> Json:
     auth=Auth.USER,
     limit="message",
     guest=True,
+    max_body=EVENT_BODY_BYTES_MAX,
 )
 @endpoint(
     "PUT",
@@ -65,6 +73,7 @@ async def redact_event(req: UserRequest, messages: Messages) -> Json:
     auth=Auth.USER,
     limit="message",
     guest=True,
+    max_body=EVENT_BODY_BYTES_MAX,
 )
 async def set_room_state_with_key(req: UserRequest, messages: Messages) -> Json:
     """CS setRoomStateWithKey. Errors: M_FORBIDDEN, M_NOT_FOUND, M_BAD_ALIAS."""
@@ -79,4 +88,4 @@ async def set_room_state_with_key(req: UserRequest, messages: Messages) -> Json:
 
 def _txn_key(req: UserRequest) -> TxnKey:
     # Application services that act without a device share one.
-    return TxnKey(req.device_id or DeviceId(""), req.path["txn_id"])
+    return TxnKey(req.device_id or DeviceId(""), parse_txn_id(req.path["txn_id"]))

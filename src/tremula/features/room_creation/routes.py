@@ -6,7 +6,13 @@ import msgspec
 
 from tremula.features.room_creation.plan import InitialState, Preset
 from tremula.features.room_creation.service import RoomCreation, RoomRequest
-from tremula.infra.http import Auth, Json, UserRequest, endpoint
+from tremula.infra.http import (
+    EVENT_BODY_BYTES_MAX,
+    Auth,
+    Json,
+    UserRequest,
+    endpoint,
+)
 from tremula.protocol.errors import InvalidParam, ThreepidDenied
 
 INVITES_MAX = 500
@@ -38,7 +44,13 @@ class CreateRoomBody(msgspec.Struct):
     power_level_content_override: dict[str, Any] | None = None
 
 
-@endpoint("POST", "/_matrix/client/v3/createRoom", auth=Auth.USER, limit="rooms")
+@endpoint(
+    "POST",
+    "/_matrix/client/v3/createRoom",
+    auth=Auth.USER,
+    limit="rooms",
+    max_body=EVENT_BODY_BYTES_MAX,
+)
 async def create_room(req: UserRequest, room_creation: RoomCreation) -> Json:
     """CS createRoom.
 

@@ -2,12 +2,13 @@
 
 from tremula.infra.config import Api
 from tremula.infra.http.auth import Authenticator, Requester
-from tremula.infra.http.endpoint import Auth, endpoint
+from tremula.infra.http.endpoint import EVENT_BODY_BYTES_MAX, Auth, endpoint
 from tremula.infra.http.request import OptionalUserRequest, Request, UserRequest
 from tremula.infra.http.response import Json, Response
 from tremula.infra.http.router import Router
 
 __all__ = [
+    "EVENT_BODY_BYTES_MAX",
     "Api",
     "Auth",
     "Authenticator",

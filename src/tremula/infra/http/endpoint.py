@@ -13,6 +13,8 @@ S = TypeVar("S")
 J = TypeVar("J", bound=Json)
 
 BODY_BYTES_MAX = 65_536
+# Room for 64 KiB of canonical JSON, in which a client may escape every character.
+EVENT_BODY_BYTES_MAX = 6 * 65_536
 EVERY_API = frozenset(Api)
 
 _ATTRIBUTE = "__endpoints__"
