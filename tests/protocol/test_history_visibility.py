@@ -158,24 +158,19 @@ def test_a_viewer_knows_whether_they_were_ever_joined() -> None:
     assert not _viewer([]).was_ever_joined
 
 
+def _histories(values: list[str]) -> st.SearchStrategy[list[tuple[int, str]]]:
+    changes = st.tuples(st.integers(0, 20), st.sampled_from(values))
+    return st.lists(changes, unique_by=lambda change: change[0]).map(sorted)
+
+
 @given(
-    st.lists(
-        st.tuples(st.integers(0, 20), st.sampled_from(MEMBERSHIPS)),
-        unique_by=lambda change: change[0],
-    ),
-    st.lists(
-        st.tuples(st.integers(0, 20), st.sampled_from(list(HistoryVisibility))),
-        unique_by=lambda change: change[0],
-    ),
-    st.integers(-1, 21),
+    _histories(MEMBERSHIPS), _histories(list(HistoryVisibility)), st.integers(-1, 21)
 )
 def test_a_viewer_sees_what_a_plain_scan_finds(
     memberships: list[tuple[int, str]],
-    visibilities: list[tuple[int, HistoryVisibility]],
+    visibilities: list[tuple[int, str]],
     pos: int,
 ) -> None:
-    memberships.sort()
-    visibilities.sort()
     joined_later = any(at > pos and value == "join" for at, value in memberships)
 
     def visible_at(last: int) -> bool:
@@ -190,3 +185,23 @@ def test_a_viewer_sees_what_a_plain_scan_finds(
     viewer = Viewer(BOB, memberships, visibilities)
 
     assert viewer.can_see(Event(pos)) is (visible_at(pos - 1) or visible_at(pos))
+
+
+@given(_histories(MEMBERSHIPS), _histories(list(HistoryVisibility)))
+def test_a_narrowed_span_has_all_that_is_visible(
+    memberships: list[tuple[int, str]], visibilities: list[tuple[int, str]]
+) -> None:
+    viewer = Viewer(BOB, memberships, visibilities)
+    visible = [pos for pos in range(-2, 23) if viewer.can_see(Event(pos))]
+
+    first, last = viewer.narrow((-2, 22))
+
+    assert all(first <= pos <= last for pos in visible)
+
+
+def test_a_span_is_narrowed_to_a_visit() -> None:
+    """Whoever reads by time walks past none of what came before and after."""
+    viewer = Viewer(BOB, VISIT, [(1, JOINED)])
+
+    assert viewer.narrow((-10, 100)) == (5, 7)
+    assert Viewer(BOB, [], [(1, JOINED)]).narrow((2, 9)) == (9, 9)

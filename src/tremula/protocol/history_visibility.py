@@ -4,6 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, Protocol
 
 from tremula.protocol.identifiers import UserId
@@ -88,7 +89,27 @@ class Viewer:
         asks for both: "if the history_visibility before *or* after the event would
         allow them to see it".
         """
-        pos = event.room_pos
+        return self._can_see_at(event.room_pos)
+
+    def narrow(self, span: tuple[int, int]) -> tuple[int, int]:
+        """The positions *span* without ends in which the user can see nothing.
+
+        Between what is left there may be more that they can't see.
+        """
+        first, last = span
+        changes = {_pos(each) for each in (*self.memberships, *self.visibilities)}
+        within = sorted(pos for pos in changes if first <= pos <= last)
+        # What holds just after a change holds up to the next one.
+        visible = [
+            (start, end)
+            for start, end in pairwise([first, *within, last])
+            if self._can_see_at(start) or self._can_see_at(start + 1)
+        ]
+        if not visible:
+            return last, last
+        return visible[0][0], visible[-1][1]
+
+    def _can_see_at(self, pos: int) -> bool:
         joined_later = self._joined_after(pos)
         shared = HistoryVisibility.SHARED
         return is_visible(

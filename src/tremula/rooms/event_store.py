@@ -1,6 +1,6 @@
 """Reads stored events, newest ones from memory."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tremula.infra.cache import ByteLRU
@@ -10,8 +10,10 @@ from tremula.protocol.errors import NotFound
 from tremula.protocol.identifiers import EventId
 from tremula.rooms import annotations_storage, events_storage
 from tremula.rooms.events import StoredEvent
+from tremula.rooms.events_storage import Moment
 
 _NIDS_PER_QUERY = 500
+_MOMENTS_PER_QUERY = 500
 
 # Past every position of a room.
 END_POS = 2**62
@@ -46,6 +48,14 @@ class EventStore:
     async def by_nid(self, nid: int) -> StoredEvent:
         """The event of this number, which must exist."""
         return (await self.by_nids([nid]))[nid]
+
+    async def server_json(self, nids: Sequence[int]) -> dict[int, bytes]:
+        """What only servers need of the events of these numbers."""
+        found: dict[int, bytes] = {}
+        for start in range(0, len(nids), _NIDS_PER_QUERY):
+            part = nids[start : start + _NIDS_PER_QUERY]
+            found |= await events_storage.server_json(self.db, part)
+        return found
 
     async def find(self, room_nid: int, event_id: EventId) -> StoredEvent | None:
         """The event *event_id* if it is in the room *room_nid*."""
@@ -87,16 +97,37 @@ class EventStore:
         )
         return [self._remember(event) for event in events]
 
-    async def around_ts(
-        self, room_nid: int, ts_ms: int, *, forwards: bool, limit: int
-    ) -> Sequence[StoredEvent]:
-        """Events sent closest to *ts_ms*, not before it or not after it."""
-        read = (
-            events_storage.event_at_or_after_ts
-            if forwards
-            else events_storage.event_at_or_before_ts
-        )
-        return await read(self.db, room_nid, ts_ms, limit=limit)
+    async def nearest(
+        self,
+        room_nid: int,
+        ts_ms: int,
+        *,
+        forwards: bool,
+        span: tuple[int, int],
+        accept: Callable[[Moment], bool],
+    ) -> StoredEvent | None:
+        """Of the events in the positions *span* that *accept* admits, the one sent
+        closest to *ts_ms*: not before it, or else not after it.
+
+        Walks along an index, past as many as *accept* does not admit.
+        """
+        # Before or after all events of that very time.
+        at = Moment(ts_ms, -END_POS if forwards else END_POS)
+        while True:
+            moments = (
+                await events_storage.moments_forwards(
+                    self.db, room_nid, after=at, span=span, limit=_MOMENTS_PER_QUERY
+                )
+                if forwards
+                else await events_storage.moments_backwards(
+                    self.db, room_nid, before=at, span=span, limit=_MOMENTS_PER_QUERY
+                )
+            )
+            for at in moments:
+                if accept(at):
+                    return await self.by_nid(at.event_nid)
+            if len(moments) < _MOMENTS_PER_QUERY:
+                return None
 
     def remember_on_commit(self, unit: JournalUnit, event: StoredEvent) -> None:
         """Keep *event* in memory from the moment it is durable."""

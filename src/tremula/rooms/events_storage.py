@@ -18,6 +18,18 @@ class NewestEvent:
     depth: int
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When an event was sent, and of events at one time, which comes first.
+
+    ``event_nid`` is 0 for a moment that no event has.
+    """
+
+    ts_ms: int
+    room_pos: int
+    event_nid: int = 0
+
+
 def insert_event(
     unit: Unit,
     stored: StoredEvent,
@@ -85,6 +97,15 @@ async def events_by_nids(db: Reader, nids: Sequence[int]) -> list[StoredEvent]:
         nids=list(nids),
     )
     return [stored_event(row) for row in rows]
+
+
+async def server_json(db: Reader, nids: Sequence[int]) -> dict[int, bytes]:
+    """What only servers need of the events *nids* (at most 500)."""
+    rows = await db.all(
+        "SELECT event_nid, server_json FROM rooms_events WHERE event_nid IN :nids",
+        nids=list(nids),
+    )
+    return dict(rows)
 
 
 async def event_by_id(db: Reader, event_id: EventId) -> StoredEvent | None:
@@ -175,44 +196,52 @@ async def newest_nids(db: Reader, nids: Sequence[int]) -> dict[int, int]:
     return {room_nid: nid or 0 for room_nid, nid in rows}
 
 
-async def event_at_or_after_ts(
-    db: Reader, room_nid: int, ts_ms: int, *, limit: int
-) -> list[StoredEvent]:
-    """Events sent at *ts_ms* or later, closest first (rooms_events_by_ts)."""
-    rows = await db.all(
+async def moments_forwards(
+    db: Reader, room_nid: int, *, after: Moment, span: tuple[int, int], limit: int
+) -> list[Moment]:
+    """Moments after *after* of events in the positions *span*, both included,
+    earliest first (rooms_events_by_ts).
+    """
+    rows = await db.scan(
         """
-        SELECT event_nid, event_id, room_nid, room_pos, type, state_key, sender,
-               origin_server_ts, client_json, replaces_nid, redacted_by_nid,
-               device_id, txn_id
-        FROM rooms_events
-        WHERE room_nid = :room_nid AND origin_server_ts >= :ts_ms
+        SELECT origin_server_ts, room_pos, event_nid FROM rooms_events
+        WHERE room_nid = :room_nid
+          AND (origin_server_ts, room_pos) > (:ts_ms, :room_pos)
+          AND room_pos >= :first AND room_pos <= :last
         ORDER BY origin_server_ts, room_pos LIMIT :limit
         """,
         room_nid=room_nid,
-        ts_ms=ts_ms,
+        ts_ms=after.ts_ms,
+        room_pos=after.room_pos,
+        first=span[0],
+        last=span[1],
         limit=limit,
     )
-    return [stored_event(row) for row in rows]
+    return [Moment(*row) for row in rows]
 
 
-async def event_at_or_before_ts(
-    db: Reader, room_nid: int, ts_ms: int, *, limit: int
-) -> list[StoredEvent]:
-    """Events sent at *ts_ms* or earlier, closest first (rooms_events_by_ts)."""
-    rows = await db.all(
+async def moments_backwards(
+    db: Reader, room_nid: int, *, before: Moment, span: tuple[int, int], limit: int
+) -> list[Moment]:
+    """Moments before *before* of events in the positions *span*, both included,
+    latest first (rooms_events_by_ts).
+    """
+    rows = await db.scan(
         """
-        SELECT event_nid, event_id, room_nid, room_pos, type, state_key, sender,
-               origin_server_ts, client_json, replaces_nid, redacted_by_nid,
-               device_id, txn_id
-        FROM rooms_events
-        WHERE room_nid = :room_nid AND origin_server_ts <= :ts_ms
+        SELECT origin_server_ts, room_pos, event_nid FROM rooms_events
+        WHERE room_nid = :room_nid
+          AND (origin_server_ts, room_pos) < (:ts_ms, :room_pos)
+          AND room_pos >= :first AND room_pos <= :last
         ORDER BY origin_server_ts DESC, room_pos DESC LIMIT :limit
         """,
         room_nid=room_nid,
-        ts_ms=ts_ms,
+        ts_ms=before.ts_ms,
+        room_pos=before.room_pos,
+        first=span[0],
+        last=span[1],
         limit=limit,
     )
-    return [stored_event(row) for row in rows]
+    return [Moment(*row) for row in rows]
 
 
 async def txns_of_device(

@@ -1,14 +1,18 @@
 """CS getEventContext and getEventByTimestamp, over HTTP."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 import pytest
 
+from tests.fakes.clock import FakeClock
 from tests.features.rooms import create_room, error_of, join, send, set_state
 from tests.http_client import Client
-from tests.server import Server
+from tests.server import Server, config_for, running_server
+from tremula.infra.config import PostgresUrl, SqliteFile
 
 ALICE, BOB = "@alice:test", "@bob:test"
 
@@ -115,6 +119,55 @@ async def test_a_malformed_time_is_refused(
     refused = await alice.get(f"/v1/rooms/{room_id}/timestamp_to_event?{query}")
 
     assert error_of(refused) == (400, errcode)
+
+
+async def test_no_number_of_hidden_events_hides_the_closest_one(
+    database_source: SqliteFile | PostgresUrl, tmp_path: Path, clock: FakeClock
+) -> None:
+    """More than one query reads lie between what the user may see."""
+    async with running_server(config_for(database_source, tmp_path), clock) as server:
+        alice, bob = server.client(ALICE), server.client(BOB)
+        visibility = {"history_visibility": "joined"}
+        room_id = await create_room(
+            alice,
+            preset="public_chat",
+            initial_state=[
+                {"type": "m.room.history_visibility", "content": visibility}
+            ],
+        )
+        await join(bob, room_id)
+        clock.advance_ms(10)
+        await bob.post(f"/v3/rooms/{room_id}/leave", {})
+        left_ms = clock.now_ms()
+        clock.advance_ms(10)
+        await asyncio.gather(*(send(alice, room_id) for _ in range(501)))
+        hidden_ms = clock.now_ms()
+        clock.advance_ms(10)
+        await join(bob, room_id)
+
+        path = f"/v1/rooms/{room_id}/timestamp_to_event"
+        before = await bob.get(path, query={"ts": hidden_ms, "dir": "b"})
+        after = await bob.get(path, query={"ts": hidden_ms, "dir": "f"})
+
+    assert before.json["origin_server_ts"] == left_ms
+    assert after.json["origin_server_ts"] == clock.now_ms()
+
+
+async def test_of_events_at_one_time_the_first_on_the_way_is_found(
+    database_source: SqliteFile | PostgresUrl, tmp_path: Path, clock: FakeClock
+) -> None:
+    async with running_server(config_for(database_source, tmp_path), clock) as server:
+        alice = server.client(ALICE)
+        room_id = await create_room(alice)
+        clock.advance_ms(10)
+        event_ids = [await send(alice, room_id) for _ in range(3)]
+
+        path = f"/v1/rooms/{room_id}/timestamp_to_event"
+        before = await alice.get(path, query={"ts": clock.now_ms(), "dir": "b"})
+        after = await alice.get(path, query={"ts": clock.now_ms(), "dir": "f"})
+
+    assert before.json["event_id"] == event_ids[-1]
+    assert after.json["event_id"] == event_ids[0]
 
 
 async def test_an_outsider_learns_no_event_by_its_time(server: Server) -> None:

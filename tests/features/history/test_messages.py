@@ -157,6 +157,27 @@ async def test_lazy_loading_sends_the_senders_only(server: Server) -> None:
     assert "state" not in await messages(alice, room_id, dir="b", filter=MESSAGES)
 
 
+async def test_lazy_loading_knows_a_sender_who_came_in_between(
+    server: Server,
+) -> None:
+    """Whose join the filter leaves out of the page."""
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await create_room(alice, preset="public_chat")
+    await send(alice, room_id)
+    await join(bob, room_id)
+    await send(bob, room_id)
+
+    query = only("m.room.message", lazy_load_members=True)
+    pages = [
+        await messages(alice, room_id, dir=direction, filter=query)
+        for direction in "bf"
+    ]
+
+    for page in pages:
+        members = {event["state_key"] for event in page["state"]}
+        assert members == {ALICE, BOB}
+
+
 @pytest.mark.parametrize(
     ("query", "errcode"),
     [

@@ -23,8 +23,6 @@ LIMIT_DEFAULT: Final = 10
 LIMIT_MAX: Final = 1000
 # Rows a query where a filter leaves most of them out.
 _FILTERED_BATCH: Final = 200
-# How far from a timestamp an event that the user may see is looked for.
-_NEAR_TS_MAX: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,13 +191,16 @@ class History:
         """
         access = await self.access.reading(user_id, room_id)
         viewer = await self._viewer(access, user_id)
-        near = await self.events.around_ts(
-            access.view.nid, ts_ms, forwards=forwards, limit=_NEAR_TS_MAX
+        event = await self.events.nearest(
+            access.view.nid,
+            ts_ms,
+            forwards=forwards,
+            span=viewer.narrow((-END_POS, access.up_to)),
+            accept=viewer.can_see,
         )
-        for event in near:
-            if viewer.can_see(event):
-                return event
-        raise NotFound(f"There is no event in the room near {ts_ms}")
+        if event is None:
+            raise NotFound(f"There is no event in the room near {ts_ms}")
+        return event
 
     async def _state_at(
         self,
@@ -223,12 +224,19 @@ class History:
     async def _senders(
         self, view: RoomView, events: Sequence[StoredEvent]
     ) -> Sequence[StoredEvent]:
-        """The member events of the senders, as of the oldest of *events*."""
+        """The member events of the senders, as of the oldest of *events*, or of the
+        newest if they came in between: that event may not be among those shown.
+        """
         if not events:
             return ()
-        senders = list({event.sender for event in events})
-        oldest = min(event.room_pos for event in events)
-        nids = await self.access.reader.members_at(view, senders, room_pos=oldest)
+        senders = {event.sender for event in events}
+        ends = sorted((events[0].room_pos, events[-1].room_pos))
+        nids: dict[str, int] = {}
+        for room_pos in ends:
+            missing = [sender for sender in senders if sender not in nids]
+            nids |= await self.access.reader.members_at(
+                view, missing, room_pos=room_pos
+            )
         return list((await self.events.by_nids(nids.values())).values())
 
     async def _viewer(self, access: Access, user_id: UserId) -> Viewer:
