@@ -69,6 +69,7 @@ from tremula.features.server_keys.service import open_signing_key
 from tremula.features.sessions import routes as sessions_routes
 from tremula.features.sessions.service import Sessions
 from tremula.features.sync import routes as sync_routes
+from tremula.features.sync.event_shapes import EventShapes
 from tremula.features.sync.invited_rooms import InvitedRooms
 from tremula.features.sync.joined import JoinedRooms
 from tremula.features.sync.lazy_members import LazyMembers
@@ -470,7 +471,9 @@ def _add_rooms(base: _Base, engine: _Engine, people: _People) -> None:
     base.router.add(room_state_routes, state)
     history = History(engine.access, events, engine.serializer, engine.places)
     base.router.add(history_routes, history)
-    previews = RoomPreviews(engine.access, state, history, directory)
+    previews = RoomPreviews(
+        engine.access, state, history, directory, people.account_data
+    )
     base.router.add(room_previews_routes, previews)
     upgrades = RoomUpgrades(rooms, reader, events, directory, member_fields)
     base.router.add(room_upgrades_routes, upgrades)
@@ -490,7 +493,7 @@ def _add_sync(base: _Base, engine: _Engine, people: _People) -> None:
         Timelines(journal, engine.events, engine.visibility),
         StateSections(engine.reader, engine.events, lazy_members),
         Summaries(),
-        engine.serializer,
+        EventShapes(engine.serializer),
         engine.visibility,
         SharedEntries(lazy_members),
     )

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from tremula.protocol.errors import BadJson
+from tremula.protocol.event_fields import EventFields
 
 LIST_ITEMS_MAX: Final = 1_000
 # An event type, sender or room ID has at most 255 bytes; a path may hold several.
@@ -179,12 +180,9 @@ class RoomFilter:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """CS ``Filter``, as `/sync` takes it.
+    """CS ``Filter``, as `/sync` takes it."""
 
-    ``event_fields`` are property paths, split and unescaped.
-    """
-
-    event_fields: tuple[tuple[str, ...], ...] | None = None
+    event_fields: EventFields | None = None
     event_format: EventFormat = EventFormat.CLIENT
     presence: EventFilter = field(default_factory=EventFilter)
     account_data: EventFilter = field(default_factory=EventFilter)
@@ -263,29 +261,9 @@ def _event_format(obj: Mapping[str, Any]) -> EventFormat:
         raise BadJson("event_format must be client or federation") from None
 
 
-def _event_fields(obj: Mapping[str, Any]) -> tuple[tuple[str, ...], ...] | None:
+def _event_fields(obj: Mapping[str, Any]) -> EventFields | None:
     paths = _strings(obj, "event_fields")
-    return None if paths is None else tuple(_property_path(path) for path in paths)
-
-
-def _property_path(path: str) -> tuple[str, ...]:
-    r"""Split at dots that no backslash escapes (AP "Dot-separated property paths").
-
-    ``\.`` and ``\\`` stand for a dot and a backslash; others are left as they are.
-    """
-    names, name, at = [], "", 0
-    while at < len(path):
-        char, following = path[at], path[at + 1 : at + 2]
-        if char == "\\" and following in {".", "\\"}:
-            name += following
-            at += 1
-        elif char == ".":
-            names.append(name)
-            name = ""
-        else:
-            name += char
-        at += 1
-    return (*names, name)
+    return None if paths is None else EventFields.of(paths)
 
 
 def _mapping(raw: object, what: str) -> Mapping[str, Any]:

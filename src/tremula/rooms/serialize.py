@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import orjson
 
 from tremula.infra.clock import Clock
+from tremula.protocol.event_building import pdu_json
 from tremula.protocol.identifiers import RoomId
+from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.visibility import Viewer
@@ -49,6 +51,26 @@ class Serializer:
             for e in events
         ]
 
+    async def pdus(
+        self, version: RoomVersion, events: Sequence[StoredEvent], audience: Audience
+    ) -> list[bytes]:
+        """*events* as servers send them to each other, with ``unsigned`` for one of us.
+
+        One query more than the client format, which is also faster by far.
+        """
+        related = await self.related(events)
+        server_json = await self.events.server_json([e.event_nid for e in events])
+        now_ms = self.clock.now_ms()
+        return [
+            _with_unsigned(
+                orjson.dumps(
+                    pdu_json(version, e.client_json, server_json[e.event_nid])
+                ),
+                _unsigned(e, audience, related, now_ms=now_ms),
+            )
+            for e in events
+        ]
+
     async def related(self, events: Iterable[StoredEvent]) -> dict[int, StoredEvent]:
         """The events that the ``unsigned`` of *events* is made of."""
         nids = set()
@@ -75,6 +97,16 @@ def client_event(
     body = _body(event)
     if leave_out:
         body = _without(body, leave_out)
+    return _with_unsigned(body, _unsigned(event, audience, related, now_ms=now_ms))
+
+
+def _unsigned(
+    event: StoredEvent,
+    audience: Audience,
+    related: Mapping[int, StoredEvent],
+    *,
+    now_ms: int,
+) -> bytes:
     viewer = audience.viewer
     unsigned = [
         b'"age":%d,"membership":"%b"'
@@ -94,7 +126,11 @@ def client_event(
         redaction = related.get(event.redacted_by_nid)
         if redaction is not None:
             unsigned.append(b'"redacted_because":' + _body(redaction))
-    return b'%b,"unsigned":{%b}}' % (body[:-1], b",".join(unsigned))
+    return b",".join(unsigned)
+
+
+def _with_unsigned(body: bytes, unsigned: bytes) -> bytes:
+    return b'%b,"unsigned":{%b}}' % (body[:-1], unsigned)
 
 
 def _body(event: StoredEvent) -> bytes:

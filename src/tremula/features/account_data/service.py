@@ -131,6 +131,13 @@ class AccountData:
             if after != before:
                 await self._set(user_id, room_nid, data_type, after)
 
+    async def events_in_room(self, user_id: UserId, room_nid: int) -> list[bytes]:
+        """All that was set of a room, each as JSON."""
+        data = await storage.data_of_rooms(
+            self._db, user_id, [room_nid], up_to=self._journal.position
+        )
+        return [datum.to_json() for datum in data]
+
     async def find_in_room(
         self, user_id: UserId, room_nid: int, data_type: str
     ) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import orjson
+
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.identifiers import UserId
 
@@ -18,6 +20,10 @@ class AccountDatum:
     room_nid: int
     type: str
     content: bytes
+
+    def to_json(self) -> bytes:
+        """The event that clients are shown."""
+        return b'{"type":%b,"content":%b}' % (orjson.dumps(self.type), self.content)
 
 
 async def find_content(

@@ -16,6 +16,7 @@ from tremula.features.account_data.storage import GLOBAL, AccountDatum
 from tremula.features.sync.parts import RoomRef, RoomSection, SyncContext
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal
+from tremula.protocol.filters import RoomEventFilter
 
 _ROOMS_PER_QUERY: Final = 500
 
@@ -43,7 +44,7 @@ class GlobalAccountDataPart:
         wanted = ctx.filter.account_data
         admitted = [datum for datum in data if wanted.admits_type(datum.type)]
         # The newest come last.
-        events = [_encode(d) for d in admitted[-(wanted.limit or len(admitted)) :]]
+        events = [d.to_json() for d in admitted[-(wanted.limit or len(admitted)) :]]
         return b'{"events":[%b]}' % b",".join(events) if events else None
 
 
@@ -68,8 +69,8 @@ class RoomAccountDataPart:
         nids = [room.nid for room in rooms if admits.rooms.admits(room.room_id)]
         found: dict[int, list[bytes]] = {}
         for datum in await self._data(ctx, nids, since):
-            if admits.events.admits_type(datum.type):
-                found.setdefault(datum.room_nid, []).append(_encode(datum))
+            if _admits(admits, datum):
+                found.setdefault(datum.room_nid, []).append(datum.to_json())
         if admits.limit is not None:
             return {nid: events[-admits.limit :] for nid, events in found.items()}
         return found
@@ -110,5 +111,10 @@ async def _changes(
     return newest.values()
 
 
-def _encode(datum: AccountDatum) -> bytes:
-    return b'{"type":%b,"content":%b}' % (orjson.dumps(datum.type), datum.content)
+def _admits(wanted: RoomEventFilter, datum: AccountDatum) -> bool:
+    """Whether account data passes, which has no sender."""
+    if not wanted.events.admits_type(datum.type):
+        return False
+    if wanted.contains_url is None:
+        return True
+    return ("url" in orjson.loads(datum.content)) is wanted.contains_url

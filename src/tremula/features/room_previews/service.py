@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from tremula.features.account_data.service import AccountData
 from tremula.features.directory.service import Directory
 from tremula.features.history.service import History, PageRequest
 from tremula.features.room_state.service import RoomState
@@ -21,6 +22,7 @@ class RoomPreviews:
     state: RoomState
     history: History
     directory: Directory
+    account_data: AccountData
 
     async def snapshot(
         self, requester: Requester, room_id: RoomId, *, limit: int
@@ -35,6 +37,9 @@ class RoomPreviews:
         page = await self.history.page(requester, room_id, newest)
         state = await self.state.state_of(requester, access)
         published = await self.directory.is_published(room_id)
+        account_data = await self.account_data.events_in_room(
+            requester.user_id, access.view.nid
+        )
         members = [
             b'"room_id":' + orjson.dumps(room_id),
             b'"messages":{"chunk":[%b],"start":"%b","end":"%b"}'
@@ -44,6 +49,7 @@ class RoomPreviews:
                 format_place(access.up_to).encode(),
             ),
             b'"state":[%b]' % b",".join(state),
+            b'"account_data":[%b]' % b",".join(account_data),
             b'"visibility":"%b"' % (b"public" if published else b"private"),
         ]
         if access.membership is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from tremula.features.sync.event_shapes import EventShapes
 from tremula.features.sync.parts import RoomSection, SyncContext
 from tremula.features.sync.request import StateForm
 from tremula.features.sync.shared_entries import SharedEntries
@@ -13,7 +14,7 @@ from tremula.features.sync.summary import Summaries
 from tremula.features.sync.timeline import Timeline, Timelines, Window
 from tremula.protocol.room_state import member_key
 from tremula.rooms.events import StoredEvent
-from tremula.rooms.serialize import Audience, Serializer, room_id_member
+from tremula.rooms.serialize import Audience
 from tremula.rooms.tokens import format_place
 from tremula.rooms.view import RoomView
 from tremula.rooms.visibility import Visibility
@@ -42,7 +43,7 @@ class RoomEntries:
     timelines: Timelines
     state_sections: StateSections
     summaries: Summaries
-    serializer: Serializer
+    shapes: EventShapes
     visibility: Visibility
     shared: SharedEntries
 
@@ -87,6 +88,7 @@ class RoomEntries:
             return None
         entry = await self._entry(ctx, view, timeline, state, request)
         ephemeral = request.parts.get(RoomSection.EPHEMERAL, ())
+        ephemeral = ephemeral[: ctx.filter.room.ephemeral.limit]
         entry.append(_section(b"ephemeral", ephemeral))
         if summary:
             entry.append(b'"summary":' + orjson.dumps(summary))
@@ -136,10 +138,8 @@ class RoomEntries:
         request: EntryRequest,
     ) -> list[bytes]:
         audience = Audience(timeline.viewer, ctx.device_id)
-        without = room_id_member(view.room_id)
-        shown = await self.serializer.client_events(
-            timeline.events, audience, leave_out=without
-        )
+        encode = self.shapes.encode
+        shown = await encode(ctx.filter, view, timeline.events, audience)
         return [
             b'"timeline":{"events":[%b],"limited":%b,"prev_batch":"%b"}'
             % (
@@ -149,7 +149,7 @@ class RoomEntries:
             ),
             _section(
                 request.state_form.encode(),
-                await self.serializer.client_events(state, audience, leave_out=without),
+                await encode(ctx.filter, view, state, audience),
             ),
             _section(b"account_data", request.parts.get(RoomSection.ACCOUNT_DATA, ())),
         ]
