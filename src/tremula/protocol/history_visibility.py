@@ -99,15 +99,16 @@ class Viewer:
         first, last = span
         changes = {_pos(each) for each in (*self.memberships, *self.visibilities)}
         within = sorted(pos for pos in changes if first <= pos <= last)
-        # What holds just after a change holds up to the next one.
-        visible = [
-            (start, end)
-            for start, end in pairwise([first, *within, last])
-            if self._can_see_at(start) or self._can_see_at(start + 1)
-        ]
+        visible: list[int] = []
+        for start, end in pairwise([first, *within, last]):
+            if self._can_see_at(start):
+                visible.append(start)
+            # What holds just after a change holds up to the next one.
+            if self._can_see_at(start + 1):
+                visible += (start, end)
         if not visible:
             return last, last
-        return visible[0][0], visible[-1][1]
+        return visible[0], visible[-1]
 
     def _can_see_at(self, pos: int) -> bool:
         joined_later = self._joined_after(pos)
