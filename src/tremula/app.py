@@ -485,7 +485,7 @@ def _add_sync(base: _Base, engine: _Engine, people: _People) -> None:
         db, journal, engine.reader, engine.events, people.account_data, base.clock
     )
     base.router.add(receipts_routes, receipts)
-    typing = Typing(engine.reader, journal, base.clock)
+    typing = Typing(db, engine.reader, journal, base.clock)
     base.router.add(typing_routes, typing)
     base.supervisor.keep_running("typing", typing.run)
     lazy_members = LazyMembers()

@@ -221,7 +221,7 @@ async def start_user_data(
         push_rules=lambda _user_id: {"global": {}},
     )
     filters = Filters(database, clock)
-    typing = Typing(reader, journal, clock)
+    typing = Typing(database, reader, journal, clock)
     audience = Audience(reader, memberships)
     presence = Presence(
         db=database,

@@ -4,8 +4,17 @@ import asyncio
 
 import pytest
 
-from tests.features.user_data import ALICE, BOB, MALLORY, UserDataServer
-from tremula.features.typing.service import TIMEOUT_MAX_MS, USERS_MAX
+from tests.fakes.clock import FakeClock
+from tests.features.user_data import (
+    ALICE,
+    BOB,
+    MALLORY,
+    UserDataServer,
+    start_user_data,
+)
+from tests.query_counter import counted
+from tremula.features.typing.service import LATELY_MS, TIMEOUT_MAX_MS, USERS_MAX
+from tremula.infra.db import Database
 from tremula.protocol.identifiers import RoomId, UserId
 
 
@@ -50,6 +59,41 @@ async def test_typing_is_shown_until_it_stops(user_data: UserDataServer) -> None
 
     assert await put(user_data, ALICE, room_id, {"typing": False}) == (200, None)
     assert await typing_users(user_data, BOB, room_id, started) == []
+
+
+async def test_who_typed_before_a_restart_types_no_more(
+    user_data: UserDataServer, database: Database, clock: FakeClock
+) -> None:
+    """A client that comes back with an old token must not show them for ever."""
+    room_id = await user_data.create_room(ALICE, BOB)
+    quiet_id = await user_data.create_room(ALICE, BOB)
+    await put(user_data, ALICE, room_id, {"typing": True})
+    since = user_data.journal.position
+
+    restarted = await start_user_data(database, clock)
+
+    assert await typing_users(restarted, BOB, room_id, since) == []
+    assert await typing_users(restarted, BOB, quiet_id, since) is None
+    assert await typing_users(restarted, BOB, room_id) is None
+    await put(restarted, ALICE, room_id, {"typing": True})
+    assert await typing_users(restarted, BOB, room_id, since) == [ALICE]
+    clock.advance_ms(LATELY_MS + 1)
+    assert await typing_users(restarted, BOB, room_id, since) == [ALICE]
+
+
+async def test_typing_in_a_room_writes_once_an_hour(
+    user_data: UserDataServer, clock: FakeClock
+) -> None:
+    room_id = await user_data.create_room(ALICE, BOB)
+
+    with counted(user_data.database) as queries:
+        for user_id in (ALICE, BOB, ALICE):
+            await put(user_data, user_id, room_id, {"typing": True})
+        written = len(queries.units)
+        clock.advance_ms(3_600_000)
+        await put(user_data, ALICE, room_id, {"typing": True})
+
+    assert (written, len(queries.units)) == (1, 2)
 
 
 async def test_typing_times_out(user_data: UserDataServer) -> None:

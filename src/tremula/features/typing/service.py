@@ -1,15 +1,19 @@
-"""Who is typing where. All of it is in memory only and forgotten on a restart."""
+"""Who is typing where. It is in memory only: of the time before a restart nothing
+remains but the rooms, so that clients do not show somebody typing for ever.
+"""
 
 import asyncio
 import heapq
-from collections.abc import Iterable
+from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
 import orjson
 
+from tremula.features.typing import storage
 from tremula.infra.clock import Clock
+from tremula.infra.db import Reader
 from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.rooms.memberships import TOPIC as MEMBERSHIP_TOPIC
@@ -24,7 +28,13 @@ TIMEOUT_MAX_MS: Final = 120_000
 # More are not shown: nobody reads so many names while they type.
 USERS_MAX: Final = 50
 
+# How long clients may have been away that still show somebody typing.
+LATELY_MS: Final = 24 * 3600 * 1000
+
 _RESOLUTION_S: Final = 1.0
+_RECORD_EVERY_S: Final = 3600
+_RECORDED_MAX: Final = 50_000
+_NIDS_PER_QUERY: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +62,10 @@ class _TypingRoom:
 class Typing:
     """Keeps the typing users of each room until they stop or time out."""
 
-    def __init__(self, reader: RoomReader, journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self, db: Reader, reader: RoomReader, journal: Journal, clock: Clock
+    ) -> None:
+        self._db = db
         self._reader = reader
         self._journal = journal
         self._clock = clock
@@ -61,6 +74,8 @@ class Typing:
         # alone: it is pushed again, with the new deadline, when the old one comes.
         self._timers: list[tuple[float, int, UserId]] = []
         self._timer_of: dict[tuple[int, UserId], float] = {}
+        # When it was stored last that somebody types in a room.
+        self._recorded_s: dict[int, float] = {}
         self._somebody_types = asyncio.Event()
         journal.subscribe(MEMBERSHIP_TOPIC, self._membership_changed)
 
@@ -70,9 +85,23 @@ class Typing:
         return room.shown if room else None
 
     @property
-    def rooms(self) -> Iterable[int]:
+    def rooms(self) -> AbstractSet[int]:
         """The nids of the rooms in which somebody types."""
         return self._rooms.keys()
+
+    async def lately_among(self, room_nids: Collection[int]) -> set[int]:
+        """Those of *room_nids* in which somebody types or did on the last day.
+
+        Also before a restart. One query for 500 rooms.
+        """
+        nids = list(room_nids)
+        since_ts_ms = self._clock.now_ms() - LATELY_MS
+        found = self._rooms.keys() & set(nids)
+        for start in range(0, len(nids), _NIDS_PER_QUERY):
+            found |= await storage.typing_rooms_among(
+                self._db, nids[start : start + _NIDS_PER_QUERY], since_ts_ms=since_ts_ms
+            )
+        return found
 
     async def start(self, user_id: UserId, room_id: RoomId, *, timeout_ms: int) -> None:
         """*user_id* types in a room, for *timeout_ms* unless this is repeated.
@@ -81,6 +110,7 @@ class Typing:
             Forbidden: *user_id* is not joined to *room_id*.
         """
         view = await self._reader.get_joined(room_id, user_id)
+        await self._record(view.nid)
         members = view.joined_members()
         room = self._rooms.get(view.nid)
         if room is None:
@@ -133,6 +163,18 @@ class Typing:
             self._remove(room_nid, user_ids)
         if not self._timers:
             self._somebody_types.clear()
+
+    async def _record(self, room_nid: int) -> None:
+        now_s = self._clock.monotonic_s()
+        recorded_s = self._recorded_s.get(room_nid)
+        if recorded_s is not None and now_s - recorded_s < _RECORD_EVERY_S:
+            return
+        unit = self._journal.unit()
+        storage.upsert_typing_room(unit, room_nid, typed_ts_ms=self._clock.now_ms())
+        await self._journal.commit(unit)
+        if len(self._recorded_s) >= _RECORDED_MAX:
+            self._recorded_s.clear()
+        self._recorded_s[room_nid] = now_s
 
     def _set_timer(self, room_nid: int, user_id: UserId, deadline_s: float) -> None:
         timer_s = self._timer_of.get((room_nid, user_id))

@@ -22,10 +22,12 @@ class TypingPart:
 
     async def changed_rooms(self, ctx: SyncContext, since: int) -> Collection[int]:
         """Joined rooms in which somebody has started or stopped."""
+        if not since:
+            return self.typing.rooms & ctx.joined_rooms.keys()
         changed = self.journal.changed_keys(TOPIC, since)
         if changed is None:
-            # From before our start or very long ago: what counts is who types now.
-            changed = frozenset(self.typing.rooms)
+            # From before our start or very long ago: who typed then must be cleared.
+            return await self.typing.lately_among(ctx.joined_rooms.keys())
         return [
             nid for nid in changed if isinstance(nid, int) and nid in ctx.joined_rooms
         ]
@@ -46,7 +48,7 @@ class TypingPart:
 
     def _changed(self, room_nid: int, since: int) -> TypingUsers | None:
         users = self.typing.of_room(room_nid)
-        if since < self.journal.boot_position:
+        if not since:
             return users
         if self.journal.changed_pos(TOPIC, room_nid) <= since:
             return None
