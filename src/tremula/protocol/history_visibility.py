@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from tremula.protocol.identifiers import UserId
 History = Sequence[tuple[int, str]]
 
 _NO_MEMBERSHIP = "leave"
+_POS_MIN = -(2**63)
 
 
 class HistoryVisibility(StrEnum):
@@ -64,16 +65,30 @@ class Viewer:
     """What one user may see of one room, and what they were at any time.
 
     Holds the changes of the user's membership and of the history visibility, so that
-    an event costs a few bisections. Before the first change the user was not in the
-    room, and its history ``shared``.
+    an event costs a few bisections, or one comparison after the last change. Before
+    the first change the user was not in the room, and its history ``shared``.
     """
 
     user_id: UserId
     memberships: History
     visibilities: History
+    # Since the last change, at `_settled_pos`, all events are alike to the user.
+    _settled_pos: int = field(init=False, repr=False, compare=False)
+    _membership: str = field(init=False, repr=False, compare=False)
+    _can_see: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        changes = [*self.memberships[-1:], *self.visibilities[-1:]]
+        settled_pos = max(map(_pos, changes), default=_POS_MIN)
+        membership = _value_after(self.memberships, settled_pos, _NO_MEMBERSHIP)
+        object.__setattr__(self, "_settled_pos", settled_pos)
+        object.__setattr__(self, "_membership", membership)
+        object.__setattr__(self, "_can_see", self._can_see_at(settled_pos + 1))
 
     def membership_at(self, event: Placed) -> str:
         """The user's membership at *event*, including what it changed itself."""
+        if event.room_pos > self._settled_pos:
+            return self._membership
         return _value_after(self.memberships, event.room_pos, _NO_MEMBERSHIP)
 
     @property
@@ -89,6 +104,8 @@ class Viewer:
         asks for both: "if the history_visibility before *or* after the event would
         allow them to see it".
         """
+        if event.room_pos > self._settled_pos:
+            return self._can_see
         return self._can_see_at(event.room_pos)
 
     def narrow(self, span: tuple[int, int]) -> tuple[int, int]:

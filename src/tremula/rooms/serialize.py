@@ -108,10 +108,13 @@ def _unsigned(
     now_ms: int,
 ) -> bytes:
     viewer = audience.viewer
-    unsigned = [
-        b'"age":%d,"membership":"%b"'
-        % (now_ms - event.origin_server_ts, viewer.membership_at(event).encode())
-    ]
+    always = b'"age":%d,"membership":"%b"' % (
+        now_ms - event.origin_server_ts,
+        viewer.membership_at(event).encode(),
+    )
+    if event.txn_id is event.replaces_nid is event.redacted_by_nid is None:
+        return always
+    unsigned = [always]
     if (
         event.txn_id is not None
         and event.device_id == audience.device_id

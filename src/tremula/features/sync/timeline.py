@@ -175,12 +175,12 @@ def _shown(
     wanted = ctx.filter.room.timeline
     if not wanted.rooms.admits(view.room_id):
         return []
-    return [
+    visible = [
         event
         for event in events
         if viewer.can_see(event)
-        and (event.is_state or event.sender not in ctx.ignored_users)
-        and (
-            wanted.admits_all or wanted.admits(event.type, event.sender, event.content)
-        )
+        and (event.sender not in ctx.ignored_users or event.is_state)
     ]
+    if wanted.admits_all:
+        return visible
+    return [e for e in visible if wanted.admits(e.type, e.sender, e.content)]
