@@ -5,6 +5,7 @@ Nothing is parsed or encoded again but redactions and a few values of ``unsigned
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import orjson
 
@@ -15,6 +16,8 @@ from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.visibility import Viewer
+
+_NOTHING_MORE: Final = (None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ def _unsigned(
         now_ms - event.origin_server_ts,
         viewer.membership_at(event).encode(),
     )
-    if event.txn_id is event.replaces_nid is event.redacted_by_nid is None:
+    if (event.txn_id, event.replaces_nid, event.redacted_by_nid) == _NOTHING_MORE:
         return always
     unsigned = [always]
     if (
