@@ -1,5 +1,6 @@
 """Ed25519 signatures of JSON and of events (Appendices "Signing JSON")."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -23,6 +24,8 @@ from tremula.protocol.room_versions import EventIdFormat, RoomVersion
 
 ALGORITHM = "ed25519"
 SEED_BYTES = 32
+# "The version must have characters matching the regular expression [a-zA-Z0-9_]."
+_KEY_ID = re.compile(ALGORITHM + r":[a-zA-Z0-9_]{1,255}")
 
 # {key ID: public key} of one server
 VerifyKeys = Mapping[str, bytes]
@@ -50,6 +53,11 @@ class SigningKey:
     def sign(self, message: bytes) -> str:
         """The signature of *message* in unpadded Base64."""
         return encode_base64(crypto_sign(message, self.secret_key)[:crypto_sign_BYTES])
+
+
+def is_key_id(raw: str) -> bool:
+    """Whether *raw* is the ID of an Ed25519 key of a server (SS ``Server Keys``)."""
+    return _KEY_ID.fullmatch(raw) is not None
 
 
 def generate(seed: bytes) -> SigningKey:
@@ -169,10 +177,15 @@ def _verify(
     if not known:
         raise BadSignature(f"no signature of {signing_name} by a known key")
     for key_id in known:
-        _verify_bytes(verify_keys[key_id], own[key_id], message)
+        verify_bytes(verify_keys[key_id], own[key_id], message)
 
 
-def _verify_bytes(public_key: bytes, signature: object, message: bytes) -> None:
+def verify_bytes(public_key: bytes, signature: object, message: bytes) -> None:
+    """Check one signature in Base64, as JSON has it.
+
+    Raises:
+        BadSignature: it is malformed or wrong.
+    """
     if not isinstance(signature, str):
         raise BadSignature("a signature is not a string")
     try:
