@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tremula.features.account import routes as account_routes
-from tremula.features.account.service import AccountHooks, Accounts
+from tremula.features.account.service import AccountHooks, Accounts, UserHook
 from tremula.features.account_data import routes as account_data_routes
 from tremula.features.account_data import tag_routes
 from tremula.features.account_data.service import AccountData
@@ -338,7 +338,17 @@ def _build_people(base: _Base, engine: _Engine) -> _People:
     )
     base.router.add(presence_routes, presence)
     base.supervisor.keep_running("presence", presence.run)
-    accounts, sessions, last_seen, tokens = _build_accounts(base, engine, profiles)
+    accounts, sessions, last_seen, tokens = _build_accounts(
+        base,
+        engine,
+        profiles,
+        on_erased=(
+            profiles.erase,
+            account_data.erase,
+            filters.erase,
+            presence.erase,
+        ),
+    )
     return _People(
         accounts=accounts,
         tokens=tokens,
@@ -353,7 +363,10 @@ def _build_people(base: _Base, engine: _Engine) -> _People:
 
 
 def _build_accounts(
-    base: _Base, engine: _Engine, profiles: Profiles
+    base: _Base,
+    engine: _Engine,
+    profiles: Profiles,
+    on_erased: tuple[UserHook, ...],
 ) -> tuple[Accounts, Sessions, LastSeen, RegistrationTokens]:
     config, db, journal, clock = base.config, base.database, base.journal, base.clock
     users = Users(db, journal, Passwords(config.password_hashing), base.server_name)
@@ -394,7 +407,7 @@ def _build_accounts(
         AccountHooks(
             on_registered=profiles.create,
             on_deactivated=(departure.leave_all,),
-            on_erased=(profiles.erase,),
+            on_erased=on_erased,
         ),
     )
     base.router.add(account_routes, accounts)

@@ -19,6 +19,8 @@ from tremula.protocol.identifiers import (
     localpart_of,
 )
 
+UserHook = Callable[[UserId], Awaitable[None]]
+
 
 @dataclass(frozen=True, slots=True)
 class AccountHooks:
@@ -30,8 +32,8 @@ class AccountHooks:
     """
 
     on_registered: Callable[[JournalUnit, UserId, str], None]
-    on_deactivated: tuple[Callable[[UserId], Awaitable[None]], ...] = ()
-    on_erased: tuple[Callable[[UserId], Awaitable[None]], ...] = ()
+    on_deactivated: tuple[UserHook, ...] = ()
+    on_erased: tuple[UserHook, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,6 +193,13 @@ class AccountData:
             self._ignored.put(user_id, ignored, 200 + 100 * len(ignored))
         return ignored
 
+    async def erase(self, user_id: UserId) -> None:
+        """Remove everything of a user who is gone."""
+        unit = self._journal.unit()
+        storage.delete_data(unit, user_id)
+        await self._journal.commit(unit)
+        self._ignored.discard(user_id)
+
     async def _get_content(
         self, user_id: UserId, room_nid: int, data_type: str
     ) -> bytes:

@@ -90,6 +90,11 @@ async def data_of_rooms(
     return [AccountDatum(*row) for row in rows]
 
 
+def delete_data(unit: Unit, user_id: UserId) -> None:
+    """Remove everything that the user has set, globally and in rooms."""
+    unit.run("DELETE FROM account_data WHERE user_id = :user_id", user_id=user_id)
+
+
 def upsert_datum(unit: Unit, user_id: UserId, datum: AccountDatum, *, pos: int) -> None:
     """Set the content of one type."""
     unit.run(

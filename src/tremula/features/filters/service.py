@@ -89,6 +89,12 @@ class Filters:
         self._cache.put(key, found, _PARSED_BYTES + _PARSED_FACTOR * definition_bytes)
         return found
 
+    async def erase(self, user_id: UserId) -> None:
+        """Drop all filters of a user who is gone."""
+        unit = Statements()
+        storage.delete_filters(unit, user_id)
+        await self._db.commit(unit)
+
 
 def parse_room_event_filter(raw: str) -> RoomEventFilter:
     """The filter that ``?filter=`` of CS ``getRoomEvents`` and others holds as JSON.

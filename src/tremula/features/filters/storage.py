@@ -35,6 +35,11 @@ def upsert_filter(
     )
 
 
+def delete_filters(unit: Unit, user_id: UserId) -> None:
+    """Drop all filters of a user."""
+    unit.run("DELETE FROM filters WHERE user_id = :user_id", user_id=user_id)
+
+
 def delete_oldest_filters(unit: Unit, user_id: UserId, *, keep: int) -> None:
     """Drop the filters that were defined longest ago, all but *keep*."""
     unit.run(

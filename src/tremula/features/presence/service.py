@@ -105,6 +105,15 @@ class Presence:
         live.set(state, now_s=self._clock.monotonic_s(), hold_s=_SET_HOLD_S)
         await self._announce(user_id)
 
+    async def erase(self, user_id: UserId) -> None:
+        """Let nothing remain of a user who is gone."""
+        await self.set(user_id, PresenceState.OFFLINE, None)
+        self._live.pop(user_id, None)
+        self._shown.pop(user_id, None)
+        unit = Statements()
+        storage.delete_presence(unit, user_id)
+        await self._db.commit(unit)
+
     async def get(self, viewer: UserId, user_id: UserId) -> dict[str, Any]:
         """The presence of *user_id* as CS ``getPresence`` answers it.
 

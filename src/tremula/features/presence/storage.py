@@ -51,6 +51,11 @@ def upsert_status(
     )
 
 
+def delete_presence(unit: Unit, user_id: UserId) -> None:
+    """Remove what is stored of a user."""
+    unit.run("DELETE FROM presence WHERE user_id = :user_id", user_id=user_id)
+
+
 def upsert_last_active(unit: Unit, ts_ms_by_user: Mapping[UserId, int]) -> None:
     """Store when users were last active, now that they are gone."""
     unit.run_many(
