@@ -21,6 +21,8 @@ from tremula.infra.config import (
 )
 from tremula.infra.config.environment import environment_name, leaf_kinds
 
+CA_FILE = Path(__file__).parent / "http" / "localhost.pem"
+
 
 def load(text: str, tmp_path: Path, **environment: str) -> Config:
     """Load *text* as the configuration file."""
@@ -144,6 +146,26 @@ BAD_FILES = [
     (
         "password_hashing = { memory_kib = 8, parallelism = 2 }",
         "password_hashing.memory_kib: must be at least 16",
+    ),
+    (
+        "federation = { allowed_servers = ['A.org'], denied_servers = ['a.ORG'] }",
+        "federation.allowed_servers[0]: A.org stands in federation.denied_servers",
+    ),
+    (
+        "federation.denied_servers = ['a b']",
+        "federation.denied_servers[0]: must be a s",
+    ),
+    (
+        "outbound.trusted_ca_file = '/none'",
+        "outbound.trusted_ca_file: /none can't be r",
+    ),
+    (
+        "outbound.trusted_ca_file = '/dev/null'",
+        "outbound.trusted_ca_file: /dev/null is not a PEM file of certificates",
+    ),
+    (
+        "outbound.allowed_private_ranges = ['10.0.0.1/8']",
+        "outbound.allowed_private_ranges[0]: must be an address or a network",
     ),
     ("rate_limits.message.per_second = 0", "rate_limits.message.per_second: must be"),
     ("rate_limits.login.burst = 1.5", "rate_limits.login.burst: must be a whole"),
@@ -278,6 +300,7 @@ def test_the_example_shows_every_key(tmp_path: Path) -> None:
     """Also the ones without a default, once their lines are uncommented."""
     whole = re.sub(r"^# (?=[a-z_]+ = )", "", read_example(), flags=re.MULTILINE)
     shown = set(_dotted(tomllib.loads(whole)))
+    whole = whole.replace("/etc/tremula/ca.pem", str(CA_FILE))
 
     load(whole, tmp_path)
     assert shown == set(leaf_kinds())

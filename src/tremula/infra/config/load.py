@@ -1,6 +1,7 @@
 """Reads the configuration: defaults, then the file, the environment, the flags."""
 
 import re
+import ssl
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,6 +14,7 @@ from tremula.infra.config.environment import LISTEN_VARIABLE, overlay_environmen
 from tremula.infra.config.parse import ConfigError, parse_table
 from tremula.infra.config.tree import (
     Config,
+    Federation,
     Listener,
     PasswordHashing,
     Registration,
@@ -104,6 +106,8 @@ def _resolve(config: Config) -> Config:
     _check_listeners(config.listeners)
     _check_base_url(config.public_base_url)
     _check_password_hashing(config.password_hashing)
+    _check_federation(config.federation)
+    _check_trusted_ca_file(config.outbound.trusted_ca_file)
     if config.default_room_version not in ROOM_VERSIONS:
         raise ConfigError(
             "default_room_version", "must be one of " + ", ".join(ROOM_VERSIONS)
@@ -170,6 +174,31 @@ def _check_password_hashing(cost: PasswordHashing) -> None:
             "password_hashing.memory_kib",
             f"must be at least {least}, 8 times the parallelism",
         )
+
+
+def _check_federation(federation: Federation) -> None:
+    denied = {name.lower() for name in federation.denied_servers}
+    for index, name in enumerate(federation.allowed_servers or ()):
+        if name.lower() in denied:
+            raise ConfigError(
+                f"federation.allowed_servers[{index}]",
+                f"{name} stands in federation.denied_servers as well",
+            )
+
+
+def _check_trusted_ca_file(file: Path | None) -> None:
+    if file is None:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(file)
+    except ssl.SSLError:
+        problem = f"{file} is not a PEM file of certificates"
+    except OSError as error:
+        problem = f"{file} can't be read: {error.strerror}"
+    else:
+        return
+    raise ConfigError("outbound.trusted_ca_file", problem)
 
 
 def _resolve_registration(

@@ -154,6 +154,23 @@ class Presence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Federation:
+    """Which other servers this one speaks with; None of them allowed means all."""
+
+    enabled: bool = True
+    allowed_servers: tuple[ServerName, ...] | None = None
+    denied_servers: tuple[ServerName, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbound:
+    """What requests to other servers may reach, and whose certificates they trust."""
+
+    trusted_ca_file: Path | None = None
+    allowed_private_ranges: tuple[IPv4Network | IPv6Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimit:
     """A token bucket: ``burst`` requests at once, refilled at ``per_second``."""
 
@@ -218,6 +235,8 @@ class Config:
     password_hashing: PasswordHashing = PasswordHashing()
     tokens: Tokens = Tokens()
     presence: Presence = Presence()
+    federation: Federation = Federation()
+    outbound: Outbound = Outbound()
     rate_limits: RateLimits = RateLimits()
     caches: Caches = Caches()
     logging: Logging = Logging()
