@@ -12,12 +12,14 @@ _LONG: Final = random.Random(0).randbytes(30_000).hex()  # noqa: S311 - no secre
 class BadValue:
     """A value as it stands in a request; ``json_type`` as JSON Schema names it.
 
-    "invalid" is the type of what is no JSON, or not JSON that a server may take.
+    "invalid" is the type of what is no JSON, or not JSON that a server may take. What
+    is not ``canonical`` may stand in a request, but not in an event.
     """
 
     name: str
     raw: bytes
     json_type: str
+    canonical: bool = True
 
     def fits(self, types: frozenset[str]) -> bool:
         """Whether one of the *types* allows it; without any, everything does."""
@@ -35,15 +37,15 @@ VALUES: Final = (
     BadValue("true", b"true", "boolean"),
     BadValue("zero", b"0", "integer"),
     BadValue("negative", b"-1", "integer"),
-    BadValue("two to the 53rd", b"9007199254740992", "integer"),
-    BadValue("minus two to the 53rd", b"-9007199254740992", "integer"),
-    BadValue("two to the 63rd", b"9223372036854775808", "integer"),
-    BadValue("two to the 64th", b"18446744073709551616", "integer"),
-    BadValue("5000 digits", b"9" * 5_000, "integer"),
-    BadValue("float", b"1.5", "number"),
-    BadValue("minus zero", b"-0.0", "number"),
-    BadValue("exponent", b"1e2", "number"),
-    BadValue("beyond floats", b"1e400", "number"),
+    BadValue("two to the 53rd", b"9007199254740992", "integer", canonical=False),
+    BadValue("minus two to the 53rd", b"-9007199254740992", "integer", canonical=False),
+    BadValue("two to the 63rd", b"9223372036854775808", "integer", canonical=False),
+    BadValue("two to the 64th", b"18446744073709551616", "integer", canonical=False),
+    BadValue("5000 digits", b"9" * 5_000, "integer", canonical=False),
+    BadValue("float", b"1.5", "number", canonical=False),
+    BadValue("minus zero", b"-0.0", "number", canonical=False),
+    BadValue("exponent", b"1e2", "number", canonical=False),
+    BadValue("beyond floats", b"1e400", "number", canonical=False),
     BadValue("NaN", b"NaN", "invalid"),
     BadValue("empty string", b'""', "string"),
     BadValue("string", b'"x"', "string"),
@@ -56,15 +58,23 @@ VALUES: Final = (
     BadValue("lone surrogate", b'"\\ud800"', "invalid"),
     BadValue("surrogates swapped", b'"\\udc00\\ud800"', "invalid"),
     BadValue("overlong UTF-8", b'"\xc0\xaf"', "invalid"),
+    BadValue("overlong NUL", b'"\xc0\x80"', "invalid"),
+    BadValue("raw NUL", b'"a\x00b"', "invalid"),
+    BadValue("BOM in a string", b'"\xef\xbb\xbf"', "string"),
+    BadValue("BOM before a string", b'\xef\xbb\xbf"x"', "invalid"),
     BadValue("empty list", b"[]", "array"),
     BadValue("list of null", b"[null]", "array"),
-    BadValue("list of lists", b"[[[]],[1.5]]", "array"),
+    BadValue("list of lists", b"[[[]],[1.5]]", "array", canonical=False),
     BadValue("list of strings", b'["x","","@x:y"]', "array"),
     BadValue("long list", b"[" + b"0," * 20_000 + b"0]", "array"),
     BadValue("empty object", b"{}", "object"),
     BadValue("empty key", b'{"":null}', "object"),
-    BadValue("object", b'{"x":{"y":[1.5,"z"]}}', "object"),
+    BadValue("object", b'{"x":{"y":[1.5,"z"]}}', "object", canonical=False),
     BadValue("duplicate key", b'{"a":1,"a":2}', "invalid"),
+    BadValue("duplicate key, escaped", b'{"a":1,"\\u0061":2}', "invalid"),
+    BadValue("surrogate as key", b'{"\\ud800":1}', "invalid"),
+    BadValue("NUL as key", b'{"\\u0000":1}', "object"),
+    BadValue("keys of other normal forms", '{"é":1,"e\u0301":2}'.encode(), "object"),
     BadValue("deep list", b"[" * 10_000 + b"]" * 10_000, "invalid"),
     BadValue("deep object", b'{"a":' * 5_000 + b"1" + b"}" * 5_000, "invalid"),
 )

@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from tests.conformance.attacker import Attacker
-from tests.conformance.openapi import needs_spec, takes_json
-from tests.conformance.operations import Operation, done_operations, route
+from tests.conformance.openapi import needs_spec, operations_with_body
+from tests.conformance.operations import Operation, route
 from tests.conformance.world import World
 from tests.conformance.write_watch import stored_here
 from tests.http_client import HttpResponse
@@ -231,14 +231,12 @@ async def test_an_event_has_at_most_65536_bytes(
 @needs_spec
 @pytest.mark.parametrize(
     "operation",
-    [each for each in done_operations() if each.method in {"POST", "PUT", "DELETE"}],
+    operations_with_body(),
     ids=lambda operation: operation.operation_id,
 )
 async def test_the_bound_of_a_body_is_exact(
     attacker: Attacker, operation: Operation
 ) -> None:
-    if not takes_json(operation):
-        pytest.skip("it has no body")
     [bytes_max] = {
         bound.endpoint.max_body
         for bound in attacker.server.app.application.router.bound()

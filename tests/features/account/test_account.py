@@ -120,7 +120,7 @@ async def test_a_session_of_nobody_cannot_be_used_by_a_user(
     assert response.json["session"] != challenge.json["session"]
 
 
-async def test_a_deactivated_account_is_closed_for_good(
+async def test_cve_2023_32682_a_deactivated_account_is_closed_for_good(
     accounts: AccountsServer,
 ) -> None:
     answer = await accounts.register("alice", refresh_token=True)

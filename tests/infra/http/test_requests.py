@@ -1,5 +1,6 @@
 """Bodies, queries, tokens and addresses of requests."""
 
+import gzip
 from ipaddress import ip_network
 from typing import Any
 
@@ -77,15 +78,41 @@ async def test_the_bound_of_a_body_is_exact(
     assert (await client.post("/object", body=body)).status == status
 
 
-async def test_the_content_type_does_not_matter(client: Client) -> None:
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/json; charset=utf-16",
+        "text/plain",
+        "nonsense",
+        "",
+        "a" * 10_000,
+    ],
+)
+async def test_cve_2024_52805_the_content_type_does_not_matter(
+    client: Client, content_type: str
+) -> None:
+    headers = {"Content-Type": content_type}
 
     assert (await client.post("/object", {"a": 1}, headers=headers)).json == {"a": 1}
 
 
-async def test_a_compressed_body_is_refused(client: Client) -> None:
+async def test_cve_2024_52805_a_form_is_no_json(client: Client) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+
+    response = await client.post("/object", body=body, headers=headers)
+
+    assert (response.status, response.json["errcode"]) == (400, "M_NOT_JSON")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "deflate", "br", "gzip, identity"])
+async def test_a_compressed_body_is_refused(client: Client, coding: str) -> None:
+    """A small one might be gigabytes of JSON."""
+    bomb = gzip.compress(b" " * 10_000_000)
     response = await client.post(
-        "/object", body=b"\x1f\x8b", headers={"Content-Encoding": "gzip"}
+        "/object", body=bomb[:1000], headers={"Content-Encoding": coding}
     )
 
     assert (response.status, response.json["errcode"]) == (415, "M_NOT_JSON")
@@ -221,6 +248,14 @@ async def test_only_trusted_proxies_name_the_client(
     response = await client.get("/whence", headers={"X-Forwarded-For": forwarded})
 
     assert response.json["ip"] == expected
+
+
+async def test_nobody_is_a_trusted_proxy_unless_named(client: Client) -> None:
+    headers = {"X-Forwarded-For": "198.51.100.7", "Forwarded": "for=198.51.100.7"}
+
+    response = await client.get("/whence", headers=headers)
+
+    assert response.json["ip"] == "127.0.0.1"
 
 
 async def test_only_trusted_proxies_name_the_request(application: Application) -> None:
