@@ -529,7 +529,9 @@ def _add_sync(base: _Base, engine: _Engine, people: _People) -> None:
             engine.memberships,
             people.account_data,
             JoinedRooms(journal, engine.reader, entries, room_parts),
-            InvitedRooms(engine.reader, engine.events),
+            InvitedRooms(
+                engine.reader, engine.events, InvitePermission(people.account_data)
+            ),
             LeftRooms(engine.reader, entries, room_account_data),
         ),
         user_parts,

@@ -52,7 +52,7 @@ async def test_guests_use_what_is_on_their_list_and_nothing_else(
 
 @needs_spec
 async def test_what_needs_a_token_needs_one_here(server: Server) -> None:
-    expected: dict[str, Auth] = {
+    expected: dict[str, Auth[Any]] = {
         "none": Auth.NONE,
         "accessToken": Auth.USER,
         "optional (accessToken)": Auth.OPTIONAL,

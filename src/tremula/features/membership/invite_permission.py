@@ -24,9 +24,13 @@ class InvitePermission:
         Raises:
             InviteBlocked: *invitee* does.
         """
+        if await self.is_blocked(invitee):
+            raise InviteBlocked(f"{invitee} does not accept invitations")
+
+    async def is_blocked(self, invitee: UserId) -> bool:
+        """Whether a local user takes no invitations."""
         try:
             config = orjson.loads(await self.account_data.get(invitee, _CONFIG))
         except NotFound:
-            return
-        if config.get("default_action") == "block":
-            raise InviteBlocked(f"{invitee} does not accept invitations")
+            return False
+        return config.get("default_action") == "block"

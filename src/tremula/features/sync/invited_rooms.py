@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tremula.features.sync.parts import SyncContext
+from tremula.features.sync.parts import InviteBlocks, SyncContext
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.protocol.room_state import member_key
 from tremula.rooms.event_store import EventStore
@@ -31,14 +31,21 @@ class InvitedRooms:
 
     rooms: RoomReader
     events: EventStore
+    blocks: InviteBlocks
 
     async def sections(
         self, ctx: SyncContext, user_rooms: Iterable[UserRoom], since: int
     ) -> dict[str, dict[RoomId, bytes]]:
         """``{"invite": {room id: entry}, …}`` of what is new after *since*."""
         sections: dict[str, dict[RoomId, bytes]] = {"invite": {}, "knock": {}}
-        for room in user_rooms:
-            if not _is_wanted(ctx, room, since):
+        wanted = [room for room in user_rooms if _is_wanted(ctx, room, since)]
+        # CS "Invite permission": invitations from before it was switched on "MUST NOT
+        # be served".
+        is_blocked = any(
+            room.membership == "invite" for room in wanted
+        ) and await self.blocks.is_blocked(ctx.user_id)
+        for room in wanted:
+            if is_blocked and room.membership == "invite":
                 continue
             view = await self.rooms.get_room(room.room_id)
             events = await self._stripped(view, ctx.user_id, room.sender)

@@ -90,6 +90,14 @@ class IgnoredUsers(Protocol):
         ...
 
 
+class InviteBlocks(Protocol):
+    """Knows who wants no invitations."""
+
+    async def is_blocked(self, invitee: UserId) -> bool:
+        """Whether *invitee* takes none."""
+        ...
+
+
 class PresenceWatch(Protocol):
     """Is told of every sync, which shows that its user is there."""
 
