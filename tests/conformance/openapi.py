@@ -65,15 +65,6 @@ def state_event_types() -> list[str]:
     return [name for name, each in events.items() if each["kind"] == "state event"]
 
 
-def operations_forbidden_to_guests() -> set[Operation]:
-    """What takes an access token, but not that of a guest."""
-    return {
-        Operation(each["method"], each["path"], each["operation_id"])
-        for each in _load("endpoints.json")["endpoints"]
-        if each["auth"] == "accessToken" and each["guest"] == "no"
-    }
-
-
 def error_codes() -> set[str]:
     """Every error code that the specification names somewhere."""
     root = Path(os.environ["MATRIX_SPEC"])

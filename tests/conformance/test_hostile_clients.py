@@ -10,7 +10,6 @@ import orjson
 import pytest
 
 from tests.conformance.attacker import Attacker, check_refusal
-from tests.conformance.openapi import needs_spec, operations_forbidden_to_guests
 from tests.conformance.operations import Operation, done_operations
 from tests.conformance.write_watch import stored_here
 from tests.features.rooms import create_room, error_of, guest, join, member, send
@@ -173,28 +172,6 @@ async def test_who_was_removed_neither_types_nor_reads_nor_sees_it(
     assert b"m.receipt" not in seen
     joined = (await world.alice.get(f"/v3/sync?since={alice_since}")).json["rooms"]
     assert b"@bob:test" not in orjson.dumps(joined["join"][room_id])
-
-
-@needs_spec
-async def test_guests_do_nothing_but_what_is_on_the_guest_list(
-    attacker: Attacker,
-) -> None:
-    """What is on it is tested with its feature, as far as a room lets guests do it."""
-    client = await guest(attacker.server)
-    forbidden = operations_forbidden_to_guests()
-    operations = [each for each in done_operations() if each in forbidden]
-    for operation in [*operations, *AUTHENTICATED_TWICE]:
-        world = attacker.world
-        with stored_here() as stored:
-            response = await client.request(
-                operation.method,
-                world.path(operation),
-                json=world.body(operation),
-                query=world.query(operation),
-            )
-
-        assert error_of(response) == (403, "M_GUEST_ACCESS_FORBIDDEN"), operation
-        assert stored == []
 
 
 async def token_of(client: Client) -> str:

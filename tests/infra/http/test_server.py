@@ -222,6 +222,19 @@ async def test_a_body_that_does_not_come_is_given_up(listen: Listen) -> None:
         assert await connection.is_closed()
 
 
+async def test_a_body_that_comes_in_drops_is_given_up(listen: Listen) -> None:
+    """A hundred bytes a second keep nobody's connection for a day."""
+    async with connected(await listen(start_s=0.05)) as connection:
+        connection.send("POST /object HTTP/1.1", "Content-Length: 1000")
+        async with asyncio.TaskGroup() as group:
+            status = group.create_task(connection.status())
+            while not status.done():
+                connection.writer.write(b" ")
+                await asyncio.wait([status], timeout=0.01)
+
+        assert status.result() == 408
+
+
 async def test_a_head_that_does_not_come_is_given_up(listen: Listen) -> None:
     async with connected(await listen(start_s=0.05)) as connection:
         connection.writer.write(b"GET / HTTP/1.1\r\nX: ")
