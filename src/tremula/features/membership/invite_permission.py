@@ -1,7 +1,7 @@
 """Users who do not want to be invited (CS module "Invite permission")."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -30,7 +30,10 @@ class InvitePermission:
     async def is_blocked(self, invitee: UserId) -> bool:
         """Whether a local user takes no invitations."""
         try:
-            config = orjson.loads(await self.account_data.get(invitee, _CONFIG))
+            config: dict[str, Any] = orjson.loads(
+                await self.account_data.get(invitee, _CONFIG)
+            )
         except NotFound:
             return False
-        return config.get("default_action") == "block"
+        action: object = config.get("default_action")
+        return action == "block"
