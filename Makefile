@@ -37,7 +37,8 @@ format: $(VENV)/.installed-dev
 
 # A second client library, matrix-js-sdk, against a real server; needs Node and npm.
 test-js: $(VENV)/.installed
-	cd tests/js && npm install --no-package-lock --no-audit --no-fund && npm test
+	cd tests/js && npm install --no-audit --no-fund
+	cd tests/js && TREMULA=$(abspath $(BIN)/tremula) npm test
 
 # ARGS="run --quick" takes a minute or two; see `python -m bench run --help`.
 bench: $(VENV)/.installed-bench
