@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.protocol.strategies import JSON_VALUES
 from tremula.protocol.errors import NotJson
-from tremula.protocol.json import parse_json
+from tremula.protocol.json import parse_json, parse_json_exact
 
 
 @pytest.mark.parametrize(
@@ -153,3 +153,25 @@ def test_any_repeated_key_is_found(
 
     with pytest.raises(NotJson):
         parse_json(repeated.encode())
+
+
+@pytest.mark.parametrize("integer", [2**64, -(2**64), 10**100, 2**64 - 1, 12])
+def test_integers_of_any_size_can_be_kept(integer: int) -> None:
+    assert parse_json_exact(b'{"a":[%d]}' % integer) == {"a": [integer]}
+
+
+def test_exact_parsing_is_as_strict() -> None:
+    for raw in (
+        b'{"a":1,"a":18446744073709551616}',
+        b"[" * 5 + b"18446744073709551616" + b"]" * 5,
+        b"[%s]" % (b"9" * 5_000),
+    ):
+        with pytest.raises(NotJson):
+            parse_json_exact(raw, depth_max=4)
+
+
+@given(JSON_VALUES)
+def test_exact_parsing_changes_nothing_else(value: object) -> None:
+    raw = json.dumps([value, "12345678901234567890"]).encode()
+
+    assert parse_json_exact(raw) == [value, "12345678901234567890"]

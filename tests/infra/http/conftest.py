@@ -1,6 +1,6 @@
 """A small application, whose endpoints are in ``routes``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -13,8 +13,9 @@ from tremula.infra.http import Requester, Router
 from tremula.infra.http.application import Application
 from tremula.infra.metrics import Metrics
 from tremula.infra.ratelimit import RateLimiter
-from tremula.protocol.errors import UnknownToken
+from tremula.protocol.errors import Forbidden, Unauthorized, UnknownToken
 from tremula.protocol.identifiers import DeviceId, UserId
+from tremula.protocol.x_matrix import XMatrix, parse_authorization
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,31 @@ class FakeAuthenticator:
         )
 
 
+@dataclass(slots=True)
+class FakeServers:
+    """Refuses ``denied.org``; the signature ``right`` is right."""
+
+    verified: list[tuple[str, str, object]] = field(default_factory=list)
+
+    def admit(self, authorization: str | None) -> XMatrix:
+        admitted = parse_authorization(authorization)
+        if admitted.origin == "denied.org":
+            raise Forbidden("denied")
+        return admitted
+
+    async def verify(
+        self, authorization: XMatrix, *, method: str, uri: str, content: object
+    ) -> None:
+        self.verified.append((method, uri, content))
+        if authorization.signature != "right":
+            raise Unauthorized("wrong")
+
+
+@pytest.fixture
+def servers() -> FakeServers:
+    return FakeServers()
+
+
 @pytest.fixture
 def notes() -> Notes:
     return Notes()
@@ -53,7 +79,9 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def application(notes: Notes, clock: FakeClock, metrics: Metrics) -> Application:
+def application(
+    notes: Notes, clock: FakeClock, metrics: Metrics, servers: FakeServers
+) -> Application:
     router = Router()
     router.add(routes, notes)
     limits = RateLimits(message=RateLimit(per_second=1, burst=3))
@@ -62,6 +90,7 @@ def application(notes: Notes, clock: FakeClock, metrics: Metrics) -> Application
         authenticator=FakeAuthenticator(),
         limiter=RateLimiter(limits, clock),
         metrics=metrics,
+        servers=servers,
     )
 
 

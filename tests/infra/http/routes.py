@@ -9,6 +9,7 @@ from tremula.infra.db import DatabaseUnavailable
 from tremula.infra.http import (
     Api,
     Auth,
+    FederationRequest,
     Json,
     OptionalUserRequest,
     Request,
@@ -126,3 +127,10 @@ async def post_wait(_req: Request, notes: Notes) -> Json:
 @endpoint("GET", "/admin", auth=Auth.NONE, api=Api.ADMIN)
 async def get_admin(_req: Request, _notes: Notes) -> Json:
     return {}
+
+
+@endpoint("GET", "/signed/{txn_id}", auth=Auth.SERVER, api=Api.FEDERATION)
+@endpoint("PUT", "/signed/{txn_id}", auth=Auth.SERVER, api=Api.FEDERATION, max_body=999)
+async def put_signed(req: FederationRequest, notes: Notes) -> Json:
+    notes.written.append(req.origin)
+    return {"origin": req.origin, "body": req.json_object()}

@@ -1,9 +1,14 @@
 """The HTTP server: endpoints, requests, answers, listeners."""
 
 from tremula.infra.config import Api
-from tremula.infra.http.auth import Authenticator, Requester
+from tremula.infra.http.auth import Authenticator, Requester, ServerAuthenticator
 from tremula.infra.http.endpoint import EVENT_BODY_BYTES_MAX, Auth, endpoint
-from tremula.infra.http.request import OptionalUserRequest, Request, UserRequest
+from tremula.infra.http.request import (
+    FederationRequest,
+    OptionalUserRequest,
+    Request,
+    UserRequest,
+)
 from tremula.infra.http.response import Json, Response
 from tremula.infra.http.router import Router
 
@@ -12,12 +17,14 @@ __all__ = [
     "Api",
     "Auth",
     "Authenticator",
+    "FederationRequest",
     "Json",
     "OptionalUserRequest",
     "Request",
     "Requester",
     "Response",
     "Router",
+    "ServerAuthenticator",
     "UserRequest",
     "endpoint",
 ]

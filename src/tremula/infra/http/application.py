@@ -18,7 +18,11 @@ import structlog
 
 from tremula.infra.config import Api
 from tremula.infra.http.asgi import AsgiApp, Receive, Scope, Send
-from tremula.infra.http.auth import Authenticator, Requester
+from tremula.infra.http.auth import (
+    Authenticator,
+    Requester,
+    ServerAuthenticator,
+)
 from tremula.infra.http.body import RequestBody
 from tremula.infra.http.client_address import (
     TrustedProxies,
@@ -29,13 +33,22 @@ from tremula.infra.http.cors import PREFLIGHT_BODY, PREFLIGHT_START
 from tremula.infra.http.endpoint import EVERY_API, Endpoint
 from tremula.infra.http.errors import HungUpError, error_response
 from tremula.infra.http.hang_up import SCOPE_KEY, Connection, unless_hung_up
-from tremula.infra.http.request import Request
+from tremula.infra.http.request import (
+    FederationRequest,
+    Request,
+    parse_federation_body,
+)
 from tremula.infra.http.response import Encoded, Json, encode_response
 from tremula.infra.http.router import BoundEndpoint, Router, RouteTable
 from tremula.infra.logging import request_id
 from tremula.infra.metrics import Metrics, Observe
 from tremula.infra.ratelimit import Limit, RateLimiter
-from tremula.protocol.errors import GuestAccessForbidden, MissingToken, Unknown
+from tremula.protocol.errors import (
+    Forbidden,
+    GuestAccessForbidden,
+    MissingToken,
+    Unknown,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -60,13 +73,15 @@ class Application:
     """What the listeners of this process have in common.
 
     ``shutting_down`` is set when the server begins to stop: what waits on behalf of a
-    client (a long poll) answers then with what it has.
+    client (a long poll) answers then with what it has. Without ``servers``, no other
+    server is let in.
     """
 
     router: Router
     authenticator: Authenticator
     limiter: RateLimiter
     metrics: Metrics
+    servers: ServerAuthenticator | None = None
     shutting_down: asyncio.Event = field(default_factory=asyncio.Event)
     request_ids: _RequestIds = field(default_factory=_RequestIds)
 
@@ -191,7 +206,10 @@ class _ListenerApp:
             route.limit.check(
                 requester.user_id if requester else rate_limit_key(request.client_ip)
             )
-        request.raw_body = await body.read(endpoint.max_body)
+        if endpoint.auth.needs_signature:
+            await self._read_signed(request, body, endpoint.max_body)
+        else:
+            request.raw_body = await body.read(endpoint.max_body)
         work = route.function(request, route.service)
         # What writes must not stop half-way because its client has gone.
         return await (
@@ -212,6 +230,23 @@ class _ListenerApp:
         if requester.is_guest and not endpoint.guest:
             raise GuestAccessForbidden("guests may not do this")
         return requester
+
+    async def _read_signed(
+        self, request: FederationRequest, body: RequestBody, bytes_max: int
+    ) -> None:
+        servers = self._app.servers
+        if servers is None:
+            raise Forbidden("this server does not federate")
+        authorization = servers.admit(request.header("authorization"))
+        request.raw_body = await body.read(bytes_max)
+        request.content = parse_federation_body(request.raw_body)
+        await servers.verify(
+            authorization,
+            method=request.method,
+            uri=request.uri,
+            content=request.content,
+        )
+        request.origin = authorization.origin
 
     def _client_ip(self, scope: Scope) -> str:
         return self._proxies.client_ip(peer_address(scope), scope["headers"])

@@ -1,4 +1,4 @@
-"""Who makes a request: access tokens and those they stand for."""
+"""Who makes a request: the owner of an access token, or another server."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Protocol
 from urllib.parse import parse_qsl
 
 from tremula.protocol.identifiers import DeviceId, UserId
+from tremula.protocol.x_matrix import XMatrix
 
 _BEARER = "bearer "
 
@@ -35,6 +36,31 @@ class Authenticator(Protocol):
 
         Raises:
             UnknownToken: no such token, or it has expired (then a soft logout).
+        """
+        ...
+
+
+class ServerAuthenticator(Protocol):
+    """Knows the keys of other servers; the server_keys feature implements it."""
+
+    def admit(self, authorization: str | None) -> XMatrix:
+        """Who claims to make a request, by its ``Authorization`` header.
+
+        Refuses, before the body is read, whom no signature would help.
+
+        Raises:
+            Unauthorized: there is no such header, or it names another destination.
+            Forbidden: this server does not speak with that one.
+        """
+        ...
+
+    async def verify(
+        self, authorization: XMatrix, *, method: str, uri: str, content: object
+    ) -> None:
+        """Check the signature of a request; *content* is its JSON body or None.
+
+        Raises:
+            Unauthorized: it is wrong, or by no key that is valid now.
         """
         ...
 

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from tremula.infra.config import Api
-from tremula.infra.http.request import OptionalUserRequest, Request, UserRequest
+from tremula.infra.http.request import (
+    FederationRequest,
+    OptionalUserRequest,
+    Request,
+    UserRequest,
+)
 from tremula.infra.http.response import Json
 
 R = TypeVar("R", bound=Request)
@@ -27,15 +32,20 @@ class Auth(Generic[R]):
     request_type: type[R]
     needs_token: bool
     takes_token: bool
+    needs_signature: bool = False
 
     NONE: ClassVar["Auth[Request]"]
     OPTIONAL: ClassVar["Auth[OptionalUserRequest]"]
     USER: ClassVar["Auth[UserRequest]"]
+    SERVER: ClassVar["Auth[FederationRequest]"]
 
 
 Auth.NONE = Auth(Request, needs_token=False, takes_token=False)
 Auth.OPTIONAL = Auth(OptionalUserRequest, needs_token=False, takes_token=True)
 Auth.USER = Auth(UserRequest, needs_token=True, takes_token=True)
+Auth.SERVER = Auth(
+    FederationRequest, needs_token=False, takes_token=False, needs_signature=True
+)
 
 
 @dataclass(frozen=True, slots=True)

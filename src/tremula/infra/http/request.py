@@ -9,10 +9,13 @@ from tremula.infra.http.asgi import Scope
 from tremula.infra.http.auth import Requester, find_access_token
 from tremula.infra.http.query import Query
 from tremula.protocol.errors import BadJson, Forbidden, MissingParam
-from tremula.protocol.identifiers import DeviceId, UserId
-from tremula.protocol.json import parse_json
+from tremula.protocol.identifiers import DeviceId, ServerName, UserId
+from tremula.protocol.json import parse_json, parse_json_exact
 
 T = TypeVar("T")
+
+# Events of others may be nested deeper than what our users may send.
+_FEDERATION_DEPTH_MAX = 200
 
 _MISSING_FIELD = "Object missing required field "
 
@@ -48,6 +51,19 @@ class Request:
         """What follows the question mark, as it came."""
         raw: bytes = self._scope["query_string"]
         return raw
+
+    @property
+    def method(self) -> str:
+        """The method, in upper case."""
+        method: str = self._scope["method"]
+        return method
+
+    @property
+    def uri(self) -> str:
+        """Path and query string as they came."""
+        raw: bytes = self._scope["raw_path"]
+        query = self.query_string
+        return (raw + b"?" + query if query else raw).decode("latin-1")
 
     @property
     def query(self) -> Query:
@@ -153,6 +169,33 @@ class UserRequest(Request):
         """
         if self.path["user_id"] != self.user_id:
             raise Forbidden("this belongs to another user")
+
+
+class FederationRequest(Request):
+    """A request to an endpoint with ``Auth.SERVER``, made by the server `origin`.
+
+    ``content`` is the JSON body, None if there is none.
+    """
+
+    __slots__ = ("content", "origin")
+
+    content: object
+    origin: ServerName
+
+    def _parsed_body(self) -> object:
+        return {} if self.content is None else self.content
+
+
+def parse_federation_body(raw: bytes) -> object:
+    """The body of a request from another server, None for an empty one.
+
+    Integers are exact, and strings may contain NUL: one event that this server cannot
+    keep must not cost a whole transaction.
+
+    Raises:
+        NotJson: it is not strict JSON.
+    """
+    return parse_json_exact(raw, depth_max=_FEDERATION_DEPTH_MAX) if raw else None
 
 
 def _holds_nul(value: object) -> bool:
