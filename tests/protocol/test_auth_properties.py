@@ -10,7 +10,7 @@ from tests.protocol.auth_room import ALICE, BOB, CAROL, DAVE, Room
 from tremula.protocol.auth_rules import check_auth
 from tremula.protocol.auth_selection import auth_event_keys, check_auth_events
 from tremula.protocol.errors import AuthRuleViolation
-from tremula.protocol.power_levels import PowerLevels
+from tremula.protocol.power_levels import PowerLevels, user_level
 from tremula.protocol.room_state import (
     CREATE,
     JOIN_RULES,
@@ -128,6 +128,8 @@ def test_power_levels_are_integers_whatever_the_content(
 
     for user_id in USERS:
         assert type(levels.user(user_id)) is int
+        one = user_level(version, r.state[CREATE], r.state[POWER_LEVELS], user_id)
+        assert one == levels.user(user_id)
         assert type(levels.event(user_id, is_state=True)) is int
     for level in (levels.ban, levels.kick, levels.redact, levels.invite):
         assert type(level) is int

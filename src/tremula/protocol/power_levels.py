@@ -116,6 +116,26 @@ def room_creators(version: RoomVersion, create: StateEvent) -> frozenset[str]:
     return frozenset({create.sender, *users})
 
 
+def user_level(
+    version: RoomVersion,
+    create: StateEvent,
+    power_levels: StateEvent | None,
+    user_id: str,
+) -> int:
+    """``PowerLevels.user`` of one user, without reading the levels of all others."""
+    if power_levels is None or (
+        version.privileged_creators and user_id in room_creators(version, create)
+    ):
+        return PowerLevels.of(version, create, None).user(user_id)
+    content = power_levels.content
+    users = content.get("users")
+    own = users.get(user_id) if isinstance(users, dict) else None
+    level = parse_level(version, own)
+    if level is None:
+        level = parse_level(version, content.get("users_default"))
+    return 0 if level is None else level
+
+
 @dataclass(frozen=True, slots=True)
 class PowerLevels:
     """The power levels in force in a room, with every default filled in."""
