@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.protocol.event_signatures import verify_event_signatures
 from tests.protocol.strategies import JSON_OBJECTS
 from tremula.protocol.base64 import encode_base64, encode_base64_urlsafe
 from tremula.protocol.canonical import encode_canonical
@@ -26,7 +27,7 @@ from tremula.protocol.events import (
 )
 from tremula.protocol.identifiers import EventId, RoomId, ServerName, UserId
 from tremula.protocol.room_versions import ROOM_VERSIONS, RoomVersion
-from tremula.protocol.signing import SigningKey, sign_event, verify_event_signatures
+from tremula.protocol.signing import SigningKey, sign_event
 
 KEY = SigningKey.from_seed("ed25519:1", b"\x01" * 32)
 KEYS = {ServerName("example.org"): {KEY.key_id: KEY.public_key}}

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.protocol.event_signatures import verify_event_signatures
 from tests.protocol.strategies import JSON_OBJECTS
 from tremula.protocol.base64 import decode_base64, encode_base64
 from tremula.protocol.errors import BadJson
@@ -18,7 +19,6 @@ from tremula.protocol.signing import (
     required_signers,
     sign_event,
     sign_json,
-    verify_event_signatures,
     verify_json,
 )
 

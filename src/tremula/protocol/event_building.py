@@ -18,6 +18,7 @@ from tremula.protocol.event_format import check_size, redacts_of
 from tremula.protocol.event_values import BuiltEvent, Event, EventDraft
 from tremula.protocol.hashes import encode_event_json, event_id_from_hash
 from tremula.protocol.identifiers import EventId, RoomId, server_of
+from tremula.protocol.json import loads_exact
 from tremula.protocol.redaction import redact_content
 from tremula.protocol.room_versions import EventIdFormat, RoomVersion
 from tremula.protocol.signing import SigningKey
@@ -93,11 +94,13 @@ def pdu_json(
     version: RoomVersion, client_json: bytes, server_json: bytes
 ) -> dict[str, Any]:
     """The PDU that the two stored halves of an event make."""
-    pdu: dict[str, Any] = {**orjson.loads(client_json), **orjson.loads(server_json)}
+    pdu: dict[str, Any] = loads_exact(client_json)
     if version.event_ids is not EventIdFormat.DOMAIN:
         del pdu["event_id"]
     if version.room_id_is_create_hash and pdu["type"] == "m.room.create":
         del pdu["room_id"]
+    # Last, since another server's event may have an ``event_id`` that is none.
+    pdu |= loads_exact(server_json)
     return pdu
 
 

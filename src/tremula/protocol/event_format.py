@@ -19,6 +19,7 @@ PDU_BYTES_MAX = 65_536
 FIELD_BYTES_MAX = 255
 PREV_EVENTS_MAX = 20
 AUTH_EVENTS_MAX = 10
+_TIMESTAMP_MAX = 2**63 - 1
 
 
 def parse_pdu(version: RoomVersion, pdu: Mapping[str, Any]) -> Event:
@@ -39,7 +40,7 @@ def parse_pdu(version: RoomVersion, pdu: Mapping[str, Any]) -> Event:
             sender=parse_user_id(pdu.get("sender")),
             state_key=_string(pdu, "state_key") if "state_key" in pdu else None,
             content=_object(pdu, "content"),
-            origin_server_ts=_integer(pdu, "origin_server_ts"),
+            origin_server_ts=_timestamp(pdu),
             depth=_depth(version, pdu),
             prev_events=_event_ids(version, pdu, "prev_events", PREV_EVENTS_MAX),
             auth_events=_event_ids(version, pdu, "auth_events", AUTH_EVENTS_MAX),
@@ -122,6 +123,14 @@ def _integer(pdu: Mapping[str, Any], key: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise BadJson(f"malformed event: {key} must be an integer")
     return value
+
+
+def _timestamp(pdu: Mapping[str, Any]) -> int:
+    """``origin_server_ts``, which until room version 5 no rule bounds."""
+    timestamp = _integer(pdu, "origin_server_ts")
+    if abs(timestamp) > _TIMESTAMP_MAX:
+        raise BadJson("malformed event: origin_server_ts has more than 64 bits")
+    return timestamp
 
 
 def _depth(version: RoomVersion, pdu: Mapping[str, Any]) -> int:

@@ -8,6 +8,7 @@ programs may each see another one, and nesting so deep that later code would fai
 import json
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import orjson
 
@@ -51,13 +52,15 @@ def parse_json_exact(raw: bytes, *, depth_max: int = DEPTH_MAX) -> object:
         NotJson: as ``parse_json``; or an integer has thousands of digits.
     """
     value = parse_json(raw, depth_max=depth_max)
-    if not _LONG_INTEGER.search(raw):
-        return value
     try:
-        exact: object = json.loads(raw)
+        return loads_exact(raw) if _LONG_INTEGER.search(raw) else value
     except ValueError as error:
         raise NotJson(f"not valid JSON: {error}") from error
-    return exact
+
+
+def loads_exact(raw: bytes) -> Any:  # noqa: ANN401 - whatever was stored
+    """Our own JSON, in which integers may have any size."""
+    return json.loads(raw) if _LONG_INTEGER.search(raw) else orjson.loads(raw)
 
 
 def _shows_no_key_twice(raw: bytes, keys: int) -> bool:

@@ -24,6 +24,7 @@ from tremula.protocol.room_versions import EventIdFormat, RoomVersion
 
 ALGORITHM = "ed25519"
 SEED_BYTES = 32
+PUBLIC_KEY_BYTES = crypto_sign_PUBLICKEYBYTES
 # "The version must have characters matching the regular expression [a-zA-Z0-9_]."
 _KEY_ID = re.compile(ALGORITHM + r":[a-zA-Z0-9_]{1,255}")
 
@@ -89,7 +90,11 @@ def verify_json(
         BadSignature: one is wrong, or there is none by a known key.
         BadJson: *value* is not canonical JSON.
     """
-    _verify(value, signing_name, verify_keys, _signed_json_bytes(value))
+    signatures = value.get("signatures")
+    own = signatures.get(signing_name) if isinstance(signatures, dict) else None
+    if not isinstance(own, dict):
+        raise BadSignature(f"not signed by {signing_name}")
+    verify_any(own, verify_keys, _signed_json_bytes(value))
 
 
 def sign_event(
@@ -103,24 +108,6 @@ def sign_event(
     digest = encode_base64(content_hash(version, pdu))
     hashed = {**pdu, "hashes": {"sha256": digest}}
     return _with_signature(hashed, signing_name, key, signed_bytes(version, hashed))
-
-
-def verify_event_signatures(
-    version: RoomVersion,
-    pdu: Mapping[str, Any],
-    verify_keys: Mapping[ServerName, VerifyKeys],
-) -> None:
-    """Check the signatures of all servers that must have signed the event.
-
-    *verify_keys* holds the keys that were valid at the event's ``origin_server_ts``.
-
-    Raises:
-        BadSignature: as ``verify_json``, for any of those servers.
-        BadJson: *pdu* is not what the version takes for canonical JSON.
-    """
-    message = signed_bytes(version, pdu)
-    for server_name in required_signers(version, pdu):
-        _verify(pdu, server_name, verify_keys.get(server_name, {}), message)
 
 
 def required_signers(version: RoomVersion, pdu: Mapping[str, Any]) -> set[ServerName]:
@@ -163,21 +150,21 @@ def _with_signature(
     return {**value, "signatures": {**signatures, signing_name: own}}
 
 
-def _verify(
-    value: Mapping[str, Any],
-    signing_name: str,
-    verify_keys: VerifyKeys,
-    message: bytes,
+def verify_any(
+    signatures: Mapping[str, object], verify_keys: VerifyKeys, message: bytes
 ) -> None:
-    signatures = value.get("signatures")
-    own = signatures.get(signing_name) if isinstance(signatures, dict) else None
-    if not isinstance(own, dict):
-        raise BadSignature(f"not signed by {signing_name}")
-    known = [key_id for key_id in own if key_id in verify_keys]
+    """Check the *signatures* of one server, by their key IDs.
+
+    Those by keys that are not in *verify_keys* are skipped.
+
+    Raises:
+        BadSignature: one is wrong, or there is none by a known key.
+    """
+    known = [key_id for key_id in signatures if key_id in verify_keys]
     if not known:
-        raise BadSignature(f"no signature of {signing_name} by a known key")
+        raise BadSignature("no signature by a known key")
     for key_id in known:
-        verify_bytes(verify_keys[key_id], own[key_id], message)
+        verify_bytes(verify_keys[key_id], signatures[key_id], message)
 
 
 def verify_bytes(public_key: bytes, signature: object, message: bytes) -> None:
@@ -192,7 +179,7 @@ def verify_bytes(public_key: bytes, signature: object, message: bytes) -> None:
         raw = decode_base64(signature)
     except ValueError as error:
         raise BadSignature("a signature is not Base64") from error
-    if len(raw) != crypto_sign_BYTES or len(public_key) != crypto_sign_PUBLICKEYBYTES:
+    if len(raw) != crypto_sign_BYTES or len(public_key) != PUBLIC_KEY_BYTES:
         raise BadSignature("a signature or key has the wrong length")
     try:
         crypto_sign_open(raw + message, public_key)
