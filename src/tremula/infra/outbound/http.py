@@ -83,6 +83,8 @@ class OutboundHttp:
         """Make one request and read the answer piece by piece.
 
         The time for which the caller looks at the pieces counts towards the timeout.
+        A request that HTTP calls idempotent is sent once more if the connection ends
+        before the answer begins: kept connections may have been closed meanwhile.
 
         Raises:
             OutboundError: there is no answer within *limits*; also while reading.

@@ -1,0 +1,1 @@
+"""Asking other servers: where they are, and signed requests to them."""

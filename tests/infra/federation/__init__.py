@@ -1,0 +1,1 @@
+"""Finding other servers, and signed requests to them."""
