@@ -58,7 +58,12 @@ class EventStore:
         return found
 
     async def find(self, room_nid: int, event_id: EventId) -> StoredEvent | None:
-        """The event *event_id* if it is in the room *room_nid*."""
+        """The event *event_id* if it is in the timeline of the room *room_nid*."""
+        event = await self.find_stored(room_nid, event_id)
+        return event if event is not None and event.is_in_timeline else None
+
+    async def find_stored(self, room_nid: int, event_id: EventId) -> StoredEvent | None:
+        """As `find`, be the event rejected, soft-failed, or known from a state only."""
         event = await events_storage.event_by_id(self.db, event_id)
         if event is None or event.room_nid != room_nid:
             return None

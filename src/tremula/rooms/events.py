@@ -1,11 +1,14 @@
 """Events as the room engine takes them from its callers and as it stores them."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from tremula.protocol.identifiers import DeviceId, EventId, RoomId, UserId
+
+NOWHERE_POS: Final = -(2**62)
+"""The ``room_pos`` of events that are in no timeline: before everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,8 @@ class StoredEvent:
     """A row of ``rooms_events``, as much of it as clients are shown.
 
     ``client_json`` is the event in the client format without ``unsigned``. Only
-    a redaction changes a stored event, in place.
+    a redaction changes a stored event, in place. ``room_pos`` is `NOWHERE_POS` for
+    outliers, rejected and soft-failed events.
     """
 
     event_nid: int
@@ -56,12 +60,23 @@ class StoredEvent:
     redacted_by_nid: int | None = None
     device_id: str | None = None
     txn_id: str | None = None
+    arrived_pos: int | None = None
     _content: dict[str, Any] | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_state(self) -> bool:
         """Whether this is a state event."""
         return self.state_key is not None
+
+    @property
+    def is_in_timeline(self) -> bool:
+        """Whether it has its place among the events that clients read."""
+        return self.room_pos != NOWHERE_POS
+
+    @property
+    def journal_pos(self) -> int:
+        """The journal position of its arrival: its number, unless it was an outlier."""
+        return self.event_nid if self.arrived_pos is None else self.arrived_pos
 
     @property
     def content(self) -> dict[str, Any]:
@@ -87,9 +102,11 @@ class StoredEvent:
 class PersistedEvent:
     """What is announced of an event once it is durable.
 
-    ``before`` is the state event that it replaced.
+    With ``changes_other_state`` the current state changed otherwise than by the event
+    itself: state was resolved.
     """
 
     room_id: RoomId
     stored: StoredEvent
     redacts: EventId | None = None
+    changes_other_state: bool = False

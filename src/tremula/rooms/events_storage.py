@@ -4,18 +4,37 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tremula.infra.db import Reader, Row, Unit
-from tremula.protocol.events import BuiltEvent
 from tremula.protocol.identifiers import EventId, UserId
-from tremula.rooms.events import StoredEvent
+from tremula.rooms.events import NOWHERE_POS, StoredEvent
+from tremula.rooms.graph import Extremity, Place, Standing
 
 
 @dataclass(frozen=True, slots=True)
 class NewestEvent:
-    """What a room's next event is built upon."""
+    """The newest event of a room's timeline."""
 
+    event_nid: int
     event_id: EventId
     room_pos: int
     depth: int
+
+    @property
+    def extremity(self) -> Extremity:
+        """This event as the only forward extremity."""
+        return Extremity(self.event_nid, self.event_id, self.depth)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerPart:
+    """What a row of ``rooms_events`` has beside the `StoredEvent`.
+
+    ``place`` is None for live events, whose own ``room_pos`` is their place.
+    """
+
+    depth: int
+    server_json: bytes
+    standing: Standing = Standing.ACCEPTED
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +52,61 @@ class Moment:
 def insert_event(
     unit: Unit,
     stored: StoredEvent,
-    built: BuiltEvent,
+    part: ServerPart,
 ) -> None:
-    """Store an event that was just built."""
+    """Store a new event."""
+    place = part.place
     unit.run(
         """
-        INSERT INTO rooms_events (event_nid, event_id, room_nid, room_pos, depth,
+        INSERT INTO rooms_events (event_nid, event_id, room_nid, room_pos, standing,
+                                  branch, branch_pos, depth,
                                   type, state_key, sender, origin_server_ts,
                                   client_json, server_json, replaces_nid,
-                                  device_id, txn_id)
-        VALUES (:event_nid, :event_id, :room_nid, :room_pos, :depth,
+                                  redacted_by_nid, device_id, txn_id)
+        VALUES (:event_nid, :event_id, :room_nid, :room_pos, :standing,
+                :branch, :branch_pos, :depth,
                 :type, :state_key, :sender, :origin_server_ts,
                 :client_json, :server_json, :replaces_nid,
-                :device_id, :txn_id)
+                :redacted_by_nid, :device_id, :txn_id)
         """,
         event_nid=stored.event_nid,
         event_id=stored.event_id,
         room_nid=stored.room_nid,
-        room_pos=stored.room_pos,
-        depth=built.event.depth,
+        room_pos=stored.room_pos if stored.is_in_timeline else None,
+        standing=int(part.standing),
+        branch=place.branch if place else None,
+        branch_pos=place.pos if place else None,
+        depth=part.depth,
         type=stored.type,
         state_key=stored.state_key,
         sender=stored.sender,
         origin_server_ts=stored.origin_server_ts,
         client_json=stored.client_json,
-        server_json=built.server_json,
+        server_json=part.server_json,
         replaces_nid=stored.replaces_nid,
+        redacted_by_nid=stored.redacted_by_nid,
         device_id=stored.device_id,
         txn_id=stored.txn_id,
+    )
+
+
+def update_arrived(unit: Unit, stored: StoredEvent, part: ServerPart) -> None:
+    """Give an event that was an outlier its place in the room."""
+    unit.run(
+        """
+        UPDATE rooms_events
+        SET room_pos = :room_pos, standing = :standing, branch = :branch,
+            branch_pos = :branch_pos, arrived_pos = :arrived_pos,
+            replaces_nid = :replaces_nid
+        WHERE event_nid = :event_nid
+        """,
+        event_nid=stored.event_nid,
+        room_pos=stored.room_pos if stored.is_in_timeline else None,
+        standing=int(part.standing),
+        branch=part.place.branch if part.place else None,
+        branch_pos=part.place.pos if part.place else None,
+        arrived_pos=stored.arrived_pos,
+        replaces_nid=stored.replaces_nid,
     )
 
 
@@ -82,7 +128,10 @@ def update_redacted(
 
 def stored_event(row: Row) -> StoredEvent:
     """A row of the columns that every read of ``rooms_events`` below selects."""
-    return StoredEvent(*row)
+    event = StoredEvent(*row)
+    if row[3] is None:
+        event.room_pos = NOWHERE_POS
+    return event
 
 
 async def events_by_nids(db: Reader, nids: Sequence[int]) -> list[StoredEvent]:
@@ -91,7 +140,7 @@ async def events_by_nids(db: Reader, nids: Sequence[int]) -> list[StoredEvent]:
         """
         SELECT event_nid, event_id, room_nid, room_pos, type, state_key, sender,
                origin_server_ts, client_json, replaces_nid, redacted_by_nid,
-               device_id, txn_id
+               device_id, txn_id, arrived_pos
         FROM rooms_events WHERE event_nid IN :nids
         """,
         nids=list(nids),
@@ -114,7 +163,7 @@ async def event_by_id(db: Reader, event_id: EventId) -> StoredEvent | None:
         """
         SELECT event_nid, event_id, room_nid, room_pos, type, state_key, sender,
                origin_server_ts, client_json, replaces_nid, redacted_by_nid,
-               device_id, txn_id
+               device_id, txn_id, arrived_pos
         FROM rooms_events WHERE event_id = :event_id
         """,
         event_id=event_id,
@@ -130,7 +179,7 @@ async def events_backwards(
         """
         SELECT event_nid, event_id, room_nid, room_pos, type, state_key, sender,
                origin_server_ts, client_json, replaces_nid, redacted_by_nid,
-               device_id, txn_id
+               device_id, txn_id, arrived_pos
         FROM rooms_events
         WHERE room_nid = :room_nid AND room_pos < :before AND room_pos > :after
         ORDER BY room_pos DESC LIMIT :limit
@@ -151,7 +200,7 @@ async def events_forwards(
         """
         SELECT event_nid, event_id, room_nid, room_pos, type, state_key, sender,
                origin_server_ts, client_json, replaces_nid, redacted_by_nid,
-               device_id, txn_id
+               device_id, txn_id, arrived_pos
         FROM rooms_events
         WHERE room_nid = :room_nid AND room_pos > :after AND room_pos < :before
         ORDER BY room_pos LIMIT :limit
@@ -172,7 +221,8 @@ async def newest_pos_up_to(db: Reader, room_nid: int, *, event_nid: int) -> int:
     row = await db.first(
         """
         SELECT room_pos FROM rooms_events
-        WHERE room_nid = :room_nid AND event_nid <= :event_nid AND room_pos > 0
+        WHERE room_nid = :room_nid AND room_pos > 0
+          AND COALESCE(arrived_pos, event_nid) <= :event_nid
         ORDER BY room_pos DESC LIMIT 1
         """,
         room_nid=room_nid,
@@ -182,11 +232,13 @@ async def newest_pos_up_to(db: Reader, room_nid: int, *, event_nid: int) -> int:
 
 
 async def newest_nids(db: Reader, nids: Sequence[int]) -> dict[int, int]:
-    """The newest live event of each of the rooms *nids* (at most 500)."""
+    """The journal position of the newest live event of each of the rooms *nids*
+    (at most 500).
+    """
     rows = await db.all(
         """
         SELECT r.room_nid,
-               (SELECT e.event_nid FROM rooms_events e
+               (SELECT COALESCE(e.arrived_pos, e.event_nid) FROM rooms_events e
                 WHERE e.room_nid = r.room_nid AND e.room_pos > 0
                 ORDER BY e.room_pos DESC LIMIT 1)
         FROM rooms_rooms r WHERE r.room_nid IN :nids
@@ -288,11 +340,12 @@ async def find_txn(
 
 
 async def find_newest(db: Reader, room_nid: int) -> NewestEvent | None:
-    """The room's newest event."""
+    """The newest event of the room's timeline."""
     row = await db.first(
         """
-        SELECT event_id, room_pos, depth FROM rooms_events
-        WHERE room_nid = :room_nid ORDER BY room_pos DESC LIMIT 1
+        SELECT event_nid, event_id, room_pos, depth FROM rooms_events
+        WHERE room_nid = :room_nid AND room_pos IS NOT NULL
+        ORDER BY room_pos DESC LIMIT 1
         """,
         room_nid=room_nid,
     )

@@ -79,12 +79,17 @@ class RoomReader:
         """The event nids of the keys that changed after a journal position and
         before a place in the room.
         """
-        return await storage.state_changes_since(
-            self.db, view.nid, since_nid=since_nid, before_pos=before_pos
+        after_pos = await events_storage.newest_pos_up_to(
+            self.db, view.nid, event_nid=since_nid
+        )
+        return await storage.state_changes_between(
+            self.db, view.nid, after_pos=after_pos, before_pos=before_pos
         )
 
     async def newest_nids(self, room_nids: Iterable[int]) -> dict[int, int]:
-        """The newest live event of each room; one query for 500 rooms."""
+        """The journal position of the newest live event of each room; one query for
+        500 rooms.
+        """
         wanted = list(room_nids)
         found: dict[int, int] = {}
         for start in range(0, len(wanted), 500):

@@ -7,10 +7,12 @@ from typing import Final
 
 from tremula.infra.db import Reader
 from tremula.protocol.identifiers import RoomId
+from tremula.protocol.room_state import CREATE
 from tremula.protocol.room_versions import get_room_version
-from tremula.rooms import events_storage, storage
+from tremula.rooms import events_storage, graph_storage, storage
 from tremula.rooms.memberships import Memberships
-from tremula.rooms.room import OwnServer, Room
+from tremula.rooms.room import Room
+from tremula.rooms.staging import EventWriter, OwnServer
 from tremula.rooms.state import StateMap
 from tremula.rooms.view import RoomView
 
@@ -45,9 +47,13 @@ class RoomRegistry:
             load.add_done_callback(lambda _: self._loads.pop(room_id, None))
         return await asyncio.shield(load)
 
+    @property
+    def _writer(self) -> EventWriter:
+        return EventWriter(self.own, self.memberships)
+
     def new(self, view: RoomView) -> Room:
         """The write side of a room that has no event yet."""
-        return Room(view, None, own=self.own, memberships=self.memberships)
+        return Room(view, None, writer=self._writer)
 
     def add(self, room: Room) -> None:
         """Keep a room, and let go of those that nobody asked for lately."""
@@ -82,15 +88,23 @@ class RoomRegistry:
         row = await storage.find_room(self.db, room_id)
         if row is None:
             return None
+        state = StateMap.of(await storage.current_state(self.db, row.room_nid))
+        if CREATE not in state:
+            # Known by an invitation or a knock only.
+            return None
         view = RoomView(
             nid=row.room_nid,
             room_id=row.room_id,
             version=get_room_version(row.room_version),
-            state=StateMap.of(await storage.current_state(self.db, row.room_nid)),
+            state=state,
             room_pos=0,
         )
-        newest = await events_storage.find_newest(self.db, row.room_nid)
-        room = Room(view, newest, own=self.own, memberships=self.memberships)
+        room = Room(
+            view,
+            await events_storage.find_newest(self.db, row.room_nid),
+            writer=self._writer,
+            extremities=await graph_storage.extremities(self.db, row.room_nid),
+        )
         view.room_pos = room.head.room_pos
         self.add(room)
         return room

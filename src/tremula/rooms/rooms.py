@@ -24,7 +24,8 @@ from tremula.rooms import storage
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import Draft, StoredEvent
 from tremula.rooms.registry import RoomRegistry
-from tremula.rooms.room import REDACTION, Room, Staged
+from tremula.rooms.room import REDACTION, Room
+from tremula.rooms.staging import Staged
 from tremula.rooms.state import StateMap
 from tremula.rooms.txns import SentTxns
 from tremula.rooms.view import RoomView
@@ -151,9 +152,11 @@ class Rooms:
                 return [sent]
             if is_duplicate:
                 raise DuplicateAnnotation("You have annotated the event so already.")
-        while not self._registry.holds(room):
-            # Dropped or failed meanwhile: only the registry's may be written to.
-            room = await self._get_room(room_id)
+        while room.lock.locked() or not self._registry.holds(room):
+            # Events of others are being taken in; or the room was dropped or failed
+            # meanwhile: only the registry's may be written to.
+            async with room.lock:
+                room = await self._get_room(room_id)
         unit = self._journal.unit()
         staged = self._stage(
             room,

@@ -21,7 +21,7 @@ _MEMBER_CONTENTS: Final[dict[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class StateEvent:
-    """One entry of a room's state.
+    """One entry of a room's state, which has been so since ``room_pos``.
 
     ``content`` of an ``m.room.member`` holds its ``membership`` only: a room of
     50,000 members is kept in memory. The whole event is in the event store.
@@ -34,6 +34,17 @@ class StateEvent:
     state_key: str
     sender: str
     content: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StateUpdate:
+    """What changes in a room's current state when an event comes."""
+
+    replaced: tuple[StateEvent, ...] = ()
+    removed: tuple[StateKey, ...] = ()
+
+
+NO_UPDATE: Final = StateUpdate()
 
 
 def state_content(event_type: str, content: dict[str, Any]) -> dict[str, Any]:
@@ -77,6 +88,19 @@ class StateMap:
         """This map with *event* in the place of the one of its key."""
         return StateMap(self._map.set((event.type, event.state_key), event))
 
+    def updated(self, update: StateUpdate) -> "StateMap":
+        """This map with what *update* replaces, and without what it removes."""
+        state = self
+        for event in update.replaced:
+            state = state.with_event(event)
+        for key in update.removed:
+            state = state.without(key)
+        return state
+
+    def without(self, key: StateKey) -> "StateMap":
+        """This map without an entry at *key*, where it has one."""
+        return StateMap(self._map.delete(key))
+
     def __contains__(self, key: tuple[str, str]) -> bool:
         return key in self._map
 
@@ -111,8 +135,9 @@ class Members:
         """The users of one membership: the live set, not to be changed."""
         return self._by_membership.setdefault(membership, set())
 
-    def move(self, user_id: UserId, *, before: str | None, after: str) -> None:
-        """*user_id*'s membership is now *after*."""
+    def move(self, user_id: UserId, *, before: str | None, after: str | None) -> None:
+        """*user_id*'s membership is now *after*; None: has never had any."""
         if before is not None:
             self.of(before).discard(user_id)
-        self.of(after).add(user_id)
+        if after is not None:
+            self.of(after).add(user_id)

@@ -10,9 +10,9 @@ import orjson
 
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.identifiers import RoomId, UserId
+from tremula.protocol.room_state import StateKey
+from tremula.rooms.graph import LIVE_BRANCH
 from tremula.rooms.state import MEMBER, StateEvent, member_content
-
-LIVE_BRANCH = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +112,7 @@ def write_state(unit: Unit, room_nid: int, event: StateEvent) -> None:
                                          room_pos, event_nid)
         VALUES (:room_nid, :type, :state_key, :branch, :room_pos, :event_nid)
         """,
-        room_nid=room_nid,
-        type=event.type,
-        state_key=event.state_key,
-        branch=LIVE_BRANCH,
-        room_pos=event.room_pos,
-        event_nid=event.event_nid,
+        **_change(room_nid, event),
     )
     unit.run(
         """
@@ -132,15 +127,59 @@ def write_state(unit: Unit, room_nid: int, event: StateEvent) -> None:
             sender = excluded.sender,
             membership = excluded.membership
         """,
-        room_nid=room_nid,
-        type=event.type,
-        state_key=event.state_key,
-        event_nid=event.event_nid,
-        event_id=event.event_id,
-        room_pos=event.room_pos,
-        sender=event.sender,
-        membership=event.content["membership"] if event.type == MEMBER else None,
+        **_entry(room_nid, event),
     )
+
+
+def write_removed_state(
+    unit: Unit, room_nid: int, key: StateKey, *, room_pos: int
+) -> None:
+    """Leave *key* without an event from *room_pos* on."""
+    unit.run(
+        """
+        INSERT INTO rooms_state_changes (room_nid, type, state_key, branch,
+                                         room_pos, event_nid)
+        VALUES (:room_nid, :type, :state_key, :branch, :room_pos, 0)
+        """,
+        room_nid=room_nid,
+        type=key[0],
+        state_key=key[1],
+        branch=LIVE_BRANCH,
+        room_pos=room_pos,
+    )
+    unit.run(
+        """
+        DELETE FROM rooms_current_state
+        WHERE room_nid = :room_nid AND type = :type AND state_key = :state_key
+        """,
+        room_nid=room_nid,
+        type=key[0],
+        state_key=key[1],
+    )
+
+
+def _change(room_nid: int, event: StateEvent) -> dict[str, object]:
+    return {
+        "room_nid": room_nid,
+        "type": event.type,
+        "state_key": event.state_key,
+        "branch": LIVE_BRANCH,
+        "room_pos": event.room_pos,
+        "event_nid": event.event_nid,
+    }
+
+
+def _entry(room_nid: int, event: StateEvent) -> dict[str, object]:
+    return {
+        "room_nid": room_nid,
+        "type": event.type,
+        "state_key": event.state_key,
+        "event_nid": event.event_nid,
+        "event_id": event.event_id,
+        "room_pos": event.room_pos,
+        "sender": event.sender,
+        "membership": event.content["membership"] if event.type == MEMBER else None,
+    }
 
 
 async def state_nids_at(
@@ -157,13 +196,17 @@ async def state_nids_at(
         branch=LIVE_BRANCH,
         room_pos=room_pos,
     )
-    return {(type_, state_key): nid for type_, state_key, nid in rows}
+    state = {(type_, state_key): nid for type_, state_key, nid in rows}
+    return {key: nid for key, nid in state.items() if nid}
 
 
 async def changes_of_key(
     db: Reader, room_nid: int, key: tuple[str, str]
 ) -> list[tuple[int, int]]:
-    """``(room_pos, event_nid)`` of every change of one state key, oldest first."""
+    """``(room_pos, event_nid)`` of every change of one state key, oldest first.
+
+    An event_nid of 0 stands for none.
+    """
     rows = await db.all(
         """
         SELECT room_pos, event_nid FROM rooms_state_changes
@@ -196,28 +239,30 @@ async def nids_of_keys_at(
         branch=LIVE_BRANCH,
         room_pos=room_pos,
     )
-    return dict(rows)
+    nids: dict[str, int] = dict(rows)
+    return {state_key: nid for state_key, nid in nids.items() if nid}
 
 
-async def state_changes_since(
-    db: Reader, room_nid: int, *, since_nid: int, before_pos: int
+async def state_changes_between(
+    db: Reader, room_nid: int, *, after_pos: int, before_pos: int
 ) -> dict[tuple[str, str], int]:
-    """The keys whose state changed after the journal position *since_nid* and before
-    *before_pos*: the newest event of each (rooms_events_state_by_pos). Back-filled
-    history, at positions below 1, changes nothing.
+    """The keys whose state changed at positions between: the newest event of each
+    (rooms_state_changes_by_pos). Those that have none any more are left out.
     """
     rows = await db.all(
         """
-        SELECT type, state_key, event_nid FROM rooms_events
-        WHERE room_nid = :room_nid AND state_key IS NOT NULL
-          AND event_nid > :since_nid AND room_pos > 0 AND room_pos < :before_pos
+        SELECT type, state_key, event_nid FROM rooms_state_changes
+        WHERE room_nid = :room_nid AND branch = :branch
+          AND room_pos > :after_pos AND room_pos < :before_pos
         ORDER BY room_pos
         """,
         room_nid=room_nid,
-        since_nid=since_nid,
+        branch=LIVE_BRANCH,
+        after_pos=after_pos,
         before_pos=before_pos,
     )
-    return {(type_, state_key): nid for type_, state_key, nid in rows}
+    state = {(type_, state_key): nid for type_, state_key, nid in rows}
+    return {key: nid for key, nid in state.items() if nid}
 
 
 def upsert_membership(unit: Unit, user_id: UserId, room: UserRoom) -> None:

@@ -10,7 +10,7 @@ from tremula.protocol.power_levels import PowerLevels
 from tremula.protocol.room_state import CREATE, HISTORY_VISIBILITY, StateKey
 from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms.events import StoredEvent
-from tremula.rooms.state import MEMBER, Members, StateEvent, StateMap
+from tremula.rooms.state import MEMBER, Members, StateEvent, StateMap, StateUpdate
 
 _HISTORIES_MAX: Final = 512
 
@@ -125,24 +125,36 @@ class RoomView:
         """How many users are invited."""
         return len(self._members.of("invite"))
 
-    def apply(self, stored: StoredEvent, state_event: StateEvent | None) -> None:
-        """Take over an event that was just committed."""
-        self.room_pos = stored.room_pos
-        if state_event is None:
+    def apply(self, room_pos: int, update: StateUpdate) -> None:
+        """Take over an event that was just committed, and what it changes."""
+        self.room_pos = room_pos
+        for event in update.replaced:
+            key = (event.type, event.state_key)
+            self._count_member(key, event)
+            self.replace_state(event)
+            self._extend_history(key, room_pos, history_value(key, event))
+        for key in update.removed:
+            self._count_member(key, None)
+            self.state = self.state.without(key)
+            self.other_state.pop(key, None)
+            self._auth = self._auth.advanced_to(self.state)
+            self._extend_history(key, room_pos, history_value(key, None))
+
+    def _count_member(self, key: StateKey, event: StateEvent | None) -> None:
+        if key[0] != MEMBER:
             return
-        key = (state_event.type, state_event.state_key)
-        if state_event.type == MEMBER:
-            before = self.state.get(key)
-            self.members_version += 1
-            self._members.move(
-                UserId(state_event.state_key),
-                before=before.content["membership"] if before else None,
-                after=state_event.content["membership"],
-            )
-        self.replace_state(state_event)
+        before = self.state.get(key)
+        self.members_version += 1
+        self._members.move(
+            UserId(key[1]),
+            before=before.content["membership"] if before else None,
+            after=event.content["membership"] if event else None,
+        )
+
+    def _extend_history(self, key: StateKey, room_pos: int, value: str) -> None:
         history = self.histories.get(key)
         if history is not None:
-            history.append((state_event.room_pos, history_value(state_event)))
+            history.append((room_pos, value))
 
     def replace_state(self, event: StateEvent) -> None:
         """Put *event* in the place of its key, as a redaction does too."""
@@ -158,8 +170,8 @@ class RoomView:
         self.histories[key] = history
 
 
-def history_value(event: StateEvent) -> str:
-    """What a history keeps of a state event: the membership or the visibility."""
-    if event.type == MEMBER:
-        return str(event.content["membership"])
-    return HistoryVisibility.of(event.content)
+def history_value(key: StateKey, event: StateEvent | StoredEvent | None) -> str:
+    """What a history keeps of a key's event: the membership or the visibility."""
+    if key[0] == MEMBER:
+        return "leave" if event is None else str(event.content.get("membership"))
+    return HistoryVisibility.of(event.content if event else None)

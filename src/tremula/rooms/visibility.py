@@ -4,14 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tremula.infra.db import Reader
-from tremula.protocol.history_visibility import HistoryVisibility, Viewer
+from tremula.protocol.history_visibility import Viewer
 from tremula.protocol.identifiers import UserId
 from tremula.protocol.room_state import HISTORY_VISIBILITY, StateKey, member_key
-from tremula.rooms import storage
+from tremula.rooms import events_storage, storage
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
-from tremula.rooms.state import MEMBER
-from tremula.rooms.view import History, RoomView
+from tremula.rooms.view import History, RoomView, history_value
 
 __all__ = ["Viewer", "Visibility", "visible"]
 
@@ -64,12 +63,12 @@ class Visibility:
         self, view: RoomView, user_id: UserId, event_nid: int
     ) -> Sequence[str]:
         """*user_id*'s membership at a journal position, and each one after it."""
-        changes = await storage.changes_of_key(self.db, view.nid, member_key(user_id))
-        found = await self.events.by_nids(nid for _, nid in changes)
+        at_pos = await events_storage.newest_pos_up_to(
+            self.db, view.nid, event_nid=event_nid
+        )
         first, later = "leave", []
-        for _, nid in changes:
-            membership = _history_value(found[nid])
-            if nid <= event_nid:
+        for pos, membership in await self._stored(view, member_key(user_id)):
+            if pos <= at_pos:
                 first = membership
             else:
                 later.append(membership)
@@ -82,22 +81,19 @@ class Visibility:
         known = view.histories.get(key)
         if known is not None:
             return known
-        changes = await storage.changes_of_key(self.db, view.nid, key)
-        found = await self.events.by_nids(nid for _, nid in changes)
-        history = [(pos, _history_value(found[nid])) for pos, nid in changes]
+        history = await self._stored(view, key)
         # What was committed between the query and here is in the view's state.
         newest = view.state.get(key)
-        if newest is not None and changes and changes[-1][1] == newest.event_nid:
+        if newest is not None and history and history[-1][0] == newest.room_pos:
             view.remember_history(key, history)
         return history
+
+    async def _stored(self, view: RoomView, key: StateKey) -> History:
+        changes = await storage.changes_of_key(self.db, view.nid, key)
+        found = await self.events.by_nids(nid for _, nid in changes if nid)
+        return [(pos, history_value(key, found.get(nid))) for pos, nid in changes]
 
 
 def visible(viewer: Viewer, events: Iterable[StoredEvent]) -> list[StoredEvent]:
     """Those of *events* that *viewer* may see."""
     return [event for event in events if viewer.can_see(event)]
-
-
-def _history_value(event: StoredEvent) -> str:
-    if event.type == MEMBER:
-        return str(event.content.get("membership"))
-    return HistoryVisibility.of(event.content)

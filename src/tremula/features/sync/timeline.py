@@ -115,10 +115,10 @@ class Timelines:
                 after=0 if window.since else -END_POS,
                 limit=page_size,
             )
-            fresh = [e for e in page if window.since < e.event_nid <= window.now]
+            fresh = [e for e in page if window.since < e.journal_pos <= window.now]
             read += fresh
             shown += _shown(ctx, view, viewer, fresh)
-            whole = len(page) < page_size or page[-1].event_nid <= window.since
+            whole = len(page) < page_size or page[-1].journal_pos <= window.since
             if whole or len(shown) > limit:
                 break
             before = page[-1].room_pos

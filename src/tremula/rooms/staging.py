@@ -1,0 +1,260 @@
+"""Events that are decided upon, and the statements that store and announce them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tremula.infra.journal import JournalUnit
+from tremula.protocol.annotations import annotation_digest
+from tremula.protocol.events import Event
+from tremula.protocol.identifiers import EventId, ServerName, UserId, server_of
+from tremula.protocol.room_state import StateKey
+from tremula.protocol.signing import SigningKey
+from tremula.rooms import (
+    annotations_storage,
+    events_storage,
+    graph_storage,
+    storage,
+)
+from tremula.rooms.events import PersistedEvent, StoredEvent
+from tremula.rooms.events_storage import ServerPart
+from tremula.rooms.graph import Place, Standing
+from tremula.rooms.memberships import Memberships
+from tremula.rooms.state import MEMBER, NO_UPDATE, StateEvent, StateUpdate
+from tremula.rooms.storage import UserRoom
+from tremula.rooms.view import RoomView
+
+EVENT_TOPIC: Final = "event"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnServer:
+    """This server, as it signs events."""
+
+    name: ServerName
+    key: SigningKey
+
+    def is_named(self, server_name: ServerName) -> bool:
+        """Whether *server_name* is this server's."""
+        return server_name == self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """What a redaction does to the event that it redacts.
+
+    ``state_event`` is what is left of a target that is current state.
+    """
+
+    target: StoredEvent
+    client_json: bytes
+    state_event: StateEvent | None
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyRedaction:
+    """A redaction of an event that is not here yet."""
+
+    target_id: EventId
+    has_power: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BranchChanges:
+    """What the state after an event adds to a branch, which begins at ``base`` if it
+    is a new one.
+    """
+
+    place: Place
+    base: Place | None
+    changes: Mapping[StateKey, int]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphChanges:
+    """What an event changes in the graph beside itself.
+
+    ``extremities`` are recorded anew unless None; ``missing`` are those of its previous
+    events that are not here; ``was_missing``: another event named it before it came,
+    ``had_early_redactions``: one that redacts it.
+    """
+
+    branch: BranchChanges | None = None
+    extremities: tuple[int, ...] | None = None
+    were_recorded: bool = False
+    missing: tuple[EventId, ...] = ()
+    was_missing: bool = False
+    had_early_redactions: bool = False
+
+
+NO_GRAPH_CHANGES: Final = GraphChanges()
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """An event that is built or received, judged, and on its way to the disk."""
+
+    event: Event
+    stored: StoredEvent
+    part: ServerPart
+    update: StateUpdate = NO_UPDATE
+    redaction: Redaction | EarlyRedaction | None = None
+    graph: GraphChanges = NO_GRAPH_CHANGES
+
+    @property
+    def is_own_state_only(self) -> bool:
+        """Whether the current state changes by the event itself, or not at all."""
+        replaced = self.update.replaced
+        own = (self.stored.event_nid,) if self.stored.is_state else ()
+        return not self.update.removed and (
+            tuple(event.event_nid for event in replaced) == own
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EventWriter:
+    """Adds to a unit what storing and announcing an event takes."""
+
+    own: OwnServer
+    memberships: Memberships
+
+    def write(self, unit: JournalUnit, view: RoomView, item: Staged) -> None:
+        """Store *item*, and announce it if it has come into the timeline."""
+        stored = item.stored
+        if stored.arrived_pos is None:
+            events_storage.insert_event(unit, stored, item.part)
+        else:
+            events_storage.update_arrived(unit, stored, item.part)
+        if item.graph is not NO_GRAPH_CHANGES:
+            _write_graph(unit, view.nid, stored, item.graph)
+        if item.part.standing is not Standing.ACCEPTED:
+            return
+        unit.announce(
+            EVENT_TOPIC,
+            stored.room_nid,
+            PersistedEvent(
+                view.room_id, stored, item.event.redacts, not item.is_own_state_only
+            ),
+            pos=stored.journal_pos,
+            size_bytes=stored.size_bytes,
+        )
+        self.write_update(
+            unit, view, item.update, room_pos=stored.room_pos, pos=stored.journal_pos
+        )
+        digest = annotation_digest(stored.type, stored.sender, item.event.content)
+        if digest is not None and stored.redacted_by_nid is None:
+            annotations_storage.insert_annotation(
+                unit, view.nid, digest, event_nid=stored.event_nid
+            )
+        if item.redaction is not None:
+            _write_redaction(unit, view.nid, item.redaction, stored)
+
+    def write_update(
+        self,
+        unit: JournalUnit,
+        view: RoomView,
+        update: StateUpdate,
+        *,
+        room_pos: int,
+        pos: int,
+    ) -> None:
+        """Change the live view at *room_pos*, at the journal position *pos*."""
+        for event in update.replaced:
+            storage.write_state(unit, view.nid, event)
+            if event.type == MEMBER:
+                self._write_membership(unit, view, event, pos=pos)
+        for key in update.removed:
+            storage.write_removed_state(unit, view.nid, key, room_pos=room_pos)
+            if key[0] == MEMBER:
+                self._write_no_membership(unit, view, key[1], room_pos, pos=pos)
+
+    def _write_membership(
+        self, unit: JournalUnit, view: RoomView, event: StateEvent, *, pos: int
+    ) -> None:
+        user_id = UserId(event.state_key)
+        if not self.own.is_named(server_of(user_id)):
+            return
+        self.memberships.record(
+            unit,
+            user_id,
+            UserRoom(
+                room_id=view.room_id,
+                room_nid=view.nid,
+                membership=event.content["membership"],
+                event_nid=pos,
+                room_pos=event.room_pos,
+                sender=event.sender,
+                forgotten=False,
+            ),
+        )
+        unit.wake([user_id])
+
+    def _write_no_membership(
+        self,
+        unit: JournalUnit,
+        view: RoomView,
+        user_id: str,
+        room_pos: int,
+        *,
+        pos: int,
+    ) -> None:
+        """State resolution has undone all that the user was to the room."""
+        gone = StateEvent(
+            EventId(""), 0, room_pos, MEMBER, user_id, user_id, {"membership": "leave"}
+        )
+        self._write_membership(unit, view, gone, pos=pos)
+
+
+def _write_graph(
+    unit: JournalUnit, room_nid: int, stored: StoredEvent, graph: GraphChanges
+) -> None:
+    branch = graph.branch
+    if branch is not None:
+        if branch.base is not None:
+            graph_storage.insert_branch(
+                unit, room_nid, branch.place.branch, branch.base
+            )
+        graph_storage.insert_branch_changes(
+            unit, room_nid, branch.place, branch.changes
+        )
+    if graph.extremities is not None:
+        graph_storage.replace_extremities(
+            unit, room_nid, graph.extremities, were_recorded=graph.were_recorded
+        )
+    if graph.was_missing:
+        graph_storage.delete_missing(unit, room_nid, stored.event_id)
+    if graph.had_early_redactions:
+        graph_storage.delete_early_redactions(unit, room_nid, stored.event_id)
+    graph_storage.insert_missing(
+        unit, room_nid, graph.missing, named_by_nid=stored.event_nid
+    )
+
+
+def _write_redaction(
+    unit: JournalUnit,
+    room_nid: int,
+    redaction: Redaction | EarlyRedaction,
+    by: StoredEvent,
+) -> None:
+    if isinstance(redaction, EarlyRedaction):
+        graph_storage.insert_early_redaction(
+            unit,
+            room_nid,
+            redaction.target_id,
+            redaction_nid=by.event_nid,
+            sender=by.sender,
+            has_power=redaction.has_power,
+        )
+        return
+    target = redaction.target
+    events_storage.update_redacted(
+        unit,
+        target.event_nid,
+        client_json=redaction.client_json,
+        redacted_by_nid=by.event_nid,
+    )
+    digest = annotation_digest(target.type, target.sender, target.content)
+    if digest is not None:
+        annotations_storage.delete_annotation(
+            unit, room_nid, digest, event_nid=target.event_nid
+        )
