@@ -35,10 +35,10 @@ async def test_only_the_sending_device_is_shown_the_transaction_id(
 
     shown = [
         (await _newest(client, since, room_id))["unsigned"].get("transaction_id")
-        for client in (bob, phone, laptop, bob, phone)
+        for client in (bob, laptop, phone, bob, laptop, phone)
     ]
 
-    assert shown == [None, "mine", None, None, "mine"]
+    assert shown == [None, None, "mine", None, None, "mine"]
 
 
 async def test_a_state_event_tells_what_it_replaced(server: Server) -> None:
