@@ -3,7 +3,7 @@
 import asyncio
 from urllib.parse import quote
 
-from tests.features.rooms import create_room, join, send
+from tests.features.rooms import create_room, join, send, set_state
 from tests.query_counter import counted
 from tests.server import Server
 
@@ -67,6 +67,26 @@ async def test_a_sync_woken_by_a_message_reads_nothing(server: Server) -> None:
 
     room = answer.json["rooms"]["join"][room_id]
     assert [event["event_id"] for event in room["timeline"]["events"]] == [event_id]
+    assert queries.reads == []
+
+
+async def test_new_state_after_the_timeline_is_read_from_memory(
+    server: Server,
+) -> None:
+    """With ``use_state_after`` as well as without: the tail has what changed."""
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await create_room(alice, preset="public_chat")
+    await join(bob, room_id)
+    query = {"use_state_after": "true", "set_presence": "offline"}
+    first = await bob.get("/v3/sync", query=query)
+    await set_state(alice, room_id, "m.room.topic", {"topic": "Trees"})
+
+    with counted(server.db) as queries:
+        query["since"] = first.json["next_batch"]
+        answer = await bob.get("/v3/sync", query=query)
+
+    [event] = answer.json["rooms"]["join"][room_id]["state_after"]["events"]
+    assert event["content"]["topic"] == "Trees"
     assert queries.reads == []
 
 
