@@ -98,6 +98,10 @@ from tremula.infra.config import Config, PostgresUrl, SqliteFile
 from tremula.infra.db import Database
 from tremula.infra.db.migrations import check_server_name
 from tremula.infra.db.opening import open_database
+from tremula.infra.federation.client import FederationClient
+from tremula.infra.federation.opening import open_transport
+from tremula.infra.federation.peers import Peers
+from tremula.infra.federation.transport import FederationTransport
 from tremula.infra.http import Router, observing
 from tremula.infra.http.application import Application
 from tremula.infra.http.observing import Observing
@@ -109,6 +113,7 @@ from tremula.infra.slots import SingleProcessSlots
 from tremula.infra.supervisor import Supervisor
 from tremula.protocol.identifiers import ServerName
 from tremula.rooms.access import RoomAccess
+from tremula.rooms.erasures import Erasures
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.places import Places
@@ -145,27 +150,34 @@ class Tremula:
 
 @asynccontextmanager
 async def open_app(
-    config: Config, *, clock: Clock | None = None
+    config: Config,
+    *,
+    clock: Clock | None = None,
+    transport: FederationTransport | None = None,
 ) -> AsyncIterator[Tremula]:
     """Open the database and start everything but the listeners; close it at the end.
+
+    Other servers are reached by *transport*, over HTTPS unless it is given.
 
     Raises:
         DatabaseRefused: the database can't be opened, or not as it is.
     """
     metrics = Metrics()
+    clock = clock or SystemClock()
     database = await open_database(_source(config), registry=metrics.registry)
     try:
         await check_server_name(database, config.server_name)
         supervisor = Supervisor(metrics)
-        app, last_seen = await _build(
-            config, clock or SystemClock(), database, metrics, supervisor
-        )
-        try:
-            yield app
-        finally:
-            app.journal.release_waiting()
-            await supervisor.stop()
-            await last_seen.flush()
+        async with open_transport(config.outbound, clock) as over_https:
+            app, last_seen = await _build(
+                config, clock, database, metrics, supervisor, transport or over_https
+            )
+            try:
+                yield app
+            finally:
+                app.journal.release_waiting()
+                await supervisor.stop()
+                await last_seen.flush()
     finally:
         await database.close()
 
@@ -183,6 +195,7 @@ class _Base:
     router: Router
     limiter: RateLimiter
     own: OwnServer
+    federation: FederationClient
 
     @property
     def server_name(self) -> ServerName:
@@ -199,6 +212,7 @@ class _Engine:
     memberships: Memberships
     visibility: Visibility
     serializer: Serializer
+    erasures: Erasures
     access: RoomAccess
     places: Places
 
@@ -224,7 +238,9 @@ async def _build(
     database: Database,
     metrics: Metrics,
     supervisor: Supervisor,
+    transport: FederationTransport,
 ) -> tuple[Tremula, LastSeen]:
+    own = OwnServer(config.server_name, await open_signing_key(database, clock))
     base = _Base(
         config=config,
         clock=clock,
@@ -234,9 +250,10 @@ async def _build(
         supervisor=supervisor,
         router=Router(),
         limiter=RateLimiter(config.rate_limits, clock),
-        own=OwnServer(config.server_name, await open_signing_key(database, clock)),
+        own=own,
+        federation=FederationClient(_peers(config), own.key, transport),
     )
-    engine = _build_engine(base)
+    engine = await _build_engine(base)
     people = _build_people(base, engine)
     _add_rooms(base, engine, people)
     _add_sync(base, engine, people)
@@ -272,7 +289,7 @@ def _watch_shutdown(base: _Base, shutting_down: asyncio.Event) -> None:
     base.supervisor.run_once("release_long_polls", release_long_polls)
 
 
-def _build_engine(base: _Base) -> _Engine:
+async def _build_engine(base: _Base) -> _Engine:
     memberships = Memberships(base.database, base.journal)
     registry = RoomRegistry(
         base.database,
@@ -283,6 +300,7 @@ def _build_engine(base: _Base) -> _Engine:
     events = EventStore(base.database, ByteLRU(base.config.caches.events_bytes))
     reader = RoomReader(base.database, registry, events)
     visibility = Visibility(base.database, events)
+    erasures = await Erasures.open(base.database, base.journal, visibility)
     return _Engine(
         rooms=Rooms(
             registry=registry,
@@ -296,7 +314,8 @@ def _build_engine(base: _Base) -> _Engine:
         events=events,
         memberships=memberships,
         visibility=visibility,
-        serializer=Serializer(events, base.clock),
+        serializer=Serializer(events, erasures, base.clock),
+        erasures=erasures,
         access=RoomAccess(reader, memberships, visibility),
         places=Places(base.database),
     )
@@ -406,6 +425,7 @@ def _build_accounts(
         uia,
         AccountHooks(
             on_registered=profiles.create,
+            on_erasing=engine.erasures.add,
             on_deactivated=(departure.leave_all,),
             on_erased=on_erased,
         ),
@@ -550,6 +570,15 @@ def _add_service_endpoints(base: _Base) -> None:
         ),
     )
     base.router.add(wellknown_routes, WellKnown(config.public_base_url))
+
+
+def _peers(config: Config) -> Peers:
+    return Peers.of(
+        config.server_name,
+        enabled=config.federation.enabled,
+        allowed=config.federation.allowed_servers,
+        denied=config.federation.denied_servers,
+    )
 
 
 def _source(config: Config) -> SqliteFile | PostgresUrl:

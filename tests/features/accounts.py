@@ -55,6 +55,7 @@ class Hooks:
     """What the hooks of the accounts were called with."""
 
     registered: list[tuple[str, str]] = field(default_factory=list)
+    erasing: list[str] = field(default_factory=list)
     deactivated: list[str] = field(default_factory=list)
     erased: list[str] = field(default_factory=list)
     failure: Exception | None = None
@@ -63,6 +64,9 @@ class Hooks:
         self, unit: JournalUnit, user_id: UserId, displayname: str
     ) -> None:
         self.registered.append((user_id, displayname))
+
+    def on_erasing(self, unit: JournalUnit, user_id: UserId) -> None:
+        self.erasing.append(user_id)
 
     async def on_deactivated(self, user_id: UserId) -> None:
         if self.failure is not None:
@@ -165,7 +169,10 @@ async def start_accounts(
     uia = Uia(database, journal, clock, checks)
     devices = Devices(database, journal, clock, sessions, uia)
     account_hooks = AccountHooks(
-        hooks.on_registered, (hooks.on_deactivated,), (hooks.on_erased,)
+        hooks.on_registered,
+        hooks.on_erasing,
+        (hooks.on_deactivated,),
+        (hooks.on_erased,),
     )
     accounts = Accounts(journal, clock, users, devices, sessions, uia, account_hooks)
     application = Application(

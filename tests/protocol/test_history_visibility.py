@@ -205,3 +205,20 @@ def test_a_span_is_narrowed_to_a_visit() -> None:
 
     assert viewer.narrow((-10, 100)) == (5, 7)
     assert Viewer(BOB, [], [(-20, JOINED)]).narrow((2, 9)) == (9, 9)
+
+
+@given(
+    _histories(MEMBERSHIPS),
+    _histories(list(HistoryVisibility)),
+    st.integers(-2, 22),
+)
+def test_a_viewer_of_earlier_knows_nothing_that_came_after(
+    memberships: list[tuple[int, str]], visibilities: list[tuple[int, str]], pos: int
+) -> None:
+    viewer = Viewer(BOB, memberships, visibilities)
+
+    assert viewer.until(pos) == Viewer(
+        BOB,
+        [change for change in memberships if change[0] <= pos],
+        [change for change in visibilities if change[0] <= pos],
+    )

@@ -108,6 +108,14 @@ class Viewer:
             return self._can_see
         return self._can_see_at(event.room_pos)
 
+    def until(self, pos: int) -> "Viewer":
+        """The viewer that the user would be had nothing changed after *pos*."""
+        return Viewer(
+            self.user_id,
+            _until(self.memberships, pos),
+            _until(self.visibilities, pos),
+        )
+
     def narrow(self, span: tuple[int, int]) -> tuple[int, int]:
         """The positions *span* without ends in which the user can see nothing.
 
@@ -148,6 +156,10 @@ class Viewer:
             if membership == "join":
                 return True
         return False
+
+
+def _until(history: History, pos: int) -> History:
+    return history[: bisect_right(history, pos, key=_pos)]
 
 
 def _pos(change: tuple[int, str]) -> int:

@@ -5,16 +5,18 @@ Nothing is parsed or encoded again but redactions and a few values of ``unsigned
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import chain
+from typing import Any, Final
 
 import orjson
 
 from tremula.infra.clock import Clock
 from tremula.protocol.event_building import pdu_json
-from tremula.protocol.identifiers import RoomId
-from tremula.protocol.room_versions import RoomVersion
+from tremula.protocol.identifiers import RoomId, UserId
+from tremula.rooms.erasures import Erasures
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
+from tremula.rooms.view import RoomView
 from tremula.rooms.visibility import Viewer
 
 _NOTHING_MORE: Final = (None, None, None)
@@ -33,21 +35,23 @@ class Serializer:
     """Turns stored events into client events."""
 
     events: EventStore
+    erasures: Erasures
     clock: Clock
 
     async def client_events(
         self,
+        view: RoomView,
         events: Sequence[StoredEvent],
         audience: Audience,
         *,
         leave_out: bytes = b"",
     ) -> list[bytes]:
-        """*events* in the client format, in their order.
+        """*events* of one room in the client format, in their order.
 
         About a microsecond an event; one query for all the replaced state events
         and redactions that are not cached.
         """
-        related = await self.related(events)
+        events, related = await self._shown(view, events, audience)
         now_ms = self.clock.now_ms()
         return [
             client_event(e, audience, related, now_ms=now_ms, leave_out=leave_out)
@@ -55,27 +59,48 @@ class Serializer:
         ]
 
     async def pdus(
-        self, version: RoomVersion, events: Sequence[StoredEvent], audience: Audience
+        self, view: RoomView, events: Sequence[StoredEvent], audience: Audience
     ) -> list[bytes]:
         """*events* as servers send them to each other, with ``unsigned`` for one of us.
 
         One query more than the client format, which is also faster by far.
         """
-        related = await self.related(events)
+        events, related = await self._shown(view, events, audience)
         server_json = await self.events.server_json([e.event_nid for e in events])
         now_ms = self.clock.now_ms()
         return [
             _with_unsigned(
                 orjson.dumps(
-                    pdu_json(version, e.client_json, server_json[e.event_nid])
+                    pdu_json(view.version, e.client_json, server_json[e.event_nid])
                 ),
                 _unsigned(e, audience, related, now_ms=now_ms),
             )
             for e in events
         ]
 
-    async def related(self, events: Iterable[StoredEvent]) -> dict[int, StoredEvent]:
-        """The events that the ``unsigned`` of *events* is made of."""
+    async def content(
+        self, view: RoomView, event: StoredEvent, user_id: UserId
+    ) -> dict[str, Any]:
+        """The content of *event* alone, as *user_id* may read it."""
+        if self.erasures.concern([event]):
+            [event] = await self.erasures.shown(view, [event], user_id)
+        return event.content
+
+    async def _shown(
+        self, view: RoomView, events: Sequence[StoredEvent], audience: Audience
+    ) -> tuple[Sequence[StoredEvent], Mapping[int, StoredEvent]]:
+        """*events* as the audience may read them, and those by number that their
+        ``unsigned`` is made of.
+        """
+        related = await self._related(events)
+        if not self.erasures.concern(chain(events, related.values())):
+            return events, related
+        user_id = audience.viewer.user_id
+        shown = await self.erasures.shown(view, [*events, *related.values()], user_id)
+        others = shown[len(events) :]
+        return shown[: len(events)], {event.event_nid: event for event in others}
+
+    async def _related(self, events: Iterable[StoredEvent]) -> dict[int, StoredEvent]:
         nids = set()
         for event in events:
             if event.replaces_nid is not None:

@@ -26,12 +26,14 @@ UserHook = Callable[[UserId], Awaitable[None]]
 class AccountHooks:
     """What other features do as accounts come and go.
 
-    ``on_registered(unit, user_id, displayname)`` adds to the unit that makes the user.
+    ``on_registered(unit, user_id, displayname)`` adds to the unit that makes the user,
+    ``on_erasing(unit, user_id)`` to the one that deactivates and erases them.
     ``on_deactivated`` takes the user out of all rooms, ``on_erased`` removes what the
     user has stored; both may be repeated after a crash.
     """
 
     on_registered: Callable[[JournalUnit, UserId, str], None]
+    on_erasing: Callable[[JournalUnit, UserId], None]
     on_deactivated: tuple[UserHook, ...] = ()
     on_erased: tuple[UserHook, ...] = ()
 
@@ -189,6 +191,8 @@ class Accounts:
             unit, user_id, ts_ms=self.clock.now_ms(), is_erased=is_erased
         )
         self.devices.log_out_all(unit, user_id, known)
+        if is_erased:
+            self.hooks.on_erasing(unit, user_id)
         await self.journal.commit(unit)
         await self._depart(user_id)
 

@@ -97,8 +97,8 @@ class History:
         )
         audience = Audience(viewer, requester.device_id)
         return Page(
-            chunk=await self.serializer.client_events(found.events, audience),
-            state=await self.serializer.client_events(members, audience),
+            chunk=await self.serializer.client_events(view, found.events, audience),
+            state=await self.serializer.client_events(view, members, audience),
             start=request.start or format_place(start),
             end=format_place(found.place) if found.more else None,
         )
@@ -133,7 +133,7 @@ class History:
         event = await self.events.get(view.nid, event_id)
         viewer = await self._visible_to(view, requester.user_id, event)
         audience = Audience(viewer, requester.device_id)
-        return (await self.serializer.client_events([event], audience))[0]
+        return (await self.serializer.client_events(view, [event], audience))[0]
 
     async def context(
         self,
@@ -172,10 +172,10 @@ class History:
         state = await self._state_at(view, wanted, shown, room_pos=newest.room_pos)
         audience = Audience(viewer, requester.device_id)
         return Context(
-            event=(await self.serializer.client_events([event], audience))[0],
-            before=await self.serializer.client_events(before.events, audience),
-            after=await self.serializer.client_events(after.events, audience),
-            state=await self.serializer.client_events(state, audience),
+            event=(await self.serializer.client_events(view, [event], audience))[0],
+            before=await self.serializer.client_events(view, before.events, audience),
+            after=await self.serializer.client_events(view, after.events, audience),
+            state=await self.serializer.client_events(view, state, audience),
             start=format_place(before.place),
             end=format_place(after.place),
         )

@@ -38,7 +38,7 @@ async def get_room_state_with_key(req: UserRequest, state: RoomState) -> Json:
         (req.path["event_type"], req.path.get("state_key", "")),
     )
     if answer_format == "content":
-        return event.content
+        return await state.content(req.requester, access, event)
     return await state.shown(req.requester, access, event)
 
 

@@ -74,6 +74,12 @@ class RoomState:
             raise NotFound("The room has no such state event")
         return await self.events.by_nid(nid), access
 
+    async def content(
+        self, requester: Requester, access: Access, event: StoredEvent
+    ) -> dict[str, Any]:
+        """The content of one event."""
+        return await self.serializer.content(access.view, event, requester.user_id)
+
     async def shown(
         self, requester: Requester, access: Access, event: StoredEvent
     ) -> bytes:
@@ -150,7 +156,7 @@ class RoomState:
         """*events* as client events."""
         viewer = await self.access.visibility.viewer(access.view, requester.user_id)
         audience = Audience(viewer, requester.device_id)
-        return await self.serializer.client_events(events, audience)
+        return await self.serializer.client_events(access.view, events, audience)
 
 
 def _profile(content: Mapping[str, Any]) -> dict[str, str]:

@@ -30,9 +30,9 @@ class EventShapes:
         check their signatures.
         """
         if wanted.event_format is EventFormat.FEDERATION:
-            return await self.serializer.pdus(view.version, events, audience)
+            return await self.serializer.pdus(view, events, audience)
         encoded = await self.serializer.client_events(
-            events, audience, leave_out=room_id_member(view.room_id)
+            view, events, audience, leave_out=room_id_member(view.room_id)
         )
         fields = wanted.event_fields
         if fields is None:
