@@ -19,6 +19,7 @@ from tremula.infra.config import (
     SqliteFile,
 )
 from tremula.infra.db import Database
+from tremula.infra.federation.transport import FederationTransport
 from tremula.infra.http.asgi import AsgiApp
 from tremula.protocol.identifiers import ServerName, UserId, localpart_of
 
@@ -114,8 +115,13 @@ class UserClient(Client):
 
 @asynccontextmanager
 async def running_server(
-    config: Config, clock: Clock | None = None
+    config: Config,
+    clock: Clock | None = None,
+    *,
+    transport: FederationTransport | None = None,
 ) -> AsyncIterator[Server]:
     """Start a server, without listeners, and stop it at the end."""
-    async with open_app(config, clock=clock or SystemClock()) as app:
+    async with open_app(
+        config, clock=clock or SystemClock(), transport=transport
+    ) as app:
         yield Server(app, app.application.for_listener())

@@ -113,7 +113,6 @@ from tremula.infra.slots import SingleProcessSlots
 from tremula.infra.supervisor import Supervisor
 from tremula.protocol.identifiers import ServerName
 from tremula.rooms.access import RoomAccess
-from tremula.rooms.erasures import Erasures
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.places import Places
@@ -212,7 +211,6 @@ class _Engine:
     memberships: Memberships
     visibility: Visibility
     serializer: Serializer
-    erasures: Erasures
     access: RoomAccess
     places: Places
 
@@ -253,7 +251,7 @@ async def _build(
         own=own,
         federation=FederationClient(_peers(config), own.key, transport),
     )
-    engine = await _build_engine(base)
+    engine = _build_engine(base)
     people = _build_people(base, engine)
     _add_rooms(base, engine, people)
     _add_sync(base, engine, people)
@@ -289,7 +287,7 @@ def _watch_shutdown(base: _Base, shutting_down: asyncio.Event) -> None:
     base.supervisor.run_once("release_long_polls", release_long_polls)
 
 
-async def _build_engine(base: _Base) -> _Engine:
+def _build_engine(base: _Base) -> _Engine:
     memberships = Memberships(base.database, base.journal)
     registry = RoomRegistry(
         base.database,
@@ -300,7 +298,6 @@ async def _build_engine(base: _Base) -> _Engine:
     events = EventStore(base.database, ByteLRU(base.config.caches.events_bytes))
     reader = RoomReader(base.database, registry, events)
     visibility = Visibility(base.database, events)
-    erasures = await Erasures.open(base.database, base.journal, visibility)
     return _Engine(
         rooms=Rooms(
             registry=registry,
@@ -314,8 +311,7 @@ async def _build_engine(base: _Base) -> _Engine:
         events=events,
         memberships=memberships,
         visibility=visibility,
-        serializer=Serializer(events, erasures, base.clock),
-        erasures=erasures,
+        serializer=Serializer(events, base.clock),
         access=RoomAccess(reader, memberships, visibility),
         places=Places(base.database),
     )
@@ -425,7 +421,6 @@ def _build_accounts(
         uia,
         AccountHooks(
             on_registered=profiles.create,
-            on_erasing=engine.erasures.add,
             on_deactivated=(departure.leave_all,),
             on_erased=on_erased,
         ),

@@ -1,0 +1,31 @@
+"""Putting together what requests to other servers take."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tremula.infra.clock import Clock
+from tremula.infra.config import Outbound
+from tremula.infra.federation.discovery import Discovery
+from tremula.infra.federation.transport import FederationTransport, HttpTransport
+from tremula.infra.federation.well_known import WellKnown
+from tremula.infra.outbound.address_policy import AddressPolicy
+from tremula.infra.outbound.dns import DnsResolver
+from tremula.infra.outbound.http import OutboundHttp
+
+
+@asynccontextmanager
+async def open_transport(
+    outbound: Outbound, clock: Clock
+) -> AsyncIterator[FederationTransport]:
+    """The way to other servers. Nothing is opened before the first request."""
+    resolver = DnsResolver()
+    http = OutboundHttp(
+        resolver,
+        AddressPolicy(outbound.allowed_private_ranges),
+        trusted_ca_file=outbound.trusted_ca_file,
+    )
+    try:
+        yield HttpTransport(Discovery(WellKnown(http, clock), resolver, clock), http)
+    finally:
+        await http.close()
+        await resolver.close()
