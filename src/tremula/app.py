@@ -113,6 +113,7 @@ from tremula.infra.slots import SingleProcessSlots
 from tremula.infra.supervisor import Supervisor
 from tremula.protocol.identifiers import ServerName
 from tremula.rooms.access import RoomAccess
+from tremula.rooms.erasures import Erasures
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.places import Places
@@ -211,6 +212,7 @@ class _Engine:
     memberships: Memberships
     visibility: Visibility
     serializer: Serializer
+    erasures: Erasures
     access: RoomAccess
     places: Places
 
@@ -251,7 +253,7 @@ async def _build(
         own=own,
         federation=FederationClient(_peers(config), own.key, transport),
     )
-    engine = _build_engine(base)
+    engine = await _build_engine(base)
     people = _build_people(base, engine)
     _add_rooms(base, engine, people)
     _add_sync(base, engine, people)
@@ -287,7 +289,7 @@ def _watch_shutdown(base: _Base, shutting_down: asyncio.Event) -> None:
     base.supervisor.run_once("release_long_polls", release_long_polls)
 
 
-def _build_engine(base: _Base) -> _Engine:
+async def _build_engine(base: _Base) -> _Engine:
     memberships = Memberships(base.database, base.journal)
     registry = RoomRegistry(
         base.database,
@@ -298,6 +300,7 @@ def _build_engine(base: _Base) -> _Engine:
     events = EventStore(base.database, ByteLRU(base.config.caches.events_bytes))
     reader = RoomReader(base.database, registry, events)
     visibility = Visibility(base.database, events)
+    erasures = await Erasures.open(base.database, base.journal, visibility)
     return _Engine(
         rooms=Rooms(
             registry=registry,
@@ -311,7 +314,8 @@ def _build_engine(base: _Base) -> _Engine:
         events=events,
         memberships=memberships,
         visibility=visibility,
-        serializer=Serializer(events, base.clock),
+        serializer=Serializer(events, erasures, base.clock),
+        erasures=erasures,
         access=RoomAccess(reader, memberships, visibility),
         places=Places(base.database),
     )
@@ -421,6 +425,7 @@ def _build_accounts(
         uia,
         AccountHooks(
             on_registered=profiles.create,
+            on_erasing=engine.erasures.add,
             on_deactivated=(departure.leave_all,),
             on_erased=on_erased,
         ),
