@@ -147,7 +147,7 @@ def test_the_whole_filter_is_read() -> None:
         {"event_format": "xml"},
         {"event_format": ["client"]},
         {"presence": "none"},
-        {"account_data": {"limit": 0}},
+        {"account_data": {"limit": -1}},
         {"account_data": {"limit": True}},
         {"account_data": {"limit": 2**60}},
         {"account_data": {"limit": 1.5}},
@@ -164,3 +164,7 @@ def test_the_whole_filter_is_read() -> None:
 def test_a_malformed_filter_is_refused(raw: object) -> None:
     with pytest.raises(BadJson):
         Filter.parse(raw)
+
+
+def test_a_limit_of_zero_is_the_least_that_the_specification_knows() -> None:
+    assert Filter.parse({"account_data": {"limit": 0}}).account_data.limit == 1

@@ -292,9 +292,10 @@ def _limit(obj: Mapping[str, Any]) -> int | None:
         return None
     if not isinstance(raw, int) or isinstance(raw, bool):
         raise BadJson("limit must be an integer")
-    if not 0 < raw <= LIMIT_MAX:
+    if not 0 <= raw <= LIMIT_MAX:
         raise BadJson("limit must be greater than 0")
-    return raw
+    # Clients that want nothing say 0, though the specification forbids it.
+    return max(raw, 1)
 
 
 def _strings(

@@ -65,7 +65,7 @@ async def test_what_is_no_filter_is_refused(
 
 async def test_a_malformed_filter_is_not_kept(user_data: UserDataServer) -> None:
     response = await user_data.client(ALICE).post(
-        f"/v3/user/{ALICE}/filter", {"room": {"timeline": {"limit": 0}}}
+        f"/v3/user/{ALICE}/filter", {"room": {"timeline": {"limit": -1}}}
     )
 
     assert (response.status, response.json["errcode"]) == (400, "M_BAD_JSON")
