@@ -65,7 +65,12 @@ from tremula.features.room_state import routes as room_state_routes
 from tremula.features.room_state.service import RoomState
 from tremula.features.room_upgrades import routes as room_upgrades_routes
 from tremula.features.room_upgrades.service import RoomUpgrades
-from tremula.features.server_keys.service import open_signing_key
+from tremula.features.server_keys import routes as server_keys_routes
+from tremula.features.server_keys.fetching import KeyFetcher
+from tremula.features.server_keys.key_ring import KeyRing
+from tremula.features.server_keys.notary import Notary
+from tremula.features.server_keys.request_authentication import RequestAuthentication
+from tremula.features.server_keys.service import OwnKeys, open_own_keys
 from tremula.features.sessions import routes as sessions_routes
 from tremula.features.sessions.service import Sessions
 from tremula.features.sync import routes as sync_routes
@@ -133,7 +138,10 @@ UNSTABLE_FEATURES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tremula:
-    """A running server without its listeners; `accounts` is for the command line."""
+    """A running server without its listeners.
+
+    `accounts`, `registration_tokens` and `own_keys` are for the command line.
+    """
 
     config: Config
     database: Database
@@ -142,6 +150,7 @@ class Tremula:
     supervisor: Supervisor
     accounts: Accounts
     registration_tokens: RegistrationTokens
+    own_keys: OwnKeys
 
     def http_server(self) -> HttpServer:
         """The listeners of this server, not yet listening."""
@@ -196,6 +205,7 @@ class _Base:
     limiter: RateLimiter
     own: OwnServer
     federation: FederationClient
+    key_ring: KeyRing
 
     @property
     def server_name(self) -> ServerName:
@@ -240,7 +250,9 @@ async def _build(
     supervisor: Supervisor,
     transport: FederationTransport,
 ) -> tuple[Tremula, LastSeen]:
-    own = OwnServer(config.server_name, await open_signing_key(database, clock))
+    own_keys = await open_own_keys(database, clock, config.server_name)
+    own = OwnServer(config.server_name, own_keys.current)
+    federation = FederationClient(_peers(config), own.key, transport)
     base = _Base(
         config=config,
         clock=clock,
@@ -251,18 +263,29 @@ async def _build(
         router=Router(),
         limiter=RateLimiter(config.rate_limits, clock),
         own=own,
-        federation=FederationClient(_peers(config), own.key, transport),
+        federation=federation,
+        key_ring=KeyRing(
+            database,
+            own_keys,
+            KeyFetcher(federation, clock),
+            clock,
+            config.federation.notaries,
+        ),
     )
     engine = await _build_engine(base)
     people = _build_people(base, engine)
     _add_rooms(base, engine, people)
     _add_sync(base, engine, people)
     _add_service_endpoints(base)
+    base.router.add(
+        server_keys_routes, Notary(database, own_keys, base.key_ring, clock)
+    )
     application = Application(
         router=base.router,
         authenticator=people.sessions,
         limiter=base.limiter,
         metrics=metrics,
+        servers=RequestAuthentication(federation.peers, base.key_ring, clock),
     )
     _watch_shutdown(base, application.shutting_down)
     app = Tremula(
@@ -273,6 +296,7 @@ async def _build(
         supervisor=supervisor,
         accounts=people.accounts,
         registration_tokens=people.tokens,
+        own_keys=own_keys,
     )
     return app, people.last_seen
 

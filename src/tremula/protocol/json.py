@@ -15,6 +15,8 @@ import orjson
 from tremula.protocol.errors import NotJson
 
 DEPTH_MAX = 100
+# Events of other servers may be nested deeper than what our users may send.
+PEER_DEPTH_MAX = 200
 
 # 2^64 has twenty digits. As good as no other run of digits in an event is as long.
 _LONG_INTEGER = re.compile(rb"[0-9]{20}")
@@ -42,7 +44,7 @@ def parse_json(raw: bytes, *, depth_max: int = DEPTH_MAX) -> object:
     return value
 
 
-def parse_json_exact(raw: bytes, *, depth_max: int = DEPTH_MAX) -> object:
+def parse_json_exact(raw: bytes, *, depth_max: int = PEER_DEPTH_MAX) -> object:
     """As ``parse_json``, but integers stay what they are, however large.
 
     For what other servers send: the hashes and signatures of events of room versions

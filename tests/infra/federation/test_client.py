@@ -138,7 +138,7 @@ async def test_a_no_is_a_peer_error(
 GARBAGE = [
     (200, b"not json"),
     (200, b'{"a":1,"a":2}'),
-    (200, b"[" * 101 + b"]" * 101),
+    (200, b"[" * 201 + b"]" * 201),
     (200, b'{"a":NaN}'),
     (200, b'"\xff"'),
     (200, b""),
@@ -151,6 +151,13 @@ GARBAGE = [
 async def test_garbage_is_as_good_as_no_answer(status: int, body: bytes) -> None:
     with pytest.raises(PeerUnreachable, match=r"them\.test"):
         await client(FakeTransport(status, body)).get(THEM, PATH)
+
+
+async def test_numbers_of_old_rooms_stay_exact() -> None:
+    """Hashes of events of room versions 1 to 5 cover them."""
+    answer = b'{"n":%d}' % (2**64 + 1)
+
+    assert await client(FakeTransport(200, answer)).get(THEM, PATH) == {"n": 2**64 + 1}
 
 
 async def test_a_streamed_answer_comes_unparsed() -> None:

@@ -1,1 +1,1 @@
-"""The server's own signing keys (SS "Retrieving server keys")."""
+"""Signing keys: our own, those of others (SS "Retrieving server keys")."""

@@ -155,11 +155,15 @@ class Presence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Federation:
-    """Which other servers this one speaks with; None of them allowed means all."""
+    """Which other servers this one speaks with; None of them allowed means all.
+
+    Notaries are asked for the keys of servers that do not answer.
+    """
 
     enabled: bool = True
     allowed_servers: tuple[ServerName, ...] | None = None
     denied_servers: tuple[ServerName, ...] = ()
+    notaries: tuple[ServerName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from tremula.infra.federation.transport import FederationTransport
 from tremula.protocol.canonical import encode_canonical, encode_canonical_lenient
 from tremula.protocol.errors import BadJson, NotJson
 from tremula.protocol.identifiers import ServerName
-from tremula.protocol.json import parse_json
+from tremula.protocol.json import parse_json, parse_json_exact
 from tremula.protocol.signing import SigningKey
 from tremula.protocol.x_matrix import SignedRequest, authorization_header
 
@@ -155,7 +155,7 @@ class FederationClient:
         if not _is_success(status):
             raise _refusal(request.destination, status, answer)
         try:
-            return parse_json(answer)
+            return parse_json_exact(answer)
         except NotJson as error:
             raise PeerUnreachable(f"{request.destination}: {error.message}") from error
 

@@ -14,9 +14,6 @@ from tremula.protocol.json import parse_json, parse_json_exact
 
 T = TypeVar("T")
 
-# Events of others may be nested deeper than what our users may send.
-_FEDERATION_DEPTH_MAX = 200
-
 _MISSING_FIELD = "Object missing required field "
 
 
@@ -195,7 +192,7 @@ def parse_federation_body(raw: bytes) -> object:
     Raises:
         NotJson: it is not strict JSON.
     """
-    return parse_json_exact(raw, depth_max=_FEDERATION_DEPTH_MAX) if raw else None
+    return parse_json_exact(raw) if raw else None
 
 
 def _holds_nul(value: object) -> bool:

@@ -1,0 +1,35 @@
+"""Waiting for several things at once."""
+
+import asyncio
+
+import pytest
+
+from tremula.infra.together import together
+
+
+async def test_results_keep_their_keys() -> None:
+    both = asyncio.Barrier(2)
+
+    async def work(number: int) -> int:
+        await both.wait()
+        return number * 2
+
+    assert await together({"a": work(1), "b": work(2)}) == {"a": 2, "b": 4}
+    assert await together({}) == {}
+
+
+async def test_the_first_failure_ends_the_others() -> None:
+    ended: list[str] = []
+
+    async def forever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("forever")
+
+    async def fail() -> None:
+        raise KeyError("first")
+
+    with pytest.raises(KeyError, match="first"):
+        await together({1: forever(), 2: fail()})
+    assert ended == ["forever"]
