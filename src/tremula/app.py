@@ -64,6 +64,7 @@ from tremula.features.room_previews.service import RoomPreviews
 from tremula.features.room_state import routes as room_state_routes
 from tremula.features.room_state.service import RoomState
 from tremula.features.room_upgrades import routes as room_upgrades_routes
+from tremula.features.room_upgrades.personal_settings import PersonalSettings
 from tremula.features.room_upgrades.service import RoomUpgrades
 from tremula.features.server_keys import routes as server_keys_routes
 from tremula.features.server_keys.fetching import KeyFetcher
@@ -532,7 +533,14 @@ def _add_rooms(base: _Base, engine: _Engine, people: _People) -> None:
         engine.access, state, history, directory, people.account_data
     )
     base.router.add(room_previews_routes, previews)
-    upgrades = RoomUpgrades(rooms, reader, events, directory, member_fields)
+    settings = PersonalSettings(
+        journal=base.journal,
+        reader=reader,
+        events=events,
+        account_data=people.account_data,
+    )
+    base.supervisor.keep_running("personal_settings", settings.run)
+    upgrades = RoomUpgrades(rooms, reader, events, directory, member_fields, settings)
     base.router.add(room_upgrades_routes, upgrades)
 
 

@@ -4,7 +4,14 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.features.rooms import create_room, error_of, join, set_state, state
+from tests.features.rooms import (
+    create_room,
+    error_of,
+    join,
+    member,
+    set_state,
+    state,
+)
 from tests.http_client import Client
 from tests.server import Server
 
@@ -57,6 +64,40 @@ async def test_the_successor_takes_over_state_aliases_and_place(
     tombstone = await state(alice, room_id, "m.room.tombstone")
     assert tombstone["replacement_room"] == successor_id
     assert await state(alice, room_id, "m.room.canonical_alias") == {}
+
+
+async def test_the_recommended_state_is_transferred_and_nothing_else(
+    server: Server,
+) -> None:
+    """Neither memberships, bans among them, nor events of other namespaces."""
+    alice = server.client(ALICE)
+    await server.client(BOB).get("/v3/account/whoami")
+    room_id = await create_room(alice, preset="public_chat")
+    transferred: dict[str, dict[str, object]] = {
+        "m.room.server_acl": {"allow": ["*"], "deny": ["bad.test"]},
+        "m.room.encryption": {"algorithm": "m.megolm.v1.aes-sha2"},
+        "m.room.name": {"name": "Trees"},
+        "m.room.avatar": {"url": "mxc://test/tree"},
+        "m.room.topic": {"topic": "Aspens"},
+        "m.room.guest_access": {"guest_access": "can_join"},
+        "m.room.history_visibility": {"history_visibility": "joined"},
+        "m.room.join_rules": {"join_rule": "knock"},
+    }
+    others: dict[str, dict[str, object]] = {
+        "org.example.x": {"a": 1},
+        "m.room.pinned_events": {"pinned": ["$x"]},
+    }
+    for event_type, content in {**transferred, **others}.items():
+        assert (await set_state(alice, room_id, event_type, content)).status == 200
+    assert (await member(alice, room_id, "ban", BOB)).status == 200
+
+    successor_id = await upgrade(alice, room_id, "12")
+
+    for event_type, content in transferred.items():
+        assert await state(alice, successor_id, event_type) == content
+    for key in (*others, f"m.room.member/{BOB}"):
+        path = f"/v3/rooms/{successor_id}/state/{key}"
+        assert error_of(await alice.get(path)) == (404, "M_NOT_FOUND")
 
 
 async def test_ordinary_users_cannot_go_on_in_the_old_room(server: Server) -> None:

@@ -87,6 +87,19 @@ class AccountData:
         async with self._changing.of((user_id, GLOBAL)):
             await self._set(user_id, GLOBAL, data_type, content)
 
+    async def update(
+        self,
+        user_id: UserId,
+        data_type: str,
+        change: Callable[[dict[str, Any]], Mapping[str, Any]],
+    ) -> None:
+        """Set global account data to what *change* makes of it.
+
+        Raises:
+            TooLarge, InvalidParam: a bound is passed.
+        """
+        await self.update_in_room(user_id, GLOBAL, data_type, change)
+
     async def get_in_room(self, user_id: UserId, room_id: str, data_type: str) -> bytes:
         """The content of account data of a room.
 

@@ -8,6 +8,7 @@ import structlog
 
 from tremula.features.directory.service import CANONICAL_ALIAS, Directory
 from tremula.features.membership.service import MemberFields
+from tremula.features.room_upgrades.personal_settings import PersonalSettings
 from tremula.features.room_upgrades.plan import (
     POWER_LEVELS,
     TOMBSTONE,
@@ -36,6 +37,7 @@ class RoomUpgrades:
     events: EventStore
     directory: Directory
     member_fields: MemberFields
+    settings: PersonalSettings
 
     async def upgrade(
         self,
@@ -66,6 +68,7 @@ class RoomUpgrades:
         successor = await self.reader.get_room(successor_id)
         await self.directory.move(old, successor)
         await self._close(user_id, old, successor_id)
+        await self.settings.carry_over(user_id, old, successor)
         return successor_id
 
     async def _close(

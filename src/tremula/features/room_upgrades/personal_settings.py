@@ -1,0 +1,126 @@
+"""What users have set for a room goes with them to its successor.
+
+CS "Room Upgrades": "When a user joins the new room, the server should automatically
+transfer/replicate some of the user's personalized settings".
+"""
+
+import asyncio
+from collections.abc import Hashable, Mapping
+from typing import Any, Final
+
+import structlog
+
+from tremula.features.account_data.service import AccountData
+from tremula.features.room_upgrades.plan import TOMBSTONE
+from tremula.infra.journal import Journal
+from tremula.protocol.errors import MatrixError
+from tremula.protocol.identifiers import RoomId, UserId
+from tremula.rooms import memberships
+from tremula.rooms.event_store import EventStore
+from tremula.rooms.reader import RoomReader
+from tremula.rooms.storage import UserRoom
+from tremula.rooms.view import RoomView
+
+TAG: Final = "m.tag"
+DIRECT: Final = "m.direct"
+
+_log = structlog.get_logger(__name__)
+
+
+class PersonalSettings:
+    """A background task; ``run`` is meant for the supervisor.
+
+    What a crash keeps from going with its user stays with the old room.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        reader: RoomReader,
+        events: EventStore,
+        account_data: AccountData,
+    ) -> None:
+        self._reader = reader
+        self._events = events
+        self._account_data = account_data
+        # The member events of those who may have just joined.
+        self._joined: dict[tuple[UserId, RoomId], int] = {}
+        self._something_new = asyncio.Event()
+        journal.subscribe(memberships.TOPIC, self._on_membership)
+
+    async def run(self) -> None:
+        """Carry over the settings of whoever joins a successor, for ever."""
+        while True:
+            await self._something_new.wait()
+            self._something_new.clear()
+            while self._joined:
+                user_id, room_id = next(iter(self._joined))
+                event_nid = self._joined.pop((user_id, room_id))
+                await self._follow(user_id, room_id, event_nid)
+
+    async def carry_over(
+        self, user_id: UserId, old: RoomView, successor: RoomView
+    ) -> None:
+        """Tag the successor as the old room, and have both be direct chats if one is.
+
+        Tags that the successor has, or had before they were removed, stay.
+        """
+        tags = await self._account_data.find_in_room(user_id, old.nid, TAG)
+        try:
+            await self._account_data.update_in_room(
+                user_id, successor.nid, TAG, lambda mine: mine or tags
+            )
+            await self._account_data.update(
+                user_id,
+                DIRECT,
+                lambda chats: _with_successor(chats, old.room_id, successor.room_id),
+            )
+        except MatrixError as error:
+            _log.info("settings_not_carried_over", reason=error.message)
+
+    def _on_membership(self, _pos: int, user_id: Hashable, room: object) -> None:
+        assert isinstance(room, UserRoom)
+        if room.membership == "join":
+            self._joined[UserId(str(user_id)), room.room_id] = room.event_nid
+            self._something_new.set()
+
+    async def _follow(self, user_id: UserId, room_id: RoomId, event_nid: int) -> None:
+        successor = await self._reader.get_room(room_id)
+        old = await self._predecessor(successor)
+        if old is not None and await self._has_joined(event_nid):
+            await self.carry_over(user_id, old, successor)
+
+    async def _predecessor(self, successor: RoomView) -> RoomView | None:
+        """The room that names *successor* as its replacement: others may claim it."""
+        claim = successor.create.content.get("predecessor")
+        old_id = claim.get("room_id") if isinstance(claim, dict) else None
+        if not isinstance(old_id, str):
+            return None
+        old = await self._reader.find_room(RoomId(old_id))
+        tombstone = (old.content_of(TOMBSTONE) if old else None) or {}
+        if tombstone.get("replacement_room") != successor.room_id:
+            return None
+        return old
+
+    async def _has_joined(self, event_nid: int) -> bool:
+        """Whether a member event made its user joined, and not only changed a name."""
+        event = await self._events.by_nid(event_nid)
+        if event.replaces_nid is None:
+            return True
+        replaced = await self._events.by_nid(event.replaces_nid)
+        return replaced.content.get("membership") != "join"
+
+
+def _with_successor(
+    chats: Mapping[str, Any], old_id: RoomId, successor_id: RoomId
+) -> dict[str, Any]:
+    """The content of ``m.direct`` in which both rooms are chats with the same users."""
+    return {
+        user_id: [*room_ids, successor_id]
+        if isinstance(room_ids, list)
+        and old_id in room_ids
+        and successor_id not in room_ids
+        else room_ids
+        for user_id, room_ids in chats.items()
+    }
