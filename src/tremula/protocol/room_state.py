@@ -9,6 +9,7 @@ CREATE: StateKey = ("m.room.create", "")
 JOIN_RULES: StateKey = ("m.room.join_rules", "")
 POWER_LEVELS: StateKey = ("m.room.power_levels", "")
 HISTORY_VISIBILITY: StateKey = ("m.room.history_visibility", "")
+SERVER_ACL: StateKey = ("m.room.server_acl", "")
 
 
 def member_key(user_id: str) -> StateKey:

@@ -27,6 +27,11 @@ class RoomReader:
         room = await self.registry.find(room_id)
         return room.view if room else None
 
+    def find_loaded(self, room_id: RoomId) -> RoomView | None:
+        """The room of this id if it is in memory, as one that just changed is."""
+        room = self.registry.find_loaded(room_id)
+        return room.view if room else None
+
     async def get_room(self, room_id: RoomId) -> RoomView:
         """The room of this id.
 

@@ -47,12 +47,16 @@ class RoomRegistry:
             load.add_done_callback(lambda _: self._loads.pop(room_id, None))
         return await asyncio.shield(load)
 
+    def find_loaded(self, room_id: RoomId) -> Room | None:
+        """The room of this id if it is in memory."""
+        return self._rooms.get(room_id)
+
     @property
     def _writer(self) -> EventWriter:
         return EventWriter(self.own, self.memberships)
 
     def new(self, view: RoomView) -> Room:
-        """The write side of a room that has no event yet."""
+        """The write side of a room that has no event in its timeline yet."""
         return Room(view, None, writer=self._writer)
 
     def add(self, room: Room) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import immutables
 
-from tremula.protocol.identifiers import EventId, UserId
+from tremula.protocol.identifiers import EventId, ServerName, UserId, server_of
 from tremula.protocol.room_state import StateKey
 
 MEMBER: Final = "m.room.member"
@@ -120,16 +120,20 @@ class StateMap:
 
 
 class Members:
-    """The members of a room by membership, kept up as events are committed."""
+    """The members of a room by membership, kept up as events are committed.
 
-    __slots__ = ("_by_membership",)
+    ``servers`` counts the joined users of each server that has any.
+    """
+
+    __slots__ = ("_by_membership", "servers")
 
     def __init__(self, state: StateMap) -> None:
         self._by_membership: dict[str, set[UserId]] = {}
+        self.servers: dict[ServerName, int] = {}
         for event in state.values():
             if event.type == MEMBER:
                 membership = event.content["membership"]
-                self.of(membership).add(UserId(event.state_key))
+                self._add(membership, UserId(event.state_key))
 
     def of(self, membership: str) -> set[UserId]:
         """The users of one membership: the live set, not to be changed."""
@@ -138,6 +142,22 @@ class Members:
     def move(self, user_id: UserId, *, before: str | None, after: str | None) -> None:
         """*user_id*'s membership is now *after*; None: has never had any."""
         if before is not None:
-            self.of(before).discard(user_id)
+            self._discard(before, user_id)
         if after is not None:
-            self.of(after).add(user_id)
+            self._add(after, user_id)
+
+    def _add(self, membership: str, user_id: UserId) -> None:
+        users = self.of(membership)
+        if membership == "join" and user_id not in users:
+            server_name = server_of(user_id)
+            self.servers[server_name] = self.servers.get(server_name, 0) + 1
+        users.add(user_id)
+
+    def _discard(self, membership: str, user_id: UserId) -> None:
+        users = self.of(membership)
+        if membership == "join" and user_id in users:
+            server_name = server_of(user_id)
+            self.servers[server_name] -= 1
+            if not self.servers[server_name]:
+                del self.servers[server_name]
+        users.discard(user_id)

@@ -1,14 +1,21 @@
 """A room as it is committed: what readers may show."""
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from tremula.protocol.auth_state import AuthState
 from tremula.protocol.history_visibility import HistoryVisibility
-from tremula.protocol.identifiers import RoomId, UserId
+from tremula.protocol.identifiers import RoomId, ServerName, UserId, server_of
 from tremula.protocol.power_levels import PowerLevels
-from tremula.protocol.room_state import CREATE, HISTORY_VISIBILITY, StateKey
+from tremula.protocol.room_state import (
+    CREATE,
+    HISTORY_VISIBILITY,
+    SERVER_ACL,
+    StateKey,
+)
 from tremula.protocol.room_versions import RoomVersion
+from tremula.protocol.server_acl import ServerAcl
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.state import MEMBER, Members, StateEvent, StateMap, StateUpdate
 
@@ -27,6 +34,7 @@ class RoomView:
     """
 
     __slots__ = (
+        "_acl",
         "_auth",
         "_members",
         "histories",
@@ -57,6 +65,8 @@ class RoomView:
         self.histories: dict[StateKey, History] = {}
         self._auth = AuthState(version, state)
         self._members = Members(state)
+        # With the event that it was read from.
+        self._acl: tuple[StateEvent, ServerAcl] | None = None
         # The state but its members: a handful of events in a room of any size.
         self.other_state = {
             (event.type, event.state_key): event
@@ -114,6 +124,32 @@ class RoomView:
     def members(self, membership: str) -> AbstractSet[UserId]:
         """The users of one membership: the live set."""
         return self._members.of(membership)
+
+    @property
+    def joined_servers(self) -> Mapping[ServerName, int]:
+        """How many users of each server are joined: live, as the commits change it."""
+        return self._members.servers
+
+    @property
+    def is_federated(self) -> bool:
+        """Whether users of other servers than the creator's may take part."""
+        # Only `false` forbids it: what is no boolean is as good as absent.
+        return self.create.content.get("m.federate") is not False
+
+    def admits(self, server_name: ServerName) -> bool:
+        """Whether *server_name* may take part, as far as the room itself decides.
+
+        That is by its server ACL (SS "Server Access Control Lists (ACLs)") and by
+        ``m.federate``.
+        """
+        if not self.is_federated and server_name != server_of(self.create.sender):
+            return False
+        event = self.state.get(SERVER_ACL)
+        if event is None:
+            return True
+        if self._acl is None or self._acl[0] is not event:
+            self._acl = (event, ServerAcl.of(event.content))
+        return self._acl[1].allows(server_name)
 
     @property
     def joined_count(self) -> int:
