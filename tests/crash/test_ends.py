@@ -1,6 +1,7 @@
 """How a server ends, and what the next one finds."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
@@ -8,10 +9,11 @@ from urllib.parse import quote
 
 import pytest
 from aiohttp import ClientSession
+from yarl import URL
 
 from tests.conftest import DatabaseSource
 from tests.crash.person import Person, http_session, register
-from tests.homeserver import Homeserver
+from tests.homeserver import PATIENCE_S, Homeserver
 
 POLLS: Final = 50
 # Far longer than the test may take.
@@ -60,6 +62,50 @@ async def test_waiting_long_polls_are_answered_when_the_server_stops(
     await homeserver.start()
     poll["since"] = answers[0]["next_batch"]
     await _ping(alice, poll)
+
+
+async def test_a_send_that_has_begun_is_finished_when_the_server_stops(
+    homeserver: Homeserver, session: ClientSession
+) -> None:
+    """Half a request is there as the server is told to end: it waits for the rest."""
+    alice = await register(session, homeserver.url, "alice")
+    room_id = await alice.create_room()
+    path = f"/rooms/{quote(room_id)}/send/m.room.message/1"
+    body = b'{"msgtype":"m.text","body":"just in time"}'
+    host, port = URL(homeserver.url).host, URL(homeserver.url).port
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(
+        f"PUT /_matrix/client/v3{path} HTTP/1.1\r\nHost: {host}\r\n"
+        f"Authorization: Bearer {alice.token}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n".encode()
+    )
+    writer.write(body[:10])
+    # Answered after what was sent before it.
+    await alice.call("GET", "/account/whoami")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(homeserver.stop())
+        await _until_it_refuses(host, port)
+        writer.write(body[10:])
+        answer = await reader.read()
+
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    event_id = json.loads(answer.partition(b"\r\n\r\n")[2])["event_id"]
+    await homeserver.start()
+    event = await alice.call("GET", f"/rooms/{quote(room_id)}/event/{quote(event_id)}")
+    assert event["content"]["body"] == "just in time"
+
+
+async def _until_it_refuses(host: str | None, port: int | None) -> None:
+    """Wait until the server takes no connections any more."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(host, port)
+            except ConnectionRefusedError:
+                return
+            writer.close()
 
 
 async def test_whatever_was_acknowledged_is_there_after_a_crash(
