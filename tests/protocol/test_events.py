@@ -409,6 +409,8 @@ def test_the_numbers_of_links_are_limited(version: RoomVersion) -> None:
         parse_pdu(version, {**pdu, "prev_events": [prev] * 21})
     with pytest.raises(BadJson):
         parse_pdu(version, {**pdu, "auth_events": [auth] * 11})
+    unbounded = {**pdu, "prev_events": [prev] * 21, "auth_events": [auth] * 11}
+    assert parse_pdu(version, unbounded, bounds_links=False)
 
 
 @pytest.mark.parametrize(

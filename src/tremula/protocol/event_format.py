@@ -22,8 +22,12 @@ AUTH_EVENTS_MAX = 10
 _TIMESTAMP_MAX = 2**63 - 1
 
 
-def parse_pdu(version: RoomVersion, pdu: Mapping[str, Any]) -> Event:
+def parse_pdu(
+    version: RoomVersion, pdu: Mapping[str, Any], *, bounds_links: bool = True
+) -> Event:
     """Check the format of a PDU and give its value. Says nothing of its signatures.
+
+    Without *bounds_links* it may name any number of previous and auth events.
 
     Raises:
         BadJson: it does not have the format of the room version.
@@ -42,13 +46,15 @@ def parse_pdu(version: RoomVersion, pdu: Mapping[str, Any]) -> Event:
             content=_object(pdu, "content"),
             origin_server_ts=_timestamp(pdu),
             depth=_depth(version, pdu),
-            prev_events=_event_ids(version, pdu, "prev_events", PREV_EVENTS_MAX),
-            auth_events=_event_ids(version, pdu, "auth_events", AUTH_EVENTS_MAX),
+            prev_events=_event_ids(version, pdu, "prev_events"),
+            auth_events=_event_ids(version, pdu, "auth_events"),
             redacts=redacts_of(version, pdu),
         )
     except InvalidParam as error:
         raise BadJson(f"malformed event: {error.message}") from error
     check_size(event, pdu_size_bytes=size_bytes)
+    if bounds_links:
+        _check_links(event)
     return event
 
 
@@ -68,6 +74,13 @@ def check_size(event: Event, *, pdu_size_bytes: int) -> None:
                 f"type, state_key, sender, room_id or event_id exceeds"
                 f" {FIELD_BYTES_MAX} bytes"
             )
+
+
+def _check_links(event: Event) -> None:
+    if len(event.prev_events) > PREV_EVENTS_MAX:
+        raise BadJson(f"malformed event: more than {PREV_EVENTS_MAX} prev_events")
+    if len(event.auth_events) > AUTH_EVENTS_MAX:
+        raise BadJson(f"malformed event: more than {AUTH_EVENTS_MAX} auth_events")
 
 
 def redacts_of(version: RoomVersion, pdu: Mapping[str, Any]) -> EventId | None:
@@ -141,11 +154,11 @@ def _depth(version: RoomVersion, pdu: Mapping[str, Any]) -> int:
 
 
 def _event_ids(
-    version: RoomVersion, pdu: Mapping[str, Any], key: str, length_max: int
+    version: RoomVersion, pdu: Mapping[str, Any], key: str
 ) -> tuple[EventId, ...]:
     entries = pdu.get(key)
-    if not isinstance(entries, list) or len(entries) > length_max:
-        raise BadJson(f"malformed event: {key} must be at most {length_max} events")
+    if not isinstance(entries, list):
+        raise BadJson(f"malformed event: {key} must be a list of events")
     if version.event_ids is EventIdFormat.DOMAIN:
         return tuple(parse_event_id(_first_of_pair(entry)) for entry in entries)
     return tuple(parse_event_id(entry) for entry in entries)
