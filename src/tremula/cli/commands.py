@@ -38,6 +38,7 @@ def _app() -> App:
         ("tremula.cli.config:app", "config", "Look at the configuration."),
         ("tremula.cli.users:app", "user", "Accounts; on SQLite, stop the server."),
         ("tremula.cli.tokens:app", "token", "Registration tokens; likewise."),
+        ("tremula.cli.keys:app", "key", "The signing key; likewise."),
         ("tremula.cli.certificates:app", "cert", "Certificates for trials."),
     ):
         app.command(path, name=name, help=purpose)
