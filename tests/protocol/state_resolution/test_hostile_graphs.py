@@ -81,9 +81,12 @@ def test_without_the_create_event_of_the_room_nothing_is_allowed(
     assert loaded.resolve([left, base]) == {}
 
 
-def test_an_auth_event_that_is_no_state_event_is_never_applied(dag: Dag) -> None:
+@pytest.mark.parametrize("event_type", ["m.room.message", "m.room.power_levels"])
+def test_an_auth_event_that_is_no_state_event_is_never_applied(
+    dag: Dag, event_type: str
+) -> None:
     base = dag.found(BOB)
-    dag.send(base, "$message", ("m.room.message", None), BOB, {})
+    dag.send(base, "$message", (event_type, None), ALICE, {})
     left = dag.topic(base, "$topic", ALICE, more_auth=["$message"])
 
     assert dag.resolve(left, base) == left

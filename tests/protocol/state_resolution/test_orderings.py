@@ -26,10 +26,16 @@ from tremula.protocol.state_resolution.v2 import is_power_event
         (member_key(BOB), ALICE, {"membership": ["ban"]}, False),
         (member_key(BOB), ALICE, {}, False),
         (TOPIC, ALICE, {"membership": "ban"}, False),
+        (("m.room.power_levels", None), ALICE, {}, False),
+        (("m.room.member", None), ALICE, {"membership": "ban"}, False),
     ],
 )
 def test_power_events_are_those_that_might_take_an_ability(
-    key: tuple[str, str], sender: str, content: dict[str, object], *, expected: bool
+    key: tuple[str, str | None],
+    sender: str,
+    content: dict[str, object],
+    *,
+    expected: bool,
 ) -> None:
     dag = Dag("11")
     dag.send({}, "$event", key, sender, content)

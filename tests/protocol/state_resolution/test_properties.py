@@ -128,19 +128,23 @@ class Past:
         return order
 
 
-def a_past(seed: int, length: int) -> Past:
-    """What became of a room, by chance and yet always the same."""
+def a_past(seed: int) -> Past:
+    """What became of a room, by chance and yet always the same.
+
+    Hypothesis draws but the seed: rooms with enough in them to go wrong are too much
+    for it to draw, and small ones have hardly a conflict.
+    """
     past = Past(Random(seed))  # noqa: S311 (no secret)
-    for _ in range(length):
+    for _ in range(past.random.randrange(70)):
         past.go_on()
     return past
 
 
-@settings(max_examples=300, deadline=None)
-@given(seed=st.integers(0, 2**32), length=st.integers(1, 40))
-def test_any_past_resolves_as_the_specification_says(seed: int, length: int) -> None:
+@settings(max_examples=200, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_any_past_resolves_as_the_specification_says(seed: int) -> None:
     """In any order of states, under any numbers, loading no more than is asked for."""
-    past = a_past(seed, length)
+    past = a_past(seed)
     states = past.forks()
 
     expected = past.literal().resolve(states)
@@ -150,11 +154,11 @@ def test_any_past_resolves_as_the_specification_says(seed: int, length: int) -> 
     assert past.dag.resolve_once(states, past.numbering()) == expected
 
 
-@settings(max_examples=300, deadline=None)
-@given(seed=st.integers(0, 2**32), length=st.integers(1, 40))
-def test_the_full_conflicted_set_is_the_specifications(seed: int, length: int) -> None:
+@settings(max_examples=200, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_the_full_conflicted_set_is_the_specifications(seed: int) -> None:
     """Its chains are cut short, and yet nothing is missing and nothing too much."""
-    past = a_past(seed, length)
+    past = a_past(seed)
     states = past.forks()
     loaded = past.dag.loaded(past.numbering())
     forked = loaded.forked(states)

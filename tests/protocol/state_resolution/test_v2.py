@@ -97,6 +97,26 @@ def test_1_of_two_admins_the_more_powerful_wins(dag: Dag) -> None:
     assert resolved[member_key(CAROL)] == "$carol"
 
 
+def test_1_power_is_read_from_levels_that_are_older_than_all_in_question(
+    dag: Dag,
+) -> None:
+    base = dag.found(BOB, CAROL, DAVE)
+    base = dag.levels(base, "$then", ALICE, {BOB: 50, CAROL: 60})
+    # This leads to their memberships in all states, so that nothing of theirs is in
+    # question but what they sent.
+    both = ["$bob", "$carol"]
+    now = dag.levels(base, "$now", ALICE, {BOB: 70, CAROL: 60}, more_auth=both)
+    dag.member(base, "$by-bob", DAVE, "leave", by=BOB, ts=11)
+    dag.member(base, "$by-carol", DAVE, "leave", by=CAROL, ts=12)
+
+    resolved = dag.resolve(
+        {**now, member_key(DAVE): "$by-bob"}, {**now, member_key(DAVE): "$by-carol"}
+    )
+
+    # Carol's comes first, as she had more power then; so Bob's is the last.
+    assert resolved[member_key(DAVE)] == "$by-bob"
+
+
 def test_2_an_event_that_is_not_allowed_is_ignored(dag: Dag) -> None:
     base = dag.topic(dag.found(BOB), "$topic", ALICE)
     left = dag.topic(base, "$powerless", BOB)

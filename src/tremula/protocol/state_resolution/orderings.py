@@ -6,7 +6,7 @@ from heapq import heappop, heappush
 
 from tremula.protocol.events import Event
 from tremula.protocol.power_levels import user_level
-from tremula.protocol.room_state import CREATE
+from tremula.protocol.room_state import CREATE, POWER_LEVELS
 from tremula.protocol.room_versions import RoomVersion
 from tremula.protocol.state_resolution.auth_graph import AuthGraph, Loader, Loading
 
@@ -26,9 +26,10 @@ def power_sort_key(
         auth_event = graph.events.get(auth_nid)
         if auth_event is None:
             continue
-        if auth_nid in graph.power_levels:
+        key = (auth_event.type, auth_event.state_key)
+        if key == POWER_LEVELS:
             power_levels = auth_event
-        elif (auth_event.type, auth_event.state_key) == CREATE:
+        elif key == CREATE:
             create = auth_event
     level = (
         0 if create is None else user_level(version, create, power_levels, event.sender)

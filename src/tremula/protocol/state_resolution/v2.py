@@ -23,6 +23,8 @@ from tremula.protocol.state_resolution.partial_state import (
     auth_keys,
 )
 
+_POWER_TYPES = ("m.room.power_levels", "m.room.join_rules")
+
 
 def resolve_v2(
     version: RoomVersion, forked: ForkedState, graph: AuthGraph
@@ -64,18 +66,17 @@ def _load(
 ) -> Loading[set[int]]:
     """Load what is to be checked, and what it may be checked against.
 
-    Returns the state events that are to be had. All of *full* are, unless a hostile
-    server has named others as auth events.
+    Returns the events that are to be had.
     """
     yield from loader.edges(full)
     yield from loader.events(full)
     events = loader.graph.events
-    usable = {nid for nid in full if nid in events and events[nid].is_state}
-    yield from loader.events(each for nid in usable for each in loader.auth_of(nid))
-    keys = auth_keys(version, (events[nid] for nid in usable))
+    loaded = full & events.keys()
+    yield from loader.events(each for nid in loaded for each in loader.auth_of(nid))
+    keys = auth_keys(version, (events[nid] for nid in loaded))
     against = map(state.find_nid, keys)
     yield from loader.events(nid for nid in against if nid is not None)
-    return usable
+    return loaded
 
 
 def _implied_create(
@@ -107,13 +108,10 @@ def _power_events(
 
 def is_power_event(event: Event) -> bool:
     """RV2 "Power events": what might remove someone's ability to do something."""
-    if event.type in ("m.room.power_levels", "m.room.join_rules"):
-        return True
-    return (
-        event.type == "m.room.member"
-        and event.content.get("membership") in ("leave", "ban")
-        and event.sender != event.state_key
-    )
+    if not event.is_state or event.type != "m.room.member":
+        return event.is_state and event.type in _POWER_TYPES
+    membership = event.content.get("membership")
+    return membership in ("leave", "ban") and event.sender != event.state_key
 
 
 class _IterativeAuthChecks:
@@ -137,6 +135,8 @@ class _IterativeAuthChecks:
         """Apply events to the state, in this order, as far as it allows them."""
         for nid in nids:
             event = self._graph.events[nid]
+            if not event.is_state:  # named as an auth event, against the rules
+                continue
             state = Fallback(self._state, self._auth_events(nid))
             if self._checker.allows(state, event):
                 self._state.decided[event.key] = nid
