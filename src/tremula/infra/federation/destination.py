@@ -1,0 +1,154 @@
+"""What one other server is still to be sent, and when it is tried again."""
+
+from collections import deque
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any, Final
+
+from tremula.protocol.identifiers import ServerName
+
+# SS "Transactions": "they can have at most 50 PDUs and 100 EDUs".
+PDUS_MAX: Final = 50
+EDUS_MAX: Final = 100
+
+# More are not kept in memory but read from the outbox.
+_PENDING_MAX: Final = 4 * PDUS_MAX
+# Who fails more often gets no EDUs: there may be tens of thousands of them.
+_FAILURES_WITH_EDUS_MAX: Final = 2
+
+_FIRST_PAUSE_MS: Final = 5_000
+# A server that is back makes itself heard at the latest when its users do something.
+_LONGEST_PAUSE_MS: Final = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event in the outbox, by its place there and by its number."""
+
+    pos: int
+    event_nid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edu:
+    """An ephemeral data unit, which nobody wants any more when it has expired."""
+
+    edu_type: str
+    content: Mapping[str, Any]
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What is sent at once, and again under the same ID until it has arrived.
+
+    ``pos`` is the outbox's up to which this destination then has everything. EDUs are
+    not stored: after a restart the same events are repeated without them.
+    """
+
+    txn_id: str
+    pos: int
+    event_nids: tuple[int, ...]
+    edus: tuple[Edu, ...] = ()
+
+
+class Phase(Enum):
+    """What is being done about a destination."""
+
+    IDLE = auto()
+    READY = auto()
+    SENDING = auto()
+    PAUSING = auto()
+
+
+@dataclass(slots=True)
+class Destination:
+    """Another server for which something is to be done.
+
+    ``pending`` are the events after ``sent_pos``, unless it ``is_behind``: then they
+    are in the outbox. ``sent_pos`` is None as long as no event is known. After an
+    outage, it ``is_catching_up``. ``noticed_pos`` is the newest event it was told of.
+    """
+
+    name: ServerName
+    sent_pos: int | None = None
+    transaction: Transaction | None = None
+    pending: deque[Entry] = field(default_factory=deque)
+    edus: dict[Hashable, Edu] = field(default_factory=dict)
+    is_behind: bool = False
+    is_catching_up: bool = False
+    noticed_pos: int = 0
+    pdus_max: int = PDUS_MAX
+    phase: Phase = Phase.IDLE
+    failures: int = 0
+    failed_at_ms: int = 0
+    retry_at_ms: int = 0
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is anything to send."""
+        return bool(self.transaction or self.pending or self.edus or self.is_behind)
+
+    def add(self, entry: Entry) -> None:
+        """One more event is to be sent."""
+        if self.sent_pos is None:
+            self.sent_pos = entry.pos - 1
+        self.noticed_pos = entry.pos
+        if self.failures or len(self.pending) >= _PENDING_MAX:
+            self.fall_behind()
+        elif not self.is_behind:
+            self.pending.append(entry)
+
+    def add_edu(self, key: Hashable, edu: Edu) -> int:
+        """One more EDU is to be sent, in place of an earlier one with its key.
+
+        Returns how many are not sent on account of it, itself among them.
+        """
+        if self.failures > _FAILURES_WITH_EDUS_MAX:
+            return 1
+        replaced = self.edus.pop(key, None)
+        self.edus[key] = edu
+        if len(self.edus) <= EDUS_MAX:
+            return int(replaced is not None)
+        del self.edus[next(iter(self.edus))]
+        return 1
+
+    def take_edus(self, now_ms: int) -> tuple[Edu, ...]:
+        """The EDUs for the next transaction, without those that have expired."""
+        edus = tuple(edu for edu in self.edus.values() if edu.expires_ms > now_ms)
+        self.edus.clear()
+        return edus
+
+    def take_pending(self) -> list[Entry]:
+        """The events for the next transaction."""
+        count = min(self.pdus_max, len(self.pending))
+        return [self.pending.popleft() for _ in range(count)]
+
+    def fall_behind(self) -> None:
+        """Leave to the outbox what is to be sent."""
+        self.pending.clear()
+        self.is_behind = self.sent_pos is not None
+
+    def failed(self, now_ms: int, *, jitter: float) -> None:
+        """It was not reached. *jitter* is random between 0 and 1."""
+        self.failures += 1
+        self.failed_at_ms = now_ms
+        pause_ms = min(
+            _FIRST_PAUSE_MS * 2 ** min(self.failures - 1, 20), _LONGEST_PAUSE_MS
+        )
+        # At random, so that not all that failed at one time come back at one time.
+        self.retry_at_ms = now_ms + int(pause_ms * (0.75 + jitter / 2))
+        self.is_catching_up = True
+        self.fall_behind()
+
+    def heard_from(self) -> None:
+        """It is up: a failure that is not from just now counts no more."""
+        self.failures = 1
+        self.retry_at_ms = min(self.retry_at_ms, self.failed_at_ms + _FIRST_PAUSE_MS)
+
+    def succeeded(self) -> None:
+        """It was reached."""
+        self.failures = 0
+        self.retry_at_ms = 0
+        self.pdus_max = min(2 * self.pdus_max, PDUS_MAX)

@@ -1,0 +1,59 @@
+"""What is counted of sending to other servers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMetrics:
+    """Counters of the queues of all destinations."""
+
+    delivered: Counter
+    refused: Counter
+    failed: Counter
+    pdus: Counter
+    edus: Counter
+    dropped_edus: Counter
+    destinations: Gauge
+
+    @classmethod
+    def registered(cls, registry: CollectorRegistry | None) -> "QueueMetrics":
+        """New counters in *registry*; in none, nobody reads them."""
+        transactions = Counter(
+            "tremula_federation_transactions_sent_total",
+            "Transactions to other servers by outcome",
+            ("outcome",),
+            registry=registry,
+        )
+        return cls(
+            delivered=transactions.labels("delivered"),
+            refused=transactions.labels("refused"),
+            failed=transactions.labels("failed"),
+            pdus=Counter(
+                "tremula_federation_pdus_sent_total",
+                "PDUs that other servers have taken",
+                registry=registry,
+            ),
+            edus=Counter(
+                "tremula_federation_edus_sent_total",
+                "EDUs that other servers have taken",
+                registry=registry,
+            ),
+            dropped_edus=Counter(
+                "tremula_federation_edus_dropped_total",
+                "EDUs that were replaced, or too many or too old to be sent",
+                registry=registry,
+            ),
+            destinations=Gauge(
+                "tremula_federation_destinations",
+                "Other servers by what is done about them",
+                ("phase",),
+                registry=registry,
+            ),
+        )
+
+    def watch(self, phase: str, count: Callable[[], int]) -> None:
+        """Let *count* say how many destinations are in *phase*."""
+        self.destinations.labels(phase).set_function(count)

@@ -1,0 +1,281 @@
+"""Queries on what other servers are to be sent (migrations/0014_federation_queues.sql).
+
+Rooms and events are numbers here; what they are, only the caller knows.
+"""
+
+from dataclasses import dataclass
+
+import orjson
+
+from tremula.infra.db import Reader, Unit
+from tremula.infra.federation.destination import Entry, Transaction
+from tremula.protocol.identifiers import ServerName
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationRow:
+    """A row of ``federation_destinations``."""
+
+    server_name: ServerName
+    sent_pos: int
+    failures: int
+    retry_at_ms: int
+    transaction: Transaction | None
+
+
+# The outbox
+
+
+def insert_entry(unit: Unit, entry: Entry, *, room_nid: int, ts_ms: int) -> None:
+    """Record an event for all servers in a room; nothing if it is recorded already."""
+    unit.run(
+        """
+        INSERT INTO federation_outbox (pos, room_nid, event_nid, ts_ms)
+        VALUES (:pos, :room_nid, :event_nid, :ts_ms)
+        ON CONFLICT (pos) DO NOTHING
+        """,
+        pos=entry.pos,
+        room_nid=room_nid,
+        event_nid=entry.event_nid,
+        ts_ms=ts_ms,
+    )
+
+
+async def unsent(
+    db: Reader, destination: ServerName, *, after: int, limit: int
+) -> list[Entry]:
+    """What *destination* has not got yet, oldest first (federation_outbox_by_room)."""
+    rows = await db.all(
+        """
+        SELECT o.pos, o.event_nid
+        FROM federation_room_servers s
+        JOIN federation_outbox o ON o.room_nid = s.room_nid
+            AND o.pos > s.joined_pos AND o.pos > :after
+            AND (s.left_pos IS NULL OR o.pos <= s.left_pos)
+        WHERE s.server_name = :destination
+        ORDER BY o.pos LIMIT :limit
+        """,
+        destination=destination,
+        after=after,
+        limit=limit,
+    )
+    return [Entry(*row) for row in rows]
+
+
+async def newest_unsent(
+    db: Reader, destination: ServerName, *, after: int, limit: int
+) -> list[Entry]:
+    """Of each room the newest of what *destination* has not got yet, oldest first."""
+    rows = await db.all(
+        """
+        SELECT o.pos, o.event_nid
+        FROM (
+            SELECT MAX(e.pos) AS newest
+            FROM federation_room_servers s
+            JOIN federation_outbox e ON e.room_nid = s.room_nid
+                AND e.pos > s.joined_pos AND e.pos > :after
+                AND (s.left_pos IS NULL OR e.pos <= s.left_pos)
+            WHERE s.server_name = :destination
+            GROUP BY s.room_nid
+        ) AS rooms
+        JOIN federation_outbox o ON o.pos = rooms.newest
+        ORDER BY o.pos LIMIT :limit
+        """,
+        destination=destination,
+        after=after,
+        limit=limit,
+    )
+    return [Entry(*row) for row in rows]
+
+
+def delete_old_entries(unit: Unit, *, before_ms: int) -> None:
+    """Forget what is older than *before_ms*, but for the newest event of each room."""
+    unit.run(
+        """
+        DELETE FROM federation_outbox
+        WHERE ts_ms < :before_ms AND pos < (
+            SELECT MAX(newer.pos) FROM federation_outbox newer
+            WHERE newer.room_nid = federation_outbox.room_nid
+        )
+        """,
+        before_ms=before_ms,
+    )
+
+
+# Servers in rooms
+
+
+def upsert_server(
+    unit: Unit, room_nid: int, server_name: ServerName, *, joined_pos: int
+) -> None:
+    """A server is in a room; if it was already, it has been since then."""
+    unit.run(
+        """
+        INSERT INTO federation_room_servers (server_name, room_nid, joined_pos,
+                                             left_pos)
+        VALUES (:server_name, :room_nid, :joined_pos, NULL)
+        ON CONFLICT (server_name, room_nid) DO UPDATE
+        SET joined_pos = excluded.joined_pos, left_pos = NULL
+        WHERE federation_room_servers.left_pos IS NOT NULL
+        """,
+        server_name=server_name,
+        room_nid=room_nid,
+        joined_pos=joined_pos,
+    )
+
+
+def update_server_left(
+    unit: Unit, room_nid: int, server_name: ServerName, *, left_pos: int
+) -> None:
+    """A server has left a room; nothing if it had before."""
+    unit.run(
+        """
+        UPDATE federation_room_servers SET left_pos = :left_pos
+        WHERE server_name = :server_name AND room_nid = :room_nid
+            AND left_pos IS NULL
+        """,
+        server_name=server_name,
+        room_nid=room_nid,
+        left_pos=left_pos,
+    )
+
+
+async def servers_in(db: Reader, room_nid: int) -> set[ServerName]:
+    """The servers that are recorded to be in a room."""
+    rows = await db.all(
+        """
+        SELECT server_name FROM federation_room_servers
+        WHERE room_nid = :room_nid AND left_pos IS NULL
+        """,
+        room_nid=room_nid,
+    )
+    return {ServerName(name) for (name,) in rows}
+
+
+async def rooms_with(db: Reader, server_name: ServerName, *, limit: int) -> list[int]:
+    """The numbers of rooms that a server is in."""
+    rows = await db.all(
+        """
+        SELECT room_nid FROM federation_room_servers
+        WHERE server_name = :server_name AND left_pos IS NULL
+        ORDER BY room_nid DESC LIMIT :limit
+        """,
+        server_name=server_name,
+        limit=limit,
+    )
+    return [nid for (nid,) in rows]
+
+
+# Destinations
+
+
+async def unfinished(db: Reader) -> list[DestinationRow]:
+    """Destinations that have not got everything, or could not be reached lately."""
+    rows = await db.scan(
+        """
+        SELECT s.server_name, COALESCE(d.sent_pos, 0), COALESCE(d.failures, 0),
+               COALESCE(d.retry_at_ms, 0), d.txn_id, d.txn_pos, d.txn_event_nids
+        FROM (
+            SELECT s.server_name FROM federation_room_servers s
+            LEFT JOIN federation_destinations d ON d.server_name = s.server_name
+            WHERE EXISTS (
+                SELECT 1 FROM federation_outbox o
+                WHERE o.room_nid = s.room_nid AND o.pos > s.joined_pos
+                    AND o.pos > COALESCE(d.sent_pos, 0)
+                    AND (s.left_pos IS NULL OR o.pos <= s.left_pos)
+            )
+            UNION
+            SELECT server_name FROM federation_destinations
+            WHERE failures > 0 OR txn_id IS NOT NULL
+        ) AS s
+        LEFT JOIN federation_destinations d ON d.server_name = s.server_name
+        """
+    )
+    return [
+        DestinationRow(ServerName(name), sent_pos, failures, retry_at_ms, _txn(*txn))
+        for name, sent_pos, failures, retry_at_ms, *txn in rows
+    ]
+
+
+def _txn(
+    txn_id: str | None, pos: int | None, event_nids: str | None
+) -> Transaction | None:
+    if txn_id is None or pos is None or event_nids is None:
+        return None
+    return Transaction(txn_id, pos, tuple(orjson.loads(event_nids)))
+
+
+def upsert_begun(
+    unit: Unit, destination: ServerName, transaction: Transaction, *, sent_pos: int
+) -> None:
+    """A transaction is about to be sent, for the first time."""
+    unit.run(
+        """
+        INSERT INTO federation_destinations (server_name, sent_pos, failures,
+                                             retry_at_ms, txn_id, txn_pos,
+                                             txn_event_nids)
+        VALUES (:server_name, :sent_pos, 0, 0, :txn_id, :txn_pos, :txn_event_nids)
+        ON CONFLICT (server_name) DO UPDATE
+        SET sent_pos = excluded.sent_pos,
+            txn_id = excluded.txn_id,
+            txn_pos = excluded.txn_pos,
+            txn_event_nids = excluded.txn_event_nids
+        """,
+        server_name=destination,
+        sent_pos=sent_pos,
+        txn_id=transaction.txn_id,
+        txn_pos=transaction.pos,
+        txn_event_nids=orjson.dumps(transaction.event_nids).decode(),
+    )
+
+
+def update_finished(unit: Unit, destination: ServerName, *, sent_pos: int) -> None:
+    """A transaction is done with: all up to *sent_pos* need not be sent any more."""
+    unit.run(
+        """
+        UPDATE federation_destinations
+        SET sent_pos = :sent_pos, txn_id = NULL, txn_pos = NULL,
+            txn_event_nids = NULL
+        WHERE server_name = :server_name
+        """,
+        server_name=destination,
+        sent_pos=sent_pos,
+    )
+
+
+def upsert_failures(
+    unit: Unit, destination: ServerName, *, failures: int, retry_at_ms: int
+) -> None:
+    """How often a destination could not be reached in a row; 0 when it was."""
+    unit.run(
+        """
+        INSERT INTO federation_destinations (server_name, sent_pos, failures,
+                                             retry_at_ms)
+        VALUES (:server_name, 0, :failures, :retry_at_ms)
+        ON CONFLICT (server_name) DO UPDATE
+        SET failures = excluded.failures, retry_at_ms = excluded.retry_at_ms
+        """,
+        server_name=destination,
+        failures=failures,
+        retry_at_ms=retry_at_ms,
+    )
+
+
+# What was followed
+
+
+async def find_followed_pos(db: Reader) -> int | None:
+    """Up to where the journal was searched for events to send."""
+    row = await db.first("SELECT pos FROM federation_followed WHERE id = 1")
+    return int(row[0]) if row else None
+
+
+def upsert_followed_pos(unit: Unit, pos: int) -> None:
+    """Record up to where the journal was searched."""
+    unit.run(
+        """
+        INSERT INTO federation_followed (id, pos) VALUES (1, :pos)
+        ON CONFLICT (id) DO UPDATE SET pos = excluded.pos
+        """,
+        pos=pos,
+    )

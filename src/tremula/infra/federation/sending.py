@@ -1,0 +1,237 @@
+"""One transaction to one destination: what is in it, and what follows its answer."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any, Final, Protocol
+from urllib.parse import quote
+
+import structlog
+
+from tremula.infra.clock import Clock
+from tremula.infra.db import Database, Statements
+from tremula.infra.federation import queues_storage as storage
+from tremula.infra.federation.client import FederationClient
+from tremula.infra.federation.destination import (
+    PDUS_MAX,
+    Destination,
+    Entry,
+    Transaction,
+)
+from tremula.infra.federation.errors import (
+    FederationDenied,
+    PeerError,
+    PeerUnreachable,
+)
+from tremula.infra.federation.queue_metrics import QueueMetrics
+from tremula.protocol.errors import BadJson
+
+log = structlog.get_logger(__name__)
+
+_PATH: Final = "/_matrix/federation/v1/send/"
+_TIMEOUT_S: Final = 60.0
+_ANSWER_BYTES_MAX: Final = 1024 * 1024
+# The other side does not blame what is in the transaction.
+_NOT_A_REFUSAL: Final = frozenset({401, 403, 404, 405, 408, 425, 429})
+
+
+class PduReader(Protocol):
+    """Knows the events whose numbers are in the outbox."""
+
+    async def pdus(self, event_nids: Sequence[int]) -> list[dict[str, Any]]:
+        """The events as PDUs, in this order; those that are gone are left out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Sends one transaction and takes note of what became of it."""
+
+    database: Database
+    clock: Clock
+    client: FederationClient
+    pdus: PduReader
+    metrics: QueueMetrics
+    jitter: Callable[[], float] = random.random
+    _numbers: Iterator[int] = field(default_factory=count)
+
+    async def send(self, to: Destination) -> None:
+        """Send the next transaction, or the one that has not arrived so far."""
+        try:
+            transaction = to.transaction or await self._begin(to)
+            if transaction is not None:
+                await self._send(to, transaction)
+        except Exception:
+            # CVE-2025-30355: whatever is wrong with what one server is to be sent, or
+            # with its answer, the others get theirs.
+            log.exception("sending_failed", destination=to.name)
+            self.metrics.failed.inc()
+            to.failed(self.clock.now_ms(), jitter=self.jitter())
+
+    async def _send(self, to: Destination, transaction: Transaction) -> None:
+        try:
+            await self._put(to, transaction)
+        except FederationDenied:
+            to.transaction = None
+            to.pending.clear()
+            to.is_behind = False
+            to.failures = 0
+        except PeerUnreachable as error:
+            await self._failed(to, transaction, str(error))
+        except PeerError as error:
+            if not 400 <= error.status < 500 or error.status in _NOT_A_REFUSAL:
+                await self._failed(to, transaction, str(error))
+            else:
+                await self._refused(to, transaction, str(error))
+        except BadJson as error:
+            await self._refused(to, transaction, error.message)
+        else:
+            await self._delivered(to, transaction)
+
+    async def _begin(self, to: Destination) -> Transaction | None:
+        entries = await self._next_entries(to)
+        edus = to.take_edus(self.clock.now_ms())
+        if not entries and not edus:
+            return None
+        transaction = Transaction(
+            txn_id=f"{self.clock.now_ms()}.{next(self._numbers)}",
+            pos=entries[-1].pos if entries else 0,
+            event_nids=tuple(entry.event_nid for entry in entries),
+            edus=edus,
+        )
+        if entries:
+            assert to.sent_pos is not None, "set with the first event"
+            unit = Statements()
+            storage.upsert_begun(unit, to.name, transaction, sent_pos=to.sent_pos)
+            await self.database.commit(unit)
+        to.transaction = transaction
+        return transaction
+
+    async def _next_entries(self, to: Destination) -> Sequence[Entry]:
+        if not to.is_behind:
+            return to.take_pending()
+        assert to.sent_pos is not None, "set with the first event"
+        noticed_pos = to.noticed_pos
+        entries = await storage.unsent(
+            self.database, to.name, after=to.sent_pos, limit=PDUS_MAX + 1
+        )
+        if len(entries) > PDUS_MAX and to.is_catching_up:
+            # From the newest event of a room the other side finds the older ones. As
+            # rooms come in the order of their newest events, one cursor is enough.
+            return await storage.newest_unsent(
+                self.database, to.name, after=to.sent_pos, limit=to.pdus_max
+            )
+        to.is_behind = len(entries) > to.pdus_max or to.noticed_pos != noticed_pos
+        to.is_catching_up = to.is_behind and to.is_catching_up
+        return entries[: to.pdus_max]
+
+    async def _put(self, to: Destination, transaction: Transaction) -> None:
+        now_ms = self.clock.now_ms()
+        body = {
+            "origin": self.client.peers.own,
+            "origin_server_ts": now_ms,
+            "pdus": await self.pdus.pdus(transaction.event_nids),
+            "edus": [
+                {"edu_type": edu.edu_type, "content": edu.content}
+                for edu in transaction.edus
+            ],
+        }
+        answer = await self.client.put(
+            to.name,
+            _PATH + quote(transaction.txn_id, safe=""),
+            body,
+            timeout_s=_TIMEOUT_S,
+            bytes_max=_ANSWER_BYTES_MAX,
+        )
+        _log_rejected(to, answer)
+
+    async def _delivered(self, to: Destination, transaction: Transaction) -> None:
+        self.metrics.delivered.inc()
+        self.metrics.pdus.inc(len(transaction.event_nids))
+        self.metrics.edus.inc(len(transaction.edus))
+        if to.failures:
+            log.info("destination_is_back", destination=to.name, failures=to.failures)
+        await self._finish(to, transaction)
+        await self._succeeded(to)
+
+    async def _succeeded(self, to: Destination) -> None:
+        had_failed = to.failures > 0
+        to.succeeded()
+        if had_failed:
+            await self._store_failures(to)
+
+    async def _finish(self, to: Destination, transaction: Transaction) -> None:
+        to.transaction = None
+        if not transaction.event_nids:
+            return
+        to.sent_pos = transaction.pos
+        unit = Statements()
+        storage.update_finished(unit, to.name, sent_pos=to.sent_pos)
+        await self.database.commit(unit)
+
+    async def _failed(
+        self, to: Destination, transaction: Transaction, reason: str
+    ) -> None:
+        self.metrics.failed.inc()
+        to.failed(self.clock.now_ms(), jitter=self.jitter())
+        # When it is repeated, nobody wants its EDUs any more.
+        self.metrics.dropped_edus.inc(len(transaction.edus))
+        has_events = bool(transaction.event_nids)
+        to.transaction = replace(transaction, edus=()) if has_events else None
+        log.info(
+            "destination_not_reached",
+            destination=to.name,
+            failures=to.failures,
+            retry_in_s=(to.retry_at_ms - self.clock.now_ms()) // 1000,
+            reason=reason,
+        )
+        await self._store_failures(to)
+
+    async def _store_failures(self, to: Destination) -> None:
+        unit = Statements()
+        storage.upsert_failures(
+            unit, to.name, failures=to.failures, retry_at_ms=to.retry_at_ms
+        )
+        await self.database.commit(unit)
+
+    async def _refused(
+        self, to: Destination, transaction: Transaction, reason: str
+    ) -> None:
+        """Find what the other side can't take, and go on without it.
+
+        SS sendTransaction has us repeat a transaction until it is taken. One event that
+        it never takes must not keep back all that follow (CVE-2025-30355).
+        """
+        self.metrics.refused.inc()
+        event_nids = transaction.event_nids
+        log.warning(
+            "transaction_refused",
+            destination=to.name,
+            event_nids=event_nids,
+            edus=len(transaction.edus),
+            reason=reason,
+        )
+        self.metrics.dropped_edus.inc(len(transaction.edus))
+        if len(event_nids) + len(transaction.edus) <= 1 or not event_nids:
+            await self._finish(to, transaction)
+            to.failed(self.clock.now_ms(), jitter=self.jitter())
+            await self._store_failures(to)
+            return
+        to.transaction = None
+        to.pdus_max = len(event_nids) if transaction.edus else len(event_nids) // 2
+        to.fall_behind()
+
+
+def _log_rejected(to: Destination, answer: object) -> None:
+    results = answer.get("pdus") if isinstance(answer, dict) else None
+    if not isinstance(results, dict):
+        return
+    for event_id, result in results.items():
+        if isinstance(result, dict) and result.get("error"):
+            log.info(
+                "pdu_not_taken",
+                destination=to.name,
+                event_id=event_id[:255],
+                reason=str(result["error"])[:300],
+            )
