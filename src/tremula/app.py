@@ -33,6 +33,7 @@ from tremula.features.history import routes as history_routes
 from tremula.features.history.service import History
 from tremula.features.login import routes as login_routes
 from tremula.features.login.service import Logins
+from tremula.features.login.tokens import LoginTokens
 from tremula.features.membership import routes as membership_routes
 from tremula.features.membership.departure import Departure
 from tremula.features.membership.guest_eviction import GuestEviction
@@ -456,7 +457,8 @@ def _build_accounts(
         ),
     )
     base.router.add(account_routes, accounts)
-    base.router.add(login_routes, Logins(journal, users, devices))
+    login_tokens = LoginTokens(journal, clock, devices)
+    base.router.add(login_routes, Logins(journal, users, devices, login_tokens))
     base.supervisor.keep_running("finish_departures", accounts.finish_departures)
     _add_registration(base, accounts, tokens)
     return accounts, sessions, last_seen, tokens

@@ -172,6 +172,7 @@ _BODIES: Final[Mapping[str, Callable[[World], Body]]] = {
     "deactivateAccount": lambda world: {"auth": world.password_auth},
     "deleteDevice": lambda world: {"auth": world.password_auth},
     "deleteDevices": lambda world: {"devices": ["X"], "auth": world.password_auth},
+    "generateLoginToken": lambda world: {"auth": world.password_auth},
     "inviteUser": lambda _world: {"user_id": CAROL},
     "kick": lambda _world: {"user_id": BOB},
     "login": lambda world: world.password_auth,

@@ -13,6 +13,7 @@ from tremula.features.devices import routes as devices_routes
 from tremula.features.devices.service import Devices, LastSeen
 from tremula.features.login import routes as login_routes
 from tremula.features.login.service import Logins
+from tremula.features.login.tokens import LoginTokens
 from tremula.features.registration import routes as registration_routes
 from tremula.features.registration import shared_secret_routes
 from tremula.features.registration.service import Registrations
@@ -202,7 +203,8 @@ def _route(accounts: Accounts, tokens: RegistrationTokens, policy: Policy) -> Ro
     router = Router()
     router.add(account_routes, accounts)
     router.add(devices_routes, devices)
-    router.add(login_routes, Logins(journal, accounts.users, devices))
+    login_tokens = LoginTokens(journal, clock, devices)
+    router.add(login_routes, Logins(journal, accounts.users, devices, login_tokens))
     router.add(sessions_routes, accounts.sessions)
     router.add(wellknown_routes, WellKnown(policy.base_url))
     router.add(

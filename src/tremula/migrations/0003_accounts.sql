@@ -46,6 +46,18 @@ CREATE UNIQUE INDEX sessions_grants_by_access ON sessions_grants (access_hash);
 CREATE UNIQUE INDEX sessions_grants_by_refresh ON sessions_grants (refresh_hash);
 CREATE INDEX sessions_grants_by_device ON sessions_grants (user_id, device_id);
 
+-- Tokens with which a device logs in another one: worth nothing without the device that
+-- it is from. token_hash is SHA-256.
+CREATE TABLE login_tokens (
+    token_hash BYTEA PRIMARY KEY,
+    user_id TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    expires_ts_ms BIGINT NOT NULL
+) /* sqlite: WITHOUT ROWID */;
+
+-- Expired tokens are removed.
+CREATE INDEX login_tokens_by_expiry ON login_tokens (expires_ts_ms);
+
 -- session_hash is SHA-256 of the session id; request_mac an HMAC of the request under
 -- that id, so that a stolen table cannot be searched for the passwords in requests.
 -- user_id is '' where nobody is logged in; completed a JSON list of stages.

@@ -16,7 +16,12 @@ CHEAP_HASH = (
 async def test_only_flows_that_work_are_offered(accounts: AccountsServer) -> None:
     response = await accounts.client.get("/v3/login")
 
-    assert response.json == {"flows": [{"type": "m.login.password"}]}
+    assert response.json == {
+        "flows": [
+            {"type": "m.login.password"},
+            {"type": "m.login.token", "get_login_token": True},
+        ]
+    }
 
 
 @pytest.mark.parametrize(
@@ -70,7 +75,7 @@ async def test_a_wrong_password_and_an_unknown_user_look_alike(
     [
         ({}, "M_MISSING_PARAM"),
         ({"type": 3}, "M_BAD_JSON"),
-        ({"type": "m.login.token", "token": "x"}, "M_UNKNOWN"),
+        ({"type": "m.login.sso"}, "M_UNKNOWN"),
         ({"type": "m.login.password"}, "M_MISSING_PARAM"),
         (login_body("alice", password=None), "M_MISSING_PARAM"),
         (login_body("alice", password=7), "M_BAD_JSON"),

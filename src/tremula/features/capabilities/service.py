@@ -28,6 +28,6 @@ class Capabilities:
             "m.set_displayname": {"enabled": True},
             "m.set_avatar_url": {"enabled": True},
             "m.3pid_changes": {"enabled": False},
-            "m.get_login_token": {"enabled": False},
+            "m.get_login_token": {"enabled": True},
             "m.forget_forced_upon_leave": {"enabled": False},
         }

@@ -4,11 +4,13 @@ import msgspec
 
 from tremula.features.devices.service import parse_new_device
 from tremula.features.login.service import Logins
+from tremula.features.login.tokens import LIFETIME_MS
 from tremula.infra.http import Auth, Json, Request, UserRequest, endpoint
-from tremula.protocol.errors import MissingParam, Unknown
+from tremula.protocol.errors import Forbidden, MissingParam, Unknown
 from tremula.protocol.login_identifiers import parse_user_name
 
 _PASSWORD = "m.login.password"  # noqa: S105 - the name of a login type
+_TOKEN = "m.login.token"  # noqa: S105 - and this
 
 
 class LoginBody(msgspec.Struct):
@@ -16,33 +18,58 @@ class LoginBody(msgspec.Struct):
 
     type: str
     password: str | None = None
+    token: str | None = None
     device_id: str | None = None
     initial_device_display_name: str | None = None
     refresh_token: bool = False
 
 
+class GetTokenBody(msgspec.Struct):
+    """Body of CS ``generateLoginToken``."""
+
+    auth: object = None
+
+
 @endpoint("GET", "/_matrix/client/v3/login", auth=Auth.NONE, limit="account")
 async def get_login_flows(_req: Request, _logins: Logins) -> Json:
     """CS getLoginFlows."""
-    return {"flows": [{"type": _PASSWORD}]}
+    token_flow = {"type": _TOKEN, "get_login_token": True}
+    return {"flows": [{"type": _PASSWORD}, token_flow]}
 
 
 @endpoint("POST", "/_matrix/client/v3/login", auth=Auth.NONE, limit="login")
 async def login(req: Request, logins: Logins) -> Json:
     """CS login. Errors: M_FORBIDDEN, M_MISSING_PARAM, M_INVALID_PARAM, M_UNKNOWN."""
     body = req.body(LoginBody)
-    if body.type != _PASSWORD:
-        raise Unknown("this login type is not supported", status=400)
-    name = parse_user_name(req.json_object())
-    if body.password is None:
-        raise MissingParam("missing key 'password'")
     device = parse_new_device(
         body.device_id,
         body.initial_device_display_name,
         refreshable=body.refresh_token,
     )
-    logged_in = await logins.by_password(name, body.password, device)
-    return logged_in.body()
+    if body.type == _PASSWORD:
+        name = parse_user_name(req.json_object())
+        password = _required(body.password, "password")
+        return (await logins.by_password(name, password, device)).body()
+    if body.type == _TOKEN:
+        token = _required(body.token, "token")
+        return (await logins.by_token(token, device)).body()
+    raise Unknown("this login type is not supported", status=400)
+
+
+def _required(value: str | None, key: str) -> str:
+    if value is None:
+        raise MissingParam(f"missing key '{key}'")
+    return value
+
+
+@endpoint("POST", "/_matrix/client/v1/login/get_token", auth=Auth.USER, limit="account")
+async def generate_login_token(req: UserRequest, logins: Logins) -> Json:
+    """CS generateLoginToken. Errors: 401 until authenticated, M_FORBIDDEN."""
+    if req.device_id is None:
+        raise Forbidden("only a device can log in another one")
+    auth = req.body(GetTokenBody).auth
+    token = await logins.tokens.issue(req.user_id, req.device_id, auth)
+    return {"login_token": token, "expires_in_ms": LIFETIME_MS}
 
 
 @endpoint("POST", "/_matrix/client/v3/logout", auth=Auth.USER)

@@ -3,17 +3,20 @@
 from dataclasses import dataclass
 
 from tremula.features.devices.service import Devices, LoggedIn, NewDevice
+from tremula.features.login.tokens import LoginTokens
 from tremula.features.users.service import Users
 from tremula.infra.journal import Journal
+from tremula.protocol.identifiers import UserId
 
 
 @dataclass(frozen=True, slots=True)
 class Logins:
-    """Turns a name and a password into a device with tokens."""
+    """Turns a name and a password, or a login token, into a device with tokens."""
 
     journal: Journal
     users: Users
     devices: Devices
+    tokens: LoginTokens
 
     async def by_password(
         self, name: str, password: str, device: NewDevice
@@ -26,7 +29,18 @@ class Logins:
             LimitExceeded: too many passwords are being checked.
         """
         user = await self.users.authenticate(name, password)
+        return await self._log_in(user.user_id, device)
+
+    async def by_token(self, token: str, device: NewDevice) -> LoggedIn:
+        """Log in whoever a login token is from.
+
+        Raises:
+            Forbidden: the token is not valid, or no longer.
+        """
+        return await self._log_in(await self.tokens.redeem(token), device)
+
+    async def _log_in(self, user_id: UserId, device: NewDevice) -> LoggedIn:
         unit = self.journal.unit()
-        logged_in = self.devices.log_in(unit, user.user_id, device)
+        logged_in = self.devices.log_in(unit, user_id, device)
         await self.journal.commit(unit)
         return logged_in

@@ -1,0 +1,78 @@
+"""Tokens with which a device logs in another one (CS "Token-based login")."""
+
+import secrets
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from tremula.features.devices.service import Devices
+from tremula.features.login import storage
+from tremula.features.uia.service import digest_of
+from tremula.infra.clock import Clock
+from tremula.infra.journal import Journal
+from tremula.protocol.errors import Forbidden, NotFound
+from tremula.protocol.identifiers import DeviceId, UserId
+
+# CS generateLoginToken: "recommended as a default".
+LIFETIME_MS: Final = 120_000
+
+_TOKEN_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class LoginTokens:
+    """Issues tokens, each good for one login while its device is logged in."""
+
+    journal: Journal
+    clock: Clock
+    devices: Devices
+
+    async def issue(self, user_id: UserId, device_id: DeviceId, auth: object) -> str:
+        """A token of *user_id*, who has to prove every time who they are.
+
+        Raises:
+            UiaRequired: they have not, or not yet.
+            BadJson: *auth* is malformed.
+        """
+        await self.devices.uia.require(
+            user_id, "generateLoginToken", auth, digest_of({"device_id": device_id})
+        )
+        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        now_ms = self.clock.now_ms()
+        unit = self.journal.unit()
+        storage.delete_expired_tokens(unit, now_ms)
+        storage.insert_token(
+            unit,
+            _hash(token),
+            user_id,
+            device_id,
+            expires_ts_ms=now_ms + LIFETIME_MS,
+        )
+        await self.journal.commit(unit)
+        return token
+
+    async def redeem(self, token: str) -> UserId:
+        """Whose token this is; it is worth nothing from now on.
+
+        Raises:
+            Forbidden: there is no such token, or it was used, or has expired, or its
+                device is gone.
+        """
+        unit = self.journal.unit()
+        taken = storage.take_token(unit, _hash(token))
+        await self.journal.commit(unit)
+        refused = Forbidden("the login token is not valid")
+        if not taken.rows:
+            raise refused
+        [(user_id, device_id, expires_ts_ms)] = taken.rows
+        if expires_ts_ms <= self.clock.now_ms():
+            raise refused
+        try:
+            await self.devices.get(UserId(user_id), DeviceId(device_id))
+        except NotFound:
+            raise refused from None
+        return UserId(user_id)
+
+
+def _hash(token: str) -> bytes:
+    return sha256(token.encode()).digest()
