@@ -1,0 +1,157 @@
+"""Queues with a network, a clock and events that a test makes."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from prometheus_client import CollectorRegistry
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.federation import FakeTransport, Sent
+from tremula.infra.db import Database
+from tremula.infra.federation.client import FederationClient
+from tremula.infra.federation.destination import Entry
+from tremula.infra.federation.errors import PeerUnreachable
+from tremula.infra.federation.peers import Peers
+from tremula.infra.federation.queue_metrics import QueueMetrics
+from tremula.infra.federation.queues import OutboundEvent, Queues, ServerChange
+from tremula.infra.federation.sending import Sender
+from tremula.protocol.identifiers import ServerName
+from tremula.protocol.signing import generate
+
+OWN = ServerName("own.test")
+THEM = ServerName("them.test")
+OTHERS = ServerName("others.test")
+ROOM = 1
+
+
+@dataclass(slots=True)
+class FakePdus:
+    """Events are their numbers; those in ``poison`` can't be read."""
+
+    poison: set[int] = field(default_factory=set)
+
+    async def pdus(self, event_nids: Sequence[int]) -> list[dict[str, Any]]:
+        if self.poison & set(event_nids):
+            raise ValueError("poison")
+        return [{"n": nid} for nid in event_nids]
+
+
+@dataclass(slots=True)
+class Peer(FakeTransport):
+    """A network that is down for some, and where some refuse certain events."""
+
+    down: set[str] = field(default_factory=set)
+    refused: set[int] = field(default_factory=set)
+    slow: dict[str, asyncio.Event] = field(default_factory=dict)
+    at_once: int = 0
+    at_once_max: int = 0
+    awaited: int = 1
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def send(
+        self,
+        destination: ServerName,
+        method: str,
+        uri: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeout_s: float,
+        bytes_max: int,
+    ) -> tuple[int, bytes]:
+        sent = Sent(
+            destination=destination, method=method, uri=uri, headers=headers, body=body
+        )
+        self.sent.append(sent)
+        self.at_once += 1
+        self.at_once_max = max(self.at_once_max, self.at_once)
+        if self.at_once == self.awaited:
+            self.reached.set()
+        try:
+            if destination in self.slow:
+                await self.slow[destination].wait()
+            if destination in self.down:
+                raise PeerUnreachable("down")
+            if self.refused & set(numbers(sent)):
+                return 400, b'{"errcode":"M_BAD_JSON","error":"?"}'
+            return 200, b'{"pdus":{"$1":{"error":"because"},"$2":{}}}'
+        finally:
+            self.at_once -= 1
+
+
+def body_of(sent: Sent) -> dict[str, Any]:
+    assert sent.body is not None
+    body: dict[str, Any] = orjson.loads(sent.body)
+    return body
+
+
+def numbers(sent: Sent) -> list[int]:
+    return [pdu["n"] for pdu in body_of(sent)["pdus"]]
+
+
+@dataclass(slots=True)
+class Outbound:
+    """Queues with a network and a clock that the test moves."""
+
+    database: Database
+    clock: FakeClock = field(default_factory=FakeClock)
+    net: Peer = field(default_factory=Peer)
+    pdus: FakePdus = field(default_factory=FakePdus)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    peers: Peers = field(default_factory=lambda: Peers(OWN))
+    queues: Queues = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.queues = self.started()
+
+    def started(self) -> Queues:
+        """The queues of a server that starts anew."""
+        self.registry = CollectorRegistry()
+        metrics = QueueMetrics.registered(self.registry)
+        sender = Sender(
+            self.database,
+            self.clock,
+            FederationClient(self.peers, generate(b"k" * 32), self.net),
+            self.pdus,
+            metrics,
+            jitter=lambda: 0.5,
+        )
+        self.queues = Queues(
+            database=self.database,
+            clock=self.clock,
+            peers=self.peers,
+            sender=sender,
+            metrics=metrics,
+        )
+        return self.queues
+
+    async def join(
+        self, *names: ServerName, pos: int = 0, room_nid: int = ROOM
+    ) -> None:
+        changes = [ServerChange(room_nid, name, pos, is_joined=True) for name in names]
+        await self.queues.record([], changes, followed_pos=pos)
+
+    async def leave(self, name: ServerName, *, pos: int) -> None:
+        change = ServerChange(ROOM, name, pos, is_joined=False)
+        await self.queues.record([], [change], followed_pos=pos)
+
+    async def add(
+        self,
+        *positions: int,
+        to: Collection[ServerName] = (THEM,),
+        room_nid: int = ROOM,
+    ) -> None:
+        events = [OutboundEvent(Entry(pos, pos), room_nid, to) for pos in positions]
+        await self.queues.record(events, followed_pos=positions[-1])
+
+    def sent_to(self, name: ServerName) -> list[list[int]]:
+        """The events of each transaction to *name*; forgets them."""
+        found = [numbers(sent) for sent in self.net.sent if sent.destination == name]
+        self.net.sent = [sent for sent in self.net.sent if sent.destination != name]
+        return found
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(f"tremula_federation_{name}", labels) or 0
