@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from tests.fakes.federation import FakeTransport
 from tests.http_client import Client, HttpResponse
 from tremula.app import Tremula, open_app
 from tremula.infra.clock import Clock, SystemClock
@@ -120,8 +121,13 @@ async def running_server(
     *,
     transport: FederationTransport | None = None,
 ) -> AsyncIterator[Server]:
-    """Start a server, without listeners, and stop it at the end."""
+    """Start a server, without listeners, and stop it at the end.
+
+    Unless there is a *transport*, no other server can be reached.
+    """
     async with open_app(
-        config, clock=clock or SystemClock(), transport=transport
+        config,
+        clock=clock or SystemClock(),
+        transport=transport or FakeTransport(is_down=True),
     ) as app:
         yield Server(app, app.application.for_listener())

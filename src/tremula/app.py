@@ -24,8 +24,10 @@ from tremula.features.capabilities.service import Capabilities
 from tremula.features.devices import routes as devices_routes
 from tremula.features.devices.last_seen import LastSeen
 from tremula.features.devices.service import Devices
+from tremula.features.directory import federation as directory_federation
 from tremula.features.directory import routes as directory_routes
 from tremula.features.directory.published import PublishedRooms
+from tremula.features.directory.remote import RemoteDirectory
 from tremula.features.directory.service import Directory
 from tremula.features.filters import routes as filters_routes
 from tremula.features.filters.service import Filters
@@ -503,9 +505,16 @@ def _add_rooms(base: _Base, engine: _Engine, people: _People) -> None:
     member_fields = people.profiles.member_fields
     published = PublishedRooms(base.database, base.journal, reader)
     directory = Directory(
-        base.database, base.journal, rooms, reader, published, base.server_name
+        base.database,
+        base.journal,
+        rooms,
+        reader,
+        published,
+        RemoteDirectory(base.federation),
+        base.server_name,
     )
     base.router.add(directory_routes, directory)
+    base.router.add(directory_federation, directory)
     invite_permission = InvitePermission(people.account_data)
     membership = Membership(
         rooms,

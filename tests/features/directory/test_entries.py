@@ -11,6 +11,7 @@ def entry(room_id: str, joined_count: int, text: str = "") -> Entry:
         room_id=room_id,
         joined_count=joined_count,
         room_type="m.space" if text == "space" else None,
+        is_federated=True,
         shown={"room_id": room_id},
         search_text=text.casefold(),
     )

@@ -22,12 +22,14 @@ class Entry:
     """A published room as it is now.
 
     ``shown`` is the CS ``PublishedRoomsChunk``; ``search_text`` is what a search
-    term is looked for in, case-folded.
+    term is looked for in, case-folded. Rooms that are not federated are for our own
+    users only.
     """
 
     room_id: str
     joined_count: int
     room_type: str | None
+    is_federated: bool
     shown: dict[str, Any]
     search_text: str
 
@@ -66,6 +68,7 @@ def entry_of(view: RoomView) -> Entry:
         room_id=view.room_id,
         joined_count=view.joined_count,
         room_type=room_type,
+        is_federated=view.is_federated,
         shown=shown,
         search_text="\n".join(text for text in searched if text).casefold(),
     )
@@ -78,13 +81,19 @@ def _text(view: RoomView, event_type: str, key: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Which entries to list. ``room_types`` holds None for rooms without a type."""
+    """Which entries to list. ``room_types`` holds None for rooms without a type.
+
+    Other servers are shown rooms only that their users could join: ``federated_only``.
+    """
 
     term: str | None = None
     room_types: frozenset[str | None] | None = None
+    federated_only: bool = False
 
     def matches(self, entry: Entry) -> bool:
         """Whether *entry* is listed."""
+        if self.federated_only and not entry.is_federated:
+            return False
         if self.room_types is not None and entry.room_type not in self.room_types:
             return False
         return not self.term or self.term.casefold() in entry.search_text

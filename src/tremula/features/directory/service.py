@@ -1,10 +1,17 @@
 """Room aliases, and which rooms are published."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from tremula.features.directory import storage
-from tremula.features.directory.entries import PageToken, Search, page
+from tremula.features.directory.entries import Search, page
+from tremula.features.directory.listing import RoomsQuery
 from tremula.features.directory.published import PublishedRooms
+from tremula.features.directory.remote import (
+    SERVERS_MAX,
+    AliasTarget,
+    RemoteDirectory,
+)
 from tremula.features.directory.storage import StoredAlias
 from tremula.infra.db import Conflict, Reader
 from tremula.infra.http import Requester
@@ -37,25 +44,48 @@ class Directory:
     rooms: Rooms
     reader: RoomReader
     published: PublishedRooms
+    remote: RemoteDirectory
     server_name: ServerName
 
     # --- aliases
 
-    async def resolve(self, alias: RoomAlias) -> StoredAlias:
-        """The room that *alias* points at.
+    async def resolve(self, alias: RoomAlias) -> AliasTarget:
+        """The room that *alias* points at, be it an alias of this server or another.
 
         Raises:
-            NotFound: no such alias, or it is another server's.
+            NotFound: there is no such alias.
+            Forbidden: this server does not speak with that of the alias.
+            Unknown: (502) the server of the alias does not answer.
         """
-        stored = await storage.find_alias(self.db, alias)
-        if stored is not None:
-            return stored
         if server_of(alias) != self.server_name:
-            raise NotFound(
-                f"Room alias {alias} belongs to another server, and this server "
-                "does not federate yet"
-            )
-        raise NotFound(f"Room alias {alias} not found")
+            return await self.remote.resolve(alias)
+        view = await self.reader.get_room((await self._get_local(alias)).room_id)
+        return self._target(view)
+
+    async def resolve_for_servers(self, alias: RoomAlias) -> AliasTarget:
+        """As `resolve`, for another server: aliases of this one, of federated rooms.
+
+        Raises:
+            NotFound: there is no such alias.
+        """
+        view = await self.reader.get_room((await self._get_local(alias)).room_id)
+        if not view.is_federated:
+            raise NotFound(f"Room alias {alias} not found")
+        return self._target(view)
+
+    async def _get_local(self, alias: RoomAlias) -> StoredAlias:
+        stored = await storage.find_alias(self.db, alias)
+        if stored is None:
+            raise NotFound(f"Room alias {alias} not found")
+        return stored
+
+    def _target(self, view: RoomView) -> AliasTarget:
+        """A room, and the servers in it: this one, then those with the most users."""
+        counts = view.joined_servers
+        others = sorted(
+            counts.keys() - {self.server_name}, key=lambda s: (-counts[s], s)
+        )
+        return AliasTarget(view.room_id, (self.server_name, *others[: SERVERS_MAX - 1]))
 
     async def is_taken(self, alias: RoomAlias) -> bool:
         """Whether *alias* points at a room."""
@@ -112,10 +142,10 @@ class Directory:
         """Remove *alias*, also from the room's canonical alias event.
 
         Raises:
-            NotFound: there is no such alias.
+            NotFound: this server has no such alias.
             Forbidden: it is not the requester's, who has no power in its room.
         """
-        stored = await self.resolve(alias)
+        stored = await self._get_local(alias)
         user_id = requester.user_id
         view = await self.reader.get_room(stored.room_id)
         may_remove = stored.creator == user_id or self._may_manage(requester, view)
@@ -174,13 +204,38 @@ class Directory:
         self.published.unpublish(unit, view)
         await self.journal.commit(unit)
 
-    async def public_rooms(
-        self, search: Search, *, since: PageToken | None, limit: int
-    ) -> dict[str, object]:
-        """A page of the published rooms, as CS getPublicRooms answers it."""
+    async def public_rooms_of(
+        self, server_name: ServerName, query: RoomsQuery
+    ) -> dict[str, Any]:
+        """A page of the rooms that a server publishes, as CS getPublicRooms has it.
+
+        Raises:
+            InvalidParam: ``since`` is no token of this server.
+            Forbidden: this server does not speak with that one.
+            NotFound, Unknown: the other server does not help.
+        """
+        if server_name != self.server_name:
+            return await self.remote.public_rooms(
+                server_name, query.to_json(), limit=query.rooms_max
+            )
+        return await self._published(query, query.search())
+
+    async def public_rooms_for_servers(self, query: RoomsQuery) -> dict[str, Any]:
+        """A page of the published rooms that other servers can join.
+
+        Raises:
+            InvalidParam: ``since`` is no token of this server.
+        """
+        return await self._published(query, query.search(federated_only=True))
+
+    async def _published(self, query: RoomsQuery, search: Search) -> dict[str, Any]:
+        place = query.place
+        if query.third_party_instance_id is not None:
+            # No application service has a network here yet.
+            return page((), since=None, limit=query.rooms_max)
         ranked = await self.published.ranked()
         found = [entry for entry in ranked if search.matches(entry)]
-        return page(found, since=since, limit=limit)
+        return page(found, since=place, limit=query.rooms_max)
 
     async def move(self, old: RoomView, new: RoomView) -> None:
         """Give a room's aliases and its place in the directory to its successor."""

@@ -7,7 +7,7 @@ from tremula.features.directory.service import CANONICAL_ALIAS, Directory
 from tremula.features.membership.service import Membership
 from tremula.features.messages.canonical_alias import new_aliases
 from tremula.infra.http import Requester
-from tremula.protocol.errors import BadAlias, BadJson, Forbidden, NotFound
+from tremula.protocol.errors import BadAlias, BadJson, Forbidden, NotFound, Unknown
 from tremula.protocol.identifiers import EventId, RoomId, ServerName, server_of
 from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms.event_store import EventStore
@@ -132,10 +132,10 @@ class Messages:
         before = view.content_of(CANONICAL_ALIAS) or {}
         for alias in new_aliases(before, content):
             try:
-                stored = await self.directory.resolve(alias)
-            except NotFound as error:
-                raise BadAlias(f"Room alias {alias} does not exist") from error
-            if stored.room_id != room_id:
+                target = await self.directory.resolve(alias)
+            except (Forbidden, NotFound, Unknown) as error:
+                raise BadAlias(f"Room alias {alias} cannot be found") from error
+            if target.room_id != room_id:
                 raise BadAlias(f"Room alias {alias} does not point to this room")
 
 

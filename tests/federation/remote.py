@@ -1,0 +1,95 @@
+"""A server that is written by hand: it publishes a key, signs what it asks, and answers
+what a test has it answer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import orjson
+
+from tests.federation.network import Federation, Letter
+from tests.http_client import Client, HttpResponse
+from tests.server import Server
+from tremula.infra.federation.client import Query
+from tremula.protocol.identifiers import ServerName
+from tremula.protocol.server_keys import publish_server_keys
+from tremula.protocol.signing import SigningKey
+from tremula.protocol.x_matrix import SignedRequest, authorization_header
+
+Answer = Callable[[Letter], object]
+
+# The end of the year 9999, until when the keys are valid.
+_FAR_TS = 253_402_300_799_000
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer that says no."""
+
+    status: int
+    errcode: str
+
+
+@dataclass(slots=True)
+class Remote:
+    """A server on the network of a test.
+
+    ``answers`` has, by a part of the path, what it answers; a function makes it of the
+    request. Everything else is 404.
+    """
+
+    name: ServerName
+    key: SigningKey
+    answers: dict[str, object] = field(default_factory=dict)
+
+    async def receive(self, letter: Letter) -> tuple[int, bytes]:
+        """Answer a request."""
+        if letter.path == "/_matrix/key/v2/server":
+            return 200, orjson.dumps(
+                publish_server_keys(self.name, self.key, (), valid_until_ts=_FAR_TS)
+            )
+        for part, answer in self.answers.items():
+            if part in letter.path:
+                made = answer(letter) if callable(answer) else answer
+                if isinstance(made, Refusal):
+                    return made.status, orjson.dumps(
+                        {"errcode": made.errcode, "error": "no"}
+                    )
+                return 200, orjson.dumps(made)
+        return 404, orjson.dumps({"errcode": "M_UNRECOGNIZED", "error": "no"})
+
+    async def ask(
+        self,
+        server: Server,
+        path: str,
+        query: Query | None = None,
+        *,
+        method: str = "GET",
+        content: Any = None,  # noqa: ANN401 - JSON of any shape
+    ) -> HttpResponse:
+        """Make a signed request; *path* is what follows ``/_matrix/federation``."""
+        encoded = urlencode(query, doseq=True, quote_via=quote) if query else ""
+        uri = "/_matrix/federation" + path + ("?" + encoded if encoded else "")
+        request = SignedRequest(
+            method=method,
+            uri=uri,
+            origin=self.name,
+            destination=server.app.config.server_name,
+            content=content,
+        )
+        return await Client(server.asgi).request(
+            method,
+            uri,
+            body=b"" if content is None else orjson.dumps(content),
+            headers={"Authorization": authorization_header(request, self.key)},
+        )
+
+
+def add_remote(federation: Federation, name: str, number: int = 1) -> Remote:
+    """A new server on the network, with a key of its own for each *number*."""
+    key = SigningKey.from_seed(f"ed25519:r{number}", bytes([number]) * 32)
+    remote = Remote(ServerName(name), key)
+    federation.network.peers[remote.name] = remote
+    return remote
