@@ -43,6 +43,14 @@ class StateAt:
                 yield event.event_nid
         yield from filter(None, self.changes.values())
 
+    def entries(self) -> dict[StateKey, int]:
+        """All events by key; walks through the whole state."""
+        current = {
+            (event.type, event.state_key): event.event_nid
+            for event in self.current.values()
+        }
+        return {key: nid for key, nid in (current | dict(self.changes)).items() if nid}
+
     def with_event(self, key: StateKey, nid: int) -> "StateAt":
         """This state with another event at *key*; 0 for none."""
         return StateAt.of(self.current, {**self.changes, key: nid})

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import orjson
 
+from tremula.protocol.events import BuiltEvent
 from tremula.protocol.identifiers import DeviceId, EventId, RoomId, UserId
 
 NOWHERE_POS: Final = -(2**62)
@@ -62,6 +63,29 @@ class StoredEvent:
     txn_id: str | None = None
     arrived_pos: int | None = None
     _content: dict[str, Any] | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(
+        cls,
+        built: BuiltEvent,
+        *,
+        event_nid: int,
+        room_nid: int,
+        room_pos: int = NOWHERE_POS,
+    ) -> "StoredEvent":
+        """What is to be stored of *built* at this place."""
+        event = built.event
+        return cls(
+            event_nid=event_nid,
+            event_id=event.event_id,
+            room_nid=room_nid,
+            room_pos=room_pos,
+            type=event.type,
+            state_key=event.state_key,
+            sender=event.sender,
+            origin_server_ts=event.origin_server_ts,
+            client_json=built.client_json,
+        )
 
     @property
     def is_state(self) -> bool:

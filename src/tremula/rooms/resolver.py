@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tremula.infra.db import Reader
+from tremula.protocol.events import Event
 from tremula.protocol.identifiers import EventId
 from tremula.protocol.room_state import StateKey
 from tremula.protocol.room_versions import RoomVersion
@@ -20,8 +21,19 @@ from tremula.rooms.branches import StateAt
 from tremula.rooms.graph import Standing
 from tremula.rooms.whole_events import auth_ids, portions, whole_events
 
+ARRIVING_NID: Final = 2**62
+"""Stands for an event that has no number yet: higher than that of any other."""
+
 EDGES_MAX: Final = 200_000
 """How many events' auth events all rooms together keep; about 200 bytes each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """An event that is not stored yet, in states as `ARRIVING_NID`."""
+
+    event: Event
+    auth_nids: tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -37,7 +49,11 @@ class Resolver:
     _graphs: OrderedDict[int, AuthGraph] = field(default_factory=OrderedDict)
 
     async def resolve(
-        self, version: RoomVersion, room_nid: int, states: Sequence[StateAt]
+        self,
+        version: RoomVersion,
+        room_nid: int,
+        states: Sequence[StateAt],
+        arriving: Arriving | None = None,
     ) -> StateAt:
         """One state of *states*, all of which are seen from the same current one."""
         distinct = list({frozenset(s.changes.items()): s for s in states}.values())
@@ -47,9 +63,12 @@ class Resolver:
         forked = ForkedState.of(distinct, keys)
         kept = self._graph(room_nid)
         graph = AuthGraph(auth_nids=kept.auth_nids, power_levels=kept.power_levels)
+        if arriving is not None:
+            _add_arriving(graph, arriving)
         resolution = Resolution(version, forked, graph)
         while missing := resolution.advance():
             await self._load(graph, missing)
+        _remove_arriving(graph)
         self._shrink()
         changes = {
             key: nid
@@ -97,3 +116,17 @@ class Resolver:
         for part in portions(event_ids):
             found |= await graph_storage.nids_by_ids(self.db, part)
         return found
+
+
+def _add_arriving(graph: AuthGraph, arriving: Arriving) -> None:
+    event = arriving.event
+    graph.add_edges(
+        ARRIVING_NID, arriving.auth_nids, type_=event.type, state_key=event.state_key
+    )
+    graph.add_event(ARRIVING_NID, event, rejected=False)
+
+
+def _remove_arriving(graph: AuthGraph) -> None:
+    """Forget it: next time, the number is another event's."""
+    graph.auth_nids.pop(ARRIVING_NID, None)
+    graph.power_levels.discard(ARRIVING_NID)

@@ -1,11 +1,12 @@
 """The write side of one room: its head, which may be ahead of what is committed."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tremula.infra.journal import JournalUnit
+from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.auth_rules import check_auth
 from tremula.protocol.auth_selection import auth_event_keys
 from tremula.protocol.auth_state import AuthState
@@ -146,10 +147,43 @@ class Room:
         unit.on_commit(lambda: self._committed(staged))
         unit.wake(self.view.joined_members())
 
-    def stored(self, unit: JournalUnit) -> None:
-        """*unit* is durable: what comes next need not wait for its fate."""
+    def submit(
+        self,
+        journal: Journal,
+        unit: JournalUnit,
+        *,
+        discard: Callable[["Room"], None],
+    ) -> asyncio.Future[None]:
+        """Hand *unit* to the journal; *discard* this room if it cannot be stored.
+
+        What was built upon an event that could not be stored must not be stored
+        either, and the next event is built upon what the database holds.
+        """
+        unit.on_failure(lambda: discard(self))
+        unit.follows(self.last_unit)
+        self.last_unit = unit
+        unit.on_commit(lambda: self._stored(unit))
+        return journal.submit(unit)
+
+    def _stored(self, unit: JournalUnit) -> None:
+        # What comes next need not wait for its fate.
         if self.last_unit is unit:
             self.last_unit = None
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Stay in memory."""
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+    async def settled(self) -> None:
+        """Wait until nothing of this room is on its way to the disk."""
+        unit = self.last_unit
+        if unit is not None and unit.future is not None:
+            await asyncio.wait([unit.future])
 
     def build(self, head: Head, draft: Draft, now_ms: int) -> BuiltEvent:
         """The event that *draft* makes after *head*.
@@ -199,22 +233,20 @@ class Room:
         redacted: StoredEvent | None,
     ) -> tuple[Head, Staged]:
         event = built.event
-        stored = StoredEvent(
+        stored = StoredEvent.of(
+            built,
             event_nid=unit.pos(),
-            event_id=event.event_id,
             room_nid=self.view.nid,
             room_pos=head.room_pos + 1,
-            type=event.type,
-            state_key=event.state_key,
-            sender=draft.sender,
-            origin_server_ts=event.origin_server_ts,
-            client_json=built.client_json,
-            device_id=draft.txn.device_id if draft.txn else None,
-            txn_id=draft.txn.txn_id if draft.txn else None,
         )
+        if draft.txn is not None:
+            stored.device_id = draft.txn.device_id
+            stored.txn_id = draft.txn.txn_id
         redaction = None
         if event.type == REDACTION and redacted is not None:
-            redaction = redaction_of(self.version, event, redacted, head.auth, head)
+            redaction = redaction_of(
+                self.version, event, redacted, auth=head.auth, state=head.state
+            )
         part = ServerPart(event.depth, built.server_json)
         return self.live(head, Staged(event, stored, part, redaction=redaction))
 
@@ -268,11 +300,16 @@ class Room:
 
 
 def redaction_of(
-    version: RoomVersion, event: Event, target: StoredEvent, auth: AuthState, head: Head
+    version: RoomVersion,
+    event: Event,
+    target: StoredEvent,
+    *,
+    auth: AuthState,
+    state: StateMap,
 ) -> Redaction | None:
     """What the redaction *event*, sent where *auth* held, does to *target*.
 
-    None: nothing.
+    None: nothing. *state* is the current one.
     """
     # RV3 "Handling redactions": with enough power, or on the same server. RV1 has the
     # authorisation rules decide.
@@ -285,7 +322,7 @@ def redaction_of(
     client_json = redact_client_event(version, target.client_json)
     if target.state_key is None:
         return Redaction(target, client_json, None)
-    current = head.state.get((target.type, target.state_key))
+    current = state.get((target.type, target.state_key))
     if current is None or current.event_nid != target.event_nid:
         return Redaction(target, client_json, None)
     remains = replace(target, client_json=client_json, _content=None).content

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,11 +19,19 @@ from tremula.protocol.errors import (
     NotFound,
 )
 from tremula.protocol.identifiers import EventId, RoomId, ServerName
+from tremula.protocol.received_events import ReceivedEvent
 from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms import storage
+from tremula.rooms.adoption import Adoption, AdoptRoom
+from tremula.rooms.branches import Branches
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import Draft, StoredEvent
+from tremula.rooms.gaps import Gaps
+from tremula.rooms.judging import Judge
+from tremula.rooms.peers import Peers
+from tremula.rooms.receiving import Receipt, ReceiveEvents, Receiving
 from tremula.rooms.registry import RoomRegistry
+from tremula.rooms.resolver import Resolver
 from tremula.rooms.room import REDACTION, Room
 from tremula.rooms.staging import Staged
 from tremula.rooms.state import StateMap
@@ -56,6 +64,7 @@ class Rooms:
         slots: Slots,
         txns: SentTxns,
         clock: Clock,
+        peers: Peers | None = None,
     ) -> None:
         self._registry = registry
         self._events = events
@@ -65,7 +74,12 @@ class Rooms:
         self._clock = clock
         self._newest_create_ms = 0
         self._annotating: KeyedLocks[tuple[str, bytes]] = KeyedLocks()
-        slots.register(_SLOT_KIND, self._append)
+        db, queues = events.db, KeyedLocks[str]()
+        judge = Judge(db, events, Branches(db), Resolver(db))
+        gaps = Gaps(db, journal, peers)
+        self._receiving = Receiving(registry, events, journal, judge, gaps, queues)
+        self._adoption = Adoption(db, registry, events, journal, queues)
+        slots.register(_SLOT_KIND, self._do)
 
     async def append(self, room_id: RoomId, drafts: Sequence[Draft]) -> list[EventId]:
         """Send *drafts* to a room, all of them or none; durable on return.
@@ -84,6 +98,46 @@ class Rooms:
             _SLOT_KIND, room_id, AppendEvents(tuple(drafts))
         )
         return event_ids
+
+    async def receive(
+        self, room_id: RoomId, events: Sequence[ReceivedEvent], *, origin: ServerName
+    ) -> Mapping[EventId, Receipt]:
+        """Take in events of other servers, whose signatures have been verified.
+
+        Durable on return, and announced as far as clients are to see them. No event
+        keeps another from being taken in. What they name and is not here is asked of
+        *origin*. An event that comes next in a room that has not forked costs no query
+        beside those for all of them together.
+
+        Raises:
+            NotFound: this server knows no such room.
+        """
+        receipts: Mapping[EventId, Receipt] = await self._slots.call(
+            _SLOT_KIND, room_id, ReceiveEvents(tuple(events), origin)
+        )
+        return receipts
+
+    async def adopt(
+        self,
+        version: RoomVersion,
+        room_id: RoomId,
+        *,
+        state: Sequence[ReceivedEvent],
+        auth_chain: Sequence[ReceivedEvent],
+        join_event: ReceivedEvent,
+    ) -> EventId:
+        """Make a room of other servers one of ours: *join_event* has let a user in.
+
+        *state* is that before the join. Signatures of all have been verified. What
+        this server knew of the room, if all of its users had left, is brought up to
+        date. Durable on return.
+
+        Raises:
+            PeerFailed: this can't be the state of the room, or forbids the join.
+        """
+        command = AdoptRoom(version, tuple(state), tuple(auth_chain), join_event)
+        event_id: EventId = await self._slots.call(_SLOT_KIND, room_id, command)
+        return event_id
 
     async def create(
         self,
@@ -123,6 +177,15 @@ class Rooms:
         self._registry.add(room)
         await self._submit(room, unit)
         return view.room_id
+
+    async def _do(
+        self, room_id: str, command: AppendEvents | ReceiveEvents | AdoptRoom
+    ) -> list[EventId] | Mapping[EventId, Receipt] | EventId:
+        if isinstance(command, AppendEvents):
+            return await self._append(room_id, command)
+        if isinstance(command, AdoptRoom):
+            return await self._adoption.adopt(RoomId(room_id), command)
+        return await self._receiving.receive(RoomId(room_id), command)
 
     async def _append(self, room_id: str, command: AppendEvents) -> list[EventId]:
         draft = command.drafts[0]
@@ -202,13 +265,7 @@ class Rooms:
         return self._newest_create_ms
 
     def _submit(self, room: Room, unit: JournalUnit) -> asyncio.Future[None]:
-        # What was built upon an event that could not be stored must not be stored
-        # either, and the next event is built upon what the database holds.
-        unit.on_failure(lambda: self._registry.discard(room))
-        unit.follows(room.last_unit)
-        room.last_unit = unit
-        unit.on_commit(lambda: room.stored(unit))
-        return self._journal.submit(unit)
+        return room.submit(self._journal, unit, discard=self._registry.discard)
 
     async def _unchanged(self, view: RoomView, draft: Draft) -> EventId | None:
         if draft.state_key is None:

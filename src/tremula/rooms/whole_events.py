@@ -10,7 +10,7 @@ from tremula.infra.db import Reader
 from tremula.protocol.events import Event
 from tremula.protocol.identifiers import EventId
 from tremula.rooms import graph_storage
-from tremula.rooms.graph import Standing
+from tremula.rooms.graph import Node, Standing
 
 T = TypeVar("T")
 
@@ -22,6 +22,17 @@ class WholeEvent:
     nid: int
     event: Event
     standing: Standing
+
+
+async def nodes_of(
+    db: Reader, room_nid: int, event_ids: Collection[EventId]
+) -> dict[EventId, Node]:
+    """Those of *event_ids*, however many, that are stored events of this room."""
+    found: dict[EventId, Node] = {}
+    for part in portions(set(event_ids)):
+        nodes = await graph_storage.nodes_by_ids(db, part)
+        found |= {k: node for k, node in nodes.items() if node.room_nid == room_nid}
+    return found
 
 
 async def whole_events(db: Reader, nids: Collection[int]) -> list[WholeEvent]:

@@ -1,0 +1,131 @@
+"""Asks other servers for what received events name and this server does not have."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tremula.infra.db import Reader
+from tremula.infra.journal import Journal
+from tremula.protocol.events import BuiltEvent, Event
+from tremula.protocol.identifiers import EventId, ServerName
+from tremula.protocol.received_events import ReceivedEvent
+from tremula.protocol.room_state import CREATE, StateKey
+from tremula.rooms.outliers import RoomIdentity, check_outliers
+from tremula.rooms.peers import PeerFailed, Peers, RoomAt
+from tremula.rooms.room import Room
+from tremula.rooms.topology import all_named, ancestors_among, ordered
+from tremula.rooms.whole_events import nodes_of, whole_events
+
+MISSING_EVENTS_MAX: Final = 50
+"""How many events before a received one are asked for."""
+
+_SINGLY_MAX: Final = 20
+"""Up to how many unknown events of a state are asked for one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """Fills gaps, with one server's help. *peers* is None without federation."""
+
+    db: Reader
+    journal: Journal
+    peers: Peers | None
+
+    async def older_events(
+        self, room: Room, event: Event, origin: ServerName
+    ) -> list[ReceivedEvent]:
+        """Events between what is here and *event*, the oldest first.
+
+        Raises:
+            PeerFailed: *origin* does not help.
+        """
+        answer = await self._asked.get_missing_events(
+            origin,
+            _room_at(room),
+            earliest=[each.event_id for each in room.head.extremities],
+            latest=[event.event_id],
+            limit=MISSING_EVENTS_MAX,
+        )
+        answer = answer[:MISSING_EVENTS_MAX]
+        between = ancestors_among(event, answer, _event_of)
+        return ordered(between, _event_of, all_named)
+
+    async def fetch_auth_events(
+        self, room: Room, event: Event, origin: ServerName
+    ) -> None:
+        """Store what *origin* says is the auth chain of *event*.
+
+        Raises:
+            PeerFailed: *origin* does not help.
+        """
+        chain = await self._asked.event_auth(origin, _room_at(room), event.event_id)
+        await self._store(room, [each.stored for each in chain])
+
+    async def state_before(
+        self, room: Room, event: Event, origin: ServerName
+    ) -> dict[StateKey, int]:
+        """The state before *event* as *origin* knows it; what was not here is stored.
+
+        What *origin* names but does not have, or what is rejected, is left out.
+
+        Raises:
+            PeerFailed: *origin* does not help, or the state can't be this room's.
+        """
+        at = _room_at(room)
+        ids = await self._asked.state_ids(origin, at, event.event_id)
+        known = await nodes_of(self.db, room.view.nid, [*ids.state, *ids.auth_chain])
+        unknown = [
+            each
+            for each in dict.fromkeys([*ids.state, *ids.auth_chain])
+            if each not in known
+        ]
+        if len(unknown) > _SINGLY_MAX:
+            fetched = list(await self._asked.state(origin, at, event.event_id))
+        else:
+            fetched = [
+                found
+                for each in unknown
+                if (found := await self._asked.event(origin, at, each)) is not None
+            ]
+        if unknown:
+            await self._store(room, [each.stored for each in fetched])
+        return await self._state_of(room, ids.state)
+
+    async def _state_of(
+        self, room: Room, event_ids: Sequence[EventId]
+    ) -> dict[StateKey, int]:
+        state: dict[StateKey, int] = {}
+        nodes = await nodes_of(self.db, room.view.nid, event_ids)
+        for node in nodes.values():
+            if not node.is_in_state:
+                continue
+            key = (node.type, node.state_key or "")
+            if state.setdefault(key, node.nid) != node.nid:
+                raise PeerFailed("a state with two events at one key")
+        if state.get(CREATE) != room.view.create.event_nid:
+            raise PeerFailed("a state with another create event")
+        return state
+
+    async def _store(self, room: Room, events: Sequence[BuiltEvent]) -> None:
+        view = room.view
+        (create,) = await whole_events(self.db, [view.create.event_nid])
+        identity = RoomIdentity(view.nid, view.room_id, view.version, create.event)
+        outliers = await check_outliers(self.db, identity, events)
+        if outliers.new:
+            unit = self.journal.unit()
+            outliers.insert(unit, view.nid)
+            await self.journal.commit(unit)
+
+    @property
+    def _asked(self) -> Peers:
+        if self.peers is None:
+            raise PeerFailed("this server does not federate")
+        return self.peers
+
+
+def _room_at(room: Room) -> RoomAt:
+    return RoomAt(room.view.room_id, room.version)
+
+
+def _event_of(received: ReceivedEvent) -> Event:
+    return received.event

@@ -1,0 +1,57 @@
+"""Orders events so that none comes before one that it names."""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TypeVar
+
+from tremula.protocol.events import Event
+from tremula.protocol.identifiers import EventId
+
+T = TypeVar("T")
+
+
+def ordered(
+    items: Sequence[T],
+    event_of: Callable[[T], Event],
+    names: Callable[[Event], Iterable[EventId]],
+) -> list[T]:
+    """*items* after those of them that they name, otherwise as they are.
+
+    Circles, which only hostile servers make, come last.
+    """
+    by_id = {event_of(item).event_id: item for item in items}
+    waits_for: dict[EventId, int] = {}
+    named_by: dict[EventId, list[EventId]] = {}
+    for event_id, item in by_id.items():
+        named = {each for each in names(event_of(item)) if each in by_id}
+        waits_for[event_id] = len(named)
+        for each in named:
+            named_by.setdefault(each, []).append(event_id)
+    order = [event_id for event_id, count in waits_for.items() if not count]
+    for event_id in order:  # grows
+        for each in named_by.get(event_id, ()):
+            waits_for[each] -= 1
+            if not waits_for[each]:
+                order.append(each)
+    order += by_id.keys() - set(order)
+    return [by_id[event_id] for event_id in order]
+
+
+def all_named(event: Event) -> list[EventId]:
+    """The previous and the auth events."""
+    return [*event.prev_events, *event.auth_events]
+
+
+def ancestors_among(
+    event: Event, items: Collection[T], event_of: Callable[[T], Event]
+) -> list[T]:
+    """Those of *items* to which previous events lead from *event*, over others."""
+    by_id = {event_of(item).event_id: item for item in items}
+    found: dict[EventId, T] = {}
+    pending = list(event.prev_events)
+    while pending:
+        event_id = pending.pop()
+        item = by_id.get(event_id)
+        if item is not None and event_id not in found:
+            found[event_id] = item
+            pending += event_of(item).prev_events
+    return list(found.values())
