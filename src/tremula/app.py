@@ -47,8 +47,10 @@ from tremula.features.presence import routes as presence_routes
 from tremula.features.presence.audience import Audience
 from tremula.features.presence.service import Presence
 from tremula.features.presence.sync import PresencePart
+from tremula.features.profiles import federation as profiles_federation
 from tremula.features.profiles import routes as profiles_routes
 from tremula.features.profiles.propagation import ProfilePropagation
+from tremula.features.profiles.remote import RemoteProfiles
 from tremula.features.profiles.service import Profiles
 from tremula.features.push import routes as push_routes
 from tremula.features.push.service import PushRules
@@ -351,8 +353,10 @@ async def _build_engine(base: _Base) -> _Engine:
 
 def _build_people(base: _Base, engine: _Engine) -> _People:
     db, journal, clock = base.database, base.journal, base.clock
-    profiles = Profiles(db, journal)
+    remote_profiles = RemoteProfiles(base.federation, clock)
+    profiles = Profiles(db, journal, remote_profiles, base.server_name)
     base.router.add(profiles_routes, profiles)
+    base.router.add(profiles_federation, profiles)
     propagation = ProfilePropagation(
         db=db,
         journal=journal,

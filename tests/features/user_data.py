@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from tests.fakes.clock import FakeClock
+from tests.fakes.federation import FakeTransport
 from tests.http_client import Client
 from tremula.features.account_data import routes as account_data_routes
 from tremula.features.account_data import tag_routes
@@ -28,6 +29,7 @@ from tremula.features.presence.service import Presence
 from tremula.features.presence.sync import PresencePart
 from tremula.features.profiles import routes as profiles_routes
 from tremula.features.profiles.propagation import ProfilePropagation
+from tremula.features.profiles.remote import RemoteProfiles
 from tremula.features.profiles.service import Profiles
 from tremula.features.receipts import routes as receipts_routes
 from tremula.features.receipts.service import Receipts
@@ -39,6 +41,8 @@ from tremula.features.typing.sync import TypingPart
 from tremula.infra.cache import ByteLRU
 from tremula.infra.config import RateLimits
 from tremula.infra.db import Database
+from tremula.infra.federation.client import FederationClient
+from tremula.infra.federation.peers import Peers
 from tremula.infra.http import Requester, Router
 from tremula.infra.http.application import Application
 from tremula.infra.journal import Journal
@@ -212,7 +216,9 @@ async def start_user_data(
     """Build the services as ``app.py`` does."""
     engine = await _start_engine(database, clock)
     journal, reader, memberships = engine.journal, engine.reader, engine.memberships
-    profiles = Profiles(database, journal)
+    # Which reaches no other server.
+    client = FederationClient(Peers(SERVER), _KEY, FakeTransport(is_down=True))
+    profiles = Profiles(database, journal, RemoteProfiles(client, clock), SERVER)
     account_data = AccountData(
         db=database,
         journal=journal,

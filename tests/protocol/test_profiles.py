@@ -16,6 +16,7 @@ from tremula.protocol.profiles import (
     encode_profile,
     member_fields,
     parse_field_name,
+    parse_profile,
 )
 
 
@@ -89,3 +90,26 @@ def test_member_events_hold_the_name_and_the_avatar_that_are_set() -> None:
 
     assert member_fields(fields) == {"displayname": "Alice"}
     assert member_fields({}) == {}
+
+
+def test_a_remote_profile_keeps_what_can_be_in_one() -> None:
+    raw = {
+        "displayname": "Alice",
+        "avatar_url": None,
+        "m.tz": 7,
+        "Bad Name": "x",
+        "org.example.big": 2**70,
+        "org.example.pets": ["cat"],
+    }
+
+    assert parse_profile(raw) == {
+        "displayname": b'"Alice"',
+        "org.example.pets": b'["cat"]',
+    }
+
+
+def test_a_remote_profile_stays_under_64_kib() -> None:
+    fields = parse_profile({f"org.example.{n}": "x" * 1000 for n in range(200)})
+
+    check_profile_size(fields)
+    assert len(fields) > 60

@@ -14,6 +14,7 @@ from tremula.protocol.errors import (
     BadJson,
     InvalidParam,
     KeyTooLarge,
+    MatrixError,
     ProfileTooLarge,
 )
 from tremula.protocol.identifiers import is_namespaced_id
@@ -83,6 +84,27 @@ def check_profile_size(fields: Mapping[str, bytes]) -> None:
     """
     if len(encode_profile(fields)) > PROFILE_BYTES_MAX:
         raise ProfileTooLarge(f"a profile has at most {PROFILE_BYTES_MAX} bytes")
+
+
+def parse_profile(raw: Mapping[str, object]) -> dict[str, bytes]:
+    """The fields of a profile as another server tells it.
+
+    What cannot be a field is left out, as is what would make the profile too large.
+    """
+    fields: dict[str, bytes] = {}
+    size_bytes = len(encode_profile(fields))
+    for name, value in raw.items():
+        # "it MUST either exclude it from the response body or give it the value null"
+        if value is None:
+            continue
+        try:
+            encoded = encode_field(parse_field_name(name), value)
+        except (MatrixError, orjson.JSONEncodeError):
+            continue
+        size_bytes += len(encode_profile({name: encoded}))
+        if size_bytes <= PROFILE_BYTES_MAX:
+            fields[name] = encoded
+    return fields
 
 
 def member_fields(fields: Mapping[str, bytes]) -> dict[str, str]:

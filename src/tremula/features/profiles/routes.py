@@ -10,15 +10,22 @@ from tremula.protocol.profiles import DISPLAYNAME
 _BODY_BYTES_MAX = 6 * 65_536
 
 
-@endpoint("GET", "/_matrix/client/v3/profile/{user_id}", auth=Auth.NONE)
+@endpoint(
+    "GET", "/_matrix/client/v3/profile/{user_id}", auth=Auth.NONE, limit="account"
+)
 async def get_user_profile(req: Request, profiles: Profiles) -> Json:
-    """CS getUserProfile. Errors: M_INVALID_PARAM, M_NOT_FOUND."""
+    """CS getUserProfile. Errors: M_INVALID_PARAM, M_NOT_FOUND, M_FORBIDDEN, 502."""
     return await profiles.get(parse_user_id(req.path["user_id"]))
 
 
-@endpoint("GET", "/_matrix/client/v3/profile/{user_id}/{key_name}", auth=Auth.NONE)
+@endpoint(
+    "GET",
+    "/_matrix/client/v3/profile/{user_id}/{key_name}",
+    auth=Auth.NONE,
+    limit="account",
+)
 async def get_profile_field(req: Request, profiles: Profiles) -> Json:
-    """CS getProfileField. Errors: M_INVALID_PARAM, M_NOT_FOUND."""
+    """CS getProfileField. Errors: M_INVALID_PARAM, M_NOT_FOUND, M_FORBIDDEN, 502."""
     name = req.path["key_name"]
     value = await profiles.get_field(parse_user_id(req.path["user_id"]), name)
     return b'{"%b":%b}' % (name.encode(), value)

@@ -1,15 +1,17 @@
-"""Profiles of our own users: read, change, and say what their member events hold."""
+"""Profiles: read and change those of our own users, read those of others, and say
+what the member events of our own hold.
+"""
 
-from collections.abc import Mapping
 from typing import Final
 
 from tremula.features.profiles import storage
+from tremula.features.profiles.remote import Profile, RemoteProfiles
 from tremula.infra.cache import ByteLRU
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
 from tremula.protocol.errors import NotFound
-from tremula.protocol.identifiers import UserId
+from tremula.protocol.identifiers import ServerName, UserId, server_of
 from tremula.protocol.profiles import (
     DISPLAYNAME,
     MEMBER_FIELDS,
@@ -26,15 +28,21 @@ TOPIC: Final = "profile"
 _CACHE_BYTES: Final = 4 * 1024 * 1024
 _ENTRY_BYTES: Final = 400
 
-Profile = Mapping[str, bytes]
-
 
 class Profiles:
     """Reads and changes profiles; those used last are in memory."""
 
-    def __init__(self, db: Reader, journal: Journal) -> None:
+    def __init__(
+        self,
+        db: Reader,
+        journal: Journal,
+        remote: RemoteProfiles,
+        server_name: ServerName,
+    ) -> None:
         self._db = db
         self._journal = journal
+        self._remote = remote
+        self._server_name = server_name
         self._cache: ByteLRU[UserId, Profile] = ByteLRU(_CACHE_BYTES)
         self._changing: KeyedLocks[UserId] = KeyedLocks()
         journal.subscribe(TOPIC, lambda _pos, key, _payload: self._forget(key))
@@ -53,20 +61,35 @@ class Profiles:
         """The whole profile as JSON.
 
         Raises:
-            NotFound: there is no such user here.
+            NotFound: there is no such user.
+            Forbidden: the server of the user keeps it to itself, or is not asked.
+            Unknown: (502) the server of the user does not answer.
         """
-        return encode_profile(await self._get_fields(user_id))
+        return encode_profile(await self._fields_anywhere(user_id))
 
     async def get_field(self, user_id: UserId, name: str) -> bytes:
         """One field of the profile as JSON.
 
         Raises:
+            NotFound: there is no such user, or the profile has no such field.
+            Forbidden: the server of the user keeps it to itself, or is not asked.
+            Unknown: (502) the server of the user does not answer.
+        """
+        return _field(await self._fields_anywhere(user_id), name)
+
+    async def get_for_servers(self, user_id: UserId, name: str | None) -> bytes:
+        """The profile of one of our own users as JSON, or an object of one field.
+
+        Raises:
             NotFound: there is no such user here, or the profile has no such field.
         """
-        value = (await self._get_fields(user_id)).get(name)
-        if value is None:
-            raise NotFound(f"the profile has no {name}")
-        return value
+        fields = await self._get_fields(user_id)
+        return encode_profile(fields if name is None else {name: _field(fields, name)})
+
+    async def _fields_anywhere(self, user_id: UserId) -> Profile:
+        if server_of(user_id) != self._server_name:
+            return await self._remote.fields(user_id)
+        return await self._get_fields(user_id)
 
     async def member_fields(self, user_id: UserId) -> dict[str, str]:
         """What the member events of *user_id* hold: displayname and avatar_url."""
@@ -137,3 +160,10 @@ class Profiles:
     def _forget(self, user_id: object) -> None:
         assert isinstance(user_id, str)
         self._cache.discard(UserId(user_id))
+
+
+def _field(fields: Profile, name: str) -> bytes:
+    value = fields.get(name)
+    if value is None:
+        raise NotFound(f"the profile has no {name}")
+    return value
