@@ -29,6 +29,9 @@ from tremula.features.directory import routes as directory_routes
 from tremula.features.directory.published import PublishedRooms
 from tremula.features.directory.remote import RemoteDirectory
 from tremula.features.directory.service import Directory
+from tremula.features.federation_events import routes as federation_events_routes
+from tremula.features.federation_events.asking import RemoteEvents
+from tremula.features.federation_events.service import EventsForServers
 from tremula.features.filters import routes as filters_routes
 from tremula.features.filters.service import Filters
 from tremula.features.history import routes as history_routes
@@ -127,6 +130,7 @@ from tremula.rooms.access import RoomAccess
 from tremula.rooms.erasures import Erasures
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.memberships import Memberships
+from tremula.rooms.past import RoomPast
 from tremula.rooms.places import Places
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.registry import RoomRegistry
@@ -134,6 +138,7 @@ from tremula.rooms.room import OwnServer
 from tremula.rooms.rooms import Rooms
 from tremula.rooms.serialize import Serializer
 from tremula.rooms.txns import SentTxns
+from tremula.rooms.verification import EventVerifier
 from tremula.rooms.visibility import Visibility
 
 UNSTABLE_FEATURES: Final = {
@@ -283,6 +288,7 @@ async def _build(
     _add_rooms(base, engine, people)
     _add_sync(base, engine, people)
     _add_service_endpoints(base)
+    _serve_events(base, engine)
     base.router.add(
         server_keys_routes, Notary(database, own_keys, base.key_ring, clock)
     )
@@ -339,6 +345,7 @@ async def _build_engine(base: _Base) -> _Engine:
             slots=SingleProcessSlots(),
             txns=SentTxns(base.database),
             clock=base.clock,
+            peers=RemoteEvents(base.federation, EventVerifier(base.key_ring)),
         ),
         reader=reader,
         events=events,
@@ -605,6 +612,18 @@ def _add_sync(base: _Base, engine: _Engine, people: _People) -> None:
         base.clock,
     )
     base.router.add(sync_routes, SyncEdge(sync, people.filters, people.presence))
+
+
+def _serve_events(base: _Base, engine: _Engine) -> None:
+    serving = EventsForServers(
+        engine.reader,
+        RoomPast(base.database),
+        engine.events,
+        engine.visibility,
+        base.clock,
+        base.server_name,
+    )
+    base.router.add(federation_events_routes, serving)
 
 
 def _add_service_endpoints(base: _Base) -> None:

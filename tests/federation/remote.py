@@ -2,7 +2,6 @@
 what a test has it answer.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -13,12 +12,14 @@ from tests.federation.network import Federation, Letter
 from tests.http_client import Client, HttpResponse
 from tests.server import Server
 from tremula.infra.federation.client import Query
+from tremula.protocol.hashes import event_id_of
 from tremula.protocol.identifiers import ServerName
+from tremula.protocol.room_versions import ROOM_VERSIONS
 from tremula.protocol.server_keys import publish_server_keys
-from tremula.protocol.signing import SigningKey
+from tremula.protocol.signing import SigningKey, sign_event
 from tremula.protocol.x_matrix import SignedRequest, authorization_header
 
-Answer = Callable[[Letter], object]
+Pdu = dict[str, Any]
 
 # The end of the year 9999, until when the keys are valid.
 _FAR_TS = 253_402_300_799_000
@@ -43,6 +44,7 @@ class Remote:
     name: ServerName
     key: SigningKey
     answers: dict[str, object] = field(default_factory=dict)
+    transactions: int = 0
 
     async def receive(self, letter: Letter) -> tuple[int, bytes]:
         """Answer a request."""
@@ -59,6 +61,45 @@ class Remote:
                     )
                 return 200, orjson.dumps(made)
         return 404, orjson.dumps({"errcode": "M_UNRECOGNIZED", "error": "no"})
+
+    async def join(self, server: Server, room_id: str, localpart: str = "far") -> Pdu:
+        """Have a user of this server join a room of *server*; the join event."""
+        room = quote(room_id)
+        made = await self.ask(
+            server,
+            f"/v1/make_join/{room}/{quote(f'@{localpart}:{self.name}')}",
+            {"ver": list(ROOM_VERSIONS)},
+        )
+        assert made.status == 200, made.body
+        version = ROOM_VERSIONS[made.json["room_version"]]
+        pdu = sign_event(version, made.json["event"], self.name, self.key)
+        path = f"/v2/send_join/{room}/{quote(event_id_of(version, pdu))}"
+        sent = await self.ask(server, path, method="PUT", content=pdu)
+        assert sent.status == 200, sent.body
+        return pdu
+
+    def accept_invite(self, letter: Letter) -> object:
+        """The answer that lets one of our users be invited."""
+        version = ROOM_VERSIONS[letter.json["room_version"]]
+        return {"event": sign_event(version, letter.json["event"], self.name, self.key)}
+
+    async def send(self, server: Server, *pdus: Pdu) -> dict[str, Any]:
+        """Send events in a transaction; what became of them, by event ID."""
+        self.transactions += 1
+        sent = await self.ask(
+            server,
+            f"/v1/send/{self.transactions}",
+            method="PUT",
+            content={
+                "origin": self.name,
+                "origin_server_ts": 1,
+                "pdus": pdus,
+                "edus": [],
+            },
+        )
+        assert sent.status == 200, sent.body
+        results: dict[str, Any] = sent.json["pdus"]
+        return results
 
     async def ask(
         self,

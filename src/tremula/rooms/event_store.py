@@ -69,6 +69,11 @@ class EventStore:
             return None
         return self._remember(event)
 
+    async def find_anywhere(self, event_id: EventId) -> StoredEvent | None:
+        """As `find_stored`, in whichever room it is."""
+        event = await events_storage.event_by_id(self.db, event_id)
+        return None if event is None else self._remember(event)
+
     async def get(self, room_nid: int, event_id: EventId) -> StoredEvent:
         """The event *event_id* of the room *room_nid*.
 

@@ -33,6 +33,12 @@ class RoomPast:
         node = (await nodes_of(self.db, view.nid, [event_id])).get(event_id)
         return node if node is not None and node.standing in _SHOWN else None
 
+    async def find_stored(self, view: RoomView, event_id: EventId) -> Node | None:
+        """As `find`, be it known as an auth event or from a state only."""
+        node = (await nodes_of(self.db, view.nid, [event_id])).get(event_id)
+        is_rejected = node is not None and node.standing is Standing.REJECTED
+        return None if is_rejected else node
+
     async def state_before(
         self, view: RoomView, node: Node
     ) -> dict[StateKey, int] | None:

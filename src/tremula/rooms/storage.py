@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import orjson
 
 from tremula.infra.db import Reader, Unit
-from tremula.protocol.identifiers import RoomId, UserId
+from tremula.protocol.identifiers import RoomId, ServerName, UserId
 from tremula.protocol.room_state import StateKey
 from tremula.rooms.graph import LIVE_BRANCH
 from tremula.rooms.state import MEMBER, StateEvent, member_content
@@ -241,6 +241,30 @@ async def nids_of_keys_at(
     )
     nids: dict[str, int] = dict(rows)
     return {state_key: nid for state_key, nid in nids.items() if nid}
+
+
+async def member_changes(
+    db: Reader, room_nid: int, server_name: ServerName, *, from_pos: int
+) -> list[tuple[int, UserId, int]]:
+    """``(room_pos, user_id, event_nid)`` of what changed from a position on of the
+    memberships of users whose ID ends like the server's name, oldest first.
+
+    An event_nid of 0 stands for none.
+    """
+    rows = await db.scan(
+        """
+        SELECT room_pos, state_key, event_nid FROM rooms_state_changes
+        WHERE room_nid = :room_nid AND branch = :branch AND room_pos >= :from_pos
+          AND type = :type AND state_key LIKE :ending
+        ORDER BY room_pos
+        """,
+        room_nid=room_nid,
+        branch=LIVE_BRANCH,
+        from_pos=from_pos,
+        type=MEMBER,
+        ending=f"%:{server_name}",
+    )
+    return [(pos, UserId(user_id), nid) for pos, user_id, nid in rows]
 
 
 async def state_changes_between(

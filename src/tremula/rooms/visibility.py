@@ -1,18 +1,24 @@
 """Who may see which event of a room (CS module "Room History Visibility")."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from tremula.infra.db import Reader
-from tremula.protocol.history_visibility import Viewer
-from tremula.protocol.identifiers import UserId
+from tremula.protocol.history_visibility import HistoryVisibility, Viewer
+from tremula.protocol.identifiers import ServerName, UserId, server_of
 from tremula.protocol.room_state import HISTORY_VISIBILITY, StateKey, member_key
 from tremula.rooms import events_storage, storage
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
+from tremula.rooms.state import MEMBER
 from tremula.rooms.view import History, RoomView, history_value
 
 __all__ = ["Viewer", "Visibility", "visible"]
+
+_FOR_ALL_MEMBERS: Final = (HistoryVisibility.SHARED, HistoryVisibility.WORLD_READABLE)
+_KEYS_MAX: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,66 @@ class Visibility:
             await self._history(view, member_key(user_id)),
             await self._history(view, HISTORY_VISIBILITY),
         )
+
+    async def server_viewer(
+        self, view: RoomView, server_name: ServerName, *, oldest_pos: int
+    ) -> Viewer:
+        """A server in the room as a viewer of events from *oldest_pos* on: it may see
+        what any of its users may.
+
+        Where history is shared, that is all. Elsewhere it costs what has changed of
+        the memberships of its users since *oldest_pos*.
+        """
+        all_users = UserId(f"@:{server_name}")
+        visibilities = await self._history(view, HISTORY_VISIBILITY)
+        since = [value for pos, value in visibilities if pos >= oldest_pos]
+        before = [value for pos, value in visibilities if pos < oldest_pos][-1:]
+        if all(value in _FOR_ALL_MEMBERS for value in before + since):
+            return Viewer(all_users, [(oldest_pos - 1, "join")], visibilities)
+        memberships = await self._of_server(view, server_name, oldest_pos)
+        return Viewer(all_users, memberships, visibilities)
+
+    async def _of_server(
+        self, view: RoomView, server_name: ServerName, oldest_pos: int
+    ) -> History:
+        """The most that any user of a server was, from before *oldest_pos* on."""
+        users = {
+            user_id: membership
+            for membership in ("join", "invite")
+            for user_id in view.members(membership)
+            if server_of(user_id) == server_name
+        }
+        changes = [
+            change
+            for change in await storage.member_changes(
+                self.db, view.nid, server_name, from_pos=oldest_pos
+            )
+            if server_of(change[1]) == server_name
+        ]
+        earlier: dict[str, int] = {}
+        changed = list({user_id for _, user_id, _ in changes})
+        for start in range(0, len(changed), _KEYS_MAX):
+            earlier |= await storage.nids_of_keys_at(
+                self.db,
+                view.nid,
+                MEMBER,
+                changed[start : start + _KEYS_MAX],
+                room_pos=oldest_pos - 1,
+            )
+        found = await self.events.by_nids(
+            [*earlier.values(), *(nid for _, _, nid in changes)]
+        )
+        for user_id in changed:
+            users[UserId(user_id)] = _membership(found.get(earlier.get(user_id, 0)))
+        counts = Counter(users.values())
+        history = [(oldest_pos - 1, _most(counts))]
+        for pos, user_id, nid in changes:
+            membership = _membership(found.get(nid))
+            counts[users[user_id]] -= 1
+            counts[membership] += 1
+            users[user_id] = membership
+            history.append((pos, _most(counts)))
+        return history
 
     async def filter(
         self, view: RoomView, user_id: UserId, events: Sequence[StoredEvent]
@@ -92,6 +158,14 @@ class Visibility:
         changes = await storage.changes_of_key(self.db, view.nid, key)
         found = await self.events.by_nids(nid for _, nid in changes if nid)
         return [(pos, history_value(key, found.get(nid))) for pos, nid in changes]
+
+
+def _membership(event: StoredEvent | None) -> str:
+    return "leave" if event is None else str(event.content.get("membership"))
+
+
+def _most(counts: Counter[str]) -> str:
+    return next((each for each in ("join", "invite") if counts[each]), "leave")
 
 
 def visible(viewer: Viewer, events: Iterable[StoredEvent]) -> list[StoredEvent]:

@@ -1,0 +1,1 @@
+"""Events and states that servers ask each other for (SS "Retrieving events")."""
