@@ -24,7 +24,7 @@ from tremula.rooms.staging import (
     Redaction,
     Staged,
 )
-from tremula.rooms.state import StateEvent, StateMap, StateUpdate, state_content
+from tremula.rooms.state import StateMap, StateUpdate, state_event
 
 GAP_POSITIONS: Final = 1_000_000
 """How many places are left free before an event whose past is not here."""
@@ -170,20 +170,6 @@ class Arrival:
             auth=auth,
             state=state,
         )
-
-
-def state_event(stored: StoredEvent, *, room_pos: int) -> StateEvent:
-    """*stored* as an entry of the state, from *room_pos* on."""
-    assert stored.state_key is not None
-    return StateEvent(
-        stored.event_id,
-        stored.event_nid,
-        room_pos,
-        stored.type,
-        stored.state_key,
-        stored.sender,
-        state_content(stored.type, stored.content),
-    )
 
 
 @dataclass(frozen=True, slots=True)

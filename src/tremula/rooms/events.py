@@ -110,6 +110,11 @@ class StoredEvent:
             content = self._content = orjson.loads(self.client_json)["content"]
         return content
 
+    def set_txn(self, txn: TxnKey | None) -> None:
+        """Say which request of a device this event comes from, if any."""
+        if txn is not None:
+            self.device_id, self.txn_id = txn.device_id, txn.txn_id
+
     def redact(self, client_json: bytes, *, by_nid: int) -> None:
         """Take over what the redaction *by_nid* leaves of this event."""
         self.client_json = client_json

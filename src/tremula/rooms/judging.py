@@ -1,7 +1,7 @@
 """Decides how a received event stands, and what it makes of the room's state."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tremula.infra.db import Reader
@@ -16,9 +16,17 @@ from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms import graph_storage
 from tremula.rooms.branches import Branches, StateAt
 from tremula.rooms.event_store import EventStore
-from tremula.rooms.graph import LIVE_BRANCH, Extremity, Node, Place, Standing
+from tremula.rooms.graph import (
+    LIVE_BRANCH,
+    PREV_EVENTS_CITED_MAX,
+    Extremity,
+    Node,
+    Place,
+    Standing,
+)
 from tremula.rooms.resolver import ARRIVING_NID, Arriving, Resolver
 from tremula.rooms.room import Head, Room
+from tremula.rooms.state import StateUpdate, state_event
 from tremula.rooms.whole_events import WholeEvent, prev_ids, whole_events
 
 _FAILED_WALK_MAX: Final = 200
@@ -142,6 +150,27 @@ class Judge:
         return Judgement(
             standing, reason, around, before_auth, before, current, extremities, place
         )
+
+    async def narrowed_head(self, room: Room) -> Head:
+        """The head of a room that had only its deepest extremities."""
+        head = room.head
+        if len(head.extremities) <= PREV_EVENTS_CITED_MAX:
+            return head
+        deepest = sorted(head.extremities, key=lambda each: -each.depth)
+        chosen = tuple(deepest[:PREV_EVENTS_CITED_MAX])
+        nodes = await graph_storage.nodes_by_ids(self.db, [e.event_id for e in chosen])
+        places = {node.place for node in nodes.values() if node.place is not None}
+        states = await self._states_at(room, places)
+        resolved = await self._resolve(room, list(states.values()))
+        stored = await self.events.by_nids(filter(None, resolved.changes.values()))
+        state = head.state.updated(
+            StateUpdate(
+                tuple(state_event(e, room_pos=head.room_pos) for e in stored.values()),
+                tuple(key for key, nid in resolved.changes.items() if not nid),
+            )
+        )
+        auth = head.auth.advanced_to(state)
+        return replace(head, auth=auth, state=state, extremities=chosen)
 
     async def _surroundings(self, room: Room, event: Event) -> Surroundings:
         named = {event.event_id, *event.prev_events, *event.auth_events}

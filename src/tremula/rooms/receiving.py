@@ -9,7 +9,7 @@ from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
 from tremula.protocol.auth_rules import check_auth
 from tremula.protocol.auth_selection import auth_event_keys
-from tremula.protocol.errors import AuthRuleViolation, NotFound
+from tremula.protocol.errors import AuthRuleViolation, Forbidden, NotFound
 from tremula.protocol.events import Event
 from tremula.protocol.identifiers import EventId, RoomId, ServerName
 from tremula.protocol.received_events import ReceivedEvent
@@ -17,7 +17,7 @@ from tremula.protocol.room_state import StateKey
 from tremula.rooms import graph_storage
 from tremula.rooms.arrivals import ArrivalReader
 from tremula.rooms.event_store import EventStore
-from tremula.rooms.events import StoredEvent
+from tremula.rooms.events import Draft, StoredEvent
 from tremula.rooms.events_storage import ServerPart
 from tremula.rooms.gaps import Gaps
 from tremula.rooms.graph import Standing
@@ -119,6 +119,43 @@ class Receiving:
             }
             await asyncio.gather(*delivery.writes)
             return receipts
+
+    async def send_after_some(
+        self, room_id: RoomId, draft: Draft, *, now_ms: int
+    ) -> StoredEvent:
+        """Send an event to a room with more extremities than one may name.
+
+        It is judged as others will: by the state that those have which it names.
+
+        Raises:
+            NotFound: this server knows no such room.
+            Forbidden: the authorisation rules refuse the event.
+            TooLarge: the event is past the size limits.
+            BadJson: its content cannot be an event's.
+        """
+        while True:
+            room = await self._get_room(room_id)
+            async with room.lock:
+                await room.settled()
+                if not self.registry.holds(room):
+                    continue
+                with room.kept():
+                    head = await self.judge.narrowed_head(room)
+                    built = room.build(head, draft, now_ms)
+                    judgement = await self.judge.judge(room, built.event, None)
+                    if judgement.standing is not Standing.ACCEPTED:
+                        raise Forbidden(str(judgement.reason))
+                    arrival = await self._arrivals.read(room, built, judgement)
+                    unit = self.journal.unit()
+                    successor, item = arrival.stage(room, unit)
+                    item.stored.set_txn(draft.txn)
+                    done = self._submit(room, unit, successor, item)
+            await done
+            return item.stored
+
+    @property
+    def _arrivals(self) -> ArrivalReader:
+        return ArrivalReader(self.events.db, self.events)
 
     async def _get_room(self, room_id: RoomId) -> Room:
         room = await self.registry.find(room_id)
@@ -265,7 +302,7 @@ class Receiving:
         )
         part = ServerPart(event.depth, built.server_json)
         successor, item = room.live(head, Staged(event, stored, part))
-        self._submit(room, unit, successor, item, delivery)
+        delivery.writes.append(self._submit(room, unit, successor, item))
         return True
 
     async def _enter_judged(
@@ -276,26 +313,18 @@ class Receiving:
         prior: Mapping[StateKey, int] | None,
     ) -> Receipt:
         judgement = await self.judge.judge(room, received.event, prior)
-        reader = ArrivalReader(self.events.db, self.events)
-        arrival = await reader.read(room, received.stored, judgement)
+        arrival = await self._arrivals.read(room, received.stored, judgement)
         unit = self.journal.unit()
         successor, item = arrival.stage(room, unit)
-        self._submit(room, unit, successor, item, delivery)
+        delivery.writes.append(self._submit(room, unit, successor, item))
         return Receipt(judgement.standing, judgement.reason)
 
     def _submit(
-        self,
-        room: Room,
-        unit: JournalUnit,
-        successor: Head,
-        item: Staged,
-        delivery: _Delivery,
-    ) -> None:
+        self, room: Room, unit: JournalUnit, successor: Head, item: Staged
+    ) -> asyncio.Future[None]:
         room.commit(unit, successor, [item])
         self.events.remember_on_commit(unit, item.stored)
-        delivery.writes.append(
-            room.submit(self.journal, unit, discard=self.registry.discard)
-        )
+        return room.submit(self.journal, unit, discard=self.registry.discard)
 
 
 def _check_acceptable(room: Room, event: Event) -> None:

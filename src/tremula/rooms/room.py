@@ -186,7 +186,7 @@ class Room:
             await asyncio.wait([unit.future])
 
     def build(self, head: Head, draft: Draft, now_ms: int) -> BuiltEvent:
-        """The event that *draft* makes after *head*.
+        """The event that *draft* makes after *head*, which has extremities for one.
 
         Raises:
             TooLarge: the event is past the size limits.
@@ -239,9 +239,7 @@ class Room:
             room_nid=self.view.nid,
             room_pos=head.room_pos + 1,
         )
-        if draft.txn is not None:
-            stored.device_id = draft.txn.device_id
-            stored.txn_id = draft.txn.txn_id
+        stored.set_txn(draft.txn)
         redaction = None
         if event.type == REDACTION and redacted is not None:
             redaction = redaction_of(

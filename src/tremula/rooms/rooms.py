@@ -27,6 +27,7 @@ from tremula.rooms.branches import Branches
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import Draft, StoredEvent
 from tremula.rooms.gaps import Gaps
+from tremula.rooms.graph import PREV_EVENTS_CITED_MAX
 from tremula.rooms.judging import Judge
 from tremula.rooms.peers import Peers
 from tremula.rooms.receiving import Receipt, ReceiveEvents, Receiving
@@ -83,6 +84,9 @@ class Rooms:
 
     async def append(self, room_id: RoomId, drafts: Sequence[Draft]) -> list[EventId]:
         """Send *drafts* to a room, all of them or none; durable on return.
+
+        In a room with more forward extremities than one event may name, they are sent
+        one by one.
 
         A transaction id that was used before answers the event of that time. State
         that is what the sender set it to already answers the event that did.
@@ -220,6 +224,8 @@ class Rooms:
             # meanwhile: only the registry's may be written to.
             async with room.lock:
                 room = await self._get_room(room_id)
+        if len(room.head.extremities) > PREV_EVENTS_CITED_MAX:
+            return await self._append_after_some(room.view, drafts)
         unit = self._journal.unit()
         staged = self._stage(
             room,
@@ -234,6 +240,18 @@ class Rooms:
                 self._txns.begin(room.view.nid, draft, item.stored.event_id, done)
         await done
         return [item.stored.event_id for item in staged]
+
+    async def _append_after_some(
+        self, view: RoomView, drafts: Sequence[Draft]
+    ) -> list[EventId]:
+        # One by one: each makes the ends fewer, and so others than the last had.
+        sent = [
+            await self._receiving.send_after_some(
+                view.room_id, draft, now_ms=self._clock.now_ms()
+            )
+            for draft in drafts
+        ]
+        return [stored.event_id for stored in sent]
 
     async def _get_room(self, room_id: str) -> Room:
         room = await self._registry.find(RoomId(room_id))

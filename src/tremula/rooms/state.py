@@ -8,6 +8,7 @@ import immutables
 
 from tremula.protocol.identifiers import EventId, ServerName, UserId, server_of
 from tremula.protocol.room_state import StateKey
+from tremula.rooms.events import StoredEvent
 
 MEMBER: Final = "m.room.member"
 
@@ -52,6 +53,20 @@ def state_content(event_type: str, content: dict[str, Any]) -> dict[str, Any]:
     if event_type != MEMBER:
         return content
     return member_content(str(content.get("membership")))
+
+
+def state_event(stored: StoredEvent, *, room_pos: int) -> StateEvent:
+    """*stored* as an entry of the state, from *room_pos* on."""
+    assert stored.state_key is not None
+    return StateEvent(
+        stored.event_id,
+        stored.event_nid,
+        room_pos,
+        stored.type,
+        stored.state_key,
+        stored.sender,
+        state_content(stored.type, stored.content),
+    )
 
 
 def member_content(membership: str) -> dict[str, Any]:
