@@ -32,6 +32,15 @@ from tremula.features.directory.service import Directory
 from tremula.features.federation_events import routes as federation_events_routes
 from tremula.features.federation_events.asking import RemoteEvents
 from tremula.features.federation_events.service import EventsForServers
+from tremula.features.federation_transactions import (
+    routes as federation_transactions_routes,
+)
+from tremula.features.federation_transactions.edus import InboundEdus
+from tremula.features.federation_transactions.inbound_metrics import InboundMetrics
+from tremula.features.federation_transactions.outbound_events import OutboundEvents
+from tremula.features.federation_transactions.pdu_reader import OutboxPdus
+from tremula.features.federation_transactions.pdus import InboundPdus
+from tremula.features.federation_transactions.service import Transactions
 from tremula.features.filters import routes as filters_routes
 from tremula.features.filters.service import Filters
 from tremula.features.history import routes as history_routes
@@ -48,6 +57,7 @@ from tremula.features.messages import routes as messages_routes
 from tremula.features.messages.service import Messages
 from tremula.features.presence import routes as presence_routes
 from tremula.features.presence.audience import Audience
+from tremula.features.presence.federation import PresenceEdus, PresenceSender
 from tremula.features.presence.service import Presence
 from tremula.features.presence.sync import PresencePart
 from tremula.features.profiles import federation as profiles_federation
@@ -58,6 +68,7 @@ from tremula.features.profiles.service import Profiles
 from tremula.features.push import routes as push_routes
 from tremula.features.push.service import PushRules
 from tremula.features.receipts import routes as receipts_routes
+from tremula.features.receipts.federation import ReceiptEdus, ReceiptSender
 from tremula.features.receipts.service import Receipts
 from tremula.features.receipts.sync import ReceiptsPart
 from tremula.features.registration import routes as registration_routes
@@ -97,6 +108,7 @@ from tremula.features.sync.state_section import StateSections
 from tremula.features.sync.summary import Summaries
 from tremula.features.sync.timeline import Timelines
 from tremula.features.typing import routes as typing_routes
+from tremula.features.typing.federation import TypingEdus, TypingSender
 from tremula.features.typing.service import Typing
 from tremula.features.typing.sync import TypingPart
 from tremula.features.uia.flows import Stage
@@ -113,8 +125,12 @@ from tremula.infra.db import Database
 from tremula.infra.db.migrations import check_server_name
 from tremula.infra.db.opening import open_database
 from tremula.infra.federation.client import FederationClient
+from tremula.infra.federation.edus import EduHandler
 from tremula.infra.federation.opening import open_transport
 from tremula.infra.federation.peers import Peers
+from tremula.infra.federation.queue_metrics import QueueMetrics
+from tremula.infra.federation.queues import Queues
+from tremula.infra.federation.sending import Sender
 from tremula.infra.federation.transport import FederationTransport
 from tremula.infra.http import Router, observing
 from tremula.infra.http.application import Application
@@ -253,6 +269,14 @@ class _People:
     audience: Audience
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outbound:
+    """What goes to other servers."""
+
+    queues: Queues
+    events: OutboundEvents
+
+
 async def _build(
     config: Config,
     clock: Clock,
@@ -284,9 +308,10 @@ async def _build(
         ),
     )
     engine = await _build_engine(base)
+    outbound = _build_outbound(base, engine)
     people = _build_people(base, engine)
     _add_rooms(base, engine, people)
-    _add_sync(base, engine, people)
+    _add_sync(base, engine, people, outbound)
     _add_service_endpoints(base)
     _serve_events(base, engine)
     base.router.add(
@@ -297,7 +322,9 @@ async def _build(
         authenticator=people.sessions,
         limiter=base.limiter,
         metrics=metrics,
-        servers=RequestAuthentication(federation.peers, base.key_ring, clock),
+        servers=RequestAuthentication(
+            federation.peers, base.key_ring, clock, outbound.queues.heard_from
+        ),
     )
     _watch_shutdown(base, application.shutting_down)
     app = Tremula(
@@ -418,6 +445,84 @@ def _build_people(base: _Base, engine: _Engine) -> _People:
         presence=presence,
         audience=audience,
     )
+
+
+def _build_outbound(base: _Base, engine: _Engine) -> _Outbound:
+    metrics = QueueMetrics.registered(base.metrics.registry)
+    queues = Queues(
+        database=base.database,
+        clock=base.clock,
+        peers=base.federation.peers,
+        sender=Sender(
+            base.database,
+            base.clock,
+            base.federation,
+            OutboxPdus(engine.reader, engine.events),
+            metrics,
+        ),
+        metrics=metrics,
+    )
+    events = OutboundEvents(
+        own=base.server_name,
+        journal=base.journal,
+        reader=engine.reader,
+        events=engine.events,
+        queues=queues,
+    )
+    base.supervisor.keep_running("federation_queues", queues.run)
+    base.supervisor.keep_running("outbound_events", events.run)
+    return _Outbound(queues=queues, events=events)
+
+
+def _take_transactions(
+    base: _Base,
+    engine: _Engine,
+    people: _People,
+    receipts: Receipts,
+    typing: Typing,
+) -> None:
+    reader, clock = engine.reader, base.clock
+    metrics = InboundMetrics.registered(base.metrics.registry)
+    handlers: dict[str, EduHandler] = {
+        "m.typing": TypingEdus(typing, reader),
+        "m.receipt": ReceiptEdus(receipts, reader, clock),
+        "m.presence": PresenceEdus(people.presence, reader, base.journal, clock),
+    }
+    pdus = InboundPdus(
+        base.server_name, reader, EventVerifier(base.key_ring), engine.rooms, metrics
+    )
+    base.router.add(
+        federation_transactions_routes,
+        Transactions(pdus, InboundEdus(handlers, metrics)),
+    )
+
+
+def _send_edus(
+    base: _Base,
+    engine: _Engine,
+    people: _People,
+    outbound: _Outbound,
+    typing: Typing,
+) -> None:
+    own, journal, clock = base.server_name, base.journal, base.clock
+    typing.listen(TypingSender(own, outbound.queues, clock).tell)
+    receipts = ReceiptSender(
+        own=own,
+        journal=journal,
+        reader=engine.reader,
+        queues=outbound.queues,
+        clock=clock,
+    )
+    base.supervisor.keep_running("receipt_edus", receipts.run)
+    presence = PresenceSender(
+        own=own,
+        journal=journal,
+        presence=people.presence,
+        audience=people.audience,
+        queues=outbound.queues,
+        clock=clock,
+    )
+    base.supervisor.keep_running("presence_edus", presence.run)
 
 
 def _build_accounts(
@@ -566,7 +671,9 @@ def _add_rooms(base: _Base, engine: _Engine, people: _People) -> None:
     base.router.add(room_upgrades_routes, upgrades)
 
 
-def _add_sync(base: _Base, engine: _Engine, people: _People) -> None:
+def _add_sync(
+    base: _Base, engine: _Engine, people: _People, outbound: _Outbound
+) -> None:
     db, journal = base.database, base.journal
     receipts = Receipts(
         db, journal, engine.reader, engine.events, people.account_data, base.clock
@@ -612,6 +719,8 @@ def _add_sync(base: _Base, engine: _Engine, people: _People) -> None:
         base.clock,
     )
     base.router.add(sync_routes, SyncEdge(sync, people.filters, people.presence))
+    _take_transactions(base, engine, people, receipts, typing)
+    _send_edus(base, engine, people, outbound, typing)
 
 
 def _serve_events(base: _Base, engine: _Engine) -> None:

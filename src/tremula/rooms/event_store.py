@@ -57,6 +57,14 @@ class EventStore:
             found |= await events_storage.server_json(self.db, part)
         return found
 
+    async def accepted_after(
+        self, pos: int, *, up_to: int, limit: int
+    ) -> Sequence[StoredEvent]:
+        """Accepted events of all rooms, by the journal position of their storing."""
+        return await events_storage.accepted_after(
+            self.db, pos, up_to=up_to, limit=limit
+        )
+
     async def find(self, room_nid: int, event_id: EventId) -> StoredEvent | None:
         """The event *event_id* if it is in the timeline of the room *room_nid*."""
         event = await self.find_stored(room_nid, event_id)

@@ -157,6 +157,27 @@ async def server_json(db: Reader, nids: Sequence[int]) -> dict[int, bytes]:
     return dict(rows)
 
 
+async def accepted_after(
+    db: Reader, pos: int, *, up_to: int, limit: int
+) -> list[StoredEvent]:
+    """Accepted events of all rooms that were first stored after *pos*, in order."""
+    rows = await db.all(
+        """
+        SELECT event_nid, event_id, room_nid, room_pos, type, state_key, sender,
+               origin_server_ts, client_json, replaces_nid, redacted_by_nid,
+               device_id, txn_id, arrived_pos
+        FROM rooms_events
+        WHERE event_nid > :pos AND event_nid <= :up_to AND standing = :accepted
+        ORDER BY event_nid LIMIT :limit
+        """,
+        pos=pos,
+        up_to=up_to,
+        accepted=int(Standing.ACCEPTED),
+        limit=limit,
+    )
+    return [stored_event(row) for row in rows]
+
+
 async def event_by_id(db: Reader, event_id: EventId) -> StoredEvent | None:
     """The event of this id."""
     row = await db.first(

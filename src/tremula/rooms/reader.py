@@ -32,6 +32,10 @@ class RoomReader:
         room = self.registry.find_loaded(room_id)
         return room.view if room else None
 
+    def loaded(self) -> list[RoomView]:
+        """The rooms in memory: those that were in use lately."""
+        return [room.view for room in self.registry.loaded()]
+
     async def get_room(self, room_id: RoomId) -> RoomView:
         """The room of this id.
 

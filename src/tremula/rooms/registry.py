@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -50,6 +51,10 @@ class RoomRegistry:
     def find_loaded(self, room_id: RoomId) -> Room | None:
         """The room of this id if it is in memory."""
         return self._rooms.get(room_id)
+
+    def loaded(self) -> Collection[Room]:
+        """The rooms in memory: live, as they come and go."""
+        return self._rooms.values()
 
     @property
     def _writer(self) -> EventWriter:

@@ -26,6 +26,7 @@ class Setting:
     network: KeyNetwork
     own: OwnKeys
     peers: Peers = field(default_factory=lambda: Peers(OWN))
+    heard: list[ServerName] = field(default_factory=list)
 
     def ring(self, *notaries: str) -> KeyRing:
         """A key ring with an empty memory."""

@@ -38,7 +38,9 @@ def client_of(setting: Setting) -> Client:
         authenticator=FakeAuthenticator(),
         limiter=RateLimiter(RateLimits(enabled=False), setting.clock),
         metrics=Metrics(),
-        servers=RequestAuthentication(setting.peers, setting.ring(), setting.clock),
+        servers=RequestAuthentication(
+            setting.peers, setting.ring(), setting.clock, setting.heard.append
+        ),
     )
     return Client(application.for_listener())
 
@@ -80,6 +82,7 @@ async def test_a_signed_request_is_let_in(setting: Setting, origin: KeyServer) -
     response = await put(setting, signed(content=content), content)
 
     assert response.json == {"origin": ORIGIN, "body": content}
+    assert setting.heard == [ORIGIN]
 
 
 async def test_numbers_of_old_rooms_are_let_in(

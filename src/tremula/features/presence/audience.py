@@ -1,12 +1,12 @@
 """Who may see whose presence: people who share a room."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from tremula.protocol.identifiers import UserId
+from tremula.protocol.identifiers import ServerName, UserId
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.storage import UserRoom
@@ -46,6 +46,20 @@ class Audience:
             return True
         rooms = await self.memberships.of_user(viewer)
         return _share(rooms, await self.memberships.of_user(user_id))
+
+    async def is_in_any(self, user_id: UserId, room_nids: Iterable[int]) -> bool:
+        """Whether our user *user_id* is in one of these rooms."""
+        joined = await self.memberships.joined_by(user_id)
+        return any(nid in joined for nid in room_nids)
+
+    async def servers(self, user_id: UserId) -> set[ServerName]:
+        """The servers in the rooms of our user *user_id* that are in memory."""
+        found: set[ServerName] = set()
+        for room_id in (await self.memberships.joined_by(user_id)).values():
+            view = self.reader.find_loaded(room_id)
+            if view is not None:
+                found |= view.joined_servers.keys()
+        return found
 
     async def to_wake(self, user_id: UserId) -> Members:
         """Who is told at once when the presence of *user_id* changes."""

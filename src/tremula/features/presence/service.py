@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from tremula.features.presence import storage
 from tremula.features.presence.audience import Audience
+from tremula.features.presence.remote import RemotePresence
 from tremula.features.profiles.service import TOPIC as PROFILE_TOPIC
 from tremula.infra.clock import Clock
 from tremula.infra.db import Database, Statements
@@ -52,6 +53,7 @@ class Presence:
         self._audience = audience
         self._clock = clock
         self.enabled = enabled
+        self.remote = RemotePresence(clock)
         self._live: dict[UserId, LivePresence] = {}
         # What was last announced of those in `_live`; nothing announced is offline.
         self._shown: dict[UserId, Shown] = {}
@@ -120,13 +122,19 @@ class Presence:
         Raises:
             Forbidden: the two share no room.
         """
+        content = self.remote.content(user_id)
+        if content is not None:
+            rooms = self.remote.room_nids(user_id)
+            if not await self._audience.is_in_any(viewer, rooms):
+                raise Forbidden("you share no room with this user")
+            return dict(content)
         if not await self._audience.may_see(viewer, user_id):
             raise Forbidden("you share no room with this user")
-        return (await self.contents([user_id]))[user_id]
+        return dict((await self.contents([user_id]))[user_id])
 
     async def contents(
         self, user_ids: Sequence[UserId]
-    ) -> Mapping[UserId, dict[str, Any]]:
+    ) -> Mapping[UserId, Mapping[str, Any]]:
         """The presence of each of *user_ids*, as ``m.presence`` events have it."""
         if not self.enabled:
             return {user_id: {"presence": "offline"} for user_id in user_ids}
@@ -134,7 +142,10 @@ class Presence:
         for start in range(0, len(user_ids), _ROWS_MAX):
             part = user_ids[start : start + _ROWS_MAX]
             stored |= await storage.stored_presence(self._db, part)
-        return {user_id: self._content(user_id, stored) for user_id in user_ids}
+        return {
+            user_id: self.remote.content(user_id) or self._content(user_id, stored)
+            for user_id in user_ids
+        }
 
     def _content(
         self, user_id: UserId, stored: Mapping[UserId, storage.StoredPresence]

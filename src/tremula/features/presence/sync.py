@@ -45,7 +45,7 @@ class PresencePart:
             if (
                 user_id not in ctx.ignored_users
                 and wanted.admits_sender(user_id)
-                and await self.audience.may_see(ctx.user_id, user_id)
+                and await self._may_see(ctx, user_id)
             ):
                 shown.append(user_id)
         if not shown:
@@ -55,13 +55,21 @@ class PresencePart:
     async def _candidates(self, ctx: SyncContext, since: int) -> Iterable[UserId]:
         changed = self.journal.changed_keys(TOPIC, since) if since else None
         if changed is None:
-            return list(self.presence.live_users)
+            return [*self.presence.live_users, *self.presence.remote.users]
         found = {UserId(key) for key in changed if isinstance(key, str)}
         for room_id in self._joined_since(ctx, since):
             view = await self.reader.find_room(room_id)
             if view is not None:
-                found |= self.presence.live_users & view.joined_members()
+                members = view.joined_members()
+                found |= self.presence.live_users & members
+                found |= self.presence.remote.users & members
         return found
+
+    async def _may_see(self, ctx: SyncContext, user_id: UserId) -> bool:
+        rooms = self.presence.remote.room_nids(user_id)
+        if rooms:
+            return not rooms.isdisjoint(ctx.joined_rooms)
+        return await self.audience.may_see(ctx.user_id, user_id)
 
     def _joined_since(self, ctx: SyncContext, since: int) -> Iterable[RoomId]:
         """Rooms of whose members the user has seen nothing so far."""

@@ -1,4 +1,4 @@
-"""Receipts and read markers of our own users: check, store, announce."""
+"""Receipts and read markers: check, store, announce."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -47,11 +47,17 @@ class Receipts:
     _moving: KeyedLocks[tuple[UserId, int]] = field(default_factory=KeyedLocks)
 
     async def record(
-        self, user_id: UserId, room_id: RoomId, receipts: Sequence[Receipt]
+        self,
+        user_id: UserId,
+        room_id: RoomId,
+        receipts: Sequence[Receipt],
+        *,
+        ts_ms: int | None = None,
     ) -> None:
         """Move the markers of *user_id* in a room, all in one transaction.
 
-        One that stands at or past its event already stays where it is.
+        They were given at *ts_ms*, or else now. One that stands at or past its event
+        already stays where it is.
 
         Raises:
             Forbidden: *user_id* is not joined to *room_id*.
@@ -71,13 +77,15 @@ class Receipts:
                 if await self._moves_forward(user_id, receipt, event)
             ]
             if ahead:
-                await self._write(user_id, view, ahead)
+                given_ms = self.clock.now_ms() if ts_ms is None else ts_ms
+                await self._write(user_id, view, ahead, given_ms)
 
     async def _write(
         self,
         user_id: UserId,
         view: RoomView,
         moved: Sequence[tuple[Receipt, StoredEvent]],
+        ts_ms: int,
     ) -> None:
         unit = self.journal.unit()
         for receipt, event in moved:
@@ -85,29 +93,22 @@ class Receipts:
                 content = {"event_id": event.event_id}
                 self.account_data.store(unit, user_id, view.nid, FULLY_READ, content)
             else:
-                self._add(unit, user_id, view, receipt, event)
+                stored = StoredReceipt(
+                    room_nid=view.nid,
+                    user_id=user_id,
+                    receipt=receipt,
+                    room_pos=event.room_pos,
+                    ts_ms=ts_ms,
+                )
+                self._add(unit, view, stored)
         await self.journal.commit(unit)
 
-    def _add(
-        self,
-        unit: JournalUnit,
-        user_id: UserId,
-        view: RoomView,
-        receipt: Receipt,
-        event: StoredEvent,
-    ) -> None:
-        stored = StoredReceipt(
-            room_nid=view.nid,
-            user_id=user_id,
-            receipt=receipt,
-            room_pos=event.room_pos,
-            ts_ms=self.clock.now_ms(),
-        )
+    def _add(self, unit: JournalUnit, view: RoomView, stored: StoredReceipt) -> None:
         pos = unit.pos()
         storage.upsert_receipt(unit, stored, pos=pos)
-        if receipt.is_private:
-            unit.announce(PRIVATE_TOPIC, user_id, stored, pos=pos)
-            unit.wake({user_id})
+        if stored.receipt.is_private:
+            unit.announce(PRIVATE_TOPIC, stored.user_id, stored, pos=pos)
+            unit.wake({stored.user_id})
         else:
             unit.announce(PUBLIC_TOPIC, view.nid, stored, pos=pos)
             unit.wake(view.joined_members())

@@ -1,11 +1,13 @@
 """Authenticating requests of other servers (SS "Request Authentication")."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tremula.features.server_keys.key_ring import KeyRing
 from tremula.infra.clock import Clock
 from tremula.infra.federation.peers import Peers
 from tremula.protocol.errors import Forbidden, Unauthorized
+from tremula.protocol.identifiers import ServerName
 from tremula.protocol.server_keys import KeyNeed
 from tremula.protocol.signing import BadSignature
 from tremula.protocol.x_matrix import (
@@ -18,11 +20,15 @@ from tremula.protocol.x_matrix import (
 
 @dataclass(frozen=True, slots=True)
 class RequestAuthentication:
-    """Implements `ServerAuthenticator` by the keys that servers publish."""
+    """Implements `ServerAuthenticator` by the keys that servers publish.
+
+    ``on_verified`` is told who made a request: that server is up.
+    """
 
     peers: Peers
     key_ring: KeyRing
     clock: Clock
+    on_verified: Callable[[ServerName], None]
 
     def admit(self, authorization: str | None) -> XMatrix:
         """Who claims to make a request, unless no signature would help.
@@ -66,3 +72,4 @@ class RequestAuthentication:
             verify_request(request, authorization, key.public_key)
         except BadSignature as error:
             raise Unauthorized("the signature of the request is wrong") from error
+        self.on_verified(origin)

@@ -7,7 +7,7 @@ import heapq
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import orjson
 
@@ -19,6 +19,7 @@ from tremula.protocol.identifiers import RoomId, UserId
 from tremula.rooms.memberships import TOPIC as MEMBERSHIP_TOPIC
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.storage import UserRoom
+from tremula.rooms.view import RoomView
 
 # Announced with the room nid as key; `Typing.of_room` says who types.
 TOPIC: Final = "typing"
@@ -51,10 +52,17 @@ class TypingUsers:
         return cls(user_ids, orjson.dumps(event))
 
 
+class TypingListener(Protocol):
+    """Told of everyone who begins, goes on or ends to type."""
+
+    def __call__(self, view: RoomView, user_id: UserId, *, is_typing: bool) -> None:
+        """*user_id* types, or does not any more."""
+        ...
+
+
 @dataclass(slots=True)
 class _TypingRoom:
-    # Whom to tell: the room's live set of joined users.
-    members: AbstractSet[UserId]
+    view: RoomView
     deadlines_s: dict[UserId, float]
     shown: TypingUsers
 
@@ -77,7 +85,12 @@ class Typing:
         # When it was stored last that somebody types in a room.
         self._recorded_s: dict[int, float] = {}
         self._somebody_types = asyncio.Event()
+        self._listeners: list[TypingListener] = []
         journal.subscribe(MEMBERSHIP_TOPIC, self._membership_changed)
+
+    def listen(self, listener: TypingListener) -> None:
+        """Let *listener* know of everyone who types; it must not wait."""
+        self._listeners.append(listener)
 
     def of_room(self, room_nid: int) -> TypingUsers | None:
         """Who types in a room now; ``None`` if nobody does."""
@@ -111,12 +124,11 @@ class Typing:
         """
         view = await self._reader.get_joined(room_id, user_id)
         await self._record(view.nid)
-        members = view.joined_members()
         room = self._rooms.get(view.nid)
         if room is None:
-            room = _TypingRoom(members, {}, TypingUsers.of(()))
+            room = _TypingRoom(view, {}, TypingUsers.of(()))
             self._rooms[view.nid] = room
-        room.members = members
+        room.view = view
         is_new = user_id not in room.deadlines_s
         if is_new and len(room.deadlines_s) >= USERS_MAX:
             return
@@ -125,7 +137,8 @@ class Typing:
         room.deadlines_s[user_id] = deadline_s
         self._set_timer(view.nid, user_id, deadline_s)
         if is_new:
-            self._announce(view.nid, room)
+            self._announce(room)
+        self._tell(room, user_id, is_typing=True)
 
     async def stop(self, user_id: UserId, room_id: RoomId) -> None:
         """*user_id* does not type in a room any more.
@@ -188,15 +201,23 @@ class Typing:
         room = self._rooms.get(room_nid)
         if room is None or user_ids.isdisjoint(room.deadlines_s):
             return
-        for user_id in user_ids:
-            room.deadlines_s.pop(user_id, None)
+        gone = [user_id for user_id in user_ids if user_id in room.deadlines_s]
+        for user_id in gone:
+            del room.deadlines_s[user_id]
         if not room.deadlines_s:
             del self._rooms[room_nid]
-        self._announce(room_nid, room)
+        self._announce(room)
+        for user_id in gone:
+            self._tell(room, user_id, is_typing=False)
 
-    def _announce(self, room_nid: int, room: _TypingRoom) -> None:
+    def _announce(self, room: _TypingRoom) -> None:
         room.shown = TypingUsers.of(tuple(room.deadlines_s))
-        self._journal.ephemeral(TOPIC, room_nid, None, wake=room.members)
+        members = room.view.joined_members()
+        self._journal.ephemeral(TOPIC, room.view.nid, None, wake=members)
+
+    def _tell(self, room: _TypingRoom, user_id: UserId, *, is_typing: bool) -> None:
+        for listener in self._listeners:
+            listener(room.view, user_id, is_typing=is_typing)
 
     def _membership_changed(self, _pos: int, user_id: object, room: object) -> None:
         assert isinstance(user_id, str)

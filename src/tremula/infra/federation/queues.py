@@ -127,10 +127,6 @@ class Queues:
         """The servers that were recorded to be in a room."""
         return await storage.servers_in(self._database, room_nid)
 
-    async def rooms_with(self, server_name: ServerName, *, limit: int) -> list[int]:
-        """The numbers of rooms that a server was recorded to be in."""
-        return await storage.rooms_with(self._database, server_name, limit=limit)
-
     def send_edu(
         self, destinations: Collection[ServerName], key: Hashable, edu: Edu
     ) -> None:

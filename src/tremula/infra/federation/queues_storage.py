@@ -152,20 +152,6 @@ async def servers_in(db: Reader, room_nid: int) -> set[ServerName]:
     return {ServerName(name) for (name,) in rows}
 
 
-async def rooms_with(db: Reader, server_name: ServerName, *, limit: int) -> list[int]:
-    """The numbers of rooms that a server is in."""
-    rows = await db.all(
-        """
-        SELECT room_nid FROM federation_room_servers
-        WHERE server_name = :server_name AND left_pos IS NULL
-        ORDER BY room_nid DESC LIMIT :limit
-        """,
-        server_name=server_name,
-        limit=limit,
-    )
-    return [nid for (nid,) in rows]
-
-
 # Destinations
 
 

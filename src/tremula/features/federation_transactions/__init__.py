@@ -1,0 +1,1 @@
+"""Transactions between servers (SS "Transactions", "PDUs", "EDUs")."""

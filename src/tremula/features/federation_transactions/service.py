@@ -1,0 +1,87 @@
+"""Transactions of other servers: each is taken in once, however often it is sent."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+from tremula.features.federation_transactions.edus import InboundEdus
+from tremula.features.federation_transactions.pdus import InboundPdus
+from tremula.infra.cache import ByteLRU
+from tremula.infra.federation.destination import EDUS_MAX, PDUS_MAX
+from tremula.infra.locks import KeyedLocks
+from tremula.protocol.errors import BadJson, LimitExceeded
+from tremula.protocol.identifiers import ServerName
+
+# {"pdus": {event_id: {} or {"error": …}}}
+Answer = dict[str, dict[str, dict[str, str]]]
+
+# A server sends one at a time; more at once are repetitions, or an attack.
+_AT_ONCE_MAX: Final = 8
+_RETRY_AFTER_MS: Final = 5_000
+_ANSWERS_BYTES: Final = 8 * 1024 * 1024
+_ANSWER_BYTES: Final = 500
+_RESULT_BYTES: Final = 400
+
+
+class Transactions:
+    """Takes transactions in, those of one server one after the other.
+
+    A transaction that comes again gets the answer of the first time, also while that
+    is still being made. Answers are remembered in memory, the newest ones only: after
+    a restart, or much later, it is taken in again. Then its PDUs are known by their
+    IDs and change nothing; a PDU that was answered for is on the disk. An EDU says how
+    things are, and so may be taken in twice.
+    """
+
+    def __init__(self, pdus: InboundPdus, edus: InboundEdus) -> None:
+        self._pdus = pdus
+        self._edus = edus
+        self._answers: ByteLRU[tuple[ServerName, str], Answer] = ByteLRU(_ANSWERS_BYTES)
+        self._at_once: Counter[ServerName] = Counter()
+        self._turns: KeyedLocks[ServerName] = KeyedLocks()
+
+    async def receive(
+        self,
+        origin: ServerName,
+        txn_id: str,
+        pdus: Sequence[Any],
+        edus: Sequence[Any],
+    ) -> Answer:
+        """Take in a transaction of *origin*; what became of each PDU.
+
+        Raises:
+            BadJson: it has more PDUs or EDUs than a transaction may have.
+            LimitExceeded: *origin* sends too many at once.
+        """
+        if len(pdus) > PDUS_MAX or len(edus) > EDUS_MAX:
+            raise BadJson(
+                f"a transaction has at most {PDUS_MAX} PDUs and {EDUS_MAX} EDUs"
+            )
+        if self._at_once[origin] >= _AT_ONCE_MAX:
+            raise LimitExceeded(
+                "send one transaction at a time", retry_after_ms=_RETRY_AFTER_MS
+            )
+        self._at_once[origin] += 1
+        try:
+            # Who repeats a transaction that is under way waits here for its answer.
+            async with self._turns.of(origin):
+                return await self._answer(origin, txn_id, pdus, edus)
+        finally:
+            self._at_once[origin] -= 1
+            if not self._at_once[origin]:
+                del self._at_once[origin]
+
+    async def _answer(
+        self,
+        origin: ServerName,
+        txn_id: str,
+        pdus: Sequence[Any],
+        edus: Sequence[Any],
+    ) -> Answer:
+        answer = self._answers.get((origin, txn_id))
+        if answer is None:
+            answer = {"pdus": await self._pdus.receive(origin, pdus)}
+            await self._edus.receive(origin, edus)
+            size_bytes = _ANSWER_BYTES + _RESULT_BYTES * len(answer["pdus"])
+            self._answers.put((origin, txn_id), answer, size_bytes)
+        return answer
