@@ -313,10 +313,7 @@ async def _build(
     _add_rooms(base, engine, people)
     _add_sync(base, engine, people, outbound)
     _add_service_endpoints(base)
-    _serve_events(base, engine)
-    base.router.add(
-        server_keys_routes, Notary(database, own_keys, base.key_ring, clock)
-    )
+    _serve_other_servers(base, engine, own_keys)
     application = Application(
         router=base.router,
         authenticator=people.sessions,
@@ -385,12 +382,21 @@ async def _build_engine(base: _Base) -> _Engine:
     )
 
 
-def _build_people(base: _Base, engine: _Engine) -> _People:
-    db, journal, clock = base.database, base.journal, base.clock
-    remote_profiles = RemoteProfiles(base.federation, clock)
-    profiles = Profiles(db, journal, remote_profiles, base.server_name)
+def _build_profiles(base: _Base) -> Profiles:
+    profiles = Profiles(
+        base.database,
+        base.journal,
+        RemoteProfiles(base.federation, base.clock),
+        base.server_name,
+    )
     base.router.add(profiles_routes, profiles)
     base.router.add(profiles_federation, profiles)
+    return profiles
+
+
+def _build_people(base: _Base, engine: _Engine) -> _People:
+    db, journal, clock = base.database, base.journal, base.clock
+    profiles = _build_profiles(base)
     propagation = ProfilePropagation(
         db=db,
         journal=journal,
@@ -616,21 +622,25 @@ def _evict_guests(base: _Base, engine: _Engine, users: Users) -> None:
     base.supervisor.keep_running("guest_eviction", evictions.run)
 
 
-def _add_rooms(base: _Base, engine: _Engine, people: _People) -> None:
-    rooms, reader, events = engine.rooms, engine.reader, engine.events
-    member_fields = people.profiles.member_fields
-    published = PublishedRooms(base.database, base.journal, reader)
+def _build_directory(base: _Base, engine: _Engine) -> Directory:
     directory = Directory(
         base.database,
         base.journal,
-        rooms,
-        reader,
-        published,
+        engine.rooms,
+        engine.reader,
+        PublishedRooms(base.database, base.journal, engine.reader),
         RemoteDirectory(base.federation),
         base.server_name,
     )
     base.router.add(directory_routes, directory)
     base.router.add(directory_federation, directory)
+    return directory
+
+
+def _add_rooms(base: _Base, engine: _Engine, people: _People) -> None:
+    rooms, reader, events = engine.rooms, engine.reader, engine.events
+    member_fields = people.profiles.member_fields
+    directory = _build_directory(base, engine)
     invite_permission = InvitePermission(people.account_data)
     membership = Membership(
         rooms,
@@ -723,7 +733,9 @@ def _add_sync(
     _send_edus(base, engine, people, outbound, typing)
 
 
-def _serve_events(base: _Base, engine: _Engine) -> None:
+def _serve_other_servers(base: _Base, engine: _Engine, own_keys: OwnKeys) -> None:
+    notary = Notary(base.database, own_keys, base.key_ring, base.clock)
+    base.router.add(server_keys_routes, notary)
     serving = EventsForServers(
         engine.reader,
         RoomPast(base.database),

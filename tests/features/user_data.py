@@ -210,15 +210,19 @@ async def _start_engine(database: Database, clock: FakeClock) -> _Engine:
     return _Engine(journal, memberships, events, reader, rooms)
 
 
+def _remote_profiles(clock: FakeClock) -> RemoteProfiles:
+    """None can be had: no other server can be reached."""
+    client = FederationClient(Peers(SERVER), _KEY, FakeTransport(is_down=True))
+    return RemoteProfiles(client, clock)
+
+
 async def start_user_data(
     database: Database, clock: FakeClock, *, has_presence: bool = True
 ) -> UserDataServer:
     """Build the services as ``app.py`` does."""
     engine = await _start_engine(database, clock)
     journal, reader, memberships = engine.journal, engine.reader, engine.memberships
-    # Which reaches no other server.
-    client = FederationClient(Peers(SERVER), _KEY, FakeTransport(is_down=True))
-    profiles = Profiles(database, journal, RemoteProfiles(client, clock), SERVER)
+    profiles = Profiles(database, journal, _remote_profiles(clock), SERVER)
     account_data = AccountData(
         db=database,
         journal=journal,
