@@ -19,7 +19,7 @@ from tremula.protocol.events import EventDraft, build_event, pdu_json
 from tremula.protocol.identifiers import EventId, RoomId, ServerName, UserId
 from tremula.protocol.received_events import ReceivedEvent, receive_pdu
 from tremula.protocol.room_state import StateKey
-from tremula.protocol.room_versions import ROOM_VERSIONS
+from tremula.protocol.room_versions import ROOM_VERSIONS, RoomVersion
 from tremula.protocol.signing import SigningKey
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import Draft
@@ -86,10 +86,8 @@ class Engine:
         stored = await self.events.by_nids(nids)
         server_json = await self.events.server_json(list(stored))
         return [
-            orjson.loads(
-                orjson.dumps(
-                    pdu_json(version, event.client_json, server_json[event.event_nid])
-                )
+            as_received(
+                pdu_json(version, event.client_json, server_json[event.event_nid])
             )
             for event in stored.values()
         ]
@@ -200,49 +198,79 @@ class Network:
     async def join(self, room_id: RoomId, user: UserId, *, at: str, over: str) -> None:
         """Have *user* of the server *at* join with the help of the server *over*."""
         joining, resident = self.engines[at], self.engines[over]
-        room = await resident.registry.find(room_id)
-        assert room is not None
-        version, content = room.version, {"membership": "join"}
-        keys = auth_event_keys(version, "m.room.member", user, user, content)
-        state = await resident.state(room_id)
-        built = build_event(
-            version,
-            EventDraft(
-                room_id=room_id,
-                type="m.room.member",
-                sender=user,
-                state_key=user,
-                content=content,
-                origin_server_ts=joining.clock.now_ms(),
-            ),
-            prev_events=[each.event_id for each in room.head.extremities],
-            auth_events=[state[key] for key in keys if key in state],
-            depth=room.head.depth + 1,
-            signing_key=joining.own.key,
-        )
-        pdu = pdu_json(version, built.client_json, built.server_json)
+        pdu = await join_event(room_id, user, joining, resident)
         (receipt,) = await resident.receive(room_id, pdu, origin=at)
         assert not receipt.reason, receipt
-        join = receive_pdu(version, pdu)
-        view = await resident.view(room_id)
-        node = await resident.past.find(view, join.event.event_id)
-        assert node is not None
-        before = await resident.past.state_before(view, node)
-        assert before is not None
-        chain = await resident.past.auth_chain(before.values())
+        told = await tell_room(room_id, pdu, resident)
         await joining.rooms.adopt(
-            version,
+            told.version,
             room_id,
-            state=[
-                receive_pdu(version, each)
-                for each in await resident.pdus(room_id, before.values())
-            ],
-            auth_chain=[
-                receive_pdu(version, each)
-                for each in await resident.pdus(room_id, chain)
-            ],
-            join_event=join,
+            state=told.state,
+            auth_chain=told.auth_chain,
+            join_event=told.join_event,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ToldRoom:
+    """What a server answers to a join."""
+
+    version: RoomVersion
+    state: list[ReceivedEvent]
+    auth_chain: list[ReceivedEvent]
+    join_event: ReceivedEvent
+
+
+async def join_event(
+    room_id: RoomId, user: UserId, joining: Engine, resident: Engine
+) -> Pdu:
+    """The join of *user*, as *joining* completes what *resident* proposes."""
+    room = await resident.registry.find(room_id)
+    assert room is not None
+    version, content = room.version, {"membership": "join"}
+    keys = auth_event_keys(version, "m.room.member", user, user, content)
+    state = await resident.state(room_id)
+    built = build_event(
+        version,
+        EventDraft(
+            room_id=room_id,
+            type="m.room.member",
+            sender=user,
+            state_key=user,
+            content=content,
+            origin_server_ts=joining.clock.now_ms(),
+        ),
+        prev_events=[each.event_id for each in room.head.extremities],
+        auth_events=[state[key] for key in keys if key in state],
+        depth=room.head.depth + 1,
+        signing_key=joining.own.key,
+    )
+    return as_received(pdu_json(version, built.client_json, built.server_json))
+
+
+async def tell_room(room_id: RoomId, join: Pdu, resident: Engine) -> ToldRoom:
+    """What *resident* answers to *join*, which it has taken in."""
+    view = await resident.view(room_id)
+    received = receive_pdu(view.version, join)
+    node = await resident.past.find(view, received.event.event_id)
+    assert node is not None
+    before = await resident.past.state_before(view, node)
+    assert before is not None
+    chain = await resident.past.auth_chain(before.values())
+
+    async def events(nids: Collection[int]) -> list[ReceivedEvent]:
+        pdus = await resident.pdus(room_id, nids)
+        return [receive_pdu(view.version, pdu) for pdu in pdus]
+
+    return ToldRoom(
+        view.version, await events(before.values()), await events(chain), received
+    )
+
+
+def as_received(pdu: Pdu) -> Pdu:
+    """*pdu* with nothing but what JSON can hold."""
+    copy: Pdu = orjson.loads(orjson.dumps(pdu))
+    return copy
 
 
 @dataclass(frozen=True, slots=True)
