@@ -91,6 +91,14 @@ class RoomReader:
         after_pos = await events_storage.newest_pos_up_to(
             self.db, view.nid, event_nid=since_nid
         )
+        return await self.state_changes_between(
+            view, after_pos=after_pos, before_pos=before_pos
+        )
+
+    async def state_changes_between(
+        self, view: RoomView, *, after_pos: int, before_pos: int
+    ) -> dict[StateKey, int]:
+        """The event nids of the keys that changed between two places in the room."""
         return await storage.state_changes_between(
             self.db, view.nid, after_pos=after_pos, before_pos=before_pos
         )

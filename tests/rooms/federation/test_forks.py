@@ -9,7 +9,9 @@ from tests.rooms.federation.remote import BOB, CAROL, Remote
 from tests.rooms.federation.servers import Engine
 from tremula.protocol.identifiers import EventId
 from tremula.protocol.room_state import StateKey
+from tremula.rooms.events import PersistedEvent
 from tremula.rooms.graph import Standing
+from tremula.rooms.room import EVENT_TOPIC
 
 TOPIC = ("m.room.topic", "")
 NAME = ("m.room.name", "")
@@ -164,6 +166,25 @@ async def test_what_resolution_changes_is_read_from_there_on(remote: Remote) -> 
         ]
     )
     assert list(ids.values()) == [event_id, newer.event_id]
+
+
+@pytest.mark.parametrize(("ts", "is_resolved"), [(1, True), (2**50, False)])
+async def test_it_is_announced_that_an_event_is_not_all_that_changes(
+    remote: Remote, ts: int, *, is_resolved: bool
+) -> None:
+    """A topic that comes late and loses: `/sync` must not take it for the topic."""
+    await remote.promote(BOB)
+    topic = await remote.topic("fork", ts=ts)
+    await remote.set_state("m.room.topic", {"topic": "live"})
+    engine = remote.engine
+    since = engine.journal.position
+
+    await remote.send(topic)
+
+    view = await engine.view(remote.room_id)
+    [(_, payload)] = engine.journal.tail(EVENT_TOPIC, view.nid, since) or []
+    assert isinstance(payload, PersistedEvent)
+    assert payload.changes_other_state is is_resolved
 
 
 async def test_the_state_before_events_of_a_fork_is_that_of_their_branch(

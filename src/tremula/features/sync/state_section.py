@@ -56,7 +56,7 @@ class StateSections:
         if not wanted.rooms.admits(view.room_id):
             return []
         at_pos = request.window.end_pos if request.after else timeline.start_pos - 1
-        unshown = {} if request.after else _unshown(timeline)
+        unshown = {} if request.after else await self._unshown(view, timeline, request)
         if request.whole:
             lazy = wanted.lazy_load_members
             nids = await self._whole(view, at_pos, lazy=lazy)
@@ -88,11 +88,35 @@ class StateSections:
     async def _changes(
         self, view: RoomView, timeline: Timeline, request: StateRequest, at_pos: int
     ) -> _Nids:
-        if timeline.has_whole_window:
+        if timeline.shows_all_changes:
             return _newest(e for e in timeline.state_events if e.room_pos <= at_pos)
         return await self.rooms.state_changes(
             view, since_nid=request.window.since, before_pos=at_pos + 1
         )
+
+    async def _unshown(
+        self, view: RoomView, timeline: Timeline, request: StateRequest
+    ) -> _Nids:
+        """What changed from the timeline's start on and is not in it.
+
+        It is kept out of it by the filter, or it changed by state resolution. The
+        client could not know of it otherwise.
+        """
+        if not timeline.is_linear:
+            shown_nids = {event.event_nid for event in timeline.events}
+            later = await self.rooms.state_changes_between(
+                view,
+                after_pos=timeline.start_pos - 1,
+                before_pos=request.window.end_pos + 1,
+            )
+            return {key: nid for key, nid in later.items() if nid not in shown_nids}
+        if not timeline.state_events:
+            return {}
+        shown = _newest(event for event in timeline.events if event.is_state)
+        later = _newest(
+            e for e in timeline.state_events if e.room_pos >= timeline.start_pos
+        )
+        return {key: nid for key, nid in later.items() if key not in shown}
 
     async def _members(
         self,
@@ -138,20 +162,6 @@ def _relevant_users(
         # a room, or when the full state of rooms is requested".
         users.add(ctx.user_id)
     return users
-
-
-def _unshown(timeline: Timeline) -> _Nids:
-    """What changed from the timeline's start on and is kept out of it by the filter.
-
-    The client could not know of it otherwise.
-    """
-    if not timeline.state_events:
-        return {}
-    shown = _newest(event for event in timeline.events if event.is_state)
-    later = _newest(
-        e for e in timeline.state_events if e.room_pos >= timeline.start_pos
-    )
-    return {key: nid for key, nid in later.items() if key not in shown}
 
 
 def _newest(events: Iterable[StoredEvent]) -> _Nids:

@@ -1,7 +1,7 @@
 """The timeline of one room in `/sync`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tremula.features.sync.parts import SyncContext
@@ -39,6 +39,8 @@ class Timeline:
     ``start_pos`` is the place of the first one; state before it belongs to the state
     section. ``state_events`` are all those of the window, shown or not, from
     ``start_pos`` on at least; from the window's start if it ``has_whole_window``.
+    Unless ``is_linear``, the state may have changed otherwise than by them: where the
+    room had forked, state resolution may prefer, or bring back, another event.
     """
 
     events: Sequence[StoredEvent]
@@ -47,16 +49,22 @@ class Timeline:
     start_pos: int
     state_events: Sequence[StoredEvent]
     has_whole_window: bool
+    is_linear: bool
+
+    @property
+    def shows_all_changes(self) -> bool:
+        """Whether ``state_events`` are all that changed the state in the window."""
+        return self.has_whole_window and self.is_linear
 
     @property
     def has_state(self) -> bool:
-        """Whether a state event is in the window, or may be."""
-        return bool(self.state_events) or not self.has_whole_window
+        """Whether the state changed in the window, or may have."""
+        return bool(self.state_events) or not self.shows_all_changes
 
     @property
     def changes_summary(self) -> bool:
         """Whether something that the summary is made of is in the window, or may be."""
-        return not self.has_whole_window or any(
+        return not self.shows_all_changes or any(
             event.type in _SUMMARY_TYPES for event in self.state_events
         )
 
@@ -78,26 +86,27 @@ class Timelines:
         recent = await self._recent(view, window) if window.since else None
         if recent is None:
             return await self._stored(ctx, view, window, limit)
-        viewer = await self._viewer(ctx, view, recent)
-        shown = _shown(ctx, view, viewer, recent)
-        return _timeline(viewer, window, _Read(recent, shown, whole=True), limit)
+        viewer = await self._viewer(ctx, view, recent.events)
+        read = replace(recent, shown=_shown(ctx, view, viewer, recent.events))
+        return _timeline(viewer, window, read, limit)
 
-    async def _recent(
-        self, view: RoomView, window: Window
-    ) -> Sequence[StoredEvent] | None:
+    async def _recent(self, view: RoomView, window: Window) -> "_Read | None":
         tail = self.journal.tail(EVENT_TOPIC, view.nid, window.since)
         if tail is None:
             return None
-        nids = [
-            payload.stored.event_nid
+        recent = [
+            payload
             for pos, payload in tail
             if isinstance(payload, PersistedEvent)
             and pos <= window.now
             and payload.stored.room_pos <= window.end_pos
         ]
+        nids = [payload.stored.event_nid for payload in recent]
         # Not the tail's own objects: the store's are up to date after redactions.
         found = await self.events.by_nids(nids)
-        return [found[nid] for nid in nids]
+        is_linear = not any(payload.changes_other_state for payload in recent)
+        events = [found[nid] for nid in nids]
+        return _Read(events, (), whole=True, is_linear=is_linear)
 
     async def _stored(
         self, ctx: SyncContext, view: RoomView, window: Window, limit: int
@@ -122,7 +131,9 @@ class Timelines:
             if whole or len(shown) > limit:
                 break
             before = page[-1].room_pos
-        return _timeline(viewer, window, _Read(read[::-1], shown[::-1], whole), limit)
+        # What else there may be, only a query tells.
+        everything = _Read(read[::-1], shown[::-1], whole, is_linear=False)
+        return _timeline(viewer, window, everything, limit)
 
     async def _viewer(
         self, ctx: SyncContext, view: RoomView, events: Sequence[StoredEvent]
@@ -141,6 +152,7 @@ class _Read:
     events: Sequence[StoredEvent]
     shown: Sequence[StoredEvent]
     whole: bool
+    is_linear: bool
 
 
 def _timeline(viewer: Viewer, window: Window, read: _Read, limit: int) -> Timeline:
@@ -161,6 +173,7 @@ def _timeline(viewer: Viewer, window: Window, read: _Read, limit: int) -> Timeli
         start_pos=shown[0].room_pos if shown else window.end_pos + 1,
         state_events=state_events,
         has_whole_window=read.whole,
+        is_linear=read.is_linear,
     )
 
 
