@@ -31,7 +31,13 @@ _VENDOR_PREFIXED = re.compile(
 
 # What the schemas leave out, but not the text of the specification: the `sender` of
 # presence is in every example; RV11 wants `redacts` "at the top level".
-_UNLISTED = re.compile(r"/presence/events/[0-9]+/sender|.*/redacts")
+# Of PDUs the schemas "may be missing other required fields".
+_UNLISTED = re.compile(
+    r"/presence/events/[0-9]+/sender|.*/redacts"
+    r"|(?:/1)?/(?:event|(?:state|auth_chain|knock_room_state)/[0-9]+)"
+    r"/(?:auth_events|depth|event_id|hashes|origin|prev_events|room_id|signatures"
+    r"|unsigned)(?:/.*)?"
+)
 
 
 # An event satisfies both forms of getRoomStateWithKey, of which the schema wants

@@ -32,6 +32,27 @@ from tremula.features.directory.service import Directory
 from tremula.features.federation_events import routes as federation_events_routes
 from tremula.features.federation_events.asking import RemoteEvents
 from tremula.features.federation_events.service import EventsForServers
+from tremula.features.federation_handshakes import (
+    exchange_routes,
+    invite_routes,
+)
+from tremula.features.federation_handshakes import routes as handshakes_routes
+from tremula.features.federation_handshakes.departing import OutsideWishes
+from tremula.features.federation_handshakes.handshake import Handshakes
+from tremula.features.federation_handshakes.invitations import (
+    Invitations,
+    InvitePolicy,
+)
+from tremula.features.federation_handshakes.inviting import OutgoingInvitations
+from tremula.features.federation_handshakes.join_answers import JoinAnswers
+from tremula.features.federation_handshakes.joining import RemoteJoins
+from tremula.features.federation_handshakes.resident import Resident
+from tremula.features.federation_handshakes.restricted_joins import RestrictedJoins
+from tremula.features.federation_handshakes.service import RemoteMemberships
+from tremula.features.federation_handshakes.third_party_invites import (
+    ThirdPartyInvites,
+)
+from tremula.features.federation_handshakes.told_state import ToldState
 from tremula.features.federation_transactions import (
     routes as federation_transactions_routes,
 )
@@ -146,6 +167,7 @@ from tremula.rooms.access import RoomAccess
 from tremula.rooms.erasures import Erasures
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.memberships import Memberships
+from tremula.rooms.outside import OutsideRooms
 from tremula.rooms.past import RoomPast
 from tremula.rooms.places import Places
 from tremula.rooms.reader import RoomReader
@@ -154,6 +176,7 @@ from tremula.rooms.room import OwnServer
 from tremula.rooms.rooms import Rooms
 from tremula.rooms.serialize import Serializer
 from tremula.rooms.txns import SentTxns
+from tremula.rooms.unsent import UnsentEvents
 from tremula.rooms.verification import EventVerifier
 from tremula.rooms.visibility import Visibility
 
@@ -252,6 +275,10 @@ class _Engine:
     erasures: Erasures
     access: RoomAccess
     places: Places
+    verifier: EventVerifier
+    past: RoomPast
+    outside: OutsideRooms
+    unsent: UnsentEvents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,8 +336,9 @@ async def _build(
     )
     engine = await _build_engine(base)
     outbound = _build_outbound(base, engine)
-    people = _build_people(base, engine)
-    _add_rooms(base, engine, people)
+    remote = _build_handshakes(base, engine)
+    people = _build_people(base, engine, remote)
+    _add_rooms(base, engine, people, remote)
     _add_sync(base, engine, people, outbound)
     _add_service_endpoints(base)
     _serve_other_servers(base, engine, own_keys)
@@ -319,9 +347,7 @@ async def _build(
         authenticator=people.sessions,
         limiter=base.limiter,
         metrics=metrics,
-        servers=RequestAuthentication(
-            federation.peers, base.key_ring, clock, outbound.queues.heard_from
-        ),
+        servers=_authentication(base, outbound.queues),
     )
     _watch_shutdown(base, application.shutting_down)
     app = Tremula(
@@ -361,12 +387,13 @@ async def _build_engine(base: _Base) -> _Engine:
     reader = RoomReader(base.database, registry, events)
     visibility = Visibility(base.database, events)
     erasures = await Erasures.open(base.database, base.journal, visibility)
+    slots = SingleProcessSlots()
     return _Engine(
         rooms=Rooms(
             registry=registry,
             events=events,
             journal=base.journal,
-            slots=SingleProcessSlots(),
+            slots=slots,
             txns=SentTxns(base.database),
             clock=base.clock,
             peers=RemoteEvents(base.federation, EventVerifier(base.key_ring)),
@@ -379,6 +406,39 @@ async def _build_engine(base: _Base) -> _Engine:
         erasures=erasures,
         access=RoomAccess(reader, memberships, visibility),
         places=Places(base.database),
+        verifier=EventVerifier(base.key_ring),
+        past=RoomPast(base.database),
+        outside=OutsideRooms(base.database, base.journal, memberships),
+        unsent=UnsentEvents(registry, slots, base.clock),
+    )
+
+
+def _build_handshakes(base: _Base, engine: _Engine) -> RemoteMemberships:
+    rooms, reader, verifier = engine.rooms, engine.reader, engine.verifier
+    own, unsent = base.own, engine.unsent
+    told_state = ToldState(base.database, verifier)
+    handshakes = Handshakes(base.federation, own.key, base.clock)
+    inviting = OutgoingInvitations(
+        rooms, unsent, handshakes, base.key_ring, told_state, own.name
+    )
+    resident = Resident(
+        rooms,
+        reader,
+        unsent,
+        verifier,
+        RestrictedJoins(reader, own.name),
+        JoinAnswers(engine.past, told_state),
+        own,
+    )
+    base.router.add(handshakes_routes, resident)
+    base.router.add(exchange_routes, ThirdPartyInvites(resident, inviting))
+    return RemoteMemberships(
+        RemoteJoins(handshakes, rooms, reader, verifier, own.name),
+        OutsideWishes(handshakes, engine.outside, told_state),
+        inviting,
+        engine.outside,
+        reader,
+        own.name,
     )
 
 
@@ -394,7 +454,7 @@ def _build_profiles(base: _Base) -> Profiles:
     return profiles
 
 
-def _build_people(base: _Base, engine: _Engine) -> _People:
+def _build_people(base: _Base, engine: _Engine, remote: RemoteMemberships) -> _People:
     db, journal, clock = base.database, base.journal, base.clock
     profiles = _build_profiles(base)
     propagation = ProfilePropagation(
@@ -432,13 +492,9 @@ def _build_people(base: _Base, engine: _Engine) -> _People:
     accounts, sessions, last_seen, tokens = _build_accounts(
         base,
         engine,
+        remote,
         profiles,
-        on_erased=(
-            profiles.erase,
-            account_data.erase,
-            filters.erase,
-            presence.erase,
-        ),
+        on_erased=(profiles.erase, account_data.erase, filters.erase, presence.erase),
     )
     return _People(
         accounts=accounts,
@@ -480,6 +536,12 @@ def _build_outbound(base: _Base, engine: _Engine) -> _Outbound:
     return _Outbound(queues=queues, events=events)
 
 
+def _authentication(base: _Base, queues: Queues) -> RequestAuthentication:
+    return RequestAuthentication(
+        base.federation.peers, base.key_ring, base.clock, queues.heard_from
+    )
+
+
 def _take_transactions(
     base: _Base,
     engine: _Engine,
@@ -494,9 +556,7 @@ def _take_transactions(
         "m.receipt": ReceiptEdus(receipts, reader, clock),
         "m.presence": PresenceEdus(people.presence, reader, base.journal, clock),
     }
-    pdus = InboundPdus(
-        base.server_name, reader, EventVerifier(base.key_ring), engine.rooms, metrics
-    )
+    pdus = InboundPdus(base.server_name, reader, engine.verifier, engine.rooms, metrics)
     base.router.add(
         federation_transactions_routes,
         Transactions(pdus, InboundEdus(handlers, metrics)),
@@ -534,6 +594,7 @@ def _send_edus(
 def _build_accounts(
     base: _Base,
     engine: _Engine,
+    remote: RemoteMemberships,
     profiles: Profiles,
     on_erased: tuple[UserHook, ...],
 ) -> tuple[Accounts, Sessions, LastSeen, RegistrationTokens]:
@@ -565,7 +626,7 @@ def _build_accounts(
     devices = Devices(db, journal, clock, sessions, uia)
     base.router.add(devices_routes, devices)
     _evict_guests(base, engine, users)
-    departure = Departure(engine.rooms, engine.memberships)
+    departure = Departure(engine.rooms, engine.memberships, remote)
     accounts = Accounts(
         journal,
         clock,
@@ -637,7 +698,9 @@ def _build_directory(base: _Base, engine: _Engine) -> Directory:
     return directory
 
 
-def _add_rooms(base: _Base, engine: _Engine, people: _People) -> None:
+def _add_rooms(
+    base: _Base, engine: _Engine, people: _People, remote: RemoteMemberships
+) -> None:
     rooms, reader, events = engine.rooms, engine.reader, engine.events
     member_fields = people.profiles.member_fields
     directory = _build_directory(base, engine)
@@ -649,9 +712,10 @@ def _add_rooms(base: _Base, engine: _Engine, people: _People) -> None:
         directory,
         invite_permission,
         member_fields,
-        base.server_name,
+        remote,
     )
     base.router.add(membership_routes, membership)
+    _add_invitations(base, engine, people.accounts.users, invite_permission)
     messages = Messages(rooms, reader, events, membership, directory, base.server_name)
     base.router.add(messages_routes, messages)
     creation = RoomCreation(
@@ -679,6 +743,20 @@ def _add_rooms(base: _Base, engine: _Engine, people: _People) -> None:
     base.supervisor.keep_running("personal_settings", settings.run)
     upgrades = RoomUpgrades(rooms, reader, events, directory, member_fields, settings)
     base.router.add(room_upgrades_routes, upgrades)
+
+
+def _add_invitations(
+    base: _Base, engine: _Engine, users: Users, permission: InvitePermission
+) -> None:
+    invitations = Invitations(
+        engine.reader,
+        engine.outside,
+        engine.verifier,
+        ToldState(base.database, engine.verifier),
+        InvitePolicy(users.is_active, permission.is_blocked),
+        base.own,
+    )
+    base.router.add(invite_routes, invitations)
 
 
 def _add_sync(
@@ -721,9 +799,12 @@ def _add_sync(
             people.account_data,
             JoinedRooms(journal, engine.reader, entries, room_parts),
             InvitedRooms(
-                engine.reader, engine.events, InvitePermission(people.account_data)
+                engine.reader,
+                engine.events,
+                engine.outside,
+                InvitePermission(people.account_data),
             ),
-            LeftRooms(engine.reader, entries, room_account_data),
+            LeftRooms(engine.reader, engine.outside, entries, room_account_data),
         ),
         user_parts,
         base.clock,

@@ -104,6 +104,22 @@ def pdu_json(
     return pdu
 
 
+def event_links(
+    version: RoomVersion,
+    event_ids: Sequence[EventId],
+    known_hashes: ReferenceHashes = _NO_HASHES,
+) -> list[object]:
+    """``prev_events`` or ``auth_events`` as events have them; RV1 adds hashes."""
+    if version.event_ids is not EventIdFormat.DOMAIN:
+        return list(event_ids)
+    return [
+        [event_id, {"sha256": known_hashes[event_id]}]
+        if event_id in known_hashes
+        else [event_id, {}]
+        for event_id in event_ids
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class _Members:
     """The members of the event's JSON, each with the comma before it.
@@ -196,16 +212,7 @@ def _redacted(version: RoomVersion, event_type: str, content: dict[str, Any]) ->
 def _links(
     version: RoomVersion, event_ids: Sequence[EventId], known_hashes: ReferenceHashes
 ) -> bytes:
-    if version.event_ids is not EventIdFormat.DOMAIN:
-        return _encode(event_ids)
-    return _encode(
-        [
-            [event_id, {"sha256": known_hashes[event_id]}]
-            if event_id in known_hashes
-            else [event_id, {}]
-            for event_id in event_ids
-        ]
-    )
+    return _encode(event_links(version, event_ids, known_hashes))
 
 
 def _redacts(version: RoomVersion, draft: EventDraft) -> bytes:

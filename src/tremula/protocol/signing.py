@@ -110,6 +110,17 @@ def sign_event(
     return _with_signature(hashed, signing_name, key, signed_bytes(version, hashed))
 
 
+def countersign_event(
+    version: RoomVersion, pdu: Mapping[str, Any], signing_name: str, key: SigningKey
+) -> dict[str, Any]:
+    """A copy of an event of another server with one more signature, otherwise as it is.
+
+    Raises:
+        BadJson: *pdu* is not what the version takes for canonical JSON.
+    """
+    return _with_signature(pdu, signing_name, key, signed_bytes(version, pdu))
+
+
 def required_signers(version: RoomVersion, pdu: Mapping[str, Any]) -> set[ServerName]:
     """The servers whose signature the event needs (SS "Validating hashes …").
 

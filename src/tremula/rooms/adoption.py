@@ -148,6 +148,9 @@ class Adoption:
             storage.insert_room(
                 unit, storage.RoomRow(view.nid, room_id, view.version.id)
             )
+        elif row.room_version != view.version.id:
+            # Who had invited somebody did not tell the truth.
+            storage.update_room_version(unit, view.nid, view.version.id)
         room = self.registry.new(view)
         done = self._store(room, unit, command, told, base_pos=0)
         self.registry.add(room)

@@ -50,6 +50,18 @@ def insert_room(unit: Unit, room: RoomRow) -> None:
     )
 
 
+def update_room_version(unit: Unit, room_nid: int, room_version: str) -> None:
+    """Correct the version of a room of which nothing was known but from hearsay."""
+    unit.run(
+        """
+        UPDATE rooms_rooms SET room_version = :room_version
+        WHERE room_nid = :room_nid
+        """,
+        room_nid=room_nid,
+        room_version=room_version,
+    )
+
+
 async def find_room(db: Reader, room_id: RoomId) -> RoomRow | None:
     """The room of this id, if this server knows it."""
     row = await db.first(

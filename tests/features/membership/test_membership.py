@@ -58,7 +58,7 @@ async def test_joining_twice_changes_nothing(server: Server) -> None:
     ("target", "error"),
     [
         ("!nowhere:test", (404, "M_NOT_FOUND")),
-        ("!nowhere:elsewhere.org", (404, "M_NOT_FOUND")),
+        ("!nowhere:elsewhere.org", (502, "M_UNKNOWN")),
         ("#nowhere:test", (404, "M_NOT_FOUND")),
         ("#nowhere:elsewhere.org", (502, "M_UNKNOWN")),
         ("#nowhere", (400, "M_INVALID_PARAM")),

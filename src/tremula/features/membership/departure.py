@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from tremula.features.federation_handshakes.service import RemoteMemberships
 from tremula.protocol.errors import Forbidden
 from tremula.protocol.identifiers import UserId
 from tremula.rooms.events import Draft
@@ -18,6 +19,7 @@ class Departure:
 
     rooms: Rooms
     memberships: Memberships
+    remote: RemoteMemberships
 
     async def leave_all(self, user_id: UserId) -> None:
         """Leave every room, refuse every invite, take back every knock.
@@ -27,11 +29,14 @@ class Departure:
         for room in list((await self.memberships.of_user(user_id)).values()):
             if room.membership not in _LEFT_BY:
                 continue
+            content = {"membership": "leave"}
+            if await self.remote.leave(user_id, room.room_id, content):
+                continue
             leave = Draft(
                 type="m.room.member",
                 sender=user_id,
                 state_key=user_id,
-                content={"membership": "leave"},
+                content=content,
             )
             try:
                 await self.rooms.append(room.room_id, [leave])

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from tremula.features.membership.service import JoinRequest, Membership
+from tremula.features.membership.service import JoinRequest, Membership, Target
 from tremula.infra.http import Auth, Json, UserRequest, endpoint
 from tremula.protocol.errors import MissingParam, ThreepidDenied
 from tremula.protocol.identifiers import RoomId, UserId, parse_user_id
@@ -59,7 +59,8 @@ class TargetBody(msgspec.Struct):
 async def join_room_by_id(req: UserRequest, membership: Membership) -> Json:
     """CS joinRoomById. Errors: M_FORBIDDEN, M_GUEST_ACCESS_FORBIDDEN, M_NOT_FOUND."""
     request = _join_request(req)
-    return {"room_id": await membership.join(request, RoomId(req.path["room_id"]))}
+    target = Target(RoomId(req.path["room_id"]), _via(req))
+    return {"room_id": await membership.join(request, target)}
 
 
 @endpoint(
@@ -69,14 +70,15 @@ async def join_room_by_id(req: UserRequest, membership: Membership) -> Json:
     limit="membership",
 )
 async def join_room(req: UserRequest, membership: Membership) -> Json:
-    """CS joinRoom. Errors: M_FORBIDDEN, M_INVALID_PARAM, M_NOT_FOUND.
-
-    ``via`` (formerly ``server_name``) has no effect: this server does not federate
-    yet, and it needs no help with rooms that it knows.
-    """
+    """CS joinRoom. Errors: M_FORBIDDEN, M_INVALID_PARAM, M_NOT_FOUND, 502."""
     request = _join_request(req)
-    room_id = await membership.resolve(req.path["room_id_or_alias"])
-    return {"room_id": await membership.join(request, room_id)}
+    target = await membership.resolve(req.path["room_id_or_alias"], _via(req))
+    return {"room_id": await membership.join(request, target)}
+
+
+def _via(req: UserRequest) -> tuple[str, ...]:
+    """Servers that may be in the room: ``via``, which was ``server_name`` before."""
+    return (*req.query.all("via"), *req.query.all("server_name"))
 
 
 def _join_request(req: UserRequest) -> JoinRequest:
@@ -105,10 +107,10 @@ def _check_third_party_signed(signed: dict[str, Any]) -> None:
     limit="membership",
 )
 async def knock_room(req: UserRequest, membership: Membership) -> Json:
-    """CS knockRoom. Errors: M_FORBIDDEN, M_NOT_FOUND."""
+    """CS knockRoom. Errors: M_FORBIDDEN, M_NOT_FOUND, 502."""
     reason = req.body(ReasonBody).reason
-    room_id = await membership.resolve(req.path["room_id_or_alias"])
-    return {"room_id": await membership.knock(req.user_id, room_id, reason=reason)}
+    target = await membership.resolve(req.path["room_id_or_alias"], _via(req))
+    return {"room_id": await membership.knock(req.user_id, target, reason=reason)}
 
 
 @endpoint(

@@ -1,28 +1,34 @@
 """Changes of membership, as clients ask for them."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tremula.features.directory.service import Directory
+from tremula.features.federation_handshakes.service import RemoteMemberships
 from tremula.features.membership.guest_eviction import admits_guests
 from tremula.features.membership.invite_permission import InvitePermission
-from tremula.features.membership.joins import authorising_user, third_party_invite
+from tremula.features.membership.joins import third_party_invite
 from tremula.protocol.errors import (
     BadJson,
     BadState,
     Forbidden,
     GuestAccessForbidden,
     NotFound,
+    UnableToAuthoriseJoin,
     Unknown,
 )
 from tremula.protocol.identifiers import (
     EventId,
     RoomId,
-    ServerName,
     UserId,
     parse_room_alias,
     parse_user_id,
+)
+from tremula.rooms.authorising import (
+    allowed_rooms,
+    find_authorising_user,
+    has_restricted_joins,
 )
 from tremula.rooms.events import Draft
 from tremula.rooms.memberships import Memberships
@@ -49,6 +55,14 @@ class JoinRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """A room to be joined, and servers that may be in it."""
+
+    room_id: RoomId
+    via: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Membership:
     """Joins, invites, removes and bans users; whatever the auth rules allow."""
 
@@ -58,97 +72,128 @@ class Membership:
     directory: Directory
     invite_permission: InvitePermission
     member_fields: MemberFields
-    server_name: ServerName
+    remote: RemoteMemberships
 
-    async def resolve(self, room_id_or_alias: str) -> RoomId:
-        """The room that a path part of ``/join`` or ``/knock`` means.
+    async def resolve(self, room_id_or_alias: str, via: Sequence[str] = ()) -> Target:
+        """The room that a path part of ``/join`` or ``/knock`` means, and servers that
+        may be in it: *via*, or as the directory says.
 
         Raises:
             InvalidParam: an alias that is none.
             NotFound: no such alias.
+            Forbidden, Unknown: its server can't be asked, or does not answer.
         """
         if not room_id_or_alias.startswith("#"):
-            return RoomId(room_id_or_alias)
-        alias = parse_room_alias(room_id_or_alias)
-        return (await self.directory.resolve(alias)).room_id
+            return Target(RoomId(room_id_or_alias), tuple(via))
+        found = await self.directory.resolve(parse_room_alias(room_id_or_alias))
+        return Target(found.room_id, (*via, *found.servers))
 
     async def joined_rooms(self, user_id: UserId) -> list[RoomId]:
         """The rooms that *user_id* is joined to."""
         rooms = await self.memberships.of_user(user_id)
         return [room.room_id for room in rooms.values() if room.membership == "join"]
 
-    async def join(self, request: JoinRequest, room_id: RoomId) -> RoomId:
+    async def join(self, request: JoinRequest, target: Target) -> RoomId:
         """Join a room; nothing happens if the user is joined.
 
         Raises:
-            NotFound: this server knows no such room.
+            NotFound: nobody knows such a room.
             GuestAccessForbidden: a guest, in a room that admits none.
             Forbidden: the room's rules do not let the user in.
+            UnableToAuthoriseJoin, UnableToGrantJoin: nobody can check whether they do.
+            IncompatibleRoomVersion, UnsupportedRoomVersion: the room's version.
+            Unknown: (502) no other server that is in the room helps.
         """
-        view = await self._get_room(room_id)
+        view = await self.reader.find_room(target.room_id)
+        if view is None or not self.remote.is_resident(view):
+            if not await self._join_remotely(request, target):
+                await self._join_locally(request, target)
+        elif not view.is_joined(request.user_id):
+            await self._join_locally(request, target)
+        return target.room_id
+
+    async def _join_locally(self, request: JoinRequest, target: Target) -> None:
+        view = await self.reader.get_room(target.room_id)
         user_id = request.user_id
-        if view.is_joined(user_id):
-            return view.room_id
         if request.is_guest:
             _check_guest_access(view)
+        try:
+            authorisation = await self._authorisation(view, user_id)
+        except UnableToAuthoriseJoin:
+            # Users of other servers may be able to.
+            if len(view.joined_servers) == 1:
+                raise
+            await self._join_remotely(request, target)
+            return
         content: dict[str, Any] = {
             "membership": "join",
             **await self.member_fields(user_id),
-            **await self._authorisation(view, user_id),
+            **authorisation,
         }
         drafts = []
         if request.third_party_signed is not None:
             drafts.append(third_party_invite(view, user_id, request.third_party_signed))
         drafts.append(_member(user_id, user_id, content, reason=request.reason))
         await self.rooms.append(view.room_id, drafts)
-        return view.room_id
+
+    async def _join_remotely(self, request: JoinRequest, target: Target) -> bool:
+        """Join through other servers; False if there is no need of them any more."""
+        if request.is_guest:
+            raise GuestAccessForbidden("Guests may not join rooms of other servers")
+        if request.third_party_signed is not None:
+            raise Forbidden(
+                "this server can't exchange third-party invitations of others yet"
+            )
+        content = await self._own_content(request.user_id, "join", request.reason)
+        return await self.remote.join(
+            request.user_id, target.room_id, content, target.via
+        )
 
     async def _authorisation(self, view: RoomView, user_id: UserId) -> dict[str, Any]:
         """What a join by a restricted rule needs in its content.
 
         Raises:
             Forbidden: the user is in none of the rooms that the rule names.
+            UnableToAuthoriseJoin: no user of this server may invite.
         """
-        if not view.version.restricted or view.join_rule not in {
-            "restricted",
-            "knock_restricted",
-        }:
+        if not has_restricted_joins(view):
             return {}
         if view.membership(user_id) in {"invite", "join", "ban"}:
             # Invited and joined users need no room; for banned ones none suffices.
             return {}
-        if not await self._is_in_allowed_room(view, user_id):
+        rooms = set(allowed_rooms(view))
+        mine = await self.memberships.of_user(user_id)
+        if not any(
+            r.room_id in rooms and r.membership == "join" for r in mine.values()
+        ):
             raise Forbidden(
                 "You do not belong to any of the rooms whose members may join this one"
             )
-        return {AUTHORISED_VIA: authorising_user(view, self.server_name)}
-
-    async def _is_in_allowed_room(self, view: RoomView, user_id: UserId) -> bool:
-        allowed = (view.content_of("m.room.join_rules") or {}).get("allow")
-        conditions = allowed if isinstance(allowed, list) else []
-        rooms = {
-            condition.get("room_id")
-            for condition in conditions
-            if isinstance(condition, dict)
-            and condition.get("type") == "m.room_membership"
-        }
-        mine = await self.memberships.of_user(user_id)
-        return any(r.room_id in rooms and r.membership == "join" for r in mine.values())
+        authorising = find_authorising_user(view, self.remote.own)
+        if authorising is None:
+            raise UnableToAuthoriseJoin(
+                "No user of this server may invite you to this room"
+            )
+        return {AUTHORISED_VIA: authorising}
 
     async def knock(
-        self, user_id: UserId, room_id: RoomId, *, reason: str | None
+        self, user_id: UserId, target: Target, *, reason: str | None
     ) -> RoomId:
         """Ask to be let into a room.
 
         Raises:
-            NotFound: this server knows no such room.
+            NotFound: nobody knows such a room.
             Forbidden: the room does not take knocks, or not from this user.
+            IncompatibleRoomVersion, UnsupportedRoomVersion: the room's version.
+            Unknown: (502) no other server that is in the room helps.
         """
-        view = await self._get_room(room_id)
-        fields = await self.member_fields(user_id)
-        content = {"membership": "knock", **fields}
-        await self._send(view, _member(user_id, user_id, content, reason=reason))
-        return view.room_id
+        content = await self._own_content(user_id, "knock", reason)
+        view = await self.reader.find_room(target.room_id)
+        if view is None or not self.remote.is_resident(view):
+            await self.remote.knock(user_id, target.room_id, content, target.via)
+        else:
+            await self._send(view, _member(user_id, user_id, content))
+        return target.room_id
 
     async def leave(
         self, user_id: UserId, room_id: RoomId, *, reason: str | None
@@ -159,11 +204,21 @@ class Membership:
             NotFound: this server knows no such room.
             Forbidden: the user is neither in nor invited.
         """
+        content = {"membership": "leave"}
+        if reason is not None:
+            content["reason"] = reason
+        if await self.remote.leave(user_id, room_id, content):
+            return
         view = await self._get_room(room_id)
         if view.membership(user_id) == "leave":
             return
-        content = {"membership": "leave"}
-        await self._send(view, _member(user_id, user_id, content, reason=reason))
+        await self._send(view, _member(user_id, user_id, content))
+
+    async def _own_content(
+        self, user_id: UserId, membership: str, reason: str | None
+    ) -> dict[str, Any]:
+        content = {"membership": membership, **await self.member_fields(user_id)}
+        return content if reason is None else {**content, "reason": reason}
 
     async def forget(self, user_id: UserId, room_id: RoomId) -> None:
         """Hide a room that *user_id* has left from them; safe to repeat.
@@ -172,8 +227,8 @@ class Membership:
             NotFound: the user never had to do with such a room.
             Unknown: (400) the user has not left it.
         """
-        view = await self.reader.get_room(room_id)
-        room = (await self.memberships.of_user(user_id)).get(view.nid)
+        rooms = (await self.memberships.of_user(user_id)).values()
+        room = next((room for room in rooms if room.room_id == room_id), None)
         if room is None:
             raise NotFound("Unknown room.")
         if room.membership not in {"leave", "ban"}:
@@ -188,14 +243,30 @@ class Membership:
         Raises:
             Forbidden: *sender* may not invite here, or *target* is in or banned.
             InviteBlocked: *target* wants no invitations.
+            UnsupportedRoomVersion: *target*'s server can't be in such a room.
+            Unknown: (502) *target*'s server does not answer.
         """
         view = await self.reader.get_joined(room_id, sender)
+        content = {"membership": "invite", **await self.fields_of(target)}
+        await self._invite(view, _member(sender, target, content, reason=reason))
+
+    async def _invite(self, view: RoomView, draft: Draft) -> EventId:
+        target = UserId(draft.state_key or "")
         if view.is_joined(target):
             raise Forbidden(f"{target} is already in the room")
+        if not self.remote.is_local(target):
+            return await self.remote.invite(view, draft)
         await self.invite_permission.check(target)
-        fields = await self.member_fields(target)
-        content = {"membership": "invite", **fields}
-        await self._send(view, _member(sender, target, content, reason=reason))
+        return await self._send(view, draft)
+
+    async def fields_of(self, user_id: UserId) -> Mapping[str, Any]:
+        """The profile fields that an invitation of *user_id* shows.
+
+        What users of other servers are called, their servers know.
+        """
+        if not self.remote.is_local(user_id):
+            return {}
+        return await self.member_fields(user_id)
 
     async def kick(
         self, sender: UserId, target: UserId, room_id: RoomId, *, reason: str | None
@@ -264,24 +335,21 @@ class Membership:
             raise BadJson("content.membership must be a string")
         # Only the server may vouch for a user: what the client says does not count.
         given = {key: content[key] for key in content if key != AUTHORISED_VIA}
-        if membership in {"join", "knock", "invite"}:
+        if membership in {"join", "knock"}:
             given = {**await self.member_fields(target), **given}
         if membership == "join" and sender == target:
             if is_guest:
                 _check_guest_access(view)
             given |= await self._authorisation(view, target)
         if membership == "invite":
-            if view.is_joined(target):
-                raise Forbidden(f"{target} is already in the room")
-            await self.invite_permission.check(target)
+            given = {**await self.fields_of(target), **given}
+            return await self._invite(view, _member(sender, target, given))
         return await self._send(view, _member(sender, target, given))
 
     async def _get_room(self, room_id: RoomId) -> RoomView:
         view = await self.reader.find_room(room_id)
         if view is None:
-            raise NotFound(
-                f"This server knows no room {room_id}, and it does not federate yet"
-            )
+            raise NotFound(f"This server is not in a room {room_id}")
         return view
 
     async def _send(self, view: RoomView, draft: Draft) -> EventId:

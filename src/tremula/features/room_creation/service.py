@@ -1,8 +1,11 @@
 """Makes rooms."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import structlog
 
 from tremula.features.directory.service import Directory
 from tremula.features.membership.service import Membership
@@ -20,6 +23,7 @@ from tremula.protocol.errors import (
     Forbidden,
     InvalidParam,
     InvalidRoomState,
+    MatrixError,
     RoomInUse,
 )
 from tremula.protocol.identifiers import (
@@ -31,8 +35,12 @@ from tremula.protocol.identifiers import (
     parse_user_id,
 )
 from tremula.protocol.room_versions import RoomVersion, get_room_version
+from tremula.rooms.events import Draft
 from tremula.rooms.rooms import Rooms
+from tremula.rooms.state import MEMBER
 from tremula.rooms.view import RoomView
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +105,35 @@ class RoomCreation:
             if request.is_public:
                 self.directory.published.publish(unit, view)
 
+        drafts = plan_events(plan)
+        invitations = [draft for draft in drafts if self._needs_asking(draft)]
+        drafts = [draft for draft in drafts if draft not in invitations]
         try:
-            return await self.rooms.create(version, plan_events(plan), also=list_room)
+            room_id = await self.rooms.create(version, drafts, also=list_room)
         except Conflict as error:
             raise RoomInUse(f"Room alias {alias} is taken") from error
         except Forbidden as error:
             raise InvalidRoomState(error.message) from error
+        async with asyncio.TaskGroup() as group:
+            for draft in invitations:
+                group.create_task(self._invite(room_id, draft))
+        return room_id
+
+    def _needs_asking(self, draft: Draft) -> bool:
+        """Whether it is an invitation that another server has to sign."""
+        return (
+            draft.type == MEMBER
+            and draft.content["membership"] == "invite"
+            and not self.membership.remote.is_local(UserId(draft.state_key or ""))
+        )
+
+    async def _invite(self, room_id: RoomId, draft: Draft) -> None:
+        view = await self.membership.reader.get_room(room_id)
+        try:
+            await self.membership.remote.invite(view, draft)
+        except MatrixError as error:
+            # The room is there already, and the creator can invite again.
+            log.info("not_invited", user_id=draft.state_key, reason=error.message)
 
     async def _free_alias(self, localpart: str | None) -> RoomAlias | None:
         if localpart is None:
@@ -121,7 +152,7 @@ class RoomCreation:
         return [await self._member(user_id) for user_id in user_ids]
 
     async def _member(self, user_id: UserId) -> Member:
-        return Member(user_id, await self.membership.member_fields(user_id))
+        return Member(user_id, await self.membership.fields_of(user_id))
 
 
 def default_preset(*, is_public: bool) -> Preset:

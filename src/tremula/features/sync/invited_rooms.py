@@ -2,27 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from tremula.features.sync.parts import InviteBlocks, SyncContext
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.protocol.room_state import member_key
+from tremula.protocol.stripped_state import STRIPPED_TYPES
 from tremula.rooms.event_store import EventStore
+from tremula.rooms.outside import OutsideRooms
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.serialize import stripped_event
 from tremula.rooms.storage import UserRoom
 from tremula.rooms.view import RoomView
-
-# CS "Stripped state".
-_STRIPPED_TYPES: Final = (
-    "m.room.create",
-    "m.room.name",
-    "m.room.avatar",
-    "m.room.topic",
-    "m.room.join_rules",
-    "m.room.canonical_alias",
-    "m.room.encryption",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +21,7 @@ class InvitedRooms:
 
     rooms: RoomReader
     events: EventStore
+    outside: OutsideRooms
     blocks: InviteBlocks
 
     async def sections(
@@ -44,11 +35,15 @@ class InvitedRooms:
         is_blocked = any(
             room.membership == "invite" for room in wanted
         ) and await self.blocks.is_blocked(ctx.user_id)
+        outside = await self.outside.among(ctx.user_id, wanted)
         for room in wanted:
             if is_blocked and room.membership == "invite":
                 continue
-            view = await self.rooms.get_room(room.room_id)
-            events = await self._stripped(view, ctx.user_id, room.sender)
+            if room.room_nid in outside:
+                events: Sequence[bytes] = outside[room.room_nid].stripped_state
+            else:
+                view = await self.rooms.get_room(room.room_id)
+                events = await self._stripped(view, ctx.user_id, room.sender)
             sections[room.membership][room.room_id] = (
                 b'{"%b_state":{"events":[%b]}}'
                 % (room.membership.encode(), b",".join(events))
@@ -58,7 +53,7 @@ class InvitedRooms:
     async def _stripped(
         self, view: RoomView, user_id: UserId, sender: str
     ) -> Sequence[bytes]:
-        keys = [(event_type, "") for event_type in _STRIPPED_TYPES]
+        keys = [(event_type, "") for event_type in STRIPPED_TYPES]
         keys += [member_key(user_id), member_key(sender)]
         nids = [
             event.event_nid

@@ -3,13 +3,17 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+import orjson
+
 from tremula.features.sync.parts import RoomPart, RoomRef, SyncContext
 from tremula.features.sync.request import StateForm
 from tremula.features.sync.room_entries import EntryRequest, RoomEntries
 from tremula.protocol.identifiers import RoomId
 from tremula.rooms.access import end_of_last_stay
+from tremula.rooms.outside import NO_POS, OutsideMembership, OutsideRooms
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.storage import UserRoom
+from tremula.rooms.tokens import format_place
 from tremula.rooms.view import RoomView
 
 
@@ -35,6 +39,7 @@ class LeftRooms:
     """Builds the entries of rooms that the user has left or was banned from."""
 
     rooms: RoomReader
+    outside: OutsideRooms
     built: RoomEntries
     account_data: RoomPart
 
@@ -54,13 +59,15 @@ class LeftRooms:
         changed: Collection[int] = ()
         if since and ctx.filter.room.include_leave:
             changed = await self.account_data.changed_rooms(ctx, since)
+        wanted = [room for room in user_rooms if _is_wanted(ctx, room, since, changed)]
+        outside = await self.outside.among(ctx.user_id, wanted)
         stays = [
             await self._stay(ctx, room, since)
-            for room in user_rooms
-            if _is_wanted(ctx, room, since, changed)
+            for room in wanted
+            if room.room_nid not in outside
         ]
         account_data = await self._account_data(ctx, stays, since)
-        entries: dict[RoomId, bytes] = {}
+        entries = {left.room_id: _left_outside(left) for left in outside.values()}
         for stay in stays:
             request = EntryRequest(
                 since=stay.since,
@@ -94,6 +101,15 @@ class LeftRooms:
         found = dict(await self.account_data.room_events(ctx, known, since))
         found.update(await self.account_data.room_events(ctx, new, 0))
         return found
+
+
+def _left_outside(left: OutsideMembership) -> bytes:
+    """The entry of a room that this server was not in: the leave itself."""
+    event = {key: value for key, value in left.event.items() if key != "room_id"}
+    return b'{"timeline":{"events":[%b],"limited":false,"prev_batch":"%b"}}' % (
+        orjson.dumps(event),
+        format_place(NO_POS).encode(),
+    )
 
 
 def _is_wanted(

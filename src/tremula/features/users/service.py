@@ -38,6 +38,11 @@ class Users:
         """The user, deactivated or not; None for those of other servers."""
         return (await storage.users_by_id(self.db, [user_id])).get(user_id)
 
+    async def is_active(self, user_id: UserId) -> bool:
+        """Whether there is such a user, who is not deactivated."""
+        user = await self.find(user_id)
+        return user is not None and not user.is_deactivated
+
     async def get(self, user_id: UserId) -> User:
         """The user, deactivated or not.
 

@@ -191,15 +191,19 @@ def _refusal(destination: ServerName, status: int, body: bytes) -> RemoteError:
     error = _standard_error(body)
     errcode = error.get("errcode")
     if isinstance(errcode, str):
-        message = error.get("error")
         return PeerError(
             status,
             errcode[:_ERRCODE_CHARS_MAX],
-            message[:_MESSAGE_CHARS_MAX] if isinstance(message, str) else "",
+            _shortened(error.get("error")) or "",
+            room_version=_shortened(error.get("room_version")),
         )
     if 400 <= status < 500:
         return PeerError(status, "M_UNKNOWN", "no standard error")
     return PeerUnreachable(f"{destination}: status {status} without a standard error")
+
+
+def _shortened(value: object) -> str | None:
+    return value[:_MESSAGE_CHARS_MAX] if isinstance(value, str) else None
 
 
 def _standard_error(body: bytes) -> Mapping[str, object]:

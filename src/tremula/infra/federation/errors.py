@@ -10,13 +10,24 @@ class PeerUnreachable(RemoteError):
 
 
 class PeerError(RemoteError):
-    """The other server said no, with this status and standard error."""
+    """The other server said no, with this status and standard error.
 
-    def __init__(self, status: int, errcode: str, message: str) -> None:
+    ``room_version`` comes with M_INCOMPATIBLE_ROOM_VERSION.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        errcode: str,
+        message: str,
+        *,
+        room_version: str | None = None,
+    ) -> None:
         super().__init__(f"{status} {errcode}: {message}")
         self.status = status
         self.errcode = errcode
         self.message = message
+        self.room_version = room_version
 
 
 class FederationDenied(RemoteError):

@@ -1,0 +1,1 @@
+"""Joining, leaving, knocking and inviting over federation (SS "Joining Rooms" …)."""

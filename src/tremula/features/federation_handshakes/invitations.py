@@ -1,0 +1,184 @@
+"""Invitations of our users to rooms of other servers (SS "Inviting to a room")."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from tremula.features.federation_handshakes.member_events import (
+    MEMBER,
+    check_invitation,
+    check_place,
+)
+from tremula.features.federation_handshakes.told_state import ToldState
+from tremula.protocol.errors import (
+    Forbidden,
+    IncompatibleRoomVersion,
+    InvalidParam,
+    InviteBlocked,
+    UnsupportedRoomVersion,
+)
+from tremula.protocol.events import Event
+from tremula.protocol.identifiers import EventId, RoomId, ServerName, UserId, server_of
+from tremula.protocol.received_events import ReceivedEvent, receive_pdu
+from tremula.protocol.room_versions import RoomVersion, get_room_version
+from tremula.protocol.signing import countersign_event
+from tremula.protocol.stripped_state import strip
+from tremula.rooms.outside import OutsideMembership, OutsideRooms
+from tremula.rooms.reader import RoomReader
+from tremula.rooms.staging import OwnServer
+from tremula.rooms.verification import EventVerifier, Refused
+
+log = structlog.get_logger(__name__)
+
+CanBeInvited = Callable[[UserId], Awaitable[bool]]
+"""Whether somebody is a user of this server who is not deactivated."""
+
+InvitesBlocked = Callable[[UserId], Awaitable[bool]]
+"""Whether a user of this server takes no invitations."""
+
+
+@dataclass(frozen=True, slots=True)
+class InvitePolicy:
+    """Who may be invited."""
+
+    can_be_invited: CanBeInvited
+    is_blocked: InvitesBlocked
+
+    async def check(self, user_id: UserId) -> None:
+        """Refuse to have *user_id* invited.
+
+        Raises:
+            Forbidden: there is no such user.
+            InviteBlocked: they want no invitations.
+        """
+        if not await self.can_be_invited(user_id):
+            raise Forbidden("there is no such user here")
+        if await self.is_blocked(user_id):
+            raise InviteBlocked(f"{user_id} does not accept invitations")
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedInvitation:
+    """An invitation as it comes: the event *pdu*, and what is told of the room."""
+
+    origin: ServerName
+    room_id: RoomId
+    event_id: EventId
+    room_version: object
+    pdu: dict[str, Any]
+    room_state: object
+
+
+@dataclass(frozen=True, slots=True)
+class Invitations:
+    """Signs invitations of our users, and nothing else, and remembers them."""
+
+    reader: RoomReader
+    outside: OutsideRooms
+    verifier: EventVerifier
+    told_state: ToldState
+    policy: InvitePolicy
+    own: OwnServer
+
+    async def receive(self, invitation: ReceivedInvitation) -> dict[str, Any]:
+        """The event with this server's signature added.
+
+        Raises:
+            IncompatibleRoomVersion: this server can't be in such a room.
+            BadJson, TooLarge, InvalidParam: it is no invitation that may be signed.
+            Forbidden: there is no such user, or they are in the room, or the room does
+                not admit the other server.
+            InviteBlocked: the user wants no invitations.
+        """
+        version = _version_of(invitation.room_version)
+        received = receive_pdu(version, invitation.pdu)
+        check_place(received, invitation.room_id, invitation.event_id)
+        check_invitation(received.event, invitation.origin, self.own.name)
+        [verified] = await self.verifier.verify(version, [invitation.pdu])
+        if isinstance(verified, Refused):
+            raise InvalidParam(f"not signed as it must be: {verified.reason}")
+        stripped = await self.told_state.check(
+            version, invitation.room_id, invitation.room_state
+        )
+        await self.policy.check(UserId(verified.event.state_key or ""))
+        signed = countersign_event(version, invitation.pdu, self.own.name, self.own.key)
+        if await self._is_outside(version, verified.event, invitation.origin):
+            await self._record(version, signed, invitation.origin, stripped)
+        return signed
+
+    async def withdraw(self, received: ReceivedEvent) -> bool:
+        """Take back an invitation, or refuse a knock, by a leave or ban that came from
+        the room; False if it does not concern anybody who waits outside.
+
+        The room's rules cannot be applied from the outside. So only whoever invited may
+        take that back, or another user of their server.
+        """
+        event = received.event
+        membership = event.content.get("membership")
+        if event.type != MEMBER or membership not in {"leave", "ban"}:
+            return False
+        user_id = UserId(event.state_key or "")
+        if not self.own.is_named(server_of(user_id)):
+            return False
+        before = await self.outside.find(user_id, event.room_id)
+        if before is None or before.membership not in {"invite", "knock"}:
+            return False
+        trusted = {server_of(before.sender)}
+        if before.membership == "knock":
+            trusted = set(before.servers)
+        if server_of(event.sender) not in trusted:
+            log.info("withdrawal_ignored", room_id=event.room_id, sender=event.sender)
+            return False
+        after = OutsideMembership.of(
+            before.version,
+            received.stored,
+            servers=before.servers,
+            stripped_state=before.stripped_state,
+        )
+        await self.outside.record(after)
+        return True
+
+    async def _is_outside(
+        self, version: RoomVersion, event: Event, origin: ServerName
+    ) -> bool:
+        """Whether this server is not in the room, which then knows of no invitation."""
+        view = await self.reader.find_room(event.room_id)
+        if view is None:
+            return True
+        if view.version is not version:
+            raise InvalidParam("the room has another version")
+        if not view.admits(origin):
+            raise Forbidden("the room does not admit your server")
+        if self.own.name not in view.joined_servers:
+            return True
+        if view.is_joined(UserId(event.state_key or "")):
+            raise Forbidden(f"{event.state_key} is in the room already")
+        return False
+
+    async def _record(
+        self,
+        version: RoomVersion,
+        signed: dict[str, Any],
+        origin: ServerName,
+        stripped: Sequence[bytes],
+    ) -> None:
+        built = receive_pdu(version, signed).stored
+        await self.outside.record(
+            OutsideMembership.of(
+                version,
+                built,
+                servers=(origin,),
+                stripped_state=(*stripped, strip(signed)),
+            )
+        )
+
+
+def _version_of(raw: object) -> RoomVersion:
+    try:
+        return get_room_version(raw)
+    except UnsupportedRoomVersion as error:
+        raise IncompatibleRoomVersion(
+            error.message, room_version=raw if isinstance(raw, str) else ""
+        ) from error
