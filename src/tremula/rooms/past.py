@@ -130,6 +130,12 @@ class RoomPast:
         before = await self._walk(view, start, limit - len(start), lambda _: True)
         return sorted([*start, *before], key=_age, reverse=True)
 
+    async def gaps(self, view: RoomView, *, limit: int) -> list[tuple[EventId, int]]:
+        """``(event_id, room_pos)``: events that are not here, and the place of the
+        first event that names each as previous. The oldest gaps first.
+        """
+        return await graph_storage.oldest_missing(self.db, view.nid, limit=limit)
+
     async def _walk(
         self,
         view: RoomView,

@@ -18,7 +18,6 @@ from tremula.infra.config.tree import SqliteFile
 from tremula.protocol.identifiers import EventId, RoomId, UserId
 from tremula.protocol.room_versions import ROOM_VERSIONS
 from tremula.rooms.events import Draft
-from tremula.rooms.graph_storage import oldest_missing
 from tremula.rooms.peers import PeerFailed
 from tremula.rooms.storage import RoomRow, insert_room
 
@@ -103,7 +102,7 @@ async def test_the_state_is_taken_over_and_the_join_comes_first(
     assert view.room_pos == 1
     rooms = await joining.engine.memberships.of_user(joining.alice)
     assert [room.membership for room in rooms.values()] == ["join"]
-    [(missing, pos)] = await oldest_missing(joining.engine.database, view.nid, limit=5)
+    [(missing, pos)] = await joining.engine.past.gaps(view, limit=5)
     assert (missing, pos) == (topic, 1)
 
 

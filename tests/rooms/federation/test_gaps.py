@@ -16,7 +16,6 @@ from tremula.protocol.room_state import StateKey
 from tremula.protocol.room_versions import ROOM_VERSIONS
 from tremula.protocol.signing import sign_event
 from tremula.rooms.graph import Standing
-from tremula.rooms.graph_storage import oldest_missing
 
 TOPIC = ("m.room.topic", "")
 
@@ -92,7 +91,7 @@ async def test_the_state_before_is_asked_for_and_the_event_stored_upon_it(
     ids = await remote.engine.past.ids(before.values())
     assert {key: ids[nid] for key, nid in before.items()} == state
     assert topic.event_id not in await remote.timeline()
-    [(missing, _)] = await oldest_missing(remote.engine.database, view.nid, limit=5)
+    [(missing, _)] = await remote.engine.past.gaps(view, limit=5)
     assert missing == UNKNOWN
 
 
@@ -110,8 +109,7 @@ async def test_an_event_that_comes_late_fills_the_gap(
     assert receipt.standing is Standing.ACCEPTED
     assert await remote.extremities() == [after.event_id]
     view = await remote.engine.view(remote.room_id)
-    database = remote.engine.database
-    assert await oldest_missing(database, view.nid, limit=5) == []
+    assert await remote.engine.past.gaps(view, limit=5) == []
 
 
 async def test_an_outlier_that_comes_late_takes_its_place(
