@@ -281,7 +281,9 @@ class Room:
             extremities=(Extremity(stored.event_nid, event.event_id, event.depth),),
             room_pos=stored.room_pos,
         )
-        return successor, replace(item, update=update, graph=graph)
+        if update is not NO_UPDATE or graph is not NO_GRAPH_CHANGES:
+            item = replace(item, update=update, graph=graph)
+        return successor, item
 
     def _committed(self, staged: Sequence[Staged]) -> None:
         self.in_flight -= 1
