@@ -75,7 +75,7 @@ class Peer(FakeTransport):
                 await self.slow[destination].wait()
             if destination in self.down:
                 raise PeerUnreachable("down")
-            if self.refused & set(numbers(sent)):
+            if self.refused and self.refused & set(numbers(sent)):
                 return 400, b'{"errcode":"M_BAD_JSON","error":"?"}'
             return 200, b'{"pdus":{"$1":{"error":"because"},"$2":{}}}'
         finally:

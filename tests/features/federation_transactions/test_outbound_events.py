@@ -1,0 +1,184 @@
+"""Events are handed to the queues from the journal: all of them, after a crash too."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from tests.conftest import DatabaseSource
+from tests.infra.federation.outbound import Peer, body_of
+from tests.rooms.federation.remote import BOB, CAROL, REMOTE, Remote
+from tests.rooms.federation.servers import Engine, running_engine
+from tremula.features.federation_transactions.outbound_events import OutboundEvents
+from tremula.features.federation_transactions.pdu_reader import OutboxPdus
+from tremula.infra.federation.client import FederationClient
+from tremula.infra.federation.peers import Peers
+from tremula.infra.federation.queue_metrics import QueueMetrics
+from tremula.infra.federation.queues import Queues
+from tremula.infra.federation.sending import Sender
+from tremula.protocol.identifiers import UserId
+from tremula.rooms.events import Draft
+
+EVE = UserId("@eve:third")
+
+
+class Sending:
+    """A server that sends, until it crashes; then make another on the same engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.net = Peer()
+        metrics = QueueMetrics.registered(CollectorRegistry())
+        peers = Peers(engine.name)
+        pdus = OutboxPdus(engine.reader, engine.events)
+        client = FederationClient(peers, engine.own.key, self.net)
+        sender = Sender(engine.database, engine.clock, client, pdus, metrics)
+        self.queues = Queues(
+            database=engine.database,
+            clock=engine.clock,
+            peers=peers,
+            sender=sender,
+            metrics=metrics,
+        )
+        self.events = OutboundEvents(
+            own=engine.name,
+            journal=engine.journal,
+            reader=engine.reader,
+            events=engine.events,
+            queues=self.queues,
+        )
+
+    async def step(self) -> list[tuple[str, str]]:
+        """What is sent now: ``(destination, body of a message or state key)``."""
+        await self.events.record_noticed()
+        await self.queues.send_due()
+        sent, self.net.sent = self.net.sent, []
+        return [(each.destination, _name(pdu)) for each in sent for pdu in _pdus(each)]
+
+    async def start(self) -> list[tuple[str, str]]:
+        """What is sent on account of an earlier run."""
+        await self.events.record_noticed()
+        await self.queues.load()
+        return await self.step()
+
+
+def _pdus(sent: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+    pdus: list[dict[str, Any]] = body_of(sent)["pdus"]
+    return pdus
+
+
+def _name(pdu: dict[str, Any]) -> str:
+    name: str = pdu["content"].get("body") or pdu["state_key"]
+    return name
+
+
+@pytest.fixture
+async def engine(database_source: DatabaseSource) -> AsyncIterator[Engine]:
+    async with running_engine("test", database_source) as engine:
+        yield engine
+
+
+@pytest.fixture
+async def sending(engine: Engine) -> Sending:
+    sending = Sending(engine)
+    assert await sending.start() == []
+    return sending
+
+
+@pytest.fixture
+async def remote(engine: Engine, sending: Sending) -> Remote:
+    """A room of Alice's that Bob has joined from another server."""
+    remote = Remote(engine, await engine.create("10", engine.user("alice")))
+    assert (await remote.send(await remote.join(BOB))).reason is None
+    assert await sending.step() == []
+    return remote
+
+
+async def say(remote: Remote, body: str) -> None:
+    await remote.engine.send(remote.room_id, remote.alice, body)
+
+
+async def test_what_our_users_send_is_sent(remote: Remote, sending: Sending) -> None:
+    await say(remote, "one")
+    await say(remote, "two")
+    await remote.send(await remote.message())
+
+    assert await sending.step() == [(REMOTE, "one"), (REMOTE, "two")]
+    assert await sending.step() == []
+
+
+async def test_a_crash_before_it_was_recorded_loses_nothing(
+    engine: Engine, remote: Remote, sending: Sending
+) -> None:
+    """The journal is searched from where the last run had come."""
+    await say(remote, "sent")
+    await sending.step()
+    await say(remote, "lost?")
+    await remote.send(await remote.join(CAROL))
+    await say(remote, "lost, too?")
+
+    again = Sending(engine)
+
+    assert await again.start() == [(REMOTE, "lost?"), (REMOTE, "lost, too?")]
+
+
+async def test_a_crash_after_it_was_recorded_loses_nothing(
+    engine: Engine, remote: Remote, sending: Sending
+) -> None:
+    await say(remote, "one")
+    await sending.events.record_noticed()
+
+    again = Sending(engine)
+
+    assert await again.start() == [(REMOTE, "one")]
+    assert await Sending(engine).start() == []
+
+
+async def test_a_server_that_came_before_a_crash_gets_what_follows(
+    engine: Engine, remote: Remote, sending: Sending
+) -> None:
+    await remote.send(await remote.member(BOB, BOB, "leave"))
+    await sending.step()
+    await say(remote, "alone")
+    await sending.step()
+    await remote.send(await remote.join(BOB))
+    await say(remote, "together")
+
+    again = Sending(engine)
+    assert await again.start() == [(REMOTE, "together")]
+    await say(remote, "still")
+    await again.events.record_noticed()
+
+    assert await Sending(engine).start() == [(REMOTE, "still")]
+
+
+async def test_an_event_of_a_handshake_is_passed_on(
+    engine: Engine, remote: Remote, sending: Sending
+) -> None:
+    """To all but the server that it came from."""
+    third = Remote(engine, remote.room_id)
+    await third.send(await third.join(EVE))
+    await sending.step()
+    join = await remote.join(CAROL)
+
+    with sending.events.relaying(join.event_id):
+        await remote.send(join)
+
+    assert await sending.step() == [("third", CAROL)]
+
+
+async def test_local_events_are_recorded_now_and_then(
+    engine: Engine, remote: Remote, sending: Sending
+) -> None:
+    """So that a restart does not search the whole history."""
+    room_id = await engine.create("10", remote.alice)
+    before = await sending.queues.followed_pos()
+    for _ in range(10):
+        drafts = [Draft("m.room.message", remote.alice, {"body": "x"})] * 100
+        await engine.rooms.append(room_id, drafts)
+    await sending.step()
+
+    after = await sending.queues.followed_pos()
+    assert before is not None
+    assert after is not None
+    assert after >= before + 1000
