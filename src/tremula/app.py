@@ -837,7 +837,9 @@ def _add_service_endpoints(base: _Base) -> None:
             unstable_features=UNSTABLE_FEATURES,
         ),
     )
-    base.router.add(wellknown_routes, WellKnown(config.public_base_url))
+    base.router.add(
+        wellknown_routes, WellKnown(config.public_base_url, config.federation.delegate)
+    )
 
 
 def _peers(config: Config) -> Peers:

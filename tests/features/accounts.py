@@ -87,6 +87,7 @@ class Policy:
     hashing: PasswordHashing = CHEAP_HASHING
     rate_limits: RateLimits = UNLIMITED
     base_url: str | None = None
+    delegate: ServerName | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +207,7 @@ def _route(accounts: Accounts, tokens: RegistrationTokens, policy: Policy) -> Ro
     login_tokens = LoginTokens(journal, clock, devices)
     router.add(login_routes, Logins(journal, accounts.users, devices, login_tokens))
     router.add(sessions_routes, accounts.sessions)
-    router.add(wellknown_routes, WellKnown(policy.base_url))
+    router.add(wellknown_routes, WellKnown(policy.base_url, policy.delegate))
     router.add(
         capabilities_routes,
         Capabilities(default_room_version="12", unstable_features={"org.x": True}),

@@ -231,6 +231,7 @@ EXPOSED = [
     "listeners = [{ trusted_proxies = ['127.0.0.1'] }]",
     "listeners = [{ unix_socket = '/run/a' }, { unix_socket = '/run/b' }]",
     "public_base_url = 'https://matrix.example.org'",
+    "federation.delegate = 'matrix.example.org:443'",
 ]
 
 

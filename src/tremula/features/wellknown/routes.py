@@ -1,7 +1,7 @@
-"""Server discovery at the HTTP edge (CS "Well-known URIs")."""
+"""Discovery at the HTTP edge (CS "Well-known URIs", SS "Server discovery")."""
 
 from tremula.features.wellknown.service import WellKnown
-from tremula.infra.http import Auth, Json, Request, endpoint
+from tremula.infra.http import Api, Auth, Json, Request, endpoint
 from tremula.protocol.errors import NotFound
 
 
@@ -11,3 +11,16 @@ async def get_wellknown(_req: Request, well_known: WellKnown) -> Json:
     if well_known.base_url is None:
         raise NotFound("no public_base_url is configured")
     return {"m.homeserver": {"base_url": well_known.base_url}}
+
+
+@endpoint(
+    "GET",
+    "/.well-known/matrix/server",
+    auth=Auth.NONE,
+    api=frozenset({Api.CLIENT, Api.FEDERATION}),
+)
+async def get_well_known(_req: Request, well_known: WellKnown) -> Json:
+    """SS getWellKnown. Errors: M_NOT_FOUND."""
+    if well_known.delegate is None:
+        raise NotFound("no federation.delegate is configured")
+    return {"m.server": well_known.delegate}

@@ -157,10 +157,12 @@ class Presence:
 class Federation:
     """Which other servers this one speaks with; None of them allowed means all.
 
-    Notaries are asked for the keys of servers that do not answer.
+    They reach it at its delegate. Notaries are asked for the keys of servers that do
+    not answer.
     """
 
     enabled: bool = True
+    delegate: ServerName | None = None
     allowed_servers: tuple[ServerName, ...] | None = None
     denied_servers: tuple[ServerName, ...] = ()
     notaries: tuple[ServerName, ...] = ()
@@ -251,7 +253,11 @@ class Config:
 
         A listener on loopback is exposed as well if a proxy stands before it.
         """
-        return self.public_base_url is not None or any(
-            not listener.is_loopback or listener.trusted_proxies
-            for listener in self.listeners
+        return (
+            self.public_base_url is not None
+            or self.federation.delegate is not None
+            or any(
+                not listener.is_loopback or listener.trusted_proxies
+                for listener in self.listeners
+            )
         )
