@@ -1,0 +1,1 @@
+"""Servers as processes that speak with each other over TLS: Tremula and Synapse."""
