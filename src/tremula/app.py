@@ -65,6 +65,7 @@ from tremula.features.federation_transactions.service import Transactions
 from tremula.features.filters import routes as filters_routes
 from tremula.features.filters.service import Filters
 from tremula.features.history import routes as history_routes
+from tremula.features.history.filling import GapFilling
 from tremula.features.history.service import History
 from tremula.features.login import routes as login_routes
 from tremula.features.login.service import Logins
@@ -728,7 +729,13 @@ def _add_rooms(
     base.router.add(room_creation_routes, creation)
     state = RoomState(engine.access, events, engine.serializer, engine.places)
     base.router.add(room_state_routes, state)
-    history = History(engine.access, events, engine.serializer, engine.places)
+    history = History(
+        engine.access,
+        events,
+        engine.serializer,
+        engine.places,
+        GapFilling(engine.past, rooms, base.server_name),
+    )
     base.router.add(history_routes, history)
     previews = RoomPreviews(
         engine.access, state, history, directory, people.account_data

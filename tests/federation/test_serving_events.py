@@ -291,8 +291,7 @@ def said(
 async def test_pages_are_bounded(server: Server, remote: Remote) -> None:
     alice, room_id = server.client(ALICE), await make_room(server)
     await remote.join(server, room_id)
-    for _ in range(105):
-        last = await send(alice, room_id)
+    *_, last = [await send(alice, room_id) for _ in range(105)]
 
     assert len(await backfill(remote, server, room_id, last, limit=10**6)) == 100
     some = await missing(remote, server, room_id, latest_events=[last], limit=10**6)

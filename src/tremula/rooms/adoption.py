@@ -18,7 +18,7 @@ from tremula.rooms.arrivals import GAP_POSITIONS
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.events_storage import ServerPart
-from tremula.rooms.graph import Standing
+from tremula.rooms.graph import Standing, missing_of
 from tremula.rooms.judging import violation
 from tremula.rooms.outliers import Outliers, RoomIdentity, check_outliers
 from tremula.rooms.peers import PeerFailed
@@ -78,7 +78,7 @@ class Adoption:
                     # It has come by the way that all events come.
                     return join.event_id
                 raise PeerFailed("the join is an event that this server refused")
-            missing = tuple(set(join.prev_events) - nodes.keys())
+            missing = missing_of(join.prev_events, nodes)
             await self._enter(room_id, row, command, replace(told, missing=missing))
             return join.event_id
 

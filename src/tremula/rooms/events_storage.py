@@ -110,6 +110,23 @@ def update_arrived(unit: Unit, stored: StoredEvent, part: ServerPart) -> None:
     )
 
 
+def update_backfilled(
+    unit: Unit, event_nid: int, *, room_pos: int, arrived_pos: int
+) -> None:
+    """Give an event that is stored as an outlier a place in the room's past."""
+    unit.run(
+        """
+        UPDATE rooms_events
+        SET room_pos = :room_pos, standing = :standing, arrived_pos = :arrived_pos
+        WHERE event_nid = :event_nid
+        """,
+        event_nid=event_nid,
+        room_pos=room_pos,
+        standing=int(Standing.BACKFILLED),
+        arrived_pos=arrived_pos,
+    )
+
+
 def update_redacted(
     unit: Unit, event_nid: int, *, client_json: bytes, redacted_by_nid: int
 ) -> None:

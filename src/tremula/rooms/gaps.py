@@ -13,7 +13,7 @@ from tremula.protocol.room_state import CREATE, StateKey
 from tremula.rooms.outliers import RoomIdentity, check_outliers
 from tremula.rooms.peers import PeerFailed, Peers, RoomAt
 from tremula.rooms.room import Room
-from tremula.rooms.topology import all_named, ancestors_among, ordered
+from tremula.rooms.topology import all_named, connected_among, ordered
 from tremula.rooms.whole_events import nodes_of, whole_events
 
 MISSING_EVENTS_MAX: Final = 50
@@ -47,7 +47,7 @@ class Gaps:
             limit=MISSING_EVENTS_MAX,
         )
         answer = answer[:MISSING_EVENTS_MAX]
-        between = ancestors_among(event, answer, _event_of)
+        between = connected_among(event.prev_events, answer, _event_of)
         return ordered(between, _event_of, all_named)
 
     async def fetch_auth_events(

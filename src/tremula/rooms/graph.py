@@ -1,5 +1,6 @@
 """Values of the event graph: how an event stands, and where its state is found."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -7,6 +8,9 @@ from typing import Final
 from tremula.protocol.identifiers import EventId
 
 LIVE_BRANCH: Final = 0
+
+UNKNOWN_NID: Final = -1
+"""Stands for an event that nobody could tell."""
 
 PREV_EVENTS_CITED_MAX: Final = 10
 """How many forward extremities an event of ours names; the rest stay for the next."""
@@ -20,6 +24,10 @@ class Standing(IntEnum):
     REJECTED = 2
     OUTLIER = 3
     """Known only as an auth event, or as part of a state that a peer told us."""
+    BACKFILLED = 4
+    """In the timeline, but older than what came here by itself: the state at it is not
+    known.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +70,14 @@ class Extremity:
     nid: int
     event_id: EventId
     depth: int
+
+
+def missing_of(
+    event_ids: Iterable[EventId], nodes: Mapping[EventId, Node]
+) -> tuple[EventId, ...]:
+    """Those of *event_ids* that have no place in the room; *nodes* are those here."""
+    return tuple(
+        event_id
+        for event_id in dict.fromkeys(event_ids)
+        if event_id not in nodes or nodes[event_id].standing is Standing.OUTLIER
+    )

@@ -25,8 +25,7 @@ def _node(row: Row) -> Node:
     place = None
     if branch is not None:
         place = Place(branch, branch_pos)
-    elif room_pos is not None and room_pos > 0:
-        # What is back-filled has a place in the timeline, but no known state.
+    elif room_pos is not None and standing != Standing.BACKFILLED:
         place = Place(LIVE_BRANCH, room_pos)
     return Node(
         nid=nid,
@@ -279,6 +278,46 @@ async def oldest_missing(
         limit=limit,
     )
     return [(EventId(event_id), pos) for event_id, pos in rows]
+
+
+async def newest_missing(
+    db: Reader, room_nid: int, *, up_to: int, limit: int
+) -> list[tuple[EventId, int]]:
+    """``(event_id, room_pos)``: missing events and where the oldest events are that
+    name them, as far as those are at *up_to* or before; the newest first.
+    """
+    rows = await db.all(
+        """
+        SELECT m.event_id, MIN(e.room_pos) AS pos
+        FROM rooms_missing_events m JOIN rooms_events e ON e.event_nid = m.named_by_nid
+        WHERE m.room_nid = :room_nid AND e.room_pos IS NOT NULL
+        GROUP BY m.event_id HAVING MIN(e.room_pos) <= :up_to
+        ORDER BY pos DESC LIMIT :limit
+        """,
+        room_nid=room_nid,
+        up_to=up_to,
+        limit=limit,
+    )
+    return [(EventId(event_id), pos) for event_id, pos in rows]
+
+
+def replace_missing(
+    unit: Unit,
+    room_nid: int,
+    event_ids: Collection[str],
+    *,
+    by: Collection[str],
+    named_by_nid: int,
+) -> None:
+    """Events have arrived; other events are missing before them."""
+    unit.run_many(
+        """
+        DELETE FROM rooms_missing_events
+        WHERE room_nid = :room_nid AND event_id = :event_id
+        """,
+        [{"room_nid": room_nid, "event_id": each} for each in event_ids],
+    )
+    insert_missing(unit, room_nid, by, named_by_nid=named_by_nid)
 
 
 def insert_missing(

@@ -23,6 +23,7 @@ from tremula.rooms.graph import (
     Node,
     Place,
     Standing,
+    missing_of,
 )
 from tremula.rooms.resolver import ARRIVING_NID, Arriving, Resolver
 from tremula.rooms.room import Head, Room
@@ -194,7 +195,7 @@ class Judge:
         return Surroundings(
             node=node,
             prevs=prevs,
-            missing_prevs=tuple(set(event.prev_events) - nodes.keys()),
+            missing_prevs=missing_of(event.prev_events, nodes),
             # One for each that is named: naming one twice is against the rules.
             auth_events=[by_id[each] for each in event.auth_events],
             was_missing=bool(was_missing),

@@ -11,13 +11,15 @@ from tremula.protocol.room_state import StateKey
 from tremula.rooms import graph_storage
 from tremula.rooms.branches import Branches, StateAt
 from tremula.rooms.graph import Node, Standing
+from tremula.rooms.history_gaps import HistoryGap
 from tremula.rooms.view import RoomView
 from tremula.rooms.whole_events import auth_ids, nodes_of, portions, prev_ids
 
 AUTH_CHAIN_MAX: Final = 100_000
 """How many events an auth chain is followed over."""
 
-_SHOWN: Final = (Standing.ACCEPTED, Standing.SOFT_FAILED)
+_SHOWN: Final = (Standing.ACCEPTED, Standing.SOFT_FAILED, Standing.BACKFILLED)
+_GAP_STARTS_MAX: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,20 @@ class RoomPast:
         first event that names each as previous. The oldest gaps first.
         """
         return await graph_storage.oldest_missing(self.db, view.nid, limit=limit)
+
+    async def newest_gap(self, view: RoomView, *, up_to: int) -> HistoryGap | None:
+        """The gap before the newest of those events at the position *up_to* or before
+        that name events which are not here.
+        """
+        missing = await graph_storage.newest_missing(
+            self.db, view.nid, up_to=up_to, limit=_GAP_STARTS_MAX
+        )
+        if not missing:
+            return None
+        newest_pos = missing[0][1]
+        return HistoryGap(
+            newest_pos, tuple(each for each, pos in missing if pos == newest_pos)
+        )
 
     async def _walk(
         self,

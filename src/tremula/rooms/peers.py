@@ -49,6 +49,17 @@ class Peers(Protocol):
         """SS getMissingPreviousEvents."""
         ...
 
+    async def backfill(
+        self,
+        origin: ServerName,
+        room: RoomAt,
+        *,
+        latest: Collection[EventId],
+        limit: int,
+    ) -> Sequence[ReceivedEvent]:
+        """SS backfillRoom: *latest* and events before them, the newest first."""
+        ...
+
     async def state_ids(
         self, origin: ServerName, room: RoomAt, event_id: EventId
     ) -> StateIds:

@@ -23,11 +23,13 @@ from tremula.protocol.received_events import ReceivedEvent
 from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms import storage
 from tremula.rooms.adoption import Adoption, AdoptRoom
+from tremula.rooms.backfilling import Backfilling, FillGap
 from tremula.rooms.branches import Branches
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import Draft, StoredEvent
 from tremula.rooms.gaps import Gaps
 from tremula.rooms.graph import PREV_EVENTS_CITED_MAX
+from tremula.rooms.history_gaps import HistoryGap
 from tremula.rooms.judging import Judge
 from tremula.rooms.peers import Peers
 from tremula.rooms.receiving import Receipt, ReceiveEvents, Receiving
@@ -80,6 +82,7 @@ class Rooms:
         gaps = Gaps(db, journal, peers)
         self._receiving = Receiving(registry, events, journal, judge, gaps, queues)
         self._adoption = Adoption(db, registry, events, journal, queues)
+        self._backfilling = Backfilling(registry, events, journal, peers, clock, queues)
         slots.register(_SLOT_KIND, self._do)
 
     async def append(self, room_id: RoomId, drafts: Sequence[Draft]) -> list[EventId]:
@@ -143,6 +146,15 @@ class Rooms:
         event_id: EventId = await self._slots.call(_SLOT_KIND, room_id, command)
         return event_id
 
+    async def fill_gap(self, room_id: RoomId, gap: HistoryGap) -> bool:
+        """Ask other servers for events that are missing in a room's timeline.
+
+        Durable on return. Says whether the gap is another now, be it that nothing is
+        to be shown of what came.
+        """
+        is_filled: bool = await self._slots.call(_SLOT_KIND, room_id, FillGap(gap))
+        return is_filled
+
     async def create(
         self,
         version: RoomVersion,
@@ -183,12 +195,14 @@ class Rooms:
         return view.room_id
 
     async def _do(
-        self, room_id: str, command: AppendEvents | ReceiveEvents | AdoptRoom
-    ) -> list[EventId] | Mapping[EventId, Receipt] | EventId:
+        self, room_id: str, command: AppendEvents | ReceiveEvents | AdoptRoom | FillGap
+    ) -> list[EventId] | Mapping[EventId, Receipt] | EventId | bool:
         if isinstance(command, AppendEvents):
             return await self._append(room_id, command)
         if isinstance(command, AdoptRoom):
             return await self._adoption.adopt(RoomId(room_id), command)
+        if isinstance(command, FillGap):
+            return await self._backfilling.fill(RoomId(room_id), command)
         return await self._receiving.receive(RoomId(room_id), command)
 
     async def _append(self, room_id: str, command: AppendEvents) -> list[EventId]:

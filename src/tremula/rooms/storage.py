@@ -143,6 +143,37 @@ def write_state(unit: Unit, room_nid: int, event: StateEvent) -> None:
     )
 
 
+def insert_held_changes(
+    unit: Unit, room_nid: int, changes: Sequence[tuple[StateKey, int, int]]
+) -> None:
+    """Record ``(key, room_pos, event_nid)`` on the live branch where nothing is."""
+    unit.run_many(
+        """
+        INSERT INTO rooms_state_changes (room_nid, type, state_key, branch,
+                                         room_pos, event_nid)
+        VALUES (:room_nid, :type, :state_key, :branch, :room_pos, :event_nid)
+        ON CONFLICT (room_nid, type, state_key, branch, room_pos) DO NOTHING
+        """,
+        [_older_change(room_nid, change) for change in changes],
+    )
+
+
+def upsert_changes(
+    unit: Unit, room_nid: int, changes: Sequence[tuple[StateKey, int, int]]
+) -> None:
+    """Record ``(key, room_pos, event_nid)`` on the live branch."""
+    unit.run_many(
+        """
+        INSERT INTO rooms_state_changes (room_nid, type, state_key, branch,
+                                         room_pos, event_nid)
+        VALUES (:room_nid, :type, :state_key, :branch, :room_pos, :event_nid)
+        ON CONFLICT (room_nid, type, state_key, branch, room_pos) DO UPDATE
+        SET event_nid = excluded.event_nid
+        """,
+        [_older_change(room_nid, change) for change in changes],
+    )
+
+
 def write_removed_state(
     unit: Unit, room_nid: int, key: StateKey, *, room_pos: int
 ) -> None:
@@ -168,6 +199,20 @@ def write_removed_state(
         type=key[0],
         state_key=key[1],
     )
+
+
+def _older_change(
+    room_nid: int, change: tuple[StateKey, int, int]
+) -> dict[str, object]:
+    (event_type, state_key), room_pos, event_nid = change
+    return {
+        "room_nid": room_nid,
+        "type": event_type,
+        "state_key": state_key,
+        "branch": LIVE_BRANCH,
+        "room_pos": room_pos,
+        "event_nid": event_nid,
+    }
 
 
 def _change(room_nid: int, event: StateEvent) -> dict[str, object]:

@@ -41,13 +41,15 @@ def all_named(event: Event) -> list[EventId]:
     return [*event.prev_events, *event.auth_events]
 
 
-def ancestors_among(
-    event: Event, items: Collection[T], event_of: Callable[[T], Event]
+def connected_among(
+    start: Iterable[EventId], items: Collection[T], event_of: Callable[[T], Event]
 ) -> list[T]:
-    """Those of *items* to which previous events lead from *event*, over others."""
+    """Those of *items* that are in *start*, or that previous events lead to from there,
+    over others.
+    """
     by_id = {event_of(item).event_id: item for item in items}
     found: dict[EventId, T] = {}
-    pending = list(event.prev_events)
+    pending = list(start)
     while pending:
         event_id = pending.pop()
         item = by_id.get(event_id)

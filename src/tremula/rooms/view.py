@@ -199,6 +199,10 @@ class RoomView:
             self.other_state[event.type, event.state_key] = event
         self._auth = self._auth.advanced_to(self.state)
 
+    def forget_histories(self) -> None:
+        """Older changes have come to be known; who reads them now need not remember."""
+        self.histories = {}
+
     def remember_history(self, key: StateKey, history: History) -> None:
         """Keep the history of a key, and keep it up to date."""
         if len(self.histories) >= _HISTORIES_MAX:

@@ -12,6 +12,7 @@ from tremula.protocol.room_state import HISTORY_VISIBILITY, StateKey, member_key
 from tremula.rooms import events_storage, storage
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
+from tremula.rooms.graph import UNKNOWN_NID
 from tremula.rooms.state import MEMBER
 from tremula.rooms.view import History, RoomView, history_value
 
@@ -144,20 +145,28 @@ class Visibility:
         current = view.state.get(key)
         if current is None:
             return []
-        known = view.histories.get(key)
+        histories = view.histories
+        known = histories.get(key)
         if known is not None:
             return known
         history = await self._stored(view, key)
         # What was committed between the query and here is in the view's state.
         newest = view.state.get(key)
-        if newest is not None and history and history[-1][0] == newest.room_pos:
+        is_whole = histories is view.histories
+        if is_whole and newest and history and history[-1][0] == newest.room_pos:
             view.remember_history(key, history)
         return history
 
     async def _stored(self, view: RoomView, key: StateKey) -> History:
         changes = await storage.changes_of_key(self.db, view.nid, key)
         found = await self.events.by_nids(nid for _, nid in changes if nid)
-        return [(pos, history_value(key, found.get(nid))) for pos, nid in changes]
+        return [
+            # Of what could not be had the strictest is true.
+            (pos, HistoryVisibility.JOINED)
+            if nid == UNKNOWN_NID
+            else (pos, history_value(key, found.get(nid)))
+            for pos, nid in changes
+        ]
 
 
 def _membership(event: StoredEvent | None) -> str:

@@ -171,6 +171,8 @@ class ScriptedPeers:
     )
     events: dict[EventId, Forged] = field(default_factory=dict)
     auth_chains: dict[EventId, Sequence[Forged]] = field(default_factory=dict)
+    # One for each time that older events are asked for, the newest event first.
+    pages: list[Sequence[Forged]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
     def add(self, *events: Forged) -> None:
@@ -190,6 +192,19 @@ class ScriptedPeers:
         if not self.missing:
             raise PeerFailed("nothing")
         return _received(room.version, self.missing)
+
+    async def backfill(
+        self,
+        origin: ServerName,
+        room: RoomAt,
+        *,
+        latest: Collection[EventId],
+        limit: int,
+    ) -> Sequence[ReceivedEvent]:
+        self.asked.append("backfill")
+        if not self.pages:
+            raise PeerFailed("nothing")
+        return _received(room.version, self.pages.pop(0))
 
     async def state_ids(
         self, origin: ServerName, room: RoomAt, event_id: EventId

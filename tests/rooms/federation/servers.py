@@ -312,6 +312,19 @@ class NetworkPeers:
         )
         return await self._received(engine, room, [node.nid for node in nodes])
 
+    async def backfill(
+        self,
+        origin: ServerName,
+        room: RoomAt,
+        *,
+        latest: Collection[EventId],
+        limit: int,
+    ) -> Sequence[ReceivedEvent]:
+        engine = self._ask(origin, "backfill")
+        view = await engine.view(room.room_id)
+        nodes = await engine.past.backfill(view, latest, limit=limit)
+        return await self._received(engine, room, [node.nid for node in nodes])
+
     async def state_ids(
         self, origin: ServerName, room: RoomAt, event_id: EventId
     ) -> StateIds:

@@ -1,9 +1,10 @@
 """The events of a room, read page by page or around one of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+from tremula.features.history.filling import FILLS_MAX, GapFilling
 from tremula.features.history.reading import Found, Span, read_span
 from tremula.infra.http import Requester
 from tremula.protocol.errors import NotFound
@@ -66,6 +67,7 @@ class History:
     events: EventStore
     serializer: Serializer
     places: Places
+    gaps: GapFilling
 
     async def page(
         self, requester: Requester, room_id: RoomId, request: PageRequest
@@ -73,7 +75,7 @@ class History:
         """A page of a room's events.
 
         For members one range of an index is read, unless the filter or the history
-        visibility hides much of it.
+        visibility hides much of it. Other servers are asked for what is missing.
 
         Raises:
             Forbidden: the requester may not read the room.
@@ -81,17 +83,12 @@ class History:
         """
         access = await self.access.reading(requester.user_id, room_id)
         view, wanted = access.view, request.filter
-        viewer = await self._viewer(access, requester.user_id)
         start = await self._start(access, request)
         found = Found((), start, more=False)
         if wanted.rooms.admits(view.room_id):
-            found = await read_span(
-                self.events,
-                await self._span(access, request, start),
-                _accepting(viewer, wanted),
-                limit=request.limit,
-                batch=0 if wanted.admits_all else _FILTERED_BATCH,
-            )
+            span = await self._span(access, request, start)
+            found = await self._read(access, requester.user_id, span, request)
+        viewer = await self._viewer(access, requester.user_id)
         members = (
             await self._senders(view, found.events) if wanted.lazy_load_members else ()
         )
@@ -101,6 +98,35 @@ class History:
             state=await self.serializer.client_events(view, members, audience),
             start=request.start or format_place(start),
             end=format_place(found.place) if found.more else None,
+        )
+
+    async def _read(
+        self, access: Access, user_id: UserId, span: Span, request: PageRequest
+    ) -> Found:
+        """What is to be shown of *span*, of which other servers may have more."""
+        found = await self._read_here(access, user_id, span, request)
+        for _ in range(FILLS_MAX):
+            gap = await self.gaps.reached(access.view, span, found)
+            if gap is None:
+                return found
+            if not await self.gaps.fill(access.view, gap):
+                # As there was something, it is worth while to try again from there.
+                return replace(found, more=found.more or bool(found.events))
+            found = await self._read_here(access, user_id, span, request)
+        # CVE-2026-45076: that nothing could be shown of what came is no end.
+        gap = await self.gaps.reached(access.view, span, found)
+        return found if gap is None else replace(found, more=True)
+
+    async def _read_here(
+        self, access: Access, user_id: UserId, span: Span, request: PageRequest
+    ) -> Found:
+        wanted = request.filter
+        return await read_span(
+            self.events,
+            span,
+            _accepting(await self._viewer(access, user_id), wanted),
+            limit=request.limit,
+            batch=0 if wanted.admits_all else _FILTERED_BATCH,
         )
 
     async def _start(self, access: Access, request: PageRequest) -> int:

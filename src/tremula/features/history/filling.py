@@ -1,0 +1,41 @@
+"""Has gaps filled that readers reach, with what other servers have."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from tremula.features.history.reading import Found, Span
+from tremula.protocol.identifiers import ServerName
+from tremula.rooms.history_gaps import HistoryGap
+from tremula.rooms.past import RoomPast
+from tremula.rooms.rooms import Rooms
+from tremula.rooms.view import RoomView
+
+FILLS_MAX: Final = 3
+"""How often other servers are asked on account of one page."""
+
+
+@dataclass(frozen=True, slots=True)
+class GapFilling:
+    """Finds the gaps of rooms that other servers are in, and fills them."""
+
+    past: RoomPast
+    rooms: Rooms
+    own: ServerName
+
+    async def reached(
+        self, view: RoomView, span: Span, found: Found
+    ) -> HistoryGap | None:
+        """The first gap on the way of what was *found* in *span*, or right behind it
+        if that is all there is.
+        """
+        if not span.backwards or view.joined_servers.keys() <= {self.own}:
+            return None
+        gap = await self.past.newest_gap(view, up_to=span.start)
+        if gap is None or gap.pos <= span.stop:
+            return None
+        # A page that ends right before the gap has not reached it.
+        return None if found.more and found.place >= gap.pos - 1 else gap
+
+    async def fill(self, view: RoomView, gap: HistoryGap) -> bool:
+        """Ask for what is missing; whether reading again shows more, or another gap."""
+        return await self.rooms.fill_gap(view.room_id, gap)
