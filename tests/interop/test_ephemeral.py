@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.interop.user import Json, User, joined_room
+from tests.interop.user import Json, User, joined_room, share_room
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="session")]
 
@@ -10,7 +10,7 @@ _VERSION = "10"
 
 
 async def test_typing_is_seen_and_ends(alice: User, bob: User) -> None:
-    room_id = await _shared_room(alice, bob)
+    room_id = await share_room(alice, bob, _VERSION)
 
     for typing, watching in ((alice, bob), (bob, alice)):
         path = ("rooms", room_id, "typing", typing.user_id)
@@ -29,7 +29,7 @@ async def test_typing_is_seen_and_ends(alice: User, bob: User) -> None:
 
 
 async def test_receipts_go_both_ways(alice: User, bob: User) -> None:
-    room_id = await _shared_room(alice, bob)
+    room_id = await share_room(alice, bob, _VERSION)
     event_id = await alice.say(room_id, "read this")
     await bob.until_event(room_id, event_id)
 
@@ -43,7 +43,7 @@ async def test_receipts_go_both_ways(alice: User, bob: User) -> None:
 
 
 async def test_presence_goes_both_ways(alice: User, bob: User) -> None:
-    await _shared_room(alice, bob)
+    await share_room(alice, bob, _VERSION)
 
     for present, watching in ((alice, bob), (bob, alice)):
         status = f"{present.user_id} is here"
@@ -79,10 +79,3 @@ def _status(answer: Json, user: User) -> str | None:
     events = answer.get("presence", {}).get("events", [])
     of_user = (each for each in events if each["sender"] == user.user_id)
     return next((each["content"].get("status_msg") for each in of_user), None)
-
-
-async def _shared_room(alice: User, bob: User) -> str:
-    room_id = await alice.create_room(_VERSION)
-    await bob.join(room_id, via=alice.peer)
-    await alice.until_membership(room_id, bob, "join")
-    return room_id

@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.interop.user import Json, User, joined_room
+from tests.interop.user import Json, User, joined_room, share_room
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def test_messages_go_both_ways(alice: User, bob: User, version: str) -> None:
-    room_id = await _shared_room(alice, bob, version)
+    room_id = await share_room(alice, bob, version)
 
     greeting = await alice.say(room_id, "hello bob")
     heard_by_bob = await bob.until_event(room_id, greeting)
@@ -33,7 +33,7 @@ async def test_history_from_before_the_join_is_fetched(
 
 
 async def test_redactions_go_both_ways(alice: User, bob: User, version: str) -> None:
-    room_id = await _shared_room(alice, bob, version)
+    room_id = await share_room(alice, bob, version)
     by_alice = await alice.say(room_id, "a mistake of alice")
     await bob.until_event(room_id, by_alice)
     by_bob = await bob.say(room_id, "a mistake of bob")
@@ -52,7 +52,7 @@ async def test_redactions_go_both_ways(alice: User, bob: User, version: str) -> 
 async def test_a_new_name_is_seen_in_rooms_and_asked_for(
     alice: User, bob: User, version: str
 ) -> None:
-    room_id = await _shared_room(alice, bob, version)
+    room_id = await share_room(alice, bob, version)
 
     for changed, watching in ((alice, bob), (bob, alice)):
         name = f"{changed.user_id} renamed"
@@ -71,7 +71,7 @@ async def test_a_new_name_is_seen_in_rooms_and_asked_for(
 
 
 async def test_power_is_given_and_used(alice: User, bob: User, version: str) -> None:
-    room_id = await _shared_room(alice, bob, version)
+    room_id = await share_room(alice, bob, version)
     levels = await alice.power_levels(room_id)
     levels["users"] = {**levels.get("users", {}), bob.user_id: 50}
 
@@ -81,14 +81,6 @@ async def test_power_is_given_and_used(alice: User, bob: User, version: str) -> 
 
     assert (await alice.until_event(room_id, renamed))["sender"] == bob.user_id
     assert await bob.state_ids(room_id) == await alice.state_ids(room_id)
-
-
-async def _shared_room(alice: User, bob: User, version: str) -> str:
-    """A room of Alice in which she sees Bob."""
-    room_id = await alice.create_room(version)
-    await bob.join(room_id, via=alice.peer)
-    await alice.until_membership(room_id, bob, "join")
-    return room_id
 
 
 async def _messages_backwards(user: User, room_id: str, count: int) -> list[str]:

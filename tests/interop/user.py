@@ -94,18 +94,14 @@ class User:
         return str(created["room_id"])
 
     async def join(self, room: str, *, via: Peer) -> str:
-        """Join by ID or alias."""
-        joined = await self.post(
-            "join", room, query={"via": via.server_name, "server_name": via.server_name}
-        )
-        return str(joined["room_id"])
+        """Join by ID or alias; the room is in /sync then, which may take longer."""
+        joined = await self.post("join", room, query=_via(via))
+        room_id = str(joined["room_id"])
+        await self.until(lambda answer: joined_room(answer, room_id) or None)
+        return room_id
 
     async def knock(self, room_id: str, *, via: Peer) -> None:
-        await self.post(
-            "knock",
-            room_id,
-            query={"via": via.server_name, "server_name": via.server_name},
-        )
+        await self.post("knock", room_id, query=_via(via))
 
     async def leave(self, room_id: str) -> None:
         await self.post("rooms", room_id, "leave")
@@ -223,6 +219,19 @@ class User:
             return room_id in rooms.get("leave", {}) or None
 
         await self.until(find)
+
+
+async def share_room(alice: User, bob: User, version: str) -> str:
+    """A public room of Alice in which each sees the other."""
+    room_id = await alice.create_room(version)
+    await bob.join(room_id, via=alice.peer)
+    await alice.until_membership(room_id, bob, "join")
+    return room_id
+
+
+def _via(peer: Peer) -> Mapping[str, str]:
+    """Whom to ask for a room; the second is what older servers know."""
+    return {"via": peer.server_name, "server_name": peer.server_name}
 
 
 def joined_room(answer: Json, room_id: str) -> Json:
