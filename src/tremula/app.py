@@ -39,6 +39,7 @@ from tremula.features.federation_handshakes import (
 from tremula.features.federation_handshakes import routes as handshakes_routes
 from tremula.features.federation_handshakes.departing import OutsideWishes
 from tremula.features.federation_handshakes.handshake import Handshakes
+from tremula.features.federation_handshakes.intake import Intake
 from tremula.features.federation_handshakes.invitations import (
     Invitations,
     InvitePolicy,
@@ -337,7 +338,7 @@ async def _build(
     )
     engine = await _build_engine(base)
     outbound = _build_outbound(base, engine)
-    remote = _build_handshakes(base, engine)
+    remote = _build_handshakes(base, engine, outbound)
     people = _build_people(base, engine, remote)
     _add_rooms(base, engine, people, remote)
     _add_sync(base, engine, people, outbound)
@@ -414,7 +415,9 @@ async def _build_engine(base: _Base) -> _Engine:
     )
 
 
-def _build_handshakes(base: _Base, engine: _Engine) -> RemoteMemberships:
+def _build_handshakes(
+    base: _Base, engine: _Engine, outbound: _Outbound
+) -> RemoteMemberships:
     rooms, reader, verifier = engine.rooms, engine.reader, engine.verifier
     own, unsent = base.own, engine.unsent
     told_state = ToldState(base.database, verifier)
@@ -423,7 +426,7 @@ def _build_handshakes(base: _Base, engine: _Engine) -> RemoteMemberships:
         rooms, unsent, handshakes, base.key_ring, told_state, own.name
     )
     resident = Resident(
-        rooms,
+        Intake(rooms, outbound.events.relaying),
         reader,
         unsent,
         verifier,
@@ -557,7 +560,26 @@ def _take_transactions(
         "m.receipt": ReceiptEdus(receipts, reader, clock),
         "m.presence": PresenceEdus(people.presence, reader, base.journal, clock),
     }
-    pdus = InboundPdus(base.server_name, reader, engine.verifier, engine.rooms, metrics)
+    invitations = Invitations(
+        reader,
+        engine.outside,
+        engine.verifier,
+        ToldState(base.database, engine.verifier),
+        InvitePolicy(
+            people.accounts.users.is_active,
+            InvitePermission(people.account_data).is_blocked,
+        ),
+        base.own,
+    )
+    base.router.add(invite_routes, invitations)
+    pdus = InboundPdus(
+        base.server_name,
+        reader,
+        engine.verifier,
+        engine.rooms,
+        invitations.withdraw,
+        metrics,
+    )
     base.router.add(
         federation_transactions_routes,
         Transactions(pdus, InboundEdus(handlers, metrics)),
@@ -716,7 +738,6 @@ def _add_rooms(
         remote,
     )
     base.router.add(membership_routes, membership)
-    _add_invitations(base, engine, people.accounts.users, invite_permission)
     messages = Messages(rooms, reader, events, membership, directory, base.server_name)
     base.router.add(messages_routes, messages)
     creation = RoomCreation(
@@ -750,20 +771,6 @@ def _add_rooms(
     base.supervisor.keep_running("personal_settings", settings.run)
     upgrades = RoomUpgrades(rooms, reader, events, directory, member_fields, settings)
     base.router.add(room_upgrades_routes, upgrades)
-
-
-def _add_invitations(
-    base: _Base, engine: _Engine, users: Users, permission: InvitePermission
-) -> None:
-    invitations = Invitations(
-        engine.reader,
-        engine.outside,
-        engine.verifier,
-        ToldState(base.database, engine.verifier),
-        InvitePolicy(users.is_active, permission.is_blocked),
-        base.own,
-    )
-    base.router.add(invite_routes, invitations)
 
 
 def _add_sync(

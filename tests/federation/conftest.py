@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import DatabaseSource
+from tests.federation.memberships import ALICE, BOB
 from tests.federation.network import Federation, running_federation
+from tests.http_client import Client
+from tests.server import Server
 
 
 @pytest.fixture
@@ -13,3 +17,31 @@ async def federation(tmp_path: Path) -> AsyncIterator[Federation]:
     """A network to start servers on."""
     async with running_federation(tmp_path) as federation:
         yield federation
+
+
+@pytest.fixture
+async def two(database_source: DatabaseSource, federation: Federation) -> Server:
+    """The server ``two.test``, on each engine.
+
+    A test that takes the federation as well has to take it after this: servers are to
+    be stopped before the database is dropped.
+    """
+    return await federation.start("two.test", database_source)
+
+
+@pytest.fixture
+async def one(two: Server, federation: Federation) -> Server:
+    """The server ``one.test``, beside ``two.test``."""
+    return await federation.start("one.test")
+
+
+@pytest.fixture
+def alice(one: Server) -> Client:
+    """A user of ``one.test``."""
+    return one.client(ALICE)
+
+
+@pytest.fixture
+def bob(two: Server) -> Client:
+    """A user of ``two.test``."""
+    return two.client(BOB)

@@ -1,6 +1,6 @@
 """Invitations of our users to rooms of other servers (SS "Inviting to a room")."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from tremula.protocol.errors import (
 )
 from tremula.protocol.events import Event
 from tremula.protocol.identifiers import EventId, RoomId, ServerName, UserId, server_of
-from tremula.protocol.received_events import ReceivedEvent, receive_pdu
+from tremula.protocol.received_events import receive_pdu
 from tremula.protocol.room_versions import RoomVersion, get_room_version
 from tremula.protocol.signing import countersign_event
 from tremula.protocol.stripped_state import strip
@@ -108,37 +108,51 @@ class Invitations:
             await self._record(version, signed, invitation.origin, stripped)
         return signed
 
-    async def withdraw(self, received: ReceivedEvent) -> bool:
+    async def withdraw(
+        self, origin: ServerName, room_id: RoomId, pdu: Mapping[str, Any]
+    ) -> EventId | None:
         """Take back an invitation, or refuse a knock, by a leave or ban that came from
-        the room; False if it does not concern anybody who waits outside.
+        a room that this server is not in; the ID of the event, None if it is none such.
 
-        The room's rules cannot be applied from the outside. So only whoever invited may
-        take that back, or another user of their server.
+        The room's rules cannot be applied from the outside. So nobody but users of the
+        server that sent an invitation can take it back. A knock any server may refuse:
+        moderators are wherever they are.
         """
-        event = received.event
-        membership = event.content.get("membership")
-        if event.type != MEMBER or membership not in {"leave", "ban"}:
-            return False
-        user_id = UserId(event.state_key or "")
-        if not self.own.is_named(server_of(user_id)):
-            return False
-        before = await self.outside.find(user_id, event.room_id)
-        if before is None or before.membership not in {"invite", "knock"}:
-            return False
-        trusted = {server_of(before.sender)}
-        if before.membership == "knock":
-            trusted = set(before.servers)
-        if server_of(event.sender) not in trusted:
-            log.info("withdrawal_ignored", room_id=event.room_id, sender=event.sender)
-            return False
+        before = await self._awaited_by_target(room_id, pdu)
+        if before is None:
+            return None
+        [verified] = await self.verifier.verify(before.version, [pdu])
+        if isinstance(verified, Refused) or verified.event.room_id != room_id:
+            return None
+        event = verified.event
+        is_knock = before.membership == "knock"
+        inviter = origin if is_knock else server_of(before.sender)
+        if not origin == inviter == server_of(event.sender):
+            log.info("withdrawal_ignored", room_id=room_id, sender=event.sender)
+            return None
         after = OutsideMembership.of(
-            before.version,
-            received.stored,
-            servers=before.servers,
-            stripped_state=before.stripped_state,
+            before.version, verified.stored, servers=before.servers, stripped_state=()
         )
         await self.outside.record(after)
-        return True
+        return event.event_id
+
+    async def _awaited_by_target(
+        self, room_id: RoomId, pdu: Mapping[str, Any]
+    ) -> OutsideMembership | None:
+        """The invitation or knock of the user whom *pdu* makes leave the room."""
+        content, user_id = pdu.get("content"), pdu.get("state_key")
+        if (
+            pdu.get("type") != MEMBER
+            or not isinstance(content, dict)
+            or content.get("membership") not in {"leave", "ban"}
+            or not isinstance(user_id, str)
+            or not self.own.is_named(server_of(user_id))
+        ):
+            return None
+        before = await self.outside.find(UserId(user_id), room_id)
+        if before is None or before.membership not in {"invite", "knock"}:
+            return None
+        return before
 
     async def _is_outside(
         self, version: RoomVersion, event: Event, origin: ServerName

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tremula.features.federation_handshakes.intake import Intake
 from tremula.features.federation_handshakes.join_answers import JoinAnswers
 from tremula.features.federation_handshakes.member_events import (
     MEMBER,
@@ -34,7 +35,6 @@ from tremula.protocol.signing import countersign_event
 from tremula.rooms.events import Draft
 from tremula.rooms.graph import Standing
 from tremula.rooms.reader import RoomReader
-from tremula.rooms.rooms import Rooms
 from tremula.rooms.staging import OwnServer
 from tremula.rooms.unsent import UnsentEvents
 from tremula.rooms.verification import EventVerifier, Refused
@@ -54,7 +54,7 @@ class Membership:
 class Resident:
     """Makes templates for users of other servers, and takes in what they sign."""
 
-    rooms: Rooms
+    intake: Intake
     reader: RoomReader
     unsent: UnsentEvents
     verifier: EventVerifier
@@ -114,10 +114,7 @@ class Resident:
                 f"the event is not signed as it must be: {verified.reason}"
             )
         _check_allowed(view, verified.event)
-        receipts = await self.rooms.receive(
-            view.room_id, [verified], origin=wanted.origin
-        )
-        receipt = receipts[event_id]
+        receipt = await self.intake.take(verified, origin=wanted.origin)
         if receipt.standing is not Standing.ACCEPTED:
             raise Forbidden(f"the room does not allow it: {receipt.reason}")
         return view, verified

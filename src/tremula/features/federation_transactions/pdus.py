@@ -1,6 +1,6 @@
 """PDUs of other servers: sorted by room, verified, and handed to the room engine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from tremula.features.federation_transactions.inbound_metrics import InboundMetr
 from tremula.infra.together import together
 from tremula.protocol.errors import MatrixError
 from tremula.protocol.hashes import event_id_of
-from tremula.protocol.identifiers import RoomId, ServerName
+from tremula.protocol.identifiers import EventId, RoomId, ServerName
 from tremula.protocol.received_events import ReceivedEvent
 from tremula.protocol.room_versions import EventIdFormat, RoomVersion
 from tremula.rooms.reader import RoomReader
@@ -24,6 +24,12 @@ log = structlog.get_logger(__name__)
 Results = dict[str, dict[str, str]]
 
 
+Withdraw = Callable[[ServerName, RoomId, Mapping[str, Any]], Awaitable[EventId | None]]
+"""Takes back the invitation of one of our users to a room that this server is not in;
+the ID of the event, or None if it does nothing of the kind.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class InboundPdus:
     """Takes PDUs in: rooms at the same time, the events of a room in their order."""
@@ -32,6 +38,7 @@ class InboundPdus:
     reader: RoomReader
     verifier: EventVerifier
     rooms: Rooms
+    withdraw: Withdraw
     metrics: InboundMetrics
 
     async def receive(self, origin: ServerName, pdus: Sequence[Any]) -> Results:
@@ -63,9 +70,13 @@ class InboundPdus:
     ) -> Results:
         try:
             view = await self.reader.find_room(room_id)
-            reason = self._why_not(view, origin)
-            if view is None or reason is not None:
-                return self._refuse_all(view, origin, room_id, pdus, reason or "")
+            if view is None or self.own not in view.joined_servers:
+                return await self._take_outside(view, origin, room_id, pdus)
+            # SS "Server Access Control Lists (ACLs)": "the PDU MUST be ignored with an
+            # appropriate error".
+            if not view.admits(origin):
+                reason = "the room does not admit your server"
+                return self._refuse_all(view, origin, room_id, pdus, reason)
             return await self._take(view, origin, pdus)
         except Exception:
             # CVE-2025-30355: a bug that one event meets must neither cost the others,
@@ -84,17 +95,27 @@ class InboundPdus:
             results |= await self._receive_in(origin, room_id, [pdu])
         return results
 
-    def _why_not(self, view: RoomView | None, origin: ServerName) -> str | None:
-        """Why nothing of *origin* is taken in, if that is so."""
-        if view is None:
-            return "this server does not know the room"
-        if self.own not in view.joined_servers:
-            return "this server is not in the room"
-        # SS "Server Access Control Lists (ACLs)": "the PDU MUST be ignored with an
-        # appropriate error".
-        if not view.admits(origin):
-            return "the room does not admit your server"
-        return None
+    async def _take_outside(
+        self,
+        view: RoomView | None,
+        origin: ServerName,
+        room_id: RoomId,
+        pdus: Sequence[dict[str, Any]],
+    ) -> Results:
+        """Of rooms that this server is not in, it hears who is not invited any more."""
+        results: Results = {}
+        refused: list[dict[str, Any]] = []
+        for pdu in pdus:
+            event_id = await self.withdraw(origin, room_id, pdu)
+            if event_id is None:
+                refused.append(pdu)
+            else:
+                self.metrics.pdu("accepted")
+                results[event_id] = {}
+        if refused:
+            reason = f"this server {'is not in' if view else 'does not know'} the room"
+            results |= self._refuse_all(view, origin, room_id, refused, reason)
+        return results
 
     def _refuse_all(
         self,
