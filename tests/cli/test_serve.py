@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +19,14 @@ from tremula.cli.serve import announcement
 from tremula.infra.config import load_config
 
 PATIENCE_S: Final = 60
+NO_SETTINGS: Final[Mapping[str, str]] = {}
 FREE_PORT: Final = ("--listen", "127.0.0.1:0")
 
 
-def start(directory: Path, *options: str) -> subprocess.Popen[str]:
-    """A server over the database in *directory*."""
+def start(
+    directory: Path, *options: str, settings: Mapping[str, str] = NO_SETTINGS
+) -> subprocess.Popen[str]:
+    """A server over the database in *directory*; *settings* are for its environment."""
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -32,7 +35,7 @@ def start(directory: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tremula", "serve", *options],
         cwd=directory,
-        env=environment,
+        env={**environment, **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

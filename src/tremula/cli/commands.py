@@ -34,6 +34,11 @@ def _app() -> App:
         default_parameter=Parameter(negative=(), show_default=False),
     )
     app.command("tremula.cli.serve:serve", name="serve", help="Run the server.")
+    app.command(
+        "tremula.cli.doctor.command:doctor",
+        name="doctor",
+        help="Look for what keeps others from reaching the server.",
+    )
     for path, name, purpose in (
         ("tremula.cli.config:app", "config", "Look at the configuration."),
         ("tremula.cli.users:app", "user", "Accounts; on SQLite, stop the server."),

@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     SERVER_NAME_CHANGED = 7
     ADDRESS = 8
     DATABASE = 9
+    UNHEALTHY = 10
 
 
 class CommandFailed(Exception):

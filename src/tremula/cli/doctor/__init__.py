@@ -1,0 +1,1 @@
+"""``tremula doctor``: what keeps others from reaching the server, in plain words."""
