@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from tests.conftest import DatabaseSource
-from tests.features.rooms import create_room, send
+from tests.fakes.clock import FakeClock
+from tests.features.rooms import create_room, send, set_state
 from tests.federation.network import Federation
 from tests.http_client import Client
 from tests.server import Server
+from tremula.protocol.identifiers import ServerName
 
 ALICE, BOB = "@alice:a.test", "@bob:b.test"
 
@@ -67,3 +69,104 @@ async def test_history_from_before_the_join_is_paged_exactly(
     assert [len(page) for page in seen[:-1]] == [10] * (len(seen) - 1)
     # What was fetched once is here.
     assert ids(await pages(bob, room_id)) == ids(seen)
+
+
+def bodies(found: list[list[dict[str, Any]]]) -> list[str]:
+    """The texts of the messages, the oldest first."""
+    return [
+        event["content"]["body"]
+        for page in reversed(found)
+        for event in reversed(page)
+        if event["type"] == "m.room.message"
+    ]
+
+
+async def set_visibility(client: Client, room_id: str, value: str) -> None:
+    content = {"history_visibility": value}
+    await set_state(client, room_id, "m.room.history_visibility", content)
+
+
+async def test_history_that_was_for_members_only_stays_hidden(
+    there: Server, here: Server
+) -> None:
+    alice, bob = there.client(ALICE), here.client(BOB)
+    room_id = await create_room(alice, preset="public_chat")
+    await set_visibility(alice, room_id, "joined")
+    hidden = await send(alice, room_id, "hidden")
+    await join(bob, room_id)
+    await send(bob, room_id, "shown")
+
+    seen = await pages(bob, room_id)
+
+    assert bodies(seen) == ["shown"]
+    path = f"/v3/rooms/{room_id}/event/{hidden}"
+    assert (await bob.get(path)).status == 404
+
+
+async def test_each_message_has_the_visibility_of_its_time(
+    there: Server, here: Server
+) -> None:
+    alice, bob = there.client(ALICE), here.client(BOB)
+    room_id = await create_room(alice, preset="public_chat")
+    await send(alice, room_id, "shared")
+    await set_visibility(alice, room_id, "joined")
+    for number in range(120):
+        await send(alice, room_id, str(number))
+    await set_visibility(alice, room_id, "world_readable")
+    await send(alice, room_id, "open")
+    await join(bob, room_id)
+
+    assert bodies(await pages(bob, room_id)) == ["shared", "open"]
+
+
+async def test_what_was_said_while_all_of_us_were_away_is_filled_in(
+    there: Server, here: Server
+) -> None:
+    alice, bob = there.client(ALICE), here.client(BOB)
+    room_id = await create_room(alice, preset="public_chat")
+    await join(bob, room_id)
+    await send(bob, room_id, "before")
+    await bob.post(f"/v3/rooms/{room_id}/leave", {})
+    for number in range(5):
+        await send(alice, room_id, str(number))
+    await join(bob, room_id)
+    await send(bob, room_id, "after")
+
+    seen = await pages(bob, room_id, limit=4)
+
+    assert bodies(seen) == ["before", "0", "1", "2", "3", "4", "after"]
+    assert len(set(ids(seen))) == len(ids(seen))
+
+
+async def test_when_nobody_helps_the_reader_may_come_again(
+    federation: Federation,
+) -> None:
+    clock = FakeClock()
+    there = await federation.start("a.test", clock=clock)
+    here = await federation.start("b.test", clock=clock)
+    alice, bob = there.client(ALICE), here.client(BOB)
+    room_id = await create_room(alice, preset="public_chat")
+    await send(alice, room_id, "old")
+    await join(bob, room_id)
+    federation.network.down.add(ServerName("a.test"))
+
+    assert bodies(await pages(bob, room_id)) == []
+
+    federation.network.heal()
+    assert bodies(await pages(bob, room_id)) == []
+    clock.advance_ms(61_000)
+    assert bodies(await pages(bob, room_id)) == ["old"]
+
+
+async def test_a_page_that_does_not_reach_the_gap_asks_nobody(
+    there: Server, here: Server, federation: Federation
+) -> None:
+    alice, bob = there.client(ALICE), here.client(BOB)
+    room_id = await create_room(alice, preset="public_chat")
+    await join(bob, room_id)
+    await send(bob, room_id, "new")
+    path = f"/v3/rooms/{room_id}/messages"
+
+    assert len((await bob.get(f"{path}?dir=b&limit=2")).json["chunk"]) == 2
+    await bob.get(f"{path}?dir=f")
+    assert federation.network.asked(ServerName("a.test"), "backfill") == []

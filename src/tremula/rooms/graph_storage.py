@@ -261,25 +261,6 @@ async def missing_among(
     return {event_id for (event_id,) in rows}
 
 
-async def oldest_missing(
-    db: Reader, room_nid: int, *, limit: int
-) -> list[tuple[EventId, int]]:
-    """``(event_id, room_pos)``: missing events and where those are that name them, the
-    oldest first.
-    """
-    rows = await db.all(
-        """
-        SELECT m.event_id, MIN(e.room_pos) AS pos
-        FROM rooms_missing_events m JOIN rooms_events e ON e.event_nid = m.named_by_nid
-        WHERE m.room_nid = :room_nid AND e.room_pos IS NOT NULL
-        GROUP BY m.event_id ORDER BY pos LIMIT :limit
-        """,
-        room_nid=room_nid,
-        limit=limit,
-    )
-    return [(EventId(event_id), pos) for event_id, pos in rows]
-
-
 async def newest_missing(
     db: Reader, room_nid: int, *, up_to: int, limit: int
 ) -> list[tuple[EventId, int]]:

@@ -132,12 +132,6 @@ class RoomPast:
         before = await self._walk(view, start, limit - len(start), lambda _: True)
         return sorted([*start, *before], key=_age, reverse=True)
 
-    async def gaps(self, view: RoomView, *, limit: int) -> list[tuple[EventId, int]]:
-        """``(event_id, room_pos)``: events that are not here, and the place of the
-        first event that names each as previous. The oldest gaps first.
-        """
-        return await graph_storage.oldest_missing(self.db, view.nid, limit=limit)
-
     async def newest_gap(self, view: RoomView, *, up_to: int) -> HistoryGap | None:
         """The gap before the newest of those events at the position *up_to* or before
         that name events which are not here.

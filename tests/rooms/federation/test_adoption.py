@@ -18,6 +18,7 @@ from tremula.infra.config.tree import SqliteFile
 from tremula.protocol.identifiers import EventId, RoomId, UserId
 from tremula.protocol.room_versions import ROOM_VERSIONS
 from tremula.rooms.events import Draft
+from tremula.rooms.history_gaps import HistoryGap
 from tremula.rooms.peers import PeerFailed
 from tremula.rooms.storage import RoomRow, insert_room
 
@@ -102,8 +103,8 @@ async def test_the_state_is_taken_over_and_the_join_comes_first(
     assert view.room_pos == 1
     rooms = await joining.engine.memberships.of_user(joining.alice)
     assert [room.membership for room in rooms.values()] == ["join"]
-    [(missing, pos)] = await joining.engine.past.gaps(view, limit=5)
-    assert (missing, pos) == (topic, 1)
+    gap = await joining.engine.past.newest_gap(view, up_to=view.room_pos)
+    assert gap == HistoryGap(1, (topic,))
 
 
 async def test_the_room_goes_on_as_any_other(joining: Joining) -> None:

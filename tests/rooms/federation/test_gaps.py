@@ -91,8 +91,9 @@ async def test_the_state_before_is_asked_for_and_the_event_stored_upon_it(
     ids = await remote.engine.past.ids(before.values())
     assert {key: ids[nid] for key, nid in before.items()} == state
     assert topic.event_id not in await remote.timeline()
-    [(missing, _)] = await remote.engine.past.gaps(view, limit=5)
-    assert missing == UNKNOWN
+    gap = await remote.engine.past.newest_gap(view, up_to=view.room_pos)
+    assert gap is not None
+    assert gap.event_ids == (UNKNOWN,)
 
 
 async def test_an_event_that_comes_late_fills_the_gap(
@@ -109,7 +110,7 @@ async def test_an_event_that_comes_late_fills_the_gap(
     assert receipt.standing is Standing.ACCEPTED
     assert await remote.extremities() == [after.event_id]
     view = await remote.engine.view(remote.room_id)
-    assert await remote.engine.past.gaps(view, limit=5) == []
+    assert await remote.engine.past.newest_gap(view, up_to=view.room_pos) is None
 
 
 async def test_an_outlier_that_comes_late_takes_its_place(

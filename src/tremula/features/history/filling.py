@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from tremula.features.history.reading import Found, Span
+from tremula.features.history.reading import Span
 from tremula.protocol.identifiers import ServerName
 from tremula.rooms.history_gaps import HistoryGap
 from tremula.rooms.past import RoomPast
@@ -22,19 +22,12 @@ class GapFilling:
     rooms: Rooms
     own: ServerName
 
-    async def reached(
-        self, view: RoomView, span: Span, found: Found
-    ) -> HistoryGap | None:
-        """The first gap on the way of what was *found* in *span*, or right behind it
-        if that is all there is.
-        """
+    async def first_in(self, view: RoomView, span: Span) -> HistoryGap | None:
+        """The first gap on the way through *span*, if there is one."""
         if not span.backwards or view.joined_servers.keys() <= {self.own}:
             return None
         gap = await self.past.newest_gap(view, up_to=span.start)
-        if gap is None or gap.pos <= span.stop:
-            return None
-        # A page that ends right before the gap has not reached it.
-        return None if found.more and found.place >= gap.pos - 1 else gap
+        return None if gap is None or gap.pos <= span.stop else gap
 
     async def fill(self, view: RoomView, gap: HistoryGap) -> bool:
         """Ask for what is missing; whether reading again shows more, or another gap."""

@@ -106,16 +106,17 @@ class History:
         """What is to be shown of *span*, of which other servers may have more."""
         found = await self._read_here(access, user_id, span, request)
         for _ in range(FILLS_MAX):
-            gap = await self.gaps.reached(access.view, span, found)
+            gap = await self.gaps.first_in(access.view, span)
             if gap is None:
                 return found
+            if len(found.events) == request.limit and found.place >= gap.pos - 1:
+                break
             if not await self.gaps.fill(access.view, gap):
                 # As there was something, it is worth while to try again from there.
                 return replace(found, more=found.more or bool(found.events))
             found = await self._read_here(access, user_id, span, request)
         # CVE-2026-45076: that nothing could be shown of what came is no end.
-        gap = await self.gaps.reached(access.view, span, found)
-        return found if gap is None else replace(found, more=True)
+        return replace(found, more=True)
 
     async def _read_here(
         self, access: Access, user_id: UserId, span: Span, request: PageRequest
