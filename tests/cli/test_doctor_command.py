@@ -135,6 +135,7 @@ def test_a_running_server_is_well_and_a_stopped_one_is_not(
         assert code == ExitCode.OK, told
         for subject in ("database", "certificate", "signing key", "federation API"):
             assert f"ok     {subject}" in told
+        assert "note   authorities     those of outbound.trusted_ca_file" in told
     finally:
         end(server, signal.SIGTERM)
 

@@ -47,6 +47,11 @@ async def findings_of(config: Config) -> AsyncIterator[Finding]:
     if not config.is_exposed:
         yield note("network", "only programs of this machine can reach the server")
         return
+    if config.outbound.trusted_ca_file is not None:
+        yield note(
+            "authorities",
+            "those of outbound.trusted_ca_file count here; others may not trust them",
+        )
     from tremula.cli.doctor.world import open_world
 
     async with open_world(config.outbound) as world:
