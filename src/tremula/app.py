@@ -78,6 +78,9 @@ from tremula.features.membership.invite_permission import InvitePermission
 from tremula.features.membership.service import Membership
 from tremula.features.messages import routes as messages_routes
 from tremula.features.messages.service import Messages
+from tremula.features.openid import federation as openid_federation
+from tremula.features.openid import routes as openid_routes
+from tremula.features.openid.service import OpenIdTokens
 from tremula.features.presence import routes as presence_routes
 from tremula.features.presence.audience import Audience
 from tremula.features.presence.federation import PresenceEdus, PresenceSender
@@ -669,7 +672,16 @@ def _build_accounts(
     base.router.add(login_routes, Logins(journal, users, devices, login_tokens))
     base.supervisor.keep_running("finish_departures", accounts.finish_departures)
     _add_registration(base, accounts, tokens)
+    _add_openid(base, users)
     return accounts, sessions, last_seen, tokens
+
+
+def _add_openid(base: _Base, users: Users) -> None:
+    tokens = OpenIdTokens(
+        base.database, base.journal, base.clock, users, base.server_name
+    )
+    base.router.add(openid_routes, tokens)
+    base.router.add(openid_federation, tokens)
 
 
 def _add_registration(

@@ -147,11 +147,6 @@ NOT_YET: Final = _grouped(
             "setAdminLockUser",
             "setAdminSuspendUser",
         ),
-        "OpenID tokens, TURN credentials, contact for support (issue 5)": (
-            "getTurnServer",
-            "getWellknownSupport",
-            "requestOpenIdToken",
-        ),
         "Policy servers judge events that federate (issue 3)": ("getWellknownPolicy",),
         "Push rules, pushers and notifications (issue 5)": (
             "deletePushRule",
@@ -179,8 +174,12 @@ NOT_YET: Final = _grouped(
             "getRoomSummary",
             "getSpaceHierarchy",
         ),
+        "TURN credentials, contact for support (issue 5)": (
+            "getTurnServer",
+            "getWellknownSupport",
+        ),
     }
 )
 
 # Lower it with every operation that is done.
-NOT_YET_COUNT: Final = 90
+NOT_YET_COUNT: Final = 89
