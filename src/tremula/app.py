@@ -66,6 +66,7 @@ from tremula.features.federation_transactions.service import Transactions
 from tremula.features.filters import routes as filters_routes
 from tremula.features.filters.service import Filters
 from tremula.features.history import routes as history_routes
+from tremula.features.history.elsewhere import Elsewhere
 from tremula.features.history.filling import GapFilling
 from tremula.features.history.service import History
 from tremula.features.login import routes as login_routes
@@ -733,6 +734,19 @@ def _build_directory(base: _Base, engine: _Engine) -> Directory:
     return directory
 
 
+def _build_history(base: _Base, engine: _Engine) -> History:
+    gaps = GapFilling(engine.past, engine.rooms, base.server_name)
+    times = RemoteEvents(base.federation, engine.verifier)
+    return History(
+        engine.access,
+        engine.events,
+        engine.serializer,
+        engine.places,
+        gaps,
+        Elsewhere(times, gaps),
+    )
+
+
 def _add_rooms(
     base: _Base, engine: _Engine, people: _People, remote: RemoteMemberships
 ) -> None:
@@ -762,13 +776,7 @@ def _add_rooms(
     base.router.add(room_creation_routes, creation)
     state = RoomState(engine.access, events, engine.serializer, engine.places)
     base.router.add(room_state_routes, state)
-    history = History(
-        engine.access,
-        events,
-        engine.serializer,
-        engine.places,
-        GapFilling(engine.past, rooms, base.server_name),
-    )
+    history = _build_history(base, engine)
     base.router.add(history_routes, history)
     previews = RoomPreviews(
         engine.access, state, history, directory, people.account_data

@@ -6,9 +6,9 @@ import pytest
 
 from tests.conftest import DatabaseSource
 from tests.fakes.clock import FakeClock
-from tests.features.rooms import create_room, send, set_state
+from tests.features.rooms import create_room, error_of, send, set_state
 from tests.federation.network import Federation
-from tests.http_client import Client
+from tests.http_client import Client, HttpResponse
 from tests.server import Server
 from tremula.protocol.identifiers import ServerName
 
@@ -170,3 +170,64 @@ async def test_a_page_that_does_not_reach_the_gap_asks_nobody(
     assert len((await bob.get(f"{path}?dir=b&limit=2")).json["chunk"]) == 2
     await bob.get(f"{path}?dir=f")
     assert federation.network.asked(ServerName("a.test"), "backfill") == []
+
+
+async def at(client: Client, room_id: str, ts_ms: int, direction: str) -> HttpResponse:
+    path = f"/v1/rooms/{room_id}/timestamp_to_event"
+    return await client.get(path, query={"ts": ts_ms, "dir": direction})
+
+
+async def test_an_event_of_a_time_before_we_came_is_found_and_fetched(
+    federation: Federation,
+) -> None:
+    clock = FakeClock()
+    there = await federation.start("a.test", clock=clock)
+    here = await federation.start("b.test", clock=clock)
+    alice, bob = there.client(ALICE), here.client(BOB)
+    room_id = await create_room(alice, preset="public_chat")
+    clock.advance_ms(1000)
+    old = await send(alice, room_id, "old")
+    old_ms = clock.now_ms()
+    clock.advance_ms(100_000)
+    await join(bob, room_id)
+
+    for ts_ms, direction in ((old_ms - 10, "f"), (old_ms + 10, "b")):
+        found = await at(bob, room_id, ts_ms, direction)
+        assert found.json == {"event_id": old, "origin_server_ts": old_ms}
+    shown = await bob.get(f"/v3/rooms/{room_id}/event/{old}")
+    assert shown.json["content"]["body"] == "old"
+    # Now that nothing is missing, nobody is asked.
+    federation.network.letters.clear()
+    assert (await at(bob, room_id, old_ms, "f")).json["event_id"] == old
+    assert federation.network.asked(ServerName("a.test"), "timestamp") == []
+
+
+async def test_an_event_that_lies_far_back_is_named_all_the_same(
+    there: Server, here: Server
+) -> None:
+    alice, bob = there.client(ALICE), here.client(BOB)
+    room_id = await create_room(alice, preset="public_chat")
+    for number in range(320):
+        await send(alice, room_id, str(number))
+    await join(bob, room_id)
+
+    first = (await at(alice, room_id, 0, "f")).json
+
+    assert (await at(bob, room_id, 0, "f")).json == first
+
+
+async def test_without_help_what_is_here_is_the_closest(
+    there: Server, here: Server, federation: Federation
+) -> None:
+    alice, bob = there.client(ALICE), here.client(BOB)
+    room_id = await create_room(alice, preset="public_chat")
+    await join(bob, room_id)
+    here_id = (await pages(bob, room_id, limit=1))[0][0]["event_id"]
+    await send(bob, room_id)
+    federation.network.down.add(ServerName("a.test"))
+
+    found = await at(bob, room_id, 2**52, "b")
+
+    assert found.status == 200
+    assert here_id != found.json["event_id"]
+    assert error_of(await at(bob, room_id, 0, "b")) == (404, "M_NOT_FOUND")

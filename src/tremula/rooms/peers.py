@@ -29,6 +29,14 @@ class StateIds:
     auth_chain: Sequence[EventId]
 
 
+@dataclass(frozen=True, slots=True)
+class EventAt:
+    """An event, and when it says that it was sent."""
+
+    event_id: EventId
+    origin_server_ts: int
+
+
 class Peers(Protocol):
     """Asks one server at a time for events of a room.
 

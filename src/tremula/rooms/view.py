@@ -104,6 +104,11 @@ class RoomView:
         event = self.state.get(HISTORY_VISIBILITY)
         return HistoryVisibility.of(event.content if event else None)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether members may see what was said before they came."""
+        return self.history_visibility in {"shared", "world_readable"}
+
     def membership(self, user_id: UserId) -> str | None:
         """*user_id*'s membership, if there has ever been one."""
         return self._auth.membership(user_id)

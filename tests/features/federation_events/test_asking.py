@@ -8,7 +8,7 @@ import pytest
 
 from tests.federation.network import Letter, Network
 from tests.federation.remote import Refusal, Remote
-from tremula.features.federation_events.asking import EventAt, RemoteEvents
+from tremula.features.federation_events.asking import RemoteEvents
 from tremula.infra.federation.client import FederationClient
 from tremula.infra.federation.peers import Peers
 from tremula.protocol.hashes import event_id_of
@@ -16,7 +16,7 @@ from tremula.protocol.identifiers import EventId, RoomId, ServerName
 from tremula.protocol.room_versions import get_room_version
 from tremula.protocol.server_keys import KeyNeed, KnownKeys, VerifyKey
 from tremula.protocol.signing import SigningKey, sign_event
-from tremula.rooms.peers import PeerFailed, RoomAt, StateIds
+from tremula.rooms.peers import EventAt, PeerFailed, RoomAt, StateIds
 from tremula.rooms.verification import EventVerifier
 
 OWN, FAR = ServerName("own.test"), ServerName("far.test")

@@ -15,7 +15,7 @@ from tremula.infra.federation.errors import PeerError, RemoteError
 from tremula.protocol.errors import BadJson, InvalidParam
 from tremula.protocol.identifiers import EventId, RoomId, ServerName, parse_event_id
 from tremula.protocol.received_events import ReceivedEvent, receive_pdu
-from tremula.rooms.peers import PeerFailed, RoomAt, StateIds
+from tremula.rooms.peers import EventAt, PeerFailed, RoomAt, StateIds
 from tremula.rooms.verification import EventVerifier
 
 _PREFIX: Final = "/_matrix/federation/v1"
@@ -30,14 +30,6 @@ _EVENT_BYTES_MAX: Final = 200_000
 _PAGE_BYTES_MAX: Final = 16 * 1024 * 1024
 _STATE_BYTES_MAX: Final = 128 * 1024 * 1024
 _STATE_EVENTS_MAX: Final = 300_000
-
-
-@dataclass(frozen=True, slots=True)
-class EventAt:
-    """An event, and when it says that it was sent."""
-
-    event_id: EventId
-    origin_server_ts: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,7 +205,7 @@ def _may_see(view: RoomView, viewer: Viewer, event: StoredEvent) -> bool:
     if event.is_in_timeline:
         return viewer.can_see(event)
     # A soft-failed one: it is not known who was in the room when it was sent.
-    return view.history_visibility in {"shared", "world_readable"}
+    return view.is_shared
 
 
 def _redacted(view: RoomView, pdu: bytes) -> bytes:

@@ -5,6 +5,7 @@ from typing import Final
 
 from tremula.features.history.reading import Span
 from tremula.protocol.identifiers import ServerName
+from tremula.rooms.event_store import END_POS
 from tremula.rooms.history_gaps import HistoryGap
 from tremula.rooms.past import RoomPast
 from tremula.rooms.rooms import Rooms
@@ -24,10 +25,25 @@ class GapFilling:
 
     async def first_in(self, view: RoomView, span: Span) -> HistoryGap | None:
         """The first gap on the way through *span*, if there is one."""
-        if not span.backwards or view.joined_servers.keys() <= {self.own}:
+        if not span.backwards:
             return None
-        gap = await self.past.newest_gap(view, up_to=span.start)
+        gap = await self.newest(view, up_to=span.start)
         return None if gap is None or gap.pos <= span.stop else gap
+
+    async def newest(
+        self, view: RoomView, *, up_to: int = END_POS
+    ) -> HistoryGap | None:
+        """The newest gap that there is at the position *up_to* or before."""
+        if view.joined_servers.keys() <= {self.own}:
+            return None
+        return await self.past.newest_gap(view, up_to=up_to)
+
+    def others_in(self, view: RoomView) -> list[ServerName]:
+        """The other servers in a room, those with the most users first."""
+        counts = view.joined_servers
+        return sorted(
+            counts.keys() - {self.own}, key=lambda name: (-counts[name], name)
+        )
 
     async def fill(self, view: RoomView, gap: HistoryGap) -> bool:
         """Ask for what is missing; whether reading again shows more, or another gap."""

@@ -2,6 +2,7 @@
 
 import orjson
 
+from tremula.features.history.elsewhere import Wanted
 from tremula.features.history.service import (
     LIMIT_DEFAULT,
     LIMIT_MAX,
@@ -99,8 +100,7 @@ async def get_event_by_timestamp(req: UserRequest, history: History) -> Json:
     event = await history.event_at(
         req.user_id,
         RoomId(req.path["room_id"]),
-        ts_ms,
-        forwards=_direction(req) == "f",
+        Wanted(ts_ms, forwards=_direction(req) == "f"),
     )
     return {"event_id": event.event_id, "origin_server_ts": event.origin_server_ts}
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from tremula.features.history.elsewhere import Elsewhere, Wanted
 from tremula.features.history.filling import FILLS_MAX, GapFilling
 from tremula.features.history.reading import Found, Span, read_span
 from tremula.infra.http import Requester
@@ -13,6 +14,7 @@ from tremula.protocol.identifiers import EventId, RoomId, UserId
 from tremula.rooms.access import Access, RoomAccess
 from tremula.rooms.event_store import END_POS, EventStore
 from tremula.rooms.events import StoredEvent
+from tremula.rooms.peers import EventAt
 from tremula.rooms.places import Places
 from tremula.rooms.serialize import Audience, Serializer
 from tremula.rooms.state import MEMBER
@@ -68,6 +70,7 @@ class History:
     serializer: Serializer
     places: Places
     gaps: GapFilling
+    elsewhere: Elsewhere
 
     async def page(
         self, requester: Requester, room_id: RoomId, request: PageRequest
@@ -208,26 +211,42 @@ class History:
         )
 
     async def event_at(
-        self, user_id: UserId, room_id: RoomId, ts_ms: int, *, forwards: bool
-    ) -> StoredEvent:
-        """The event closest to *ts_ms* in one direction that *user_id* may see.
+        self, user_id: UserId, room_id: RoomId, wanted: Wanted
+    ) -> EventAt:
+        """The event closest to a time in one direction that *user_id* may see.
+
+        Other servers are asked where events are missing. Of theirs, as many are
+        fetched as one request may; one that lies further back is named all the same.
 
         Raises:
             Forbidden: the user may not read the room.
             NotFound: there is none.
         """
         access = await self.access.reading(user_id, room_id)
+        found = await self._nearest(access, user_id, wanted)
+        other = None
+        if access.is_current:
+            other = await self.elsewhere.closer(access.view, wanted, found)
+        if other is not None:
+            await self.elsewhere.fetch(access.view)
+            found = await self._nearest(access, user_id, wanted)
+            if wanted.prefers(other, found) and access.view.is_shared:
+                return other
+        if found is None:
+            raise NotFound(f"There is no event in the room near {wanted.ts_ms}")
+        return EventAt(found.event_id, found.origin_server_ts)
+
+    async def _nearest(
+        self, access: Access, user_id: UserId, wanted: Wanted
+    ) -> StoredEvent | None:
         viewer = await self._viewer(access, user_id)
-        event = await self.events.nearest(
+        return await self.events.nearest(
             access.view.nid,
-            ts_ms,
-            forwards=forwards,
+            wanted.ts_ms,
+            forwards=wanted.forwards,
             span=viewer.narrow((-END_POS, access.up_to)),
             accept=viewer.can_see,
         )
-        if event is None:
-            raise NotFound(f"There is no event in the room near {ts_ms}")
-        return event
 
     async def _state_at(
         self,
