@@ -71,8 +71,8 @@ class Network:
     """Who is there, who cannot reach whom, and all that was asked."""
 
     peers: dict[ServerName, Peer] = field(default_factory=dict)
-    down: set[ServerName] = field(default_factory=set)
-    cut: set[frozenset[ServerName]] = field(default_factory=set)
+    down: set[str] = field(default_factory=set)
+    cut: set[frozenset[str]] = field(default_factory=set)
     letters: list[Letter] = field(default_factory=list)
 
     def add(self, server: Server) -> None:
@@ -84,7 +84,7 @@ class Network:
         """The way out of the server *origin*."""
         return _Line(self, origin)
 
-    def separate(self, *sides: set[ServerName]) -> None:
+    def separate(self, *sides: set[str]) -> None:
         """Cut all lines between servers of different *sides*."""
         self.cut |= {
             frozenset({one, other})
@@ -100,7 +100,7 @@ class Network:
         self.cut.clear()
         self.down.clear()
 
-    def asked(self, destination: ServerName, part: str) -> list[Letter]:
+    def asked(self, destination: str, part: str) -> list[Letter]:
         """The requests to *destination* with *part* in their paths."""
         return [
             letter
