@@ -12,7 +12,13 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # of the time that the server needs to start.
 COMPILE := $(BIN)/python -m compileall -q src
 
-.PHONY: serve test lint types contracts format test-js bench clean
+# An environment that has Synapse already; otherwise it is installed into one of its own.
+ifeq ($(origin SYNAPSE_VENV),undefined)
+SYNAPSE_VENV := .interop
+SYNAPSE_INSTALLED := $(SYNAPSE_VENV)/.installed
+endif
+
+.PHONY: serve test lint types contracts format test-js test-interop synapse bench clean
 
 serve: $(VENV)/.installed
 	$(BIN)/tremula serve
@@ -40,12 +46,18 @@ test-js: $(VENV)/.installed
 	cd tests/js && npm install --no-audit --no-fund
 	cd tests/js && TREMULA=$(abspath $(BIN)/tremula) npm test
 
+# Federation over TLS, with another homeserver from PyPI and with a second Tremula.
+test-interop: $(VENV)/.installed-test synapse
+	SYNAPSE_VENV=$(abspath $(SYNAPSE_VENV)) $(BIN)/python -m pytest -m interop tests/interop
+
+synapse: $(SYNAPSE_INSTALLED)
+
 # ARGS="run --quick" takes a minute or two; see `python -m bench run --help`.
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench $(ARGS)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .interop .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -54,6 +66,12 @@ $(VENV)/.created:
 		echo 'Python cannot make virtual environments here.' >&2; \
 		echo 'On Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+.interop/.installed: tests/interop/requirements.txt
+	$(PYTHON) -m venv .interop
+	.interop/bin/python -m pip install --quiet --disable-pip-version-check \
+		--requirement tests/interop/requirements.txt
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.created

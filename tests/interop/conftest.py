@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pytest
 import pytest_asyncio
@@ -16,6 +17,9 @@ from tests.interop.synapse_peer import SynapsePeer
 from tests.interop.tremula_peer import TremulaPeer
 from tests.interop.trust import Trust, new_trust
 from tests.interop.user import User, register
+
+# Room versions that differ in their rules.
+VERSIONS: Final = ("6", "10", "11", "12")
 
 Register = Callable[[Peer, str], Awaitable[User]]
 
@@ -95,9 +99,9 @@ def pair(request: pytest.FixtureRequest, peers: Peers) -> Pair:
     return Pair(host=peers.synapse, guest=peers.tremula)
 
 
-@pytest.fixture(params=["6", "10", "11", "12"])
+@pytest.fixture(params=VERSIONS)
 def version(request: pytest.FixtureRequest) -> str:
-    """Room versions that differ in their rules."""
+    """Each of them."""
     return str(request.param)
 
 

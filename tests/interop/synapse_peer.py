@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import socket
+from asyncio.subprocess import Process
 from base64 import b64encode
 from pathlib import Path
 from typing import Any, Final
@@ -54,21 +55,12 @@ class SynapsePeer:
             notices.setblocking(False)
             process = await self._process.run(
                 (
-                    str(self._python),
-                    "-m",
-                    "synapse.app.homeserver",
-                    "-c",
-                    str(self._config),
+                    *(str(self._python), "-m", "synapse.app.homeserver"),
+                    *("--config-path", str(self._config)),
                 ),
                 {**os.environ, "NOTIFY_SOCKET": f"@{address}"},
             )
-            ready = asyncio.ensure_future(_ready(notices))
-            ended = asyncio.ensure_future(process.wait())
-            async with asyncio.timeout(PATIENCE_S):
-                await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
-            ready.cancel()
-            assert not ended.done(), self._process.log.read_text()
-            ended.cancel()
+            assert await _comes_up(notices, process), self._process.log.read_text()
 
     async def stop(self) -> None:
         """Stop it as an operator does."""
@@ -167,6 +159,19 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+async def _comes_up(notices: socket.socket, process: Process) -> bool:
+    """Whether it says that it is ready before it ends."""
+    ready = asyncio.ensure_future(_ready(notices))
+    ended = asyncio.ensure_future(process.wait())
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
+        return not ended.done()
+    finally:
+        ready.cancel()
+        ended.cancel()
 
 
 async def _ready(notices: socket.socket) -> None:

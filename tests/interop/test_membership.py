@@ -120,7 +120,24 @@ async def test_a_knock_is_let_in(alice: User, bob: User, version: str) -> None:
     await alice.until_membership(room_id, bob, "join")
 
 
-# Synapse neither tells other servers of this nor listens to them: its issue 18030.
+# Synapse does not tell other servers that a knock is withdrawn: its issue 18030.
+@pytest.mark.parametrize("pair", ["synapse-tremula", "tremula-tremula"], indirect=True)
+@pytest.mark.parametrize("version", ["10", "11", "12"])
+async def test_a_knock_is_withdrawn(alice: User, bob: User, version: str) -> None:
+    room_id = await alice.create_room(
+        version,
+        preset="private_chat",
+        initial_state=[_join_rules({"join_rule": "knock"})],
+    )
+    await bob.knock(room_id, via=alice.peer)
+    await alice.until_membership(room_id, bob, "knock")
+
+    await bob.leave(room_id)
+
+    await alice.until_membership(room_id, bob, "leave")
+
+
+# Synapse neither tells other servers of this nor listens to them: the same issue.
 @pytest.mark.parametrize("pair", ["tremula-tremula"], indirect=True)
 @pytest.mark.parametrize("version", ["10", "11", "12"])
 async def test_a_knock_is_turned_away(alice: User, bob: User, version: str) -> None:

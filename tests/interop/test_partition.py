@@ -2,29 +2,30 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
 
-from tests.interop.conftest import Pair
+from tests.interop.conftest import VERSIONS, Pair
 from tests.interop.user import Json, User, share_room
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="session")]
 
 
+@dataclass(frozen=True, slots=True)
 class Partition:
     """The ways between two servers."""
 
-    def __init__(self, pair: Pair) -> None:
-        self._gates = (pair.host.gate, pair.guest.gate)
+    pair: Pair
 
     def begin(self) -> None:
-        for gate in self._gates:
-            gate.shut()
+        self.pair.host.gate.shut()
+        self.pair.guest.gate.shut()
 
     def heal(self) -> None:
-        for gate in self._gates:
-            gate.open()
+        self.pair.host.gate.open()
+        self.pair.guest.gate.open()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -36,37 +37,29 @@ async def partition(pair: Pair) -> AsyncIterator[Partition]:
 
 
 async def test_both_sides_keep_talking_and_agree_in_the_end(
-    alice: User, bob: User, version: str, partition: Partition
+    alice: User, bob: User, partition: Partition
 ) -> None:
-    """Power is fought for, names are set on both sides, and everything arrives."""
-    room_id = await share_room(alice, bob, version)
-    await _give_power(alice, bob, room_id)
+    """One room of each version: what was said arrives, and the state is one again."""
+    rooms = [await share_room(alice, bob, version) for version in VERSIONS]
+    for room_id in rooms:
+        await alice.give_power(room_id, bob)
 
     partition.begin()
-    said = {
-        alice: [await alice.say(room_id, "is anybody there?")],
-        bob: [await bob.say(room_id, "nobody there")],
-    }
-    for user in (alice, bob):
-        await user.set_state(room_id, "m.room.name", {"name": f"of {user.user_id}"})
-        await user.set_state(room_id, "m.room.topic", {"topic": user.user_id})
-        await user.set_state(room_id, "org.example.own", {}, user.user_id)
-        said[user].append(await user.say(room_id, "renamed it"))
-    await _take_power(alice, bob, room_id)
-    await bob.set_state(room_id, "m.room.join_rules", {"join_rule": "invite"})
+    said = [await _quarrel(alice, bob, room_id) for room_id in rooms]
     partition.heal()
 
-    await _speak_until_heard(alice, bob, room_id)
-    await _until_same_state(alice, bob, room_id)
-    for speaker, hearer in ((alice, bob), (bob, alice)):
-        for event_id in said[speaker]:
-            await hearer.until_event(room_id, event_id)
+    for room_id, events in zip(rooms, said, strict=True):
+        await _speak_until_heard(alice, bob, room_id)
+        await _agree(alice, bob, room_id)
+        for event_id in events:
+            await alice.until_event(room_id, event_id)
+            await bob.until_event(room_id, event_id)
 
 
 async def test_what_was_sent_meanwhile_arrives(
     alice: User, bob: User, partition: Partition
 ) -> None:
-    """More than fits into one transaction, and then a sign of life."""
+    """More than fits into one transaction."""
     room_id = await share_room(alice, bob, "11")
 
     partition.begin()
@@ -78,19 +71,20 @@ async def test_what_was_sent_meanwhile_arrives(
     assert [each for each in heard if each in said] == said
 
 
-async def _give_power(alice: User, bob: User, room_id: str) -> None:
-    levels = await alice.power_levels(room_id)
-    levels["users"] = {**levels.get("users", {}), bob.user_id: 50}
-    levels["events"] = {**levels.get("events", {}), "m.room.join_rules": 50}
-    await bob.until_event(
-        room_id, await alice.set_state(room_id, "m.room.power_levels", levels)
-    )
-
-
-async def _take_power(alice: User, bob: User, room_id: str) -> None:
-    levels = await alice.power_levels(room_id)
-    del levels["users"][bob.user_id]
-    await alice.set_state(room_id, "m.room.power_levels", levels)
+async def _quarrel(alice: User, bob: User, room_id: str) -> list[str]:
+    """Both change the same things; Alice takes Bob's power while he uses it."""
+    said = [await alice.say(room_id, "anybody?"), await bob.say(room_id, "nobody")]
+    for user in (alice, bob):
+        await user.set_state(room_id, "m.room.name", {"name": f"of {user.user_id}"})
+        await user.set_state(room_id, "m.room.topic", {"topic": user.user_id})
+        await user.set_state(room_id, "org.example.own", {}, user.user_id)
+    by_alice = await alice.power_levels(room_id)
+    del by_alice["users"][bob.user_id]
+    await alice.set_state(room_id, "m.room.power_levels", by_alice)
+    by_bob = await bob.power_levels(room_id) | {"invite": 50}
+    await bob.set_state(room_id, "m.room.power_levels", by_bob)
+    await bob.set_state(room_id, "m.room.join_rules", {"join_rule": "invite"})
+    return [*said, await alice.say(room_id, "so there")]
 
 
 async def _speak_until_heard(alice: User, bob: User, room_id: str) -> None:
@@ -103,12 +97,10 @@ async def _speak_until_heard(alice: User, bob: User, room_id: str) -> None:
     )
 
 
-async def _until_same_state(alice: User, bob: User, room_id: str) -> None:
-    """Both have it once an event that follows both sides' newest has come."""
-    last = await alice.say(room_id, "agreed?")
-    await bob.until_event(room_id, last)
-    last = await bob.say(room_id, "agreed")
-    await alice.until_event(room_id, last)
+async def _agree(alice: User, bob: User, room_id: str) -> None:
+    """The states are equal once an event that joins both branches has come."""
+    await bob.until_event(room_id, await alice.say(room_id, "agreed?"))
+    await alice.until_event(room_id, await bob.say(room_id, "agreed"))
     assert await alice.state_ids(room_id) == await bob.state_ids(room_id)
 
 

@@ -72,11 +72,7 @@ async def test_a_new_name_is_seen_in_rooms_and_asked_for(
 
 async def test_power_is_given_and_used(alice: User, bob: User, version: str) -> None:
     room_id = await share_room(alice, bob, version)
-    levels = await alice.power_levels(room_id)
-    levels["users"] = {**levels.get("users", {}), bob.user_id: 50}
-
-    given = await alice.set_state(room_id, "m.room.power_levels", levels)
-    await bob.until_event(room_id, given)
+    await alice.give_power(room_id, bob)
     renamed = await bob.set_state(room_id, "m.room.topic", {"topic": "by bob"})
 
     assert (await alice.until_event(room_id, renamed))["sender"] == bob.user_id

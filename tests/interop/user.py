@@ -103,6 +103,18 @@ class User:
     async def knock(self, room_id: str, *, via: Peer) -> None:
         await self.post("knock", room_id, query=_via(via))
 
+    async def give_power(self, room_id: str, *whom: "User") -> None:
+        """Let others set the room's state, its power levels too."""
+        levels = await self.power_levels(room_id)
+        levels["users"] = {
+            **levels.get("users", {}),
+            **{user.user_id: 50 for user in whom},
+        }
+        levels["events"] = dict.fromkeys(levels.get("events", {}), 50)
+        given = await self.set_state(room_id, "m.room.power_levels", levels)
+        for user in whom:
+            await user.until_event(room_id, given)
+
     async def leave(self, room_id: str) -> None:
         await self.post("rooms", room_id, "leave")
 
