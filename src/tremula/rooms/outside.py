@@ -74,6 +74,12 @@ class OutsideMembership:
         return EventId(self.event["event_id"])
 
     @property
+    def depth(self) -> int:
+        """That of the member event."""
+        depth: int = orjson.loads(self.server_json)["depth"]
+        return depth
+
+    @property
     def membership(self) -> str:
         """``invite``, ``knock``, ``leave`` or ``ban``."""
         membership: str = self.event["content"]["membership"]

@@ -125,6 +125,9 @@ class Invitations:
         if isinstance(verified, Refused) or verified.event.room_id != room_id:
             return None
         event = verified.event
+        if event.depth <= before.depth:
+            # From before the invitation: it was the end of an earlier stay.
+            return None
         is_knock = before.membership == "knock"
         inviter = origin if is_knock else server_of(before.sender)
         if not origin == inviter == server_of(event.sender):
