@@ -53,7 +53,9 @@ async def database_source(
         yield SqliteFile(tmp_path / "tremula.db")
         return
     name = f"test_{next(_numbers)}"
-    await _administrate(server, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+    await _administrate(
+        server, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY FILE_COPY"
+    )
     yield PostgresUrl(server.url(name))
     await _administrate(server, f"DROP DATABASE {name} WITH (FORCE)")
 

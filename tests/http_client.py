@@ -35,14 +35,18 @@ _VENDOR_PREFIXED = re.compile(
 _UNLISTED = re.compile(
     r"/presence/events/[0-9]+/sender|.*/redacts"
     r"|(?:/1)?/(?:event|(?:state|auth_chain|knock_room_state)/[0-9]+)"
-    r"/(?:auth_events|depth|event_id|hashes|origin|prev_events|room_id|signatures"
-    r"|unsigned)(?:/.*)?"
+    r"/(?:auth_events|content|depth|event_id|hashes|origin|prev_events|room_id"
+    r"|signatures|unsigned)(?:/.*)?"
 )
+# The formats of events, "depending on the room version", have had no `origin` for long.
+_NO_ORIGIN = re.compile(r'/event: "origin" is a required property\Z')
 
 
 # An event satisfies both forms of getRoomStateWithKey, of which the schema wants
 # exactly one; those of the federation format have no `event_id`.
 _OUTSIDE_SCHEMA = ("format=event", "event_format%22%3A%22federation%22")
+# Its answer is a pair, of which the schema lets each half be either form.
+_PAIRED = "/_matrix/federation/v1/invite/"
 
 
 class Options(TypedDict, total=False):
@@ -170,7 +174,7 @@ def spec_header() -> str:
 
 
 class _Report(Protocol):
-    ok: bool
+    errors: Sequence[object]
     unknown: Sequence[str]
 
 
@@ -195,7 +199,7 @@ def _check_against_spec(method: str, path: str, response: HttpResponse) -> None:
     spec = _spec()
     if spec is None or method not in {"GET", "PUT", "POST", "DELETE"}:
         return
-    if spec.find(method, path)[0] is None:
+    if spec.find(method, path)[0] is None or path.startswith(_PAIRED):
         return
     body = response.json if _is_json(response) else None
     report = spec.check_response(method, path, response.status, body)
@@ -204,7 +208,8 @@ def _check_against_spec(method: str, path: str, response: HttpResponse) -> None:
         for key in report.unknown
         if not _VENDOR_PREFIXED.search(key) and not _UNLISTED.fullmatch(key)
     ]
-    assert report.ok, f"{report}\n{response.body[:2000]!r}"
+    wrong = [each for each in report.errors if not _NO_ORIGIN.search(str(each))]
+    assert not wrong, f"{report}\n{response.body[:2000]!r}"
     assert not unknown, f"{report}\n{response.body[:2000]!r}"
 
 

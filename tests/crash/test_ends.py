@@ -103,9 +103,10 @@ async def _until_it_refuses(host: str | None, port: int | None) -> None:
         while True:
             try:
                 _, writer = await asyncio.open_connection(host, port)
-            except ConnectionRefusedError:
+                writer.close()
+                await writer.wait_closed()
+            except (ConnectionRefusedError, ConnectionResetError):
                 return
-            writer.close()
 
 
 async def test_whatever_was_acknowledged_is_there_after_a_crash(

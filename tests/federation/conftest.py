@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import DatabaseSource
 from tests.federation.memberships import ALICE, BOB
 from tests.federation.network import Federation, running_federation
+from tests.federation.remote import FAR, Remote, add_remote
 from tests.http_client import Client
 from tests.server import Server
 
@@ -36,12 +37,30 @@ async def one(two: Server, federation: Federation) -> Server:
 
 
 @pytest.fixture
-def alice(one: Server) -> Client:
-    """A user of ``one.test``."""
-    return one.client(ALICE)
+async def alice(one: Server) -> Client:
+    """A user of ``one.test``, who is registered."""
+    return await _registered(one.client(ALICE))
 
 
 @pytest.fixture
-def bob(two: Server) -> Client:
-    """A user of ``two.test``."""
-    return two.client(BOB)
+async def bob(two: Server) -> Client:
+    """A user of ``two.test``, who is registered."""
+    return await _registered(two.client(BOB))
+
+
+@pytest.fixture
+def remote(two: Server, federation: Federation) -> Remote:
+    """The server ``far.test``, written by hand."""
+    return add_remote(federation, FAR)
+
+
+@pytest.fixture
+def third(two: Server, federation: Federation) -> Remote:
+    """The server ``third.test``, written by hand as well."""
+    return add_remote(federation, "third.test", 3)
+
+
+async def _registered(client: Client) -> Client:
+    # The clients of tests register with their first request.
+    assert (await client.get("/v3/account/whoami")).status == 200
+    return client

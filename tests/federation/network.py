@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -22,7 +22,9 @@ from tremula.infra.federation.transport import FederationTransport, StreamedAnsw
 from tremula.infra.http.asgi import AsgiApp
 from tremula.protocol.identifiers import ServerName
 
-_PIECE_BYTES = 1000
+PATIENCE_S: Final = 20.0
+
+_PIECE_BYTES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,7 @@ class Network:
     down: set[str] = field(default_factory=set)
     cut: set[frozenset[str]] = field(default_factory=set)
     letters: list[Letter] = field(default_factory=list)
+    _sent: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add(self, server: Server) -> None:
         """Let a Tremula be reached."""
@@ -108,9 +111,17 @@ class Network:
             if letter.destination == destination and part in letter.path
         ]
 
+    async def until_asked(self, destination: str, part: str) -> None:
+        """Wait until a request to *destination* with *part* in its path was made."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.asked(destination, part):
+                self._sent.clear()
+                await self._sent.wait()
+
     async def deliver(self, letter: Letter) -> tuple[int, bytes]:
         """Hand over a request and return the answer."""
         self.letters.append(letter)
+        self._sent.set()
         ends = frozenset({letter.origin, letter.destination})
         peer = self.peers.get(letter.destination)
         if peer is None or ends & self.down or ends in self.cut:

@@ -14,12 +14,15 @@ from tests.server import Server
 from tremula.infra.federation.client import Query
 from tremula.protocol.hashes import event_id_of
 from tremula.protocol.identifiers import ServerName
-from tremula.protocol.room_versions import ROOM_VERSIONS
+from tremula.protocol.room_versions import ROOM_VERSIONS, RoomVersion
 from tremula.protocol.server_keys import publish_server_keys
 from tremula.protocol.signing import SigningKey, sign_event
 from tremula.protocol.x_matrix import SignedRequest, authorization_header
 
 Pdu = dict[str, Any]
+
+# The name of the one that tests mostly meet.
+FAR = "far.test"
 
 # The end of the year 9999, until when the keys are valid.
 _FAR_TS = 253_402_300_799_000
@@ -77,6 +80,11 @@ class Remote:
         sent = await self.ask(server, path, method="PUT", content=pdu)
         assert sent.status == 200, sent.body
         return pdu
+
+    def signed(self, pdu: Pdu, version: RoomVersion = ROOM_VERSIONS["11"]) -> Pdu:
+        """*pdu* with the signature of this server alone."""
+        unsigned = {k: v for k, v in pdu.items() if k not in {"signatures", "hashes"}}
+        return sign_event(version, unsigned, self.name, self.key)
 
     def accept_invite(self, letter: Letter) -> object:
         """The answer that lets one of our users be invited."""

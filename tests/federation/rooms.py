@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
-from tests.federation.network import Letter
+from tests.federation.network import PATIENCE_S, Letter
 from tests.federation.remote import Remote
 from tests.http_client import HttpResponse
 from tests.server import Server
@@ -15,8 +15,6 @@ from tremula.protocol.auth_selection import auth_event_keys
 from tremula.protocol.events import BuiltEvent, EventDraft, build_event, pdu_json
 from tremula.protocol.identifiers import EventId, RoomId, UserId
 from tremula.protocol.room_versions import RoomVersion, get_room_version
-
-PATIENCE_S: Final = 20.0
 
 _txn_ids = count()
 _clock = count(1_782_000_000_000, 1000)

@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import DatabaseSource
 from tests.fakes.clock import FakeClock
 from tests.features.rooms import create_room, error_of, send, set_state
+from tests.federation.memberships import membership, until
 from tests.federation.network import Federation
 from tests.http_client import Client, HttpResponse
 from tests.server import Server
@@ -127,6 +128,11 @@ async def test_what_was_said_while_all_of_us_were_away_is_filled_in(
     await join(bob, room_id)
     await send(bob, room_id, "before")
     await bob.post(f"/v3/rooms/{room_id}/leave", {})
+
+    async def has_left() -> bool:
+        return await membership(alice, room_id, BOB) == "leave"
+
+    await until(alice, has_left)
     for number in range(5):
         await send(alice, room_id, str(number))
     await join(bob, room_id)

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import pytest
 
 from tests.conftest import DatabaseSource
-from tests.features.rooms import create_room, member, send, set_state
+from tests.fakes.clock import FakeClock
+from tests.features.rooms import create_room, member, send
 from tests.federation.network import Federation
 from tests.federation.remote import Remote, add_remote
 from tests.federation.rooms import Inbox, RemoteRoom, bodies
@@ -22,8 +23,15 @@ BOB = "@bob:far.test"
 
 
 @pytest.fixture
-async def server(database_source: DatabaseSource, federation: Federation) -> Server:
-    return await federation.start("a.test", database_source)
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def server(
+    database_source: DatabaseSource, federation: Federation, clock: FakeClock
+) -> Server:
+    return await federation.start("a.test", database_source, clock=clock)
 
 
 @pytest.fixture
@@ -133,21 +141,20 @@ async def test_every_server_in_the_room_is_told(
 
 
 async def test_an_outage_loses_nothing_and_ends_when_the_other_is_heard_from(
-    server: Server,
-    federation: Federation,
     remote: Remote,
+    federation: Federation,
+    clock: FakeClock,
     room: RemoteRoom,
     alice: Client,
     inbox: Inbox,
 ) -> None:
-    network = federation.network
     with is_down(federation, remote):
         for number in range(5):
             await send(alice, room.room_id, str(number))
-        while not network.asked(remote.name, "/send/"):
-            await set_state(alice, room.room_id, "m.room.topic", {"topic": "x"})
+        await federation.network.until_asked(remote.name, "/send/")
     assert bodies(inbox) == []
 
+    clock.advance_ms(10_000)
     await room.accepted(BOB, "m.room.message", {"body": "I am back"})
     await inbox.until(lambda box: len(bodies(box)) == 5)
 
