@@ -75,7 +75,10 @@ class OutboundRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What an answer may cost. ``idle_s`` is the longest wait for its next piece."""
+    """What an answer may cost. ``idle_s`` is the longest wait for its next piece.
+
+    ``bytes_max`` holds for what comes, and for what is in it if it is packed.
+    """
 
     bytes_max: int
     timeout_s: float

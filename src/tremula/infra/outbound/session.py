@@ -36,6 +36,7 @@ from tremula.infra.outbound.errors import (
     TimedOut,
 )
 from tremula.infra.outbound.resolver import Resolver
+from tremula.infra.outbound.unpacking import ACCEPTED, unpacked
 
 _CONNECTIONS_MAX: Final = 1000
 _CONNECTIONS_PER_HOST_MAX: Final = 16
@@ -112,8 +113,7 @@ def load_tls(trusted_ca_file: Path | None) -> ssl.SSLContext:
 class Session:
     """One pool of connections, keyed by host, port and TLS name together.
 
-    Without cookies, proxies, redirects and unpacking of answers: what is packed can't
-    be bounded before it is unpacked.
+    Without cookies, proxies and redirects. Answers are unpacked within their limits.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Session:
             auto_decompress=False,
             headers={
                 "User-Agent": f"Tremula/{__version__}",
-                "Accept-Encoding": "identity",
+                "Accept-Encoding": ACCEPTED,
             },
         )
 
@@ -153,7 +153,11 @@ class Session:
                     yield StreamedResponse(
                         response.status,
                         {name.lower(): text for name, text in response.headers.items()},
-                        _bounded_chunks(response, limits.bytes_max),
+                        unpacked(
+                            _bounded_chunks(response, limits.bytes_max),
+                            response.headers.get("Content-Encoding", ""),
+                            bytes_max=limits.bytes_max,
+                        ),
                     )
                 finally:
                     # One that was read to its end is back in the pool already.
