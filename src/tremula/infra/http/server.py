@@ -14,15 +14,17 @@ import structlog
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from tremula.infra.config import Listener, Tls
+from tremula.infra.config import Listener
 from tremula.infra.http.application import Application
 from tremula.infra.http.client_address import TrustedProxies
 from tremula.infra.http.errors import ListenError
 from tremula.infra.http.protocol import START_S, BoundedProtocol
+from tremula.infra.http.served_certificate import ServedCertificate
 
 log = structlog.get_logger(__name__)
 
 _KEEP_ALIVE_S = 75
+_REFRESH_CERTIFICATES_S = 60
 _BACKLOG = 2048
 _REASONS = {
     errno.EADDRINUSE: "another program listens there already",
@@ -35,15 +37,25 @@ class HttpServer:
     """Serves an application on its listeners.
 
     ``start_s``: how long a request may take to come, beside the time for its length.
+    ``refresh_s``: how often the certificates' files are looked at.
     """
 
-    def __init__(self, application: Application, *, start_s: float = START_S) -> None:
+    def __init__(
+        self,
+        application: Application,
+        *,
+        start_s: float = START_S,
+        refresh_s: float = _REFRESH_CERTIFICATES_S,
+    ) -> None:
         self._application = application
         self._start_s = start_s
+        self._refresh_s = refresh_s
         self._servers: list[asyncio.Server] = []
         # uvicorn's record of what is open: one for all listeners.
         self._state = ServerState()
         self._date_timer: asyncio.TimerHandle | None = None
+        self._certificates: list[ServedCertificate] = []
+        self._certificates_timer: asyncio.TimerHandle | None = None
 
     async def listen(self, listeners: Sequence[Listener]) -> None:
         """Start serving: on all of *listeners* or, when one fails, on none.
@@ -58,6 +70,7 @@ class HttpServer:
         except ListenError:
             await self.stop(grace_s=0)
             raise
+        self._refresh_certificates_later()
 
     @property
     def ports(self) -> list[int]:
@@ -81,8 +94,9 @@ class HttpServer:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        if self._date_timer is not None:
-            self._date_timer.cancel()
+        for timer in (self._date_timer, self._certificates_timer):
+            if timer is not None:
+                timer.cancel()
 
     async def _open(self, listener: Listener) -> asyncio.Server:
         proxies = TrustedProxies(listener.trusted_proxies)
@@ -99,8 +113,13 @@ class HttpServer:
         )
         config.load()
         connect = partial(BoundedProtocol, config, self._state, start_s=self._start_s)
+        tls = None
+        if listener.tls is not None:
+            certificate = ServedCertificate(listener.tls)
+            self._certificates.append(certificate)
+            tls = certificate.context
         try:
-            return await _bind(listener, connect)
+            return await _bind(listener, connect, tls)
         except OSError as error:
             raise ListenError(
                 f"cannot listen on {listener.url}: {_reason(error)}"
@@ -113,11 +132,23 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         self._date_timer = loop.call_later(1, self._refresh_date)
 
+    def _refresh_certificates_later(self) -> None:
+        if self._certificates:
+            self._certificates_timer = asyncio.get_running_loop().call_later(
+                self._refresh_s, self._refresh_certificates
+            )
+
+    def _refresh_certificates(self) -> None:
+        for certificate in self._certificates:
+            certificate.refresh()
+        self._refresh_certificates_later()
+
 
 async def _bind(
-    listener: Listener, connect: Callable[[], asyncio.Protocol]
+    listener: Listener,
+    connect: Callable[[], asyncio.Protocol],
+    tls: ssl.SSLContext | None,
 ) -> asyncio.Server:
-    tls = None if listener.tls is None else _tls_context(listener.tls)
     loop = asyncio.get_running_loop()
     path = listener.unix_socket
     if path is None:
@@ -133,20 +164,6 @@ async def _bind(
 def _is_in_use(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(str(path)) == 0
-
-
-def _tls_context(tls: Tls) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(tls.certificate, tls.key)
-    except OSError as error:
-        # ssl.SSLError is an OSError.
-        raise ListenError(
-            f"cannot use the certificate {tls.certificate} with the key {tls.key}: "
-            f"{_reason(error)}"
-        ) from error
-    return context
 
 
 def _reason(error: OSError) -> str:
