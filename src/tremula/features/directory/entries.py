@@ -1,7 +1,5 @@
 """What the published directory shows of a room, searched and paged. Pure."""
 
-import base64
-import binascii
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +7,14 @@ from typing import Any, Final
 
 import msgspec
 
-from tremula.protocol.errors import InvalidParam
-from tremula.protocol.topics import plain_text_topic
+from tremula.protocol.opaque_tokens import format_token, parse_token
+from tremula.rooms.summary import published_room, text_in
 from tremula.rooms.view import RoomView
 
 LIMIT_DEFAULT: Final = 100
 LIMIT_MAX: Final = 500
+
+_SEARCHED: Final = ("name", "topic", "canonical_alias")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,43 +40,17 @@ class Entry:
 
 
 def entry_of(view: RoomView) -> Entry:
-    """The entry of a room from its committed state.
-
-    Texts of a wrong type count as absent, so that one room's odd state cannot
-    break the list for everyone.
-    """
-    room_type = _text(view, "m.room.create", "type")
-    texts = {
-        "name": _text(view, "m.room.name", "name"),
-        "topic": plain_text_topic(view.content_of("m.room.topic") or {}),
-        "canonical_alias": _text(view, "m.room.canonical_alias", "alias"),
-        "avatar_url": _text(view, "m.room.avatar", "url"),
-        "room_type": room_type,
-        "join_rule": view.join_rule,
-    }
-    shown: dict[str, Any] = {key: text for key, text in texts.items() if text}
-    shown |= {
-        "room_id": view.room_id,
-        "num_joined_members": view.joined_count,
-        "world_readable": view.history_visibility == "world_readable",
-        "guest_can_join": (
-            _text(view, "m.room.guest_access", "guest_access") == "can_join"
-        ),
-    }
-    searched = (texts["name"], texts["topic"], texts["canonical_alias"])
+    """The entry of a room from its committed state."""
+    shown = published_room(view)
+    searched = (shown.get(key) for key in _SEARCHED)
     return Entry(
         room_id=view.room_id,
         joined_count=view.joined_count,
-        room_type=room_type,
+        room_type=text_in(view, "m.room.create", "type"),
         is_federated=view.is_federated,
         shown=shown,
         search_text="\n".join(text for text in searched if text).casefold(),
     )
-
-
-def _text(view: RoomView, event_type: str, key: str) -> str | None:
-    value = (view.content_of(event_type) or {}).get(key)
-    return value if isinstance(value, str) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +85,7 @@ class PageToken(msgspec.Struct, array_like=True, frozen=True):
 
     def format(self) -> str:
         """The token for clients."""
-        return base64.urlsafe_b64encode(msgspec.json.encode(self)).decode()
+        return format_token(self)
 
     @classmethod
     def parse(cls, raw: str) -> "PageToken":
@@ -120,10 +94,7 @@ class PageToken(msgspec.Struct, array_like=True, frozen=True):
         Raises:
             InvalidParam: *raw* is no such token.
         """
-        try:
-            return msgspec.json.decode(base64.b64decode(raw, b"-_", True), type=cls)
-        except (ValueError, binascii.Error, msgspec.MsgspecError):
-            raise InvalidParam("since is not a token of this server") from None
+        return parse_token(raw, cls)
 
 
 def page(

@@ -7,6 +7,7 @@ from typing import Any, Final
 from tremula.infra.federation.client import FederationClient
 from tremula.infra.federation.errors import PeerUnreachable
 from tremula.infra.federation.relaying import relaying
+from tremula.protocol.canonical import INTEGER_MAX
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import (
     RoomAlias,
@@ -16,6 +17,7 @@ from tremula.protocol.identifiers import (
     parse_room_id,
     server_of,
 )
+from tremula.protocol.room_summaries import parse_published_room
 
 SERVERS_MAX: Final = 100
 """How many servers are named that could let somebody into a room."""
@@ -24,17 +26,6 @@ _PREFIX: Final = "/_matrix/federation/v1"
 _TIMEOUT_S: Final = 15.0
 _ALIAS_BYTES_MAX: Final = 256 * 1024
 _ROOMS_BYTES_MAX: Final = 4 * 1024 * 1024
-
-# What a published room is shown with, and of which type that has to be.
-_REQUIRED: Final[Mapping[str, type]] = {
-    "room_id": str,
-    "num_joined_members": int,
-    "world_readable": bool,
-    "guest_can_join": bool,
-}
-_OPTIONAL: Final = (
-    *("canonical_alias", "name", "topic", "avatar_url", "join_rule", "room_type"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,31 +121,12 @@ def _target(answer: object, asked: ServerName) -> AliasTarget:
 def _page(answer: object, limit: int) -> dict[str, Any]:
     if not isinstance(answer, dict) or not isinstance(answer.get("chunk"), list):
         raise PeerUnreachable("a page of rooms without rooms")
-    rooms = [_room(each) for each in answer["chunk"][:limit]]
+    rooms = [parse_published_room(each) for each in answer["chunk"][:limit]]
     page: dict[str, Any] = {"chunk": [room for room in rooms if room is not None]}
     for key in ("next_batch", "prev_batch"):
         if isinstance(answer.get(key), str):
             page[key] = answer[key]
     estimate = answer.get("total_room_count_estimate")
-    if _is_a(estimate, int):
+    if type(estimate) is int and 0 <= estimate <= INTEGER_MAX:
         page["total_room_count_estimate"] = estimate
     return page
-
-
-def _room(raw: object) -> dict[str, Any] | None:
-    """A published room with what is known to be its own; None if it is none."""
-    if not isinstance(raw, dict):
-        return None
-    if not all(_is_a(raw.get(key), type_) for key, type_ in _REQUIRED.items()):
-        return None
-    try:
-        parse_room_id(raw["room_id"])
-    except InvalidParam:
-        return None
-    texts = [key for key in _OPTIONAL if isinstance(raw.get(key), str)]
-    return {key: raw[key] for key in (*_REQUIRED, *texts)}
-
-
-def _is_a(value: object, type_: type) -> bool:
-    # To Python, True is an integer.
-    return isinstance(value, type_) and (type_ is bool or not isinstance(value, bool))
