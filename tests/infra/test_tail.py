@@ -20,6 +20,9 @@ def test_entries_of_a_key_come_oldest_first() -> None:
     assert tail.keys_after(6) == {"a", "b"}
     assert tail.keys_after(7) == {"a"}
     assert tail.keys_after(4) is None
+    assert tail.newest("a", 2) == ["payload 8", "payload 9"]
+    assert tail.newest("a", 9) == ["payload 6", "payload 8", "payload 9"]
+    assert tail.newest("unknown", 9) == []
 
 
 def test_a_key_that_never_changed_answers_the_floor() -> None:

@@ -265,6 +265,11 @@ class Journal:
             return tail.after(key, after)
         return None if after < self.boot_position else []
 
+    def newest(self, topic: str, key: Hashable, count: int) -> list[object]:
+        """The newest *count* payloads of *key* that memory has, oldest first."""
+        tail = self._tails.get(topic)
+        return [] if tail is None else tail.newest(key, count)
+
     def changed_keys(self, topic: str, after: int) -> AbstractSet[Hashable] | None:
         """The keys of *topic* that changed after *after*; costs what changed.
 

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Hashable
+from itertools import islice
 from typing import Final
 
 ITEMS_MAX: Final = 20_000
@@ -63,6 +64,17 @@ class TopicTail:
             if entry[0] <= pos:
                 break
             newest.append(entry)
+        newest.reverse()
+        return newest
+
+    def newest(self, key: Hashable, count: int) -> list[object]:
+        """The newest payloads of *key*, oldest first: *count*, or as many as are here.
+
+        Between them there are no others: the oldest are dropped first.
+        """
+        newest = [
+            payload for _, payload in islice(reversed(self._by_key.get(key, ())), count)
+        ]
         newest.reverse()
         return newest
 

@@ -3,10 +3,10 @@
 Nothing is parsed or encoded again but redactions and a few values of ``unsigned``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -18,8 +18,6 @@ from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.view import RoomView
 from tremula.rooms.visibility import Viewer
-
-_NOTHING_MORE: Final = (None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +121,14 @@ def client_event(
     *leave_out* is the `room_id_member` for the format without ``room_id``.
     """
     body = _body(event)
-    if leave_out:
-        body = _without(body, leave_out)
-    return _with_unsigned(body, _unsigned(event, audience, related, now_ms=now_ms))
+    # `content` comes first and in a string the quotation marks would be escaped, so
+    # that the last match is the event's own key.
+    left_out = body.rfind(leave_out) if leave_out else 0
+    return b'%b%b,"unsigned":{%b}}' % (
+        body[:left_out],
+        body[left_out + len(leave_out) : -1],
+        _unsigned(event, audience, related, now_ms=now_ms),
+    )
 
 
 def _unsigned(
@@ -135,29 +138,37 @@ def _unsigned(
     *,
     now_ms: int,
 ) -> bytes:
-    viewer = audience.viewer
     always = b'"age":%d,"membership":"%b"' % (
         now_ms - event.origin_server_ts,
-        viewer.membership_at(event).encode(),
+        audience.viewer.membership_at(event).encode(),
     )
-    if (event.txn_id, event.replaces_nid, event.redacted_by_nid) == _NOTHING_MORE:
+    if (
+        event.txn_id is None
+        and event.replaces_nid is None
+        and event.redacted_by_nid is None
+    ):
         return always
-    unsigned = [always]
+    return b",".join((always, *_more_unsigned(event, audience, related)))
+
+
+def _more_unsigned(
+    event: StoredEvent, audience: Audience, related: Mapping[int, StoredEvent]
+) -> Iterator[bytes]:
+    viewer = audience.viewer
     if (
         event.txn_id is not None
         and event.device_id == audience.device_id
         and event.sender == viewer.user_id
     ):
-        unsigned.append(b'"transaction_id":' + orjson.dumps(event.txn_id))
+        yield b'"transaction_id":' + orjson.dumps(event.txn_id)
     if event.replaces_nid is not None:
         replaced = related.get(event.replaces_nid)
         if replaced is not None:
-            unsigned.append(_replaced(replaced, viewer))
+            yield _replaced(replaced, viewer)
     if event.redacted_by_nid is not None:
         redaction = related.get(event.redacted_by_nid)
         if redaction is not None:
-            unsigned.append(b'"redacted_because":' + _body(redaction))
-    return b",".join(unsigned)
+            yield b'"redacted_because":' + _body(redaction)
 
 
 def _with_unsigned(body: bytes, unsigned: bytes) -> bytes:
@@ -190,13 +201,6 @@ def _replaced(replaced: StoredEvent, viewer: Viewer) -> bytes:
 def room_id_member(room_id: RoomId) -> bytes:
     """The bytes that *room_id* takes in a client event: what `/sync` leaves out."""
     return b',"room_id":' + orjson.dumps(room_id)
-
-
-def _without(client_json: bytes, member: bytes) -> bytes:
-    # `content` comes first and in a string the quotation marks would be escaped, so
-    # that the last match is the event's own key.
-    start = client_json.rfind(member)
-    return client_json[:start] + client_json[start + len(member) :]
 
 
 def stripped_event(event: StoredEvent) -> bytes:

@@ -1,5 +1,7 @@
 """Timelines of `/sync`: what is new, what is limited, and how to page on."""
 
+from urllib.parse import quote
+
 import pytest
 
 from tests.features.rooms import create_room, join, send, set_state
@@ -12,6 +14,7 @@ from tests.features.sync.syncing import (
     timeline_ids,
     token,
 )
+from tests.query_counter import counted
 from tests.server import Server, UserClient
 
 ALICE = "@alice:test"
@@ -52,6 +55,29 @@ async def test_a_small_room_is_in_the_timeline_as_a_whole(server: Server) -> Non
     [first, *_] = entry["timeline"]["events"]
     assert first["type"] == "m.room.create"
     assert "room_id" not in first
+
+
+async def test_a_first_sync_of_busy_rooms_costs_no_query_a_room(
+    server: Server,
+) -> None:
+    """What was sent lately is in memory; it is what the database has."""
+    alice, bob = server.client(ALICE), server.client(BOB)
+    await sync(bob)
+    counts = []
+    for _ in range(2):
+        room_id = await _room_of(alice, bob)
+        sent = [await send(alice, room_id, str(number)) for number in range(4)]
+        await alice.put(f"/v3/rooms/{room_id}/redact/{quote(sent[2])}/r", {})
+        with counted(server.db) as queries:
+            answer = await sync(bob, filter=_limit(4))
+        counts.append(len(queries.reads))
+        entry = room_of(answer, room_id)
+        paged = (await pages_back(alice, room_id, {}))[-4:]
+
+        assert timeline_ids(entry) == paged
+        assert entry["timeline"]["limited"] is True
+        assert entry["timeline"]["events"][1]["content"] == {}
+    assert counts[0] == counts[1]
 
 
 async def test_only_rooms_with_news_come_again(server: Server) -> None:

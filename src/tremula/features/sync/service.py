@@ -1,8 +1,8 @@
 """Syncing (CS "Syncing"): what is new for one device, or will be soon."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 import orjson
 
@@ -14,9 +14,6 @@ from tremula.infra.journal import Journal
 from tremula.infra.tokens import StreamToken
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import RoomId
-
-K = TypeVar("K", bound=str)
-V = TypeVar("V")
 
 # Clients give up after about two minutes, whatever they asked for.
 TIMEOUT_MAX_S: Final = 90.0
@@ -87,24 +84,27 @@ class _Answer:
         return bool(self.sections) or any(self.rooms.values())
 
     def to_json(self) -> bytes:
-        members = [
-            b'"next_batch":"%b"' % str(StreamToken(self.position)).encode(),
-            b'"rooms":' + _json_object(self.rooms, _rooms_json),
+        # Of pieces, put together once: an initial sync has megabytes.
+        pieces = [
+            b'{"next_batch":"%b","rooms":{' % str(StreamToken(self.position)).encode()
         ]
-        members += [
-            b'"%b":%b' % (key.encode(), value) for key, value in self.sections.items()
-        ]
-        return b"{" + b",".join(members) + b"}"
+        between_sections = b""
+        for name, rooms in self.rooms.items():
+            if rooms:
+                pieces.append(b'%b"%b":{' % (between_sections, name.encode()))
+                pieces += _rooms_json(rooms)
+                pieces.append(b"}")
+                between_sections = b","
+        pieces.append(b"}")
+        for key, value in self.sections.items():
+            pieces += (b',"%b":' % key.encode(), value)
+        pieces.append(b"}")
+        return b"".join(pieces)
 
 
-def _rooms_json(rooms: Mapping[RoomId, bytes]) -> bytes:
-    return _json_object(rooms, bytes)
-
-
-def _json_object(values: Mapping[K, V], encode: Callable[[V], bytes]) -> bytes:
-    members = [
-        orjson.dumps(key) + b":" + encode(value)
-        for key, value in values.items()
-        if value
-    ]
-    return b"{" + b",".join(members) + b"}"
+def _rooms_json(rooms: Mapping[RoomId, bytes]) -> Iterator[bytes]:
+    between = b""
+    for room_id, entry in rooms.items():
+        yield b"%b%b:" % (between, orjson.dumps(room_id))
+        yield entry
+        between = b","

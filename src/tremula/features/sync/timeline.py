@@ -1,6 +1,6 @@
 """The timeline of one room in `/sync`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -83,30 +83,46 @@ class Timelines:
         From the tail it costs no query, however many users read it.
         """
         limit = timeline_limit(ctx.filter.room.timeline)
-        recent = await self._recent(view, window) if window.since else None
-        if recent is None:
-            return await self._stored(ctx, view, window, limit)
-        viewer = await self._viewer(ctx, view, recent.events)
-        read = replace(recent, shown=_shown(ctx, view, viewer, recent.events))
-        return _timeline(viewer, window, read, limit)
+        recent = await self._recent(view, window, limit)
+        if recent is not None:
+            viewer = await self._viewer(ctx, view, recent.events)
+            shown = _shown(ctx, view, viewer, recent.events)
+            if recent.whole or len(shown) > limit:
+                return _timeline(viewer, window, replace(recent, shown=shown), limit)
+        return await self._stored(ctx, view, window, limit)
 
-    async def _recent(self, view: RoomView, window: Window) -> "_Read | None":
+    async def _recent(
+        self, view: RoomView, window: Window, limit: int
+    ) -> "_Read | None":
+        if not window.since:
+            return await self._newest(view, window, limit + 1)
         tail = self.journal.tail(EVENT_TOPIC, view.nid, window.since)
         if tail is None:
             return None
-        recent = [
-            payload
-            for pos, payload in tail
-            if isinstance(payload, PersistedEvent)
-            and pos <= window.now
-            and payload.stored.room_pos <= window.end_pos
-        ]
+        payloads = [payload for pos, payload in tail if pos <= window.now]
+        return await self._remembered(_in_window(payloads, window), whole=True)
+
+    async def _newest(
+        self, view: RoomView, window: Window, count: int
+    ) -> "_Read | None":
+        """The newest *count* events, if memory has them: most of a room that is new to
+        the client was not sent lately.
+        """
+        payloads = self.journal.newest(EVENT_TOPIC, view.nid, count)
+        newest = _in_window(payloads, window)
+        if len(newest) < count:
+            return None
+        return await self._remembered(newest, whole=False)
+
+    async def _remembered(
+        self, recent: Sequence[PersistedEvent], *, whole: bool
+    ) -> "_Read":
         nids = [payload.stored.event_nid for payload in recent]
         # Not the tail's own objects: the store's are up to date after redactions.
         found = await self.events.by_nids(nids)
         is_linear = not any(payload.changes_other_state for payload in recent)
         events = [found[nid] for nid in nids]
-        return _Read(events, (), whole=True, is_linear=is_linear)
+        return _Read(events, (), whole=whole, is_linear=is_linear)
 
     async def _stored(
         self, ctx: SyncContext, view: RoomView, window: Window, limit: int
@@ -153,6 +169,16 @@ class _Read:
     shown: Sequence[StoredEvent]
     whole: bool
     is_linear: bool
+
+
+def _in_window(payloads: Iterable[object], window: Window) -> list[PersistedEvent]:
+    return [
+        payload
+        for payload in payloads
+        if isinstance(payload, PersistedEvent)
+        and payload.stored.journal_pos <= window.now
+        and payload.stored.room_pos <= window.end_pos
+    ]
 
 
 def _timeline(viewer: Viewer, window: Window, read: _Read, limit: int) -> Timeline:
