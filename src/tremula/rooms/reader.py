@@ -75,9 +75,9 @@ class RoomReader:
     async def state_at(self, view: RoomView, room_pos: int) -> dict[StateKey, int]:
         """The event nids of the state after *room_pos*.
 
-        From memory if nothing changed since, else it reads the room's changes.
+        From memory if it has not changed since, else it reads the room's changes.
         """
-        if room_pos >= view.room_pos:
+        if room_pos >= view.state_pos:
             state = view.state
             return {(e.type, e.state_key): e.event_nid for e in state.values()}
         return await storage.state_nids_at(self.db, view.nid, room_pos=room_pos)

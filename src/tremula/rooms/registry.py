@@ -114,6 +114,6 @@ class RoomRegistry:
             writer=self._writer,
             extremities=await graph_storage.extremities(self.db, row.room_nid),
         )
-        view.room_pos = room.head.room_pos
+        view.room_pos = view.state_pos = room.head.room_pos
         self.add(room)
         return room

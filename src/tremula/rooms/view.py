@@ -16,8 +16,15 @@ from tremula.protocol.room_state import (
 )
 from tremula.protocol.room_versions import RoomVersion
 from tremula.protocol.server_acl import ServerAcl
-from tremula.rooms.events import StoredEvent
-from tremula.rooms.state import MEMBER, Members, StateEvent, StateMap, StateUpdate
+from tremula.rooms.events import NO_SERVER_CHANGES, ServerChanges, StoredEvent
+from tremula.rooms.state import (
+    MEMBER,
+    NO_UPDATE,
+    Members,
+    StateEvent,
+    StateMap,
+    StateUpdate,
+)
 
 _HISTORIES_MAX: Final = 512
 
@@ -44,6 +51,7 @@ class RoomView:
         "room_id",
         "room_pos",
         "state",
+        "state_pos",
         "version",
     )
 
@@ -61,6 +69,8 @@ class RoomView:
         self.version = version
         self.state = state
         self.room_pos = room_pos
+        # Since this position the state has not changed; it may be for longer.
+        self.state_pos = room_pos
         # The values that histories of single keys had, for visibility.
         self.histories: dict[StateKey, History] = {}
         self._auth = AuthState(version, state)
@@ -166,9 +176,25 @@ class RoomView:
         """How many users are invited."""
         return len(self._members.of("invite"))
 
-    def apply(self, room_pos: int, update: StateUpdate) -> None:
-        """Take over an event that was just committed, and what it changes."""
+    def apply(self, room_pos: int, update: StateUpdate) -> ServerChanges:
+        """Take over an event that was just committed, and what it changes.
+
+        Returns the servers that have come or gone by it.
+        """
         self.room_pos = room_pos
+        if update is NO_UPDATE:
+            return NO_SERVER_CHANGES
+        concerned = update.servers
+        before = concerned & self.joined_servers.keys()
+        self._apply(room_pos, update)
+        after = concerned & self.joined_servers.keys()
+        if before == after:
+            return NO_SERVER_CHANGES
+        return ServerChanges(come=after - before, gone=before - after)
+
+    def _apply(self, room_pos: int, update: StateUpdate) -> None:
+        if update.replaced or update.removed:
+            self.state_pos = room_pos
         for event in update.replaced:
             key = (event.type, event.state_key)
             self._count_member(key, event)
