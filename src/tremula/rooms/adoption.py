@@ -170,7 +170,11 @@ class Adoption:
         update = _difference(room.head.state, told.state, nids, room_pos=base_pos)
         pos = unit.pos()
         room.writer.write_update(unit, room.view, update, room_pos=base_pos, pos=pos)
-        unit.on_commit(lambda: room.view.apply(base_pos, update))
+
+        def take_over() -> None:
+            room.view.apply(base_pos, update)
+
+        unit.on_commit(take_over)
         state = room.head.state.updated(update)
         head = replace(
             room.head,

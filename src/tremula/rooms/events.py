@@ -6,7 +6,13 @@ from typing import Any, Final
 import orjson
 
 from tremula.protocol.events import BuiltEvent
-from tremula.protocol.identifiers import DeviceId, EventId, RoomId, UserId
+from tremula.protocol.identifiers import (
+    DeviceId,
+    EventId,
+    RoomId,
+    ServerName,
+    UserId,
+)
 
 NOWHERE_POS: Final = -(2**62)
 """The ``room_pos`` of events that are in no timeline: before everything."""
@@ -128,14 +134,28 @@ class StoredEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerChanges:
+    """The servers that have ``come`` into a room, and those that have ``gone``."""
+
+    come: frozenset[ServerName] = frozenset()
+    gone: frozenset[ServerName] = frozenset()
+
+
+NO_SERVER_CHANGES: Final = ServerChanges()
+
+
+@dataclass(frozen=True, slots=True)
 class PersistedEvent:
     """What is announced of an event once it is durable.
 
     With ``changes_other_state`` the current state changed otherwise than by the event
-    itself: state was resolved.
+    itself: state was resolved. When it is announced, the room may have gone on:
+    ``has_other_servers`` and ``server_changes`` are of just after the event.
     """
 
     room_id: RoomId
     stored: StoredEvent
     redacts: EventId | None = None
     changes_other_state: bool = False
+    has_other_servers: bool = True
+    server_changes: ServerChanges = NO_SERVER_CHANGES

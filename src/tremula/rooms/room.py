@@ -144,7 +144,7 @@ class Room:
             self.writer.write(unit, self.view, item)
         self.head = head
         self.in_flight += 1
-        unit.on_commit(lambda: self._committed(staged))
+        unit.on_commit(lambda: self._committed(unit, staged))
         unit.wake(self.view.joined_members())
 
     def submit(
@@ -285,11 +285,12 @@ class Room:
             item = replace(item, update=update, graph=graph)
         return successor, item
 
-    def _committed(self, staged: Sequence[Staged]) -> None:
+    def _committed(self, unit: JournalUnit, staged: Sequence[Staged]) -> None:
         self.in_flight -= 1
         for item in staged:
             if item.stored.is_in_timeline:
-                self.view.apply(item.stored.room_pos, item.update)
+                changes = self.view.apply(item.stored.room_pos, item.update)
+                self.writer.announce(unit, self.view, item, changes)
             if isinstance(item.redaction, Redaction):
                 self._redacted(item.redaction, by_nid=item.stored.event_nid)
 

@@ -16,7 +16,7 @@ from tremula.rooms import (
     graph_storage,
     storage,
 )
-from tremula.rooms.events import PersistedEvent, StoredEvent
+from tremula.rooms.events import PersistedEvent, ServerChanges, StoredEvent
 from tremula.rooms.events_storage import ServerPart
 from tremula.rooms.graph import Place, Standing
 from tremula.rooms.memberships import Memberships
@@ -113,13 +113,13 @@ class Staged:
 
 @dataclass(frozen=True, slots=True)
 class EventWriter:
-    """Adds to a unit what storing and announcing an event takes."""
+    """Adds to a unit what storing an event takes, and announces it."""
 
     own: OwnServer
     memberships: Memberships
 
     def write(self, unit: JournalUnit, view: RoomView, item: Staged) -> None:
-        """Store *item*, and announce it if it has come into the timeline."""
+        """Store *item*, and what it changes if it has come into the timeline."""
         stored = item.stored
         if stored.arrived_pos is None:
             events_storage.insert_event(unit, stored, item.part)
@@ -129,15 +129,6 @@ class EventWriter:
             _write_graph(unit, view.nid, stored, item.graph)
         if item.part.standing is not Standing.ACCEPTED:
             return
-        unit.announce(
-            EVENT_TOPIC,
-            stored.room_nid,
-            PersistedEvent(
-                view.room_id, stored, item.event.redacts, not item.is_own_state_only
-            ),
-            pos=stored.journal_pos,
-            size_bytes=stored.size_bytes,
-        )
         self.write_update(
             unit, view, item.update, room_pos=stored.room_pos, pos=stored.journal_pos
         )
@@ -148,6 +139,27 @@ class EventWriter:
             )
         if item.redaction is not None:
             _write_redaction(unit, view.nid, item.redaction, stored)
+
+    def announce(
+        self, unit: JournalUnit, view: RoomView, item: Staged, changes: ServerChanges
+    ) -> None:
+        """Announce *item*, which *view* has just taken over with these *changes*."""
+        stored = item.stored
+        servers = view.joined_servers
+        unit.announce(
+            EVENT_TOPIC,
+            stored.room_nid,
+            PersistedEvent(
+                view.room_id,
+                stored,
+                item.event.redacts,
+                changes_other_state=not item.is_own_state_only,
+                has_other_servers=len(servers) > (self.own.name in servers),
+                server_changes=changes,
+            ),
+            pos=stored.journal_pos,
+            size_bytes=stored.size_bytes,
+        )
 
     def write_update(
         self,

@@ -44,6 +44,16 @@ class StateUpdate:
     replaced: tuple[StateEvent, ...] = ()
     removed: tuple[StateKey, ...] = ()
 
+    @property
+    def servers(self) -> frozenset[ServerName]:
+        """The servers of the users whose memberships change."""
+        keys = [*((each.type, each.state_key) for each in self.replaced), *self.removed]
+        return frozenset(
+            server_of(state_key)
+            for event_type, state_key in keys
+            if event_type == MEMBER
+        )
+
 
 NO_UPDATE: Final = StateUpdate()
 

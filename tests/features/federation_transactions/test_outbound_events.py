@@ -152,6 +152,69 @@ async def test_a_server_that_came_before_a_crash_gets_what_follows(
     assert await Sending(engine).start() == [(REMOTE, "still")]
 
 
+@pytest.fixture
+def third(engine: Engine, remote: Remote) -> Remote:
+    """Another server, which is not in the room yet."""
+    return Remote(engine, remote.room_id)
+
+
+@pytest.mark.parametrize("has_crashed", [False, True])
+async def test_a_server_gets_nothing_from_before_it_came(
+    engine: Engine, remote: Remote, third: Remote, sending: Sending, has_crashed: bool
+) -> None:
+    """Also if all of it is recorded at one time, after it had come."""
+    await say(remote, "before")
+    await third.send(await third.join(EVE))
+    await say(remote, "after")
+
+    sent = await (Sending(engine).start() if has_crashed else sending.step())
+
+    assert sorted(sent) == [(REMOTE, "after"), (REMOTE, "before"), ("third", "after")]
+
+
+@pytest.mark.parametrize("has_crashed", [False, True])
+async def test_a_server_gets_all_from_before_it_went(
+    engine: Engine, remote: Remote, sending: Sending, has_crashed: bool
+) -> None:
+    """Also if all of it is recorded at one time, after it had gone."""
+    await say(remote, "before")
+    await remote.send(await remote.member(BOB, BOB, "leave"))
+    await say(remote, "after")
+
+    sent = await (Sending(engine).start() if has_crashed else sending.step())
+
+    assert sent == [(REMOTE, "before")]
+
+
+async def test_who_is_kicked_gets_what_was_said_before_in_one_go(
+    engine: Engine, remote: Remote, sending: Sending
+) -> None:
+    """The room is our own only when the first of the two events is announced."""
+    kick = Draft("m.room.member", remote.alice, {"membership": "leave"}, BOB)
+    said = Draft("m.room.message", remote.alice, {"body": "go"})
+
+    await engine.rooms.append(remote.room_id, [said, kick])
+
+    assert await sending.step() == [(REMOTE, "go"), (REMOTE, BOB)]
+
+
+async def test_who_comes_goes_and_comes_again_gets_what_is_said_meanwhile(
+    remote: Remote, third: Remote, sending: Sending
+) -> None:
+    for body in ("one", "two"):
+        await third.send(await third.join(EVE))
+        await say(remote, body)
+        await third.send(await third.member(EVE, EVE, "leave"))
+        await say(remote, f"not {body}")
+
+    sent = await sending.step()
+
+    assert [each for each in sent if each[0] == "third"] == [
+        ("third", "one"),
+        ("third", "two"),
+    ]
+
+
 async def test_an_event_of_a_handshake_is_passed_on(
     engine: Engine, remote: Remote, sending: Sending
 ) -> None:

@@ -1,7 +1,7 @@
 """Events that this server sends to others: those of its own users, as they come."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +11,7 @@ from tremula.infra.federation.queues import OutboundEvent, Queues, ServerChange
 from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import EventId, RoomId, ServerName, server_of
 from tremula.rooms.event_store import EventStore
-from tremula.rooms.events import PersistedEvent, StoredEvent
+from tremula.rooms.events import NO_SERVER_CHANGES, PersistedEvent, StoredEvent
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.room import EVENT_TOPIC
 from tremula.rooms.state import MEMBER
@@ -64,6 +64,8 @@ class OutboundEvents:
         self._begun_pos = self._seen_pos = journal.position
         self._is_begun = False
         self._noticed: list[_Noticed] = []
+        # Those of them by which servers have come or gone.
+        self._changed: list[_Noticed] = []
         self._unrecorded = 0
         self._relayed: set[EventId] = set()
         self._something_noticed = asyncio.Event()
@@ -98,23 +100,27 @@ class OutboundEvents:
             part = self._noticed[:_AT_ONCE]
             is_all = len(part) == len(self._noticed)
             self._unrecorded = 0
-            await self._record(part, self._seen_pos if is_all else part[-1].pos)
+            pos = self._seen_pos if is_all else part[-1].pos
+            await self._record(part, pos)
             del self._noticed[: len(part)]
+            self._changed = [each for each in self._changed if each.pos > pos]
 
     def _event_stored(self, pos: int, _key: object, event: object) -> None:
         assert isinstance(event, PersistedEvent)
         self._seen_pos = pos
-        view = self._reader.find_loaded(event.room_id)
         is_to_be_sent = self._is_to_be_sent(event.stored)
         if not event.changes_other_state and (
             not (is_to_be_sent or event.stored.type == MEMBER)
-            or (view is not None and self._concerns_nobody_else(view, event.stored))
+            or self._concerns_nobody_else(event)
         ):
             self._unrecorded += 1
             if self._unrecorded >= _UNRECORDED_MAX:
                 self._something_noticed.set()
             return
-        self._noticed.append(_Noticed(pos, event, is_to_be_sent))
+        noticed = _Noticed(pos, event, is_to_be_sent)
+        self._noticed.append(noticed)
+        if event.server_changes is not NO_SERVER_CHANGES:
+            self._changed.append(noticed)
         self._something_noticed.set()
 
     def _is_to_be_sent(self, stored: StoredEvent) -> bool:
@@ -123,10 +129,10 @@ class OutboundEvents:
         # One of our own that another server has sent us need not be sent to others.
         return server_of(stored.sender) == self._own and stored.arrived_pos is None
 
-    def _concerns_nobody_else(self, view: RoomView, stored: StoredEvent) -> bool:
-        servers = view.joined_servers
-        if len(servers) > 1 or (servers and self._own not in servers):
+    def _concerns_nobody_else(self, event: PersistedEvent) -> bool:
+        if event.has_other_servers:
             return False
+        stored = event.stored
         return stored.type != MEMBER or server_of(stored.state_key or "") == self._own
 
     async def _record_what_came_before(self) -> None:
@@ -134,6 +140,7 @@ class OutboundEvents:
         if pos is None:
             await self._queues.record([], followed_pos=self._begun_pos)
             return
+        present = _Present(self._queues)
         while found := await self._events.accepted_after(
             pos, up_to=self._begun_pos, limit=_AT_ONCE
         ):
@@ -146,6 +153,7 @@ class OutboundEvents:
                     for each in found
                 ],
                 pos,
+                present,
             )
 
     def _found(self, stored: StoredEvent, room_id: RoomId, newest: int) -> _Noticed:
@@ -154,47 +162,88 @@ class OutboundEvents:
         event = PersistedEvent(room_id, stored, changes_other_state=is_newest)
         return _Noticed(stored.event_nid, event, self._is_to_be_sent(stored))
 
-    async def _record(self, noticed: Sequence[_Noticed], followed_pos: int) -> None:
+    async def _record(
+        self,
+        noticed: Sequence[_Noticed],
+        followed_pos: int,
+        present: "_Present | None" = None,
+    ) -> None:
         events: list[OutboundEvent] = []
         changes: list[ServerChange] = []
         for each in noticed:
             view = await self._reader.find_room(each.event.room_id)
             if view is None:
                 continue
-            changes += await self._changes(view, each)
-            destinations = self._destinations(view, each)
+            servers = self._servers_after(view, each)
+            changed = await self._changes(view, each, servers)
+            changes += changed
+            if present is not None:
+                servers = await present.after(view.nid, changed)
+            destinations = self._destinations(servers, each)
             if destinations:
                 entry = Entry(each.pos, each.event.stored.event_nid)
                 events.append(OutboundEvent(entry, view.nid, destinations))
         await self._queues.record(events, changes, followed_pos=followed_pos)
 
+    def _servers_after(self, view: RoomView, noticed: _Noticed) -> set[ServerName]:
+        """Who was there just after an event: *view* may be of later."""
+        servers = set(view.joined_servers)
+        for later in reversed(self._changed):
+            if later.pos <= noticed.pos:
+                break
+            if later.event.stored.room_nid == view.nid:
+                servers -= later.event.server_changes.come
+                servers |= later.event.server_changes.gone
+        return servers
+
     async def _changes(
-        self, view: RoomView, noticed: _Noticed
-    ) -> Iterable[ServerChange]:
+        self, view: RoomView, noticed: _Noticed, servers: set[ServerName]
+    ) -> list[ServerChange]:
         """Which servers have come or gone by an event. Others stay as they were."""
-        servers, server_name = view.joined_servers, noticed.remote_member
-        has_come_in_ourselves = server_name == self._own and servers.get(self._own) == 1
-        if noticed.event.changes_other_state or has_come_in_ourselves:
-            known = await self._queues.servers_in(view.nid)
-            changed = known ^ (servers.keys() - {self._own})
-        else:
-            changed = {server_name} if server_name else set()
-            changed -= {self._own}
+        server_name = noticed.remote_member
+        changed = {server_name} if server_name else set()
+        if noticed.event.changes_other_state or self._own in (
+            noticed.event.server_changes.come
+        ):
+            changed = await self._queues.servers_in(view.nid) ^ servers
         return [
             ServerChange(view.nid, name, noticed.pos, is_joined=name in servers)
-            for name in changed
+            for name in changed - {self._own}
             if name
         ]
 
-    def _destinations(self, view: RoomView, noticed: _Noticed) -> set[ServerName]:
+    def _destinations(
+        self, servers: set[ServerName], noticed: _Noticed
+    ) -> set[ServerName]:
         if not noticed.is_to_be_sent:
             return set()
         stored = noticed.event.stored
-        destinations = set(view.joined_servers)
-        if noticed.remote_member and stored.content.get("membership") in {
-            "leave",
-            "ban",
-        }:
+        removed = noticed.remote_member
+        if removed and stored.content.get("membership") in {"leave", "ban"}:
             # Its server is to know, be it in the room any more or not.
-            destinations.add(noticed.remote_member)
-        return destinations - {self._own, server_of(stored.sender)}
+            servers = {*servers, removed}
+        return servers - {self._own, server_of(stored.sender)}
+
+
+class _Present:
+    """The servers in rooms as events of an earlier run come, which are known no other
+    way: what was recorded of them, changed as the events are gone through.
+    """
+
+    def __init__(self, queues: Queues) -> None:
+        self._queues = queues
+        self._by_room: dict[int, set[ServerName]] = {}
+
+    async def after(
+        self, room_nid: int, changes: Sequence[ServerChange]
+    ) -> set[ServerName]:
+        """Who is in the room after an event that *changes* this."""
+        present = self._by_room.get(room_nid)
+        if present is None:
+            present = self._by_room[room_nid] = await self._queues.servers_in(room_nid)
+        for change in changes:
+            if change.is_joined:
+                present.add(change.server_name)
+            else:
+                present.discard(change.server_name)
+        return present
