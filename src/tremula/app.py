@@ -120,6 +120,16 @@ from tremula.features.server_keys.request_authentication import RequestAuthentic
 from tremula.features.server_keys.service import OwnKeys, open_own_keys
 from tremula.features.sessions import routes as sessions_routes
 from tremula.features.sessions.service import Sessions
+from tremula.features.spaces import federation as spaces_federation
+from tremula.features.spaces import routes as spaces_routes
+from tremula.features.spaces import summary_routes
+from tremula.features.spaces.onlookers import UserOnlookers
+from tremula.features.spaces.remote import RemoteSpaces
+from tremula.features.spaces.service import Spaces
+from tremula.features.spaces.serving import SpacesForServers
+from tremula.features.spaces.space_rooms import OwnRooms
+from tremula.features.spaces.summaries import RoomSummaries
+from tremula.features.spaces.walking import Lookup
 from tremula.features.sync import routes as sync_routes
 from tremula.features.sync.event_shapes import EventShapes
 from tremula.features.sync.invited_rooms import InvitedRooms
@@ -747,6 +757,16 @@ def _build_history(base: _Base, engine: _Engine) -> History:
     )
 
 
+def _add_spaces(base: _Base, engine: _Engine, directory: Directory) -> None:
+    rooms = OwnRooms(engine.reader, base.server_name)
+    lookup = Lookup(rooms, RemoteSpaces(base.federation, base.clock))
+    onlookers = UserOnlookers(engine.memberships, engine.outside)
+    base.router.add(spaces_routes, Spaces(lookup, onlookers, base.clock))
+    base.router.add(spaces_federation, SpacesForServers(rooms))
+    summaries = RoomSummaries(lookup, onlookers, directory, base.clock)
+    base.router.add(summary_routes, summaries)
+
+
 def _add_rooms(
     base: _Base, engine: _Engine, people: _People, remote: RemoteMemberships
 ) -> None:
@@ -782,6 +802,7 @@ def _add_rooms(
         engine.access, state, history, directory, people.account_data
     )
     base.router.add(room_previews_routes, previews)
+    _add_spaces(base, engine, directory)
     settings = PersonalSettings(
         journal=base.journal,
         reader=reader,

@@ -1,0 +1,1 @@
+"""Spaces: rooms that list rooms (CS and SS module "Spaces")."""
