@@ -42,10 +42,15 @@ class Connection:
         head = "\r\n".join([*lines, "Host: test", "", ""])
         self.writer.write((head + body).encode())
 
+    async def head(self) -> str:
+        """Read the head of an answer."""
+        async with asyncio.timeout(DEADLINE_S):
+            return (await self._reader.readuntil(b"\r\n\r\n")).decode()
+
     async def status(self) -> int:
         """Read one answer whole; its status."""
+        head = await self.head()
         async with asyncio.timeout(DEADLINE_S):
-            head = (await self._reader.readuntil(b"\r\n\r\n")).decode()
             length = head.lower().partition("content-length: ")[2].split("\r\n")[0]
             await self._reader.readexactly(int(length or 0))
         return int(head.split()[1])
@@ -98,6 +103,16 @@ async def event(happened: asyncio.Event) -> None:
     """Wait for what must happen soon."""
     async with asyncio.timeout(DEADLINE_S):
         await happened.wait()
+
+
+async def test_an_answer_to_head_comes_without_its_body(listen: Listen) -> None:
+    async with connected(await listen()) as connection:
+        connection.send("HEAD /nowhere HTTP/1.1")
+        head = await connection.head()
+        connection.send("GET /nowhere HTTP/1.1")
+
+        assert head.startswith("HTTP/1.1 404 ")
+        assert await connection.status() == 404
 
 
 async def test_requests_of_one_connection_are_answered_in_turn(listen: Listen) -> None:

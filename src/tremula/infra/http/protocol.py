@@ -6,6 +6,7 @@ and memory for as long as its sender likes ("slow-loris").
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import (
@@ -15,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.server import ServerState
 
 from tremula.infra.http.hang_up import SCOPE_KEY
+from tremula.infra.http.joined_writes import JoinedWrites
 from tremula.infra.http.response import Response, encode_response
 from tremula.protocol.errors import MatrixError, TooLarge, Unknown
 
@@ -43,7 +45,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self, transport: asyncio.Transport
     ) -> None:
         """Give the client a while to say something. uvicorn would wait for ever."""
-        super().connection_made(transport)
+        self._writes = JoinedWrites(transport)
+        super().connection_made(cast("asyncio.Transport", self._writes))
         self.timeout_keep_alive_task = self.loop.call_later(
             self._start_s, self.timeout_keep_alive_handler
         )
@@ -70,6 +73,12 @@ class BoundedProtocol(HttpToolsProtocol):
         """The body is there."""
         self._is_in_message = False
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The handler has answered."""
+        # Of an answer to HEAD, and of one with status 204, there is nothing but a head.
+        self._writes.flush()
+        super().on_response_complete()
 
     def data_received(self, data: bytes) -> None:
         """Parse, and watch the pace of a request that has not come whole."""
