@@ -1,7 +1,7 @@
 """Servers that run as long as the tests, pairs of them, and their users."""
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +36,25 @@ class Pair:
 class Peers:
     """All servers; *synapse* only where there is an environment with it."""
 
-    tremula: TremulaPeer
-    second_tremula: TremulaPeer
+    tremulas: tuple[TremulaPeer, TremulaPeer, TremulaPeer]
     synapse: SynapsePeer | None
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """The ways between some servers."""
+
+    peers: tuple[Peer, ...]
+
+    def begin(self) -> None:
+        """Let none of them reach another."""
+        for peer in self.peers:
+            peer.gate.shut()
+
+    def heal(self) -> None:
+        """Let them reach each other again."""
+        for peer in self.peers:
+            peer.gate.open()
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +67,7 @@ def trust(tmp_path_factory: pytest.TempPathFactory) -> Trust:
 async def peers(
     trust: Trust, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Peers]:
-    """Two Tremulas and a Synapse, running; the Tremulas' logs must be clean."""
+    """Three Tremulas and a Synapse, running; the Tremulas' logs must be clean."""
     folder = tmp_path_factory.mktemp("peers")
     environment = os.environ.get("SYNAPSE_VENV")
     async with AsyncExitStack() as stack:
@@ -75,14 +91,17 @@ async def peers(
             return peer
 
         peers = Peers(
-            await new_tremula("tremula"),
-            await new_tremula("tremula2"),
+            (
+                await new_tremula("tremula"),
+                await new_tremula("tremula2"),
+                await new_tremula("tremula3"),
+            ),
             await new_synapse(Path(environment) / "bin/python")
             if environment
             else None,
         )
         yield peers
-        for tremula in (peers.tremula, peers.second_tremula):
+        for tremula in peers.tremulas:
             await tremula.stop()
             tremula.assert_without_complaints()
 
@@ -90,13 +109,14 @@ async def peers(
 @pytest.fixture(params=["tremula-synapse", "synapse-tremula", "tremula-tremula"])
 def pair(request: pytest.FixtureRequest, peers: Peers) -> Pair:
     """Each server as the host of the other's users."""
+    tremula, second_tremula, _ = peers.tremulas
     if request.param == "tremula-tremula":
-        return Pair(host=peers.tremula, guest=peers.second_tremula)
+        return Pair(host=tremula, guest=second_tremula)
     if peers.synapse is None:
         pytest.skip("SYNAPSE_VENV names no environment with Synapse")
     if request.param == "tremula-synapse":
-        return Pair(host=peers.tremula, guest=peers.synapse)
-    return Pair(host=peers.synapse, guest=peers.tremula)
+        return Pair(host=tremula, guest=peers.synapse)
+    return Pair(host=peers.synapse, guest=tremula)
 
 
 @pytest.fixture(params=VERSIONS)
@@ -126,3 +146,17 @@ async def alice(pair: Pair, register_at: Register) -> User:
 async def bob(pair: Pair, register_at: Register) -> User:
     """Somebody at the guest."""
     return await register_at(pair.guest, "bob")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def carol(peers: Peers, register_at: Register) -> User:
+    """Somebody at a third server, which is always a Tremula."""
+    return await register_at(peers.tremulas[2], "carol")
+
+
+@pytest.fixture
+def partition(pair: Pair) -> Iterator[Partition]:
+    """Cuts the pair off from each other; heals with the test at the latest."""
+    partition = Partition((pair.host, pair.guest))
+    yield partition
+    partition.heal()

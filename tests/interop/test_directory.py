@@ -4,16 +4,18 @@ import secrets
 
 import pytest
 
-from tests.interop.user import User
+from tests.interop.user import Refused, User
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="session")]
 
 _VERSION = "11"
 
 
-async def test_a_room_is_joined_by_its_alias(alice: User, bob: User) -> None:
+async def test_a_room_is_joined_by_its_alias(
+    alice: User, bob: User, version: str
+) -> None:
     localpart = f"aspens-{secrets.token_hex(4)}"
-    room_id = await alice.create_room(_VERSION, room_alias_name=localpart)
+    room_id = await alice.create_room(version, room_alias_name=localpart)
     alias = f"#{localpart}:{alice.peer.server_name}"
 
     found = await bob.get("directory", "room", alias)
@@ -22,6 +24,19 @@ async def test_a_room_is_joined_by_its_alias(alice: User, bob: User) -> None:
     assert found["room_id"] == joined["room_id"] == room_id
     assert alice.peer.server_name in found["servers"]
     await alice.until_membership(room_id, bob, "join")
+
+
+async def test_an_alias_that_was_removed_is_not_found(alice: User, bob: User) -> None:
+    localpart = f"aspens-{secrets.token_hex(4)}"
+    await alice.create_room(_VERSION, room_alias_name=localpart)
+    alias = f"#{localpart}:{alice.peer.server_name}"
+    await bob.get("directory", "room", alias)
+
+    await alice.request("DELETE", ("directory", "room", alias))
+    with pytest.raises(Refused) as refusal:
+        await bob.get("directory", "room", alias)
+
+    assert refusal.value.errcode == "M_NOT_FOUND"
 
 
 async def test_published_rooms_are_listed_for_the_other_server(

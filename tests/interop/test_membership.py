@@ -4,7 +4,14 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.interop.user import Refused, User, membership_in, share_room
+from tests.interop.conftest import Register
+from tests.interop.user import (
+    Refused,
+    User,
+    assert_same_state,
+    membership_in,
+    share_room,
+)
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="session")]
 
@@ -15,7 +22,7 @@ async def test_a_public_room_is_joined(alice: User, bob: User, version: str) -> 
     await bob.join(room_id, via=alice.peer)
 
     await alice.until_membership(room_id, bob, "join")
-    assert await bob.state_ids(room_id) == await alice.state_ids(room_id)
+    await assert_same_state(room_id, alice, bob)
 
 
 async def test_an_invite_is_accepted(alice: User, bob: User, version: str) -> None:
@@ -27,7 +34,7 @@ async def test_an_invite_is_accepted(alice: User, bob: User, version: str) -> No
 
     assert {"m.room.name", "m.room.join_rules"} <= {event["type"] for event in told}
     await alice.until_membership(room_id, bob, "join")
-    assert await bob.state_ids(room_id) == await alice.state_ids(room_id)
+    await assert_same_state(room_id, alice, bob)
 
 
 async def test_an_invite_is_rejected(alice: User, bob: User, version: str) -> None:
@@ -62,6 +69,17 @@ async def test_a_room_without_an_invite_is_closed(
     assert membership_in(await alice.state(room_id), bob) is None
 
 
+async def test_a_room_that_is_not_for_others_stays_closed_to_them(
+    alice: User, bob: User, version: str
+) -> None:
+    room_id = await alice.create_room(version, creation_content={"m.federate": False})
+
+    with pytest.raises(Refused) as refusal:
+        await bob.join(room_id, via=alice.peer)
+
+    assert refusal.value.errcode == "M_FORBIDDEN"
+
+
 async def test_a_guest_leaves_and_comes_back(
     alice: User, bob: User, version: str
 ) -> None:
@@ -76,7 +94,7 @@ async def test_a_guest_leaves_and_comes_back(
     greeting = await alice.say(room_id, "welcome back")
     await bob.until_event(room_id, greeting)
     assert meanwhile != greeting
-    assert await bob.state_ids(room_id) == await alice.state_ids(room_id)
+    await assert_same_state(room_id, alice, bob)
 
 
 async def test_a_guest_is_kicked(alice: User, bob: User, version: str) -> None:
@@ -85,6 +103,28 @@ async def test_a_guest_is_kicked(alice: User, bob: User, version: str) -> None:
     await alice.kick(room_id, bob)
 
     await bob.until_left(room_id)
+
+
+async def test_a_guest_with_power_kicks_and_bans(
+    alice: User, bob: User, register_at: Register, version: str
+) -> None:
+    """Those whom it hits are at the host, and learn it from the guest's server."""
+    anna, adam = [await register_at(alice.peer, name) for name in ("anna", "adam")]
+    room_id = await share_room(alice, bob, version)
+    for user in (anna, adam):
+        await user.join(room_id, via=alice.peer)
+        await bob.until_membership(room_id, user, "join")
+    await alice.give_power(room_id, bob)
+
+    await bob.kick(room_id, anna)
+    await bob.ban(room_id, adam)
+
+    await anna.until_left(room_id)
+    await adam.until_left(room_id)
+    with pytest.raises(Refused):
+        await adam.join(room_id, via=alice.peer)
+    await alice.until_membership(room_id, adam, "ban")
+    await assert_same_state(room_id, alice, bob)
 
 
 async def test_who_is_banned_stays_out_until_unbanned(

@@ -2,24 +2,31 @@
 
 import pytest
 
-from tests.interop.user import User, share_room
+from tests.interop.conftest import VERSIONS, Partition
+from tests.interop.user import Json, User, assert_same_state, share_room
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def test_a_server_hears_what_it_has_missed(alice: User, bob: User) -> None:
-    room_id = await share_room(alice, bob, "10")
+    """In a room of each version."""
+    rooms = [await share_room(alice, bob, version) for version in VERSIONS]
 
     await bob.peer.stop()
-    missed = [await alice.say(room_id, f"message {number}") for number in range(5)]
-    renamed = await alice.set_state(room_id, "m.room.name", {"name": "Aspens"})
+    missed = {
+        room_id: [
+            *[await alice.say(room_id, f"message {number}") for number in range(5)],
+            await alice.set_state(room_id, "m.room.name", {"name": "Aspens"}),
+        ]
+        for room_id in rooms
+    }
     await bob.peer.start()
-    answer = await bob.say(room_id, "back again")
 
-    await alice.until_event(room_id, answer)
-    for event_id in (*missed, renamed):
-        await bob.until_event(room_id, event_id)
-    assert await bob.state_ids(room_id) == await alice.state_ids(room_id)
+    for room_id in rooms:
+        await alice.until_event(room_id, await bob.say(room_id, "back again"))
+        for event_id in missed[room_id]:
+            await bob.until_event(room_id, event_id)
+        await assert_same_state(room_id, alice, bob)
 
 
 async def test_what_was_to_be_sent_survives_a_restart(alice: User, bob: User) -> None:
@@ -34,3 +41,20 @@ async def test_what_was_to_be_sent_survives_a_restart(alice: User, bob: User) ->
     await alice.until_event(room_id, await bob.say(room_id, "are you there?"))
 
     await bob.until_event(room_id, unsent)
+
+
+async def test_rooms_whose_server_is_gone_are_left(
+    alice: User, bob: User, partition: Partition, version: str
+) -> None:
+    """One that Bob is in, and one that he was invited to."""
+    joined = await share_room(alice, bob, version)
+    invited = await alice.create_room(version, preset="private_chat")
+    await alice.invite(invited, bob)
+    await bob.until_invited(invited)
+
+    partition.begin()
+    for room_id in (joined, invited):
+        await bob.leave(room_id)
+    rooms: Json = (await bob.get("sync")).get("rooms", {})
+
+    assert not rooms.get("join", {}) | rooms.get("invite", {})

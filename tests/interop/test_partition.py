@@ -1,39 +1,20 @@
 """Servers that cannot reach each other for a while, and agree afterwards."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import pytest
-import pytest_asyncio
 
-from tests.interop.conftest import VERSIONS, Pair
-from tests.interop.user import Json, User, share_room
+from tests.interop.conftest import VERSIONS, Partition, Register
+from tests.interop.user import (
+    Json,
+    State,
+    User,
+    assert_same_state,
+    membership_in,
+    share_room,
+)
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="session")]
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """The ways between two servers."""
-
-    pair: Pair
-
-    def begin(self) -> None:
-        self.pair.host.gate.shut()
-        self.pair.guest.gate.shut()
-
-    def heal(self) -> None:
-        self.pair.host.gate.open()
-        self.pair.guest.gate.open()
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def partition(pair: Pair) -> AsyncIterator[Partition]:
-    """Cuts the servers off from each other; heals with the test at the latest."""
-    partition = Partition(pair)
-    yield partition
-    partition.heal()
 
 
 async def test_both_sides_keep_talking_and_agree_in_the_end(
@@ -71,6 +52,42 @@ async def test_what_was_sent_meanwhile_arrives(
     assert [each for each in heard if each in said] == said
 
 
+async def test_power_that_is_taken_takes_back_what_was_done_with_it(
+    alice: User, bob: User, register_at: Register, partition: Partition
+) -> None:
+    """Bob bans and promotes while Alice, who has more power, demotes him."""
+    anna, bella = (
+        await register_at(alice.peer, "anna"),
+        await register_at(bob.peer, "bella"),
+    )
+    rooms = [await share_room(alice, bob, version) for version in VERSIONS]
+    for room_id in rooms:
+        await anna.join(room_id, via=alice.peer)
+        await bella.join(room_id, via=alice.peer)
+        await bob.until_membership(room_id, anna, "join")
+        await alice.until_membership(room_id, bella, "join")
+        await alice.give_power(room_id, bob)
+
+    partition.begin()
+    for room_id in rooms:
+        await bob.ban(room_id, anna)
+        await bob.set_state(room_id, "m.room.topic", {"topic": "Without Anna"})
+        await bob.give_power(room_id, bella)
+        await alice.take_power(room_id, bob)
+    protests = [await anna.say(room_id, "I am here") for room_id in rooms]
+    partition.heal()
+
+    for room_id, protest in zip(rooms, protests, strict=True):
+        await _speak_until_heard(alice, bob, room_id)
+        await _agree(alice, bob, room_id)
+        for user in (alice, bob):
+            state = await user.state(room_id)
+            assert membership_in(state, anna) == "join"
+            assert ("m.room.topic", "") not in state
+            assert not _powerful_in(state) & {bob.user_id, bella.user_id}
+        await bella.until_event(room_id, protest)
+
+
 async def _quarrel(alice: User, bob: User, room_id: str) -> list[str]:
     """Both change the same things; Alice takes Bob's power while he uses it."""
     said = [await alice.say(room_id, "anybody?"), await bob.say(room_id, "nobody")]
@@ -78,9 +95,7 @@ async def _quarrel(alice: User, bob: User, room_id: str) -> list[str]:
         await user.set_state(room_id, "m.room.name", {"name": f"of {user.user_id}"})
         await user.set_state(room_id, "m.room.topic", {"topic": user.user_id})
         await user.set_state(room_id, "org.example.own", {}, user.user_id)
-    by_alice = await alice.power_levels(room_id)
-    del by_alice["users"][bob.user_id]
-    await alice.set_state(room_id, "m.room.power_levels", by_alice)
+    await alice.take_power(room_id, bob)
     by_bob = await bob.power_levels(room_id) | {"invite": 50}
     await bob.set_state(room_id, "m.room.power_levels", by_bob)
     await bob.set_state(room_id, "m.room.join_rules", {"join_rule": "invite"})
@@ -101,7 +116,12 @@ async def _agree(alice: User, bob: User, room_id: str) -> None:
     """The states are equal once an event that joins both branches has come."""
     await bob.until_event(room_id, await alice.say(room_id, "agreed?"))
     await alice.until_event(room_id, await bob.say(room_id, "agreed"))
-    assert await alice.state_ids(room_id) == await bob.state_ids(room_id)
+    await assert_same_state(room_id, alice, bob)
+
+
+def _powerful_in(state: State) -> set[str]:
+    """Those whom the power levels name."""
+    return set(state["m.room.power_levels", ""]["content"]["users"])
 
 
 async def _messages(user: User, room_id: str) -> list[str]:
