@@ -41,7 +41,10 @@ class FakePdus:
 
 @dataclass(slots=True)
 class Peer(FakeTransport):
-    """A network that is down for some, and where some refuse certain events."""
+    """A network that is down for some, and where some refuse certain events.
+
+    With ``answered_max`` the next ones get no answer: ``unanswered`` is set.
+    """
 
     down: set[str] = field(default_factory=set)
     refused: set[int] = field(default_factory=set)
@@ -50,6 +53,8 @@ class Peer(FakeTransport):
     at_once_max: int = 0
     awaited: int = 1
     reached: asyncio.Event = field(default_factory=asyncio.Event)
+    answered_max: int | None = None
+    unanswered: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def send(
         self,
@@ -71,6 +76,7 @@ class Peer(FakeTransport):
         if self.at_once == self.awaited:
             self.reached.set()
         try:
+            await self._answered()
             if destination in self.slow:
                 await self.slow[destination].wait()
             if destination in self.down:
@@ -80,6 +86,14 @@ class Peer(FakeTransport):
             return 200, b'{"pdus":{"$1":{"error":"because"},"$2":{}}}'
         finally:
             self.at_once -= 1
+
+    async def _answered(self) -> None:
+        if self.answered_max is None:
+            return
+        if not self.answered_max:
+            self.unanswered.set()
+            await asyncio.Event().wait()
+        self.answered_max -= 1
 
 
 def body_of(sent: Sent) -> dict[str, Any]:

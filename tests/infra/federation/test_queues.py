@@ -29,6 +29,12 @@ def edu(outbound: Outbound, number: int = 0, *, lifetime_ms: int = 1000) -> Edu:
     return Edu("m.x", {"e": number}, outbound.clock.now_ms() + lifetime_ms)
 
 
+async def wait(outbound: Outbound, seconds: int) -> None:
+    """Send what is due after a while."""
+    outbound.clock.advance_ms(seconds * 1000)
+    await outbound.queues.send_due()
+
+
 async def test_events_are_sent_in_order_50_at_once(outbound: Outbound) -> None:
     await outbound.add(*range(1, 121))
     await outbound.queues.send_due()
@@ -106,19 +112,24 @@ async def test_who_is_not_reached_is_tried_again_later_and_later(
     await outbound.add(1)
     await outbound.queues.send_due()
     pauses = []
-    for _ in range(12):
+    for _ in range(11):
         outbound.net.sent.clear()
         pause_s = 0
         while not outbound.net.sent:
-            outbound.clock.advance_ms(5_000)
-            pause_s += 5
+            outbound.clock.advance_ms(1_000)
+            pause_s += 1
             await outbound.queues.send_due()
         pauses.append(pause_s)
 
-    doubled = [5 * 2**number for number in range(10)]
-    assert pauses == [*doubled, 3600, 3600]
+    assert pauses == [2**number for number in range(11)]
+    for longest_s in (2048, 3600, 3600):
+        outbound.net.sent.clear()
+        await wait(outbound, longest_s - 1)
+        assert not outbound.net.sent
+        await wait(outbound, 1)
+        assert outbound.sent_to(THEM) == [[1]]
     assert outbound.metric("destinations", phase="pausing") == 1
-    assert outbound.metric("transactions_sent_total", outcome="failed") == 13
+    assert outbound.metric("transactions_sent_total", outcome="failed") == 15
 
 
 async def test_a_repeated_transaction_is_the_same(outbound: Outbound) -> None:
@@ -167,6 +178,29 @@ async def test_who_talks_but_does_not_answer_is_not_tried_all_the_time(
     for _ in range(10):
         outbound.queues.heard_from(THEM)
         await outbound.queues.send_due()
+
+    assert outbound.sent_to(THEM) == [[1]]
+    for _ in range(3600):
+        outbound.queues.heard_from(THEM)
+        await wait(outbound, 1)
+    # After 1, 2, 4 … 32 seconds, then once a minute.
+    assert len(outbound.sent_to(THEM)) == 6 + (3600 - 63) // 60
+
+
+async def test_who_is_heard_from_long_after_an_earlier_time_is_tried_at_once(
+    outbound: Outbound,
+) -> None:
+    outbound.net.down = {THEM}
+    await outbound.add(1)
+    await outbound.queues.send_due()
+    outbound.queues.heard_from(THEM)
+    for _ in range(12):
+        await wait(outbound, 3600)
+    await wait(outbound, 60)
+    outbound.net.sent.clear()
+
+    outbound.queues.heard_from(THEM)
+    await outbound.queues.send_due()
 
     assert outbound.sent_to(THEM) == [[1]]
 
@@ -224,59 +258,6 @@ async def test_after_a_short_outage_every_event_is_sent(outbound: Outbound) -> N
     await outbound.queues.send_due()
 
     assert outbound.sent_to(THEM) == [[1], list(range(2, 41))]
-
-
-async def test_a_restart_repeats_what_was_begun_and_sends_the_rest(
-    outbound: Outbound,
-) -> None:
-    outbound.net.down = {THEM}
-    await outbound.add(1, 2)
-    await outbound.queues.send_due()
-    await outbound.join(OTHERS, pos=2)
-    await outbound.add(3, to=(THEM, OTHERS))
-    [first] = [sent for sent in outbound.net.sent if sent.destination == THEM]
-    outbound.net.sent.clear()
-
-    outbound.net.down = set()
-    queues = outbound.started()
-    await queues.load()
-    outbound.clock.advance_ms(10_000)
-    await queues.send_due()
-
-    again, rest = [sent for sent in outbound.net.sent if sent.destination == THEM]
-    assert (again.uri, numbers(again)) == (first.uri, [1, 2])
-    assert numbers(rest) == [3]
-    assert outbound.sent_to(OTHERS) == [[3]]
-
-
-async def test_a_restart_sends_nothing_again(outbound: Outbound) -> None:
-    await outbound.join(OTHERS)
-    await outbound.add(1, to=(THEM, OTHERS))
-    await outbound.queues.send_due()
-    outbound.net.sent.clear()
-
-    queues = outbound.started()
-    await queues.load()
-    await queues.send_due()
-
-    assert not outbound.net.sent
-
-
-async def test_a_restart_keeps_to_the_pause(outbound: Outbound) -> None:
-    outbound.net.down = {THEM}
-    await outbound.add(1)
-    await outbound.queues.send_due()
-    outbound.net.sent.clear()
-
-    queues = outbound.started()
-    await queues.load()
-    outbound.clock.advance_ms(4_000)
-    await queues.send_due()
-    assert not outbound.net.sent
-
-    outbound.clock.advance_ms(2_000)
-    await queues.send_due()
-    assert outbound.sent_to(THEM) == [[1]]
 
 
 async def test_a_server_gets_what_was_sent_while_it_was_in_the_room(

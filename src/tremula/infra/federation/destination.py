@@ -14,12 +14,14 @@ EDUS_MAX: Final = 100
 
 # More are not kept in memory but read from the outbox.
 _PENDING_MAX: Final = 4 * PDUS_MAX
-# Who fails more often gets no EDUs: there may be tens of thousands of them.
-_FAILURES_WITH_EDUS_MAX: Final = 2
+# Who fails more often, for about 15 s, gets no EDUs: there may be tens of thousands.
+_FAILURES_WITH_EDUS_MAX: Final = 4
 
-_FIRST_PAUSE_MS: Final = 5_000
+_FIRST_PAUSE_MS: Final = 1_000
 # A server that is back makes itself heard at the latest when its users do something.
 _LONGEST_PAUSE_MS: Final = 3_600_000
+# Of one that makes requests, but can't be reached.
+_LONGEST_PAUSE_WHEN_HEARD_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,9 @@ class Destination:
 
     ``pending`` are the events after ``sent_pos``, unless it ``is_behind``: then they
     are in the outbox. ``sent_pos`` is None as long as no event is known. After an
-    outage, it ``is_catching_up``. ``noticed_pos`` is the newest event it was told of.
+    outage, it ``is_catching_up`` as long as it is behind; until that is over,
+    ``stored_failures`` stay in the database. ``noticed_pos`` is the newest event it was
+    told of. ``was_heard``: it has made requests since it could not be reached.
     """
 
     name: ServerName
@@ -82,8 +86,10 @@ class Destination:
     pdus_max: int = PDUS_MAX
     phase: Phase = Phase.IDLE
     failures: int = 0
+    stored_failures: int = 0
     failed_at_ms: int = 0
     retry_at_ms: int = 0
+    was_heard: bool = False
 
     @property
     def has_work(self) -> bool:
@@ -134,21 +140,31 @@ class Destination:
         """It was not reached. *jitter* is random between 0 and 1."""
         self.failures += 1
         self.failed_at_ms = now_ms
-        pause_ms = min(
-            _FIRST_PAUSE_MS * 2 ** min(self.failures - 1, 20), _LONGEST_PAUSE_MS
-        )
         # At random, so that not all that failed at one time come back at one time.
-        self.retry_at_ms = now_ms + int(pause_ms * (0.75 + jitter / 2))
-        self.is_catching_up = True
+        self.retry_at_ms = now_ms + int(self._pause_ms * (0.75 + jitter / 2))
         self.fall_behind()
+        self.is_catching_up = self.is_behind
 
     def heard_from(self) -> None:
-        """It is up: a failure that is not from just now counts no more."""
-        self.failures = 1
-        self.retry_at_ms = min(self.retry_at_ms, self.failed_at_ms + _FIRST_PAUSE_MS)
+        """It is up: if the last try was not just now, it may be tried again.
+
+        The first time, the failures before count no more. If it fails all the same, the
+        pauses grow again, but not as long.
+        """
+        if not self.was_heard:
+            self.was_heard = True
+            self.failures = 1
+        pause_ms = min(self._pause_ms, _LONGEST_PAUSE_WHEN_HEARD_MS)
+        self.retry_at_ms = min(self.retry_at_ms, self.failed_at_ms + pause_ms)
 
     def succeeded(self) -> None:
         """It was reached."""
         self.failures = 0
         self.retry_at_ms = 0
+        self.was_heard = False
         self.pdus_max = min(2 * self.pdus_max, PDUS_MAX)
+
+    @property
+    def _pause_ms(self) -> int:
+        doublings = min(self.failures - 1, 20)
+        return min(_FIRST_PAUSE_MS << doublings, _LONGEST_PAUSE_MS)

@@ -174,7 +174,7 @@ class Queues:
             destination = self._destination(row.server_name)
             destination.sent_pos = row.sent_pos
             destination.transaction = row.transaction
-            destination.failures = row.failures
+            destination.failures = destination.stored_failures = row.failures
             destination.retry_at_ms = row.retry_at_ms
             destination.is_catching_up = row.failures > 0
             destination.fall_behind()

@@ -62,6 +62,7 @@ class Sender:
             transaction = to.transaction or await self._begin(to)
             if transaction is not None:
                 await self._send(to, transaction)
+            await self._store_recovery(to)
         except Exception:
             # CVE-2025-30355: whatever is wrong with what one server is to be sent, or
             # with its answer, the others get theirs.
@@ -153,12 +154,14 @@ class Sender:
         if to.failures:
             log.info("destination_is_back", destination=to.name, failures=to.failures)
         await self._finish(to, transaction)
-        await self._succeeded(to)
-
-    async def _succeeded(self, to: Destination) -> None:
-        had_failed = to.failures > 0
         to.succeeded()
-        if had_failed:
+
+    async def _store_recovery(self, to: Destination) -> None:
+        """Store that it does not fail any more, once it has got what it missed.
+
+        A restart in between goes on catching up.
+        """
+        if to.stored_failures and not to.failures and not to.is_catching_up:
             await self._store_failures(to)
 
     async def _finish(self, to: Destination, transaction: Transaction) -> None:
@@ -194,6 +197,7 @@ class Sender:
             unit, to.name, failures=to.failures, retry_at_ms=to.retry_at_ms
         )
         await self.database.commit(unit)
+        to.stored_failures = to.failures
 
     async def _refused(
         self, to: Destination, transaction: Transaction, reason: str
