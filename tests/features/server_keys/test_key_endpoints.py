@@ -12,6 +12,7 @@ from tests.fakes.key_servers import DAY_MS, KeyNetwork, KeyServer, key_of
 from tests.http_client import Client
 from tests.server import Server, config_for, running_server
 from tremula import __version__
+from tremula.features.server_keys import notary
 from tremula.protocol.base64 import decode_base64
 from tremula.protocol.signing import verify_json
 
@@ -180,6 +181,24 @@ async def test_nobody_is_asked_over_and_over(client: Client, origin: KeyServer) 
         criteria = {f"ed25519:x{number}": {"minimum_valid_until_ts": 2**53}}
         await asked_of(client, {"origin.org": criteria})
 
+    assert origin.requests == 1
+
+
+async def test_what_is_known_is_told_when_a_server_takes_too_long(
+    client: Client,
+    network: KeyNetwork,
+    origin: KeyServer,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever asks for many servers must not wait for the slowest of them."""
+    known = await asked_of(client, {"origin.org": {}})
+    clock.advance_ms(DAY_MS)
+    monkeypatch.setattr(notary, "_PATIENCE_S", 0)
+    network.is_open.clear()
+
+    assert await asked_of(client, {"origin.org": {}, "slow.org": {}}) == known
+    network.is_open.set()
     assert origin.requests == 1
 
 

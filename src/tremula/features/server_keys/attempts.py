@@ -45,6 +45,10 @@ class Attempts:
         )
         self._wait(server_name, length_s, length_s=length_s)
 
+    def forget(self, server_name: ServerName) -> None:
+        """Take note that *server_name* may be asked at any time."""
+        self._pauses.pop(server_name, None)
+
     def _wait(
         self, server_name: ServerName, pause_s: float, *, length_s: float
     ) -> None:

@@ -1,6 +1,7 @@
 """Asking servers, and notaries, for keys; what comes back is checked here."""
 
-from collections.abc import Collection, Mapping
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -24,9 +25,13 @@ log = structlog.get_logger(__name__)
 _PATH: Final = "/_matrix/key/v2/server"
 _QUERY_PATH: Final = "/_matrix/key/v2/query"
 _TIMEOUT_S: Final = 10.0
+# A notary asks those of whom it does not know, and waits for them.
+_QUERY_TIMEOUT_S: Final = 20.0
 _BYTES_MAX: Final = 65_536
-# A notary adds to each list no more than its signature.
-_QUERY_BYTES_MAX: Final = 4 * _BYTES_MAX
+_LISTS_PER_SERVER_MAX: Final = 4
+
+Needs = Mapping[ServerName, Collection[KeyNeed]]
+"""Which keys are needed, by their servers."""
 
 
 class KeyServers(Protocol):
@@ -79,32 +84,52 @@ class KeyFetcher:
             )
             return self._check(raw, server_name)
         except (RemoteError, BadJson, BadSignature) as error:
-            _log_failure(server_name, server_name, error)
+            log.info("keys_not_fetched", asked=server_name, reason=str(error))
             return None
 
     async def ask_notary(
-        self, notary: ServerName, notary_keys: VerifyKeys, needs: Collection[KeyNeed]
-    ) -> list[FetchedKeys]:
-        """What *notary* has of one server's keys (SS ``bulkPerspectivesKeyQuery``).
+        self, notary: ServerName, notary_keys: VerifyKeys, needs: Needs
+    ) -> list[FetchedKeys] | None:
+        """What *notary* has of servers' keys (SS ``bulkPerspectivesKeyQuery``).
 
-        *needs* are of one server, and not empty.
+        None if it does not answer. A list that is not as it must be is left out.
         """
-        server_name = next(iter(needs)).server_name
+        criteria = {name: self._criteria(each) for name, each in needs.items()}
         try:
             answer = await self.servers.post(
                 notary,
                 _QUERY_PATH,
-                {"server_keys": {server_name: self._criteria(needs)}},
-                timeout_s=_TIMEOUT_S,
-                bytes_max=_QUERY_BYTES_MAX,
+                {"server_keys": criteria},
+                timeout_s=_QUERY_TIMEOUT_S,
+                bytes_max=_BYTES_MAX * (_LISTS_PER_SERVER_MAX + len(needs) // 4),
             )
-            return [
-                self._check_notarised(raw, server_name, notary, notary_keys)
-                for raw in _lists(answer)
-            ]
-        except (RemoteError, BadJson, BadSignature) as error:
-            _log_failure(server_name, notary, error)
-            return []
+            lists = _lists(answer)[: len(needs) * _LISTS_PER_SERVER_MAX]
+        except (RemoteError, BadJson) as error:
+            log.info("notary_not_helpful", asked=notary, reason=str(error))
+            return None
+        return await asyncio.to_thread(
+            self._vouched, lists, needs.keys(), notary, notary_keys
+        )
+
+    def _vouched(
+        self,
+        lists: Sequence[object],
+        wanted: Collection[ServerName],
+        notary: ServerName,
+        notary_keys: VerifyKeys,
+    ) -> list[FetchedKeys]:
+        found: list[FetchedKeys] = []
+        for raw in lists:
+            try:
+                server_name = _server_of(raw, wanted)
+                fetched = self._check(raw, server_name)
+                assert isinstance(raw, dict)
+                verify_json(raw, notary, notary_keys)
+            except (BadJson, BadSignature) as error:
+                log.info("vouched_keys_refused", asked=notary, reason=str(error))
+            else:
+                found.append(fetched)
+        return found
 
     def _criteria(self, needs: Collection[KeyNeed]) -> Mapping[str, object]:
         """RV5: "servers MUST set the ``minimum_valid_until_ts`` property"."""
@@ -118,18 +143,6 @@ class KeyFetcher:
             key_id: {"minimum_valid_until_ts": timestamp}
             for key_id, timestamp in least.items()
         }
-
-    def _check_notarised(
-        self,
-        raw: object,
-        server_name: ServerName,
-        notary: ServerName,
-        notary_keys: VerifyKeys,
-    ) -> FetchedKeys:
-        fetched = self._check(raw, server_name)
-        assert isinstance(raw, dict)
-        verify_json(raw, notary, notary_keys)
-        return fetched
 
     def _check(self, raw: object, server_name: ServerName) -> FetchedKeys:
         if not isinstance(raw, dict):
@@ -145,7 +158,8 @@ def _lists(answer: object) -> list[object]:
     return lists
 
 
-def _log_failure(server_name: ServerName, asked: ServerName, error: Exception) -> None:
-    log.info(
-        "keys_not_fetched", server_name=server_name, asked=asked, reason=str(error)
-    )
+def _server_of(raw: object, wanted: Collection[ServerName]) -> ServerName:
+    server_name = raw.get("server_name") if isinstance(raw, dict) else None
+    if not isinstance(server_name, str) or server_name not in wanted:
+        raise BadJson("a list that nobody asked for")
+    return ServerName(server_name)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -19,7 +20,9 @@ from tremula.protocol.identifiers import ServerName
 from tremula.protocol.signing import sign_json
 
 # For anybody who asks: the key ring's own fetches do not wait for these.
-_FETCHES_AT_ONCE: Final = 8
+_FETCHES_AT_ONCE: Final = 16
+# Those of many servers that answer must not wait for those that do not.
+_PATIENCE_S: Final = 15.0
 
 # {key ID: minimum_valid_until_ts, None for the current time}
 Criteria = Mapping[str, int | None]
@@ -62,14 +65,18 @@ class Notary:
             return self.own.publish()
         stored = await storage.find_published(self.db, server_name)
         if stored is None or self._is_to_be_renewed(stored, criteria, minimum_ts):
-            async with self.fetches:
-                await self.key_ring.refetch(server_name)
+            await self._renew(server_name)
             # "Notary servers can return keys for servers that are offline".
             stored = await storage.find_published(self.db, server_name)
         if stored is None:
             return None
         published: dict[str, Any] = orjson.loads(stored.json)
         return sign_json(published, self.own.server_name, self.own.current)
+
+    async def _renew(self, server_name: ServerName) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S), self.fetches:
+                await self.key_ring.refetch(server_name)
 
     def _is_to_be_renewed(
         self, stored: PublishedList, criteria: Criteria, minimum_ts: int | None

@@ -171,6 +171,20 @@ async def find_published(db: Reader, server_name: ServerName) -> PublishedList |
     return PublishedList(server_name, *row) if row else None
 
 
+async def published_until(
+    db: Reader, server_names: Sequence[ServerName]
+) -> dict[ServerName, int]:
+    """Until when the newest lists of up to 500 servers are valid."""
+    rows = await db.all(
+        """
+        SELECT server_name, valid_until_ts FROM server_keys_published
+        WHERE server_name IN :server_names
+        """,
+        server_names=server_names,
+    )
+    return {ServerName(server_name): until_ts for server_name, until_ts in rows}
+
+
 def upsert_published(unit: Unit, published: PublishedList) -> None:
     """Store a server's newest list."""
     unit.run(
