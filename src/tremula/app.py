@@ -874,9 +874,10 @@ def _serve_other_servers(base: _Base, engine: _Engine, own_keys: OwnKeys) -> Non
     base.router.add(server_keys_routes, notary)
     serving = EventsForServers(
         engine.reader,
-        RoomPast(base.database),
+        engine.past,
         engine.events,
         engine.visibility,
+        engine.erasures,
         base.clock,
         base.server_name,
     )

@@ -64,16 +64,28 @@ class Erasures:
         their sender was erased.
         """
         viewer = await self._visibility.viewer(view, user_id)
-        before = {
-            sender: viewer.until(await self._place(view, self._erased[sender]))
-            for sender in {e.sender for e in events if self._is_erased(e)}
-        }
+        hidden = await self.hidden(view, events, viewer)
         return [
-            event
-            if not self._is_erased(event) or _had_seen(before[event.sender], event)
-            else _redacted(view, event)
+            _redacted(view, event) if event.event_nid in hidden else event
             for event in events
         ]
+
+    async def hidden(
+        self, view: RoomView, events: Sequence[StoredEvent], viewer: Viewer
+    ) -> set[int]:
+        """The numbers of those of *events* that *viewer*, who is to know their whole
+        history, had not seen before their sender was erased.
+        """
+        erased = [event for event in events if self._is_erased(event)]
+        before = {
+            sender: viewer.until(await self._place(view, self._erased[sender]))
+            for sender in {event.sender for event in erased}
+        }
+        return {
+            event.event_nid
+            for event in erased
+            if not _had_seen(before[event.sender], event)
+        }
 
     def _is_erased(self, event: StoredEvent) -> bool:
         # Other state is the room's rather than the sender's, and the room goes on:

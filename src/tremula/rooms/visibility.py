@@ -10,7 +10,7 @@ from tremula.protocol.history_visibility import HistoryVisibility, Viewer
 from tremula.protocol.identifiers import ServerName, UserId, server_of
 from tremula.protocol.room_state import HISTORY_VISIBILITY, StateKey, member_key
 from tremula.rooms import events_storage, storage
-from tremula.rooms.event_store import EventStore
+from tremula.rooms.event_store import END_POS, EventStore
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.graph import UNKNOWN_NID
 from tremula.rooms.state import MEMBER
@@ -67,6 +67,14 @@ class Visibility:
             return Viewer(all_users, [(oldest_pos - 1, "join")], visibilities)
         memberships = await self._of_server(view, server_name, oldest_pos)
         return Viewer(all_users, memberships, visibilities)
+
+    async def server_history(self, view: RoomView, server_name: ServerName) -> Viewer:
+        """As `server_viewer`, with all that its users have ever been to the room."""
+        return Viewer(
+            UserId(f"@:{server_name}"),
+            await self._of_server(view, server_name, -END_POS),
+            await self._history(view, HISTORY_VISIBILITY),
+        )
 
     async def _of_server(
         self, view: RoomView, server_name: ServerName, oldest_pos: int

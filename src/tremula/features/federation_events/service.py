@@ -1,6 +1,6 @@
 """What this server tells others about events and states of rooms they are in."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,11 +10,13 @@ from tremula.protocol.hashes import encode_event_json
 from tremula.protocol.identifiers import EventId, RoomId, ServerName
 from tremula.protocol.json import loads_exact
 from tremula.protocol.redaction import redact
+from tremula.rooms.erasures import Erasures
 from tremula.rooms.event_store import END_POS, EventStore
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.graph import Node
 from tremula.rooms.past import RoomPast
 from tremula.rooms.reader import RoomReader
+from tremula.rooms.state import MEMBER
 from tremula.rooms.view import RoomView
 from tremula.rooms.visibility import Viewer, Visibility
 from tremula.rooms.wire import wire_pdus
@@ -43,12 +45,16 @@ class EventsForServers:
     Messages that the history visibility hides from a server are redacted: it still
     needs their place in the graph. State is shown as it is, for it would be asked for
     as the state of a later event, and a redacted copy of it would break the room.
+
+    What an erased user had sent is redacted for servers that came later, their names
+    in their own member events included. In states and auth chains it is as it was.
     """
 
     reader: RoomReader
     past: RoomPast
     events: EventStore
     visibility: Visibility
+    erasures: Erasures
     clock: Clock
     own: ServerName
 
@@ -192,11 +198,22 @@ class EventsForServers:
         viewer = await self.visibility.server_viewer(
             view, origin, oldest_pos=oldest_pos
         )
+        erased = await self._erased(view, origin, shown)
         pdus = await wire_pdus(self.past.db, view.version, nids)
         return [
-            pdu if _may_see(view, viewer, each) else _redacted(view, pdu)
+            pdu
+            if _may_see(view, viewer, each) and each.event_nid not in erased
+            else _redacted(view, pdu)
             for each, pdu in zip(shown, pdus, strict=True)
         ]
+
+    async def _erased(
+        self, view: RoomView, origin: ServerName, events: Sequence[StoredEvent]
+    ) -> Collection[int]:
+        if not self.erasures.concern(events):
+            return ()
+        viewer = await self.visibility.server_history(view, origin)
+        return await self.erasures.hidden(view, events, viewer)
 
 
 def _may_see(view: RoomView, viewer: Viewer, event: StoredEvent) -> bool:
@@ -210,4 +227,13 @@ def _may_see(view: RoomView, viewer: Viewer, event: StoredEvent) -> bool:
 
 def _redacted(view: RoomView, pdu: bytes) -> bytes:
     parsed: dict[str, Any] = loads_exact(pdu)
-    return encode_event_json(view.version, redact(view.version, parsed))
+    redacted = redact(view.version, parsed)
+    if _is_authorised_no_more(parsed, redacted):
+        return pdu
+    return encode_event_json(view.version, redacted)
+
+
+def _is_authorised_no_more(pdu: Mapping[str, Any], redacted: Mapping[str, Any]) -> bool:
+    """Whether it is a restricted join of room version 8, which loses its reason."""
+    lost = pdu["content"].keys() - redacted["content"].keys()
+    return pdu["type"] == MEMBER and "join_authorised_via_users_server" in lost
