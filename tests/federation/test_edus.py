@@ -257,6 +257,20 @@ async def test_presence_is_not_shown_to_who_shares_no_room(
 
 
 @pytest.mark.parametrize(
+    ("user_id", "outcome"), [(BOB, "taken"), (CAROL, "taken"), (ALICE, "dropped")]
+)
+async def test_presence_that_interests_nobody_is_no_fault_of_its_server(
+    server: Server, remote: Remote, room: RemoteRoom, user_id: str, outcome: str
+) -> None:
+    """A server that has just started knows few rooms, and not who is in the others."""
+    await send_edu(server, remote, "m.presence", presence(user_id))
+
+    metrics = (await server.anonymous.get("/metrics")).body.decode()
+    name = "tremula_federation_edus_received_total"
+    assert f'{name}{{outcome="{outcome}"}} 1.0' in metrics
+
+
+@pytest.mark.parametrize(
     "content",
     [
         presence(ALICE, status_msg="forged"),

@@ -50,11 +50,12 @@ class PresenceEdus:
     async def receive(self, origin: ServerName, content: Mapping[str, Any]) -> None:
         """Take over what *origin* says of its users who share a room with ours.
 
-        That is told by the rooms in memory, as those of our active users are.
+        That is told by the rooms in memory, as those of our active users are: soon
+        after a start those are few. Nobody waits for news of who is in no such room.
 
         Raises:
             BadJson: there is no ``push``.
-            Forbidden: nothing of it is of any interest.
+            Forbidden: nothing of it is what *origin* may say.
         """
         push = content.get("push")
         if not isinstance(push, list):
@@ -66,21 +67,18 @@ class PresenceEdus:
             for view in self.reader.loaded()
             if origin in view.joined_servers and view.admits(origin)
         ]
-        taken = [self._take(origin, raw, shared) for raw in push[:_UPDATES_MAX]]
-        if not any(taken):
-            raise Forbidden("no users of yours who share a room with ours")
+        updates = [_parsed(origin, raw) for raw in push[:_UPDATES_MAX]]
+        if push and not any(updates):
+            raise Forbidden("no presence of users of yours")
+        for update in updates:
+            if update is not None:
+                self._take(update, shared)
 
-    def _take(
-        self, origin: ServerName, raw: object, shared: Sequence[RoomView]
-    ) -> bool:
-        try:
-            update = msgspec.convert(raw, PresenceUpdate)
-        except msgspec.ValidationError:
-            return False
+    def _take(self, update: PresenceUpdate, shared: Sequence[RoomView]) -> None:
         user_id = UserId(update.user_id)
         rooms = [view for view in shared if view.is_joined(user_id)]
-        if server_of(user_id) != origin or not rooms:
-            return False
+        if not rooms:
+            return
         now_s = self.clock.monotonic_s()
         status_msg = update.status_msg
         if status_msg and len(status_msg.encode()) > STATUS_MSG_BYTES_MAX:
@@ -97,7 +95,15 @@ class PresenceEdus:
         small = [v for v in rooms if v.joined_count <= WOKEN_MEMBERS_MAX]
         told = Members(tuple(view.joined_members() for view in small))
         self.journal.ephemeral(TOPIC, user_id, None, wake=told)
-        return True
+
+
+def _parsed(origin: ServerName, raw: object) -> PresenceUpdate | None:
+    """What *origin* says of one of its own users."""
+    try:
+        update = msgspec.convert(raw, PresenceUpdate)
+    except msgspec.ValidationError:
+        return None
+    return update if server_of(update.user_id) == origin else None
 
 
 class PresenceSender:
