@@ -6,15 +6,19 @@ over HTTP. It checks what it receives: every message exactly once, and unchanged
 """
 
 import argparse
+import asyncio
 import shlex
 import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from bench.results import load_reports
-from bench.run import ENGINES, Plan, run
+from bench.federation.run import PARTS, FederationPlan, run_federation
+from bench.federation.sizes import FULL, QUICK
+from bench.results import Report, load_reports
+from bench.run import Plan, run
 from bench.scenarios import SCENARIOS
 from bench.servers import NotStarted
+from bench.starting import ENGINES
 from bench.table import markdown, put_into
 
 
@@ -28,8 +32,9 @@ def main(arguments: Sequence[str]) -> int:
         else:
             sys.stdout.write(table)
         return 0
+    command = shlex.join(["python", "-m", "bench", *arguments])
     try:
-        report = run(_plan(options, arguments))
+        report = _report(options, command)
     except NotStarted as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -37,7 +42,13 @@ def main(arguments: Sequence[str]) -> int:
     return int(any(result.error for result in report.results))
 
 
-def _plan(options: argparse.Namespace, arguments: Sequence[str]) -> Plan:
+def _report(options: argparse.Namespace, command: str) -> Report:
+    if options.command == "federation":
+        return asyncio.run(run_federation(_federation_plan(options, command)))
+    return run(_plan(options, command))
+
+
+def _plan(options: argparse.Namespace, command: str) -> Plan:
     return Plan(
         scenarios={
             name: sizes.quick if options.quick else sizes.full
@@ -49,34 +60,54 @@ def _plan(options: argparse.Namespace, arguments: Sequence[str]) -> Plan:
         rounds=options.rounds,
         folder=options.folder,
         file=options.file,
-        command=shlex.join(["python", "-m", "bench", *arguments]),
+        command=command,
+    )
+
+
+def _federation_plan(options: argparse.Namespace, command: str) -> FederationPlan:
+    return FederationPlan(
+        sizes=QUICK if options.quick else FULL,
+        parts=options.only,
+        engines=options.engines,
+        synapse_venv=options.synapse_venv,
+        folder=options.folder,
+        file=options.file,
+        command=command,
     )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    _add_run_options(commands.add_parser("run", help="measure, and print the table"))
+    run_parser = commands.add_parser("run", help="measure, and print the table")
+    _add_run_options(run_parser, SCENARIOS, "latest.json")
+    run_parser.add_argument(
+        "--rounds", type=int, default=1, help="repeat it all; the table has medians"
+    )
+    federation = commands.add_parser("federation", help="the same of federation")
+    _add_run_options(federation, PARTS, "federation.json")
     table = commands.add_parser("table", help="the table of result files, in Markdown")
     table.add_argument("files", nargs="+", type=Path, metavar="FILE")
     table.add_argument("--into", type=Path, help="put it between this file's marks")
     return parser
 
 
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
+def _add_run_options(
+    parser: argparse.ArgumentParser, parts: Collection[str], file: str
+) -> None:
     parser.add_argument(
         "--quick", action="store_true", help="small sizes: a minute or two, to try it"
     )
     parser.add_argument(
         "--only",
-        type=_names_of(SCENARIOS),
-        default=tuple(SCENARIOS),
-        help=f"some of {','.join(SCENARIOS)}",
+        type=_names_of(parts),
+        default=tuple(parts),
+        help=f"some of {','.join(parts)}",
     )
     parser.add_argument(
         "--engines",
         type=_names_of(ENGINES),
-        default=ENGINES,
+        default=tuple(ENGINES),
         help=f"some of {','.join(ENGINES)} (all)",
     )
     parser.add_argument(
@@ -87,9 +118,6 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         " with matrix-synapse[postgres]",
     )
     parser.add_argument(
-        "--rounds", type=int, default=1, help="repeat it all; the table has medians"
-    )
-    parser.add_argument(
         "--folder",
         type=Path,
         help="where databases go: on the disk that is to be measured (the system's"
@@ -98,7 +126,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--file",
         type=Path,
-        default=Path("bench/results/latest.json"),
+        default=Path("bench/results") / file,
         help="where results are kept (%(default)s)",
     )
 

@@ -132,6 +132,11 @@ class User:
         answer = await self._call("POST", f"/rooms/{quote(room_id)}/join", {})
         check(orjson.loads(answer)["room_id"] == room_id, "joined another room")
 
+    async def join_via(self, room_id: str, server_name: str) -> None:
+        """Join a room that this server is not in, with the help of *server_name*."""
+        query = {"via": server_name, "server_name": server_name}
+        await self._call("POST", f"/join/{quote(room_id)}", {}, query=query)
+
     async def send(self, room_id: str, text: str) -> str:
         """Send a text message; returns its event ID."""
         txn_id = f"{self.device_id}-{next(self._txn_ids)}"
@@ -157,6 +162,14 @@ class User:
         """The joined users of a room."""
         answer = await self._call("GET", f"/rooms/{quote(room_id)}/joined_members")
         return set(orjson.loads(answer)["joined"])
+
+    async def newest(self, room_id: str) -> str:
+        """The ID of the newest event of a room."""
+        query = {"dir": "b", "limit": "1"}
+        path = f"/rooms/{quote(room_id)}/messages"
+        [event] = orjson.loads(await self._call("GET", path, query=query))["chunk"]
+        event_id: str = event["event_id"]
+        return event_id
 
     async def sync(
         self,
@@ -227,3 +240,11 @@ async def each(
         for _ in range(at_once):
             group.create_task(worker())
     return [results[number] for number in sorted(results)]
+
+
+async def until(holds: Callable[[], Awaitable[bool]], *, pause_s: float) -> None:
+    """Ask again and again until it holds; how long, is for the caller to bound."""
+    while True:
+        if await holds():
+            return
+        await asyncio.sleep(pause_s)

@@ -36,6 +36,10 @@ class Processes:
         pages = sum(int(_stat(pid)[_RSS]) for pid in _tree(self.roots[SERVER]))
         return pages * _PAGE_BYTES / 1024
 
+    def peak_rss_kb(self) -> float:
+        """The most memory that the server's own tree has had resident."""
+        return sum(map(_peak_rss_kb, _tree(self.roots[SERVER])))
+
 
 @dataclass(slots=True)
 class Usage:
@@ -106,6 +110,14 @@ def _tree(root: int) -> Iterator[int]:
         pid = todo.pop()
         yield pid
         todo += children.get(pid, ())
+
+
+def _peak_rss_kb(pid: int) -> float:
+    for line in (_PROC / f"{pid}/status").read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
+        if name == "VmHWM":
+            return float(value.removesuffix("kB"))
+    return 0.0
 
 
 def _stat(pid: int) -> list[str]:

@@ -89,6 +89,12 @@ def load_reports(paths: Iterable[Path]) -> Report:
     return first
 
 
+def new_report(command: str, servers: list[str], folder: Path | None) -> Report:
+    """A report without results, of a run that begins now; databases go to *folder*."""
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    return Report(command, today, this_machine(folder), servers)
+
+
 def this_machine(folder: Path | None) -> Machine:
     """This machine, with its disk as it is at *folder*."""
     return Machine(

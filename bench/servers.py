@@ -13,9 +13,15 @@ from pathlib import Path
 from typing import Final
 
 from bench.processes import POSTGRES, SERVER, Processes
+from tests.interop.trust import CertificateFiles
 from tests.postgres_server import PostgresServer, free_port
+from tremula.protocol.identifiers import ServerName
 
-_STARTS: Final = 3
+HOST: Final = "127.0.0.1"
+LONELY: Final = ServerName("bench.test")
+"""The name of a server that no other reaches."""
+
+STARTS: Final = 3
 _PATIENCE_S: Final = 120
 _POLL_S: Final = 0.005
 # Thousands of users are made, one after the other, from one address.
@@ -31,10 +37,25 @@ class NotStarted(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class FederationAddress:
+    """Where other servers reach one, over TLS, and which authority it trusts."""
+
+    port: int
+    files: CertificateFiles
+    authority: Path
+
+    @property
+    def server_name(self) -> ServerName:
+        """An IP address with a port: nothing is to be discovered."""
+        return ServerName(f"{HOST}:{self.port}")
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """A running server; ``startup_s`` is until its first answer, schema in place."""
 
     name: str
+    server_name: ServerName
     url: str
     processes: Processes
     startup_s: float
@@ -45,6 +66,7 @@ class Program:
     """How a server is started, to answer at ``port``; its log is in ``folder``."""
 
     name: str
+    server_name: ServerName
     command: Sequence[str]
     folder: Path
     port: int
@@ -53,38 +75,45 @@ class Program:
     @property
     def url(self) -> str:
         """Where it will answer."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{HOST}:{self.port}"
 
 
-def tremula(folder: Path, postgres: PostgresServer | None) -> Program:
-    """Tremula on SQLite in *folder*, or on *postgres*."""
+def tremula(
+    name: str,
+    folder: Path,
+    postgres: PostgresServer | None,
+    federation: FederationAddress | None = None,
+) -> Program:
+    """Tremula, called *name*, on SQLite in *folder*, or on *postgres*."""
     port = free_port()
-    engine = "PostgreSQL" if postgres else "SQLite"
-    database = postgres.url("postgres") if postgres else "sqlite:tremula.db"
+    server_name = federation.server_name if federation else LONELY
     return Program(
-        name=f"Tremula, {engine}",
+        name=name,
+        server_name=server_name,
         command=(
             *(sys.executable, "-m", "tremula", "serve"),
-            *("--server-name", "bench.test", "--data-dir", str(folder)),
-            *("--database", database, "--listen", f"127.0.0.1:{port}"),
+            *("--server-name", server_name, "--data-dir", str(folder)),
+            "--database",
+            postgres.url("postgres") if postgres else "sqlite:tremula.db",
         ),
         folder=folder,
         port=port,
-        environment=_SETTINGS,
+        environment=_SETTINGS | _listeners(port, federation),
     )
 
 
 @contextmanager
-def running(program: Program, postgres: PostgresServer | None) -> Iterator[Server]:
-    """Start once to make the schema, then a few times to see how long it takes.
+def running(
+    program: Program, postgres: PostgresServer | None, *, starts: int = STARTS
+) -> Iterator[Server]:
+    """Start it, after *starts* of which the first makes the schema and the others show
+    how long it takes.
 
     Raises:
         NotStarted: it ended, or did not answer.
     """
-    with _started(program):
-        pass
     startups_s = []
-    for _ in range(_STARTS - 1):
+    for _ in range(starts):
         with _started(program) as (_, startup_s):
             startups_s.append(startup_s)
     with _started(program) as (pid, startup_s):
@@ -92,9 +121,10 @@ def running(program: Program, postgres: PostgresServer | None) -> Iterator[Serve
         roots = {SERVER: pid} | ({POSTGRES: postgres.pid} if postgres else {})
         yield Server(
             program.name,
+            program.server_name,
             program.url,
             Processes(roots),
-            statistics.median(startups_s),
+            statistics.median(startups_s[1:] or startups_s),
         )
 
 
@@ -131,6 +161,23 @@ def _wait_for_answer(program: Program, process: subprocess.Popen[bytes]) -> None
             time.sleep(_POLL_S)
     log = (program.folder / "server.log").read_text(errors="replace")
     raise NotStarted(f"{program.name} did not answer:\n{log[-3000:]}")
+
+
+def _listeners(port: int, federation: FederationAddress | None) -> dict[str, str]:
+    clients = f'{{ address = "{HOST}", port = {port}, apis = ["client"] }}'
+    if federation is None:
+        return {"TREMULA_LISTENERS": f"[{clients}]"}
+    files = federation.files
+    tls = f'{{ certificate = "{files.certificate}", key = "{files.key}" }}'
+    others = (
+        f'{{ address = "{HOST}", port = {federation.port},'
+        f' apis = ["federation"], tls = {tls} }}'
+    )
+    return {
+        "TREMULA_LISTENERS": f"[{clients}, {others}]",
+        "TREMULA_OUTBOUND__TRUSTED_CA_FILE": str(federation.authority),
+        "TREMULA_OUTBOUND__ALLOWED_PRIVATE_RANGES": f'["{HOST}/32"]',
+    }
 
 
 def _inherited() -> dict[str, str]:

@@ -123,18 +123,20 @@ def join(room: Room, state: State, user_id: str) -> None:
     room.send(state, member_key(user_id), user_id, {"membership": "join"})
 
 
-def fork_of_a_large_room(version_id: str) -> tuple[Room, list[State]]:
+def fork_of_a_large_room(
+    version_id: str, *, members: int = MEMBERS, conflicts: int = CONFLICTS
+) -> tuple[Room, list[State]]:
     """Branches with joins, departures, kicks, bans, topics, power levels each."""
     room, base = Room.found(version_id)
-    for number in range(MEMBERS):
+    for number in range(members):
         join(room, base, user(number))
     room.send(base, POWER_LEVELS, ADMIN, room.levels(mod=50))
     join(room, base, user("mod"))
     states = [dict(base) for _ in range(BRANCHES)]
     for number, (branch, state) in zip(
-        range(CONFLICTS), cycle(enumerate(states)), strict=False
+        range(conflicts), cycle(enumerate(states)), strict=False
     ):
-        change(room, state, number, branch)
+        change(room, state, number, branch, user(number * 97 % members))
     return room, states
 
 
@@ -154,9 +156,8 @@ def topic_of_a_silent_moderator(version_id: str) -> tuple[Room, list[State]]:
     return room, [fork, base]
 
 
-def change(room: Room, state: State, number: int, branch: int) -> None:
+def change(room: Room, state: State, number: int, branch: int, target: str) -> None:
     """One event of a branch; some are in conflict with another branch's."""
-    target = user(number * 97 % MEMBERS)
     moderator = user("mod")
     match number % 8:
         case 0 | 1 | 2:

@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from bench.servers import NotStarted, Program
+from bench.servers import (
+    HOST,
+    LONELY,
+    FederationAddress,
+    NotStarted,
+    Program,
+)
 from tests.postgres_server import PostgresServer, free_port
 
 _MODULE: Final = "synapse.app.homeserver"
@@ -24,6 +30,8 @@ _RATE_LIMITS: Final = {
     "rc_room_creation": _UNLIMITED,
     "rc_profile": _UNLIMITED,
     "rc_presence": {"per_user": _UNLIMITED},
+    "rc_federation": {"sleep_limit": 1_000_000, "reject_limit": 1_000_000},
+    "federation_rr_transactions_per_room_per_second": 1_000_000,
 }
 _LOGGING: Final = {
     "version": 1,
@@ -33,8 +41,14 @@ _LOGGING: Final = {
 }
 
 
-def synapse(venv: Path, folder: Path, postgres: PostgresServer | None) -> Program:
-    """Synapse with its defaults but for limits, the cost of passwords and its log.
+def synapse(
+    name: str,
+    venv: Path,
+    folder: Path,
+    postgres: PostgresServer | None,
+    federation: FederationAddress | None = None,
+) -> Program:
+    """Synapse, called *name*, as it comes but for limits, passwords' cost, and its log.
 
     Raises:
         NotStarted: *venv* can't run it.
@@ -43,7 +57,12 @@ def synapse(venv: Path, folder: Path, postgres: PostgresServer | None) -> Progra
     config = folder / "homeserver.yaml"
     # YAML reads JSON.
     (folder / "log.yaml").write_text(json.dumps(_LOGGING))
-    config.write_text(json.dumps(_config(folder, port, postgres), indent=1))
+    settings = {
+        **_config(folder),
+        **_reach(port, federation),
+        "database": _database(folder, postgres),
+    }
+    config.write_text(json.dumps(settings, indent=1))
     command = (str(venv / "bin/python"), "-m", _MODULE, "-c", str(config))
     keys = subprocess.run(
         (*command, "--generate-keys"), cwd=folder, capture_output=True, check=False
@@ -51,7 +70,8 @@ def synapse(venv: Path, folder: Path, postgres: PostgresServer | None) -> Progra
     if keys.returncode != 0:
         raise NotStarted(f"{venv} can't run Synapse:\n{keys.stderr.decode()[-3000:]}")
     return Program(
-        name=f"Synapse, {'PostgreSQL' if postgres else 'SQLite'}",
+        name=name,
+        server_name=federation.server_name if federation else LONELY,
         command=command,
         folder=folder,
         port=port,
@@ -59,9 +79,8 @@ def synapse(venv: Path, folder: Path, postgres: PostgresServer | None) -> Progra
     )
 
 
-def _config(folder: Path, port: int, postgres: PostgresServer | None) -> dict[str, Any]:
+def _config(folder: Path) -> dict[str, Any]:
     return {
-        "server_name": "bench.test",
         "pid_file": str(folder / "synapse.pid"),
         "signing_key_path": str(folder / "signing.key"),
         "media_store_path": str(folder / "media"),
@@ -69,23 +88,42 @@ def _config(folder: Path, port: int, postgres: PostgresServer | None) -> dict[st
         "macaroon_secret_key": "bench",
         "form_secret": "bench",
         "report_stats": False,
-        "listeners": [
-            {
-                "port": port,
-                "bind_addresses": ["127.0.0.1"],
-                "type": "http",
-                "resources": [{"names": ["client"], "compress": False}],
-            }
-        ],
-        "database": _database(folder, postgres),
         "enable_registration": True,
         "enable_registration_without_verification": True,
         "bcrypt_rounds": 4,
         "url_preview_enabled": False,
-        # Nobody to federate with.
-        "federation_domain_whitelist": [],
         "trusted_key_servers": [],
         **_RATE_LIMITS,
+    }
+
+
+def _reach(port: int, federation: FederationAddress | None) -> dict[str, Any]:
+    """Who reaches it where, and whom it reaches."""
+    clients = _listener(port, "client", tls=False)
+    if federation is None:
+        return {
+            "server_name": LONELY,
+            "listeners": [clients],
+            "federation_domain_whitelist": [],
+        }
+    others = _listener(federation.port, "federation", tls=True)
+    return {
+        "server_name": federation.server_name,
+        "listeners": [clients, others],
+        "tls_certificate_path": str(federation.files.certificate),
+        "tls_private_key_path": str(federation.files.key),
+        "federation_custom_ca_list": [str(federation.authority)],
+        "ip_range_blacklist": [],
+    }
+
+
+def _listener(port: int, api: str, *, tls: bool) -> dict[str, Any]:
+    return {
+        "port": port,
+        "bind_addresses": [HOST],
+        "type": "http",
+        "tls": tls,
+        "resources": [{"names": [api], "compress": False}],
     }
 
 

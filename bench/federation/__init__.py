@@ -1,0 +1,1 @@
+"""What federation costs, beside a Synapse: ``python -m bench federation``."""
