@@ -92,8 +92,12 @@ class Literal:
         return self._chains[event_id]
 
     def full_auth_chain(self, state: State) -> set[str]:
-        """The "full auth chain" of a state."""
-        return set[str]().union(*map(self.auth_chain, state.values()))
+        """The "full auth chain" of a state, with the state's own events.
+
+        The definition leaves those out. Other servers do not, as the tests with them
+        show: who was joined to begin with is not in question for having sent something.
+        """
+        return set(state.values()).union(*map(self.auth_chain, state.values()))
 
     def auth_difference(self, states: Sequence[State]) -> set[str]:
         """Auth difference."""

@@ -132,12 +132,16 @@ def test_the_auth_difference_is_exact_where_it_takes_the_whole_room(
 ) -> None:
     """The one who cites what is sought may be the oldest of many."""
     base = dag.levels(dag.found(BOB, CAROL), "$p", ALICE, {BOB: 50, CAROL: 50})
+    once = base
     base = dag.send(base, "$name", ("m.room.name", ""), BOB, {})
     for number in range(500):
         base = dag.member(base, f"$user-{number}", f"@u{number}:c.example", "join")
-    loaded = dag.loaded()
-    left = dag.topic(base, "$by-bob", BOB)
-    left = dag.send(left, "$by-carol", ("m.room.avatar", ""), CAROL, {})
+    # Both send by what they were before; only Bob had sent something then.
+    for name, user_id in (("$bob-again", BOB), ("$carol-again", CAROL)):
+        base = dag.member(base, name, user_id, "join", auth=["$p", "$rule"])
+    left = {**base, TOPIC: dag.topic(once, "$by-bob", BOB)[TOPIC]}
+    avatar = ("m.room.avatar", "")
+    left[avatar] = dag.send(once, "$by-carol", avatar, CAROL, {})[avatar]
     loaded = dag.loaded()
     forked = loaded.forked([left, base])
 

@@ -86,7 +86,7 @@ def test_a_ban_is_not_undone_by_the_departure_of_who_banned(
 
 
 @resets
-def test_power_levels_are_not_reset_for_want_of_those_between(
+def test_cve_2025_49090_power_levels_are_not_reset_for_want_of_those_between(
     version: str, *, is_reset: bool
 ) -> None:
     """Why 2.1 has the conflicted state subgraph: the levels that gave Bob the right to

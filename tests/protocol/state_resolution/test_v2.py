@@ -97,15 +97,21 @@ def test_1_of_two_admins_the_more_powerful_wins(dag: Dag) -> None:
     assert resolved[member_key(CAROL)] == "$carol"
 
 
+def test_1_what_all_states_have_is_not_in_question(dag: Dag) -> None:
+    """Bob's join and Carol's lead to one branch each, and do not decide the order."""
+    base = dag.levels(dag.found(BOB, CAROL), "$p", ALICE, {BOB: 50, CAROL: 50})
+    left = dag.levels(base, "$by-bob", BOB, {BOB: 50, CAROL: 50, DAVE: 1}, ts=12)
+    right = dag.levels(base, "$by-carol", CAROL, {BOB: 50, CAROL: 50, DAVE: 2}, ts=11)
+
+    assert dag.resolve(left, right)[POWER_LEVELS] == "$by-bob"
+
+
 def test_1_power_is_read_from_levels_that_are_older_than_all_in_question(
     dag: Dag,
 ) -> None:
     base = dag.found(BOB, CAROL, DAVE)
     base = dag.levels(base, "$then", ALICE, {BOB: 50, CAROL: 60})
-    # This leads to their memberships in all states, so that nothing of theirs is in
-    # question but what they sent.
-    both = ["$bob", "$carol"]
-    now = dag.levels(base, "$now", ALICE, {BOB: 70, CAROL: 60}, more_auth=both)
+    now = dag.levels(base, "$now", ALICE, {BOB: 70, CAROL: 60})
     dag.member(base, "$by-bob", DAVE, "leave", by=BOB, ts=11)
     dag.member(base, "$by-carol", DAVE, "leave", by=CAROL, ts=12)
 

@@ -18,6 +18,9 @@ _FOLLOWED_FIRST = 100
 def auth_difference(forked: ForkedState, loader: Loader) -> Loading[set[int]]:
     """The events that are in some states' full auth chains, but not in all.
 
+    The events of a state are in its full auth chain as well: the specification does
+    not say so, but other servers, and all have to come to the same result.
+
     Of those that are conflicted themselves, also some that are in all: the full
     conflicted set holds them anyway.
     """
@@ -105,15 +108,18 @@ def _first_bits(
 def _discard_reached(
     forked: ForkedState, loader: Loader, sought: set[int]
 ) -> Loading[None]:
-    """Discard of *sought* what is in the auth chains of unconflicted events.
+    """Discard of *sought* the unconflicted events, and what is in their auth chains.
 
     Those are in the full auth chain of every state. The newest are followed first:
     one of a few usually cites what all cite.
     """
     if not sought:
         return
-    floor = min(sought)
     newest_first = sorted(forked.unconflicted_nids(), reverse=True)
+    sought.difference_update(newest_first)
+    if not sought:
+        return
+    floor = min(sought)
     followed: set[int] = set()
     start, count = 0, _FOLLOWED_FIRST
     while start < len(newest_first):
