@@ -239,7 +239,7 @@ async def test_a_hostile_answer_fails_within_its_bounds(
     ],
     ids=["idle", "whole"],
 )
-async def test_a_slow_answer_times_out(
+async def test_a_slow_loris_answer_times_out(
     answer: Answer, limits: Limits, http: OutboundHttp, tmp_path: Path
 ) -> None:
     async with running_remote(["remote.test"], answer, tmp_path) as remote:

@@ -110,7 +110,9 @@ async def _is_rejected(
     return receipt.standing is Standing.REJECTED
 
 
-async def test_an_auth_event_too_many_is_rejected(remote: Remote) -> None:
+async def test_cve_2022_31152_an_auth_event_too_many_is_rejected(
+    remote: Remote,
+) -> None:
     """Of those that the selection algorithm does not name."""
     member = ("m.room.member", BOB)
 
@@ -135,7 +137,9 @@ async def test_two_auth_events_of_one_key_are_rejected(remote: Remote) -> None:
     assert await _is_rejected(remote, CREATE, LEVELS, member, more=[before])
 
 
-async def test_an_auth_event_named_twice_is_rejected(remote: Remote) -> None:
+async def test_cve_2022_31152_an_auth_event_named_twice_is_rejected(
+    remote: Remote,
+) -> None:
     member = ("m.room.member", BOB)
 
     assert await _is_rejected(remote, CREATE, LEVELS, LEVELS, member)
@@ -151,7 +155,7 @@ async def test_an_auth_event_of_another_room_is_rejected(remote: Remote) -> None
     assert await _is_rejected(remote, CREATE, member, more=[levels])
 
 
-async def test_no_create_event_among_the_auth_events_is_rejected(
+async def test_cve_2022_31152_no_create_event_among_the_auth_events_is_rejected(
     remote: Remote,
 ) -> None:
     assert await _is_rejected(remote, LEVELS, ("m.room.member", BOB))
@@ -193,6 +197,30 @@ async def test_what_the_state_before_does_not_allow_is_rejected(
 
     assert receipt.standing is Standing.REJECTED
     assert TOPIC not in await remote.state()
+
+
+async def test_cve_2022_31152_leaving_out_the_power_levels_gains_nothing(
+    remote: Remote,
+) -> None:
+    """What the auth events alone would allow, the state before does not."""
+    await remote.set_state(
+        "m.room.power_levels", {"users": {remote.alice: 100}, "events_default": 50}
+    )
+
+    assert await _is_rejected(remote, CREATE, ("m.room.member", BOB))
+
+
+async def test_ghsa_grvv_h2f9_7v9c_the_default_level_of_events_is_read(
+    remote: Remote,
+) -> None:
+    """It was taken for 0 whatever the power levels said."""
+    await remote.set_state(
+        "m.room.power_levels", {"users": {remote.alice: 100}, "events_default": 50}
+    )
+
+    receipt = await remote.send(await remote.message())
+
+    assert receipt.standing is Standing.REJECTED
 
 
 async def test_a_rejected_event_is_neither_shown_nor_built_upon(
@@ -319,6 +347,22 @@ async def test_previous_events_of_another_room_are_refused(remote: Remote) -> No
     message = await remote.message(prev=[elsewhere])
 
     assert (await remote.send(message)).standing is None
+
+
+async def test_a_previous_event_named_twice_counts_once(remote: Remote) -> None:
+    first = await remote.message()
+    await remote.send(first)
+    second = await remote.message(prev=[first.event_id, first.event_id])
+    await remote.send(second)
+
+    event_id = await remote.engine.send(remote.room_id, remote.alice)
+
+    assert await remote.extremities() == [event_id]
+    assert (await remote.timeline())[-3:] == [
+        first.event_id,
+        second.event_id,
+        event_id,
+    ]
 
 
 async def test_an_event_of_the_far_future_is_an_event(remote: Remote) -> None:
