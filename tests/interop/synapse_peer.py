@@ -6,6 +6,7 @@ import secrets
 import socket
 from asyncio.subprocess import Process
 from base64 import b64encode
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ from tests.interop.trust import Trust
 _HOST: Final = "localhost"
 _UNLIMITED: Final = {"per_second": 100_000, "burst_count": 100_000}
 _READY: Final = b"READY=1"
+# Below those that the system gives away to whoever asks for any, also while Synapse is
+# stopped.
+_PORTS: Final = range(10_000, 32_000)
 
 
 class SynapsePeer:
@@ -155,10 +159,11 @@ def _listener(port: int, api: str, *, tls: bool) -> dict[str, Any]:
 
 def _free_port() -> int:
     """A port that Synapse may take: it cannot say which one it took itself."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 async def _comes_up(notices: socket.socket, process: Process) -> bool:
