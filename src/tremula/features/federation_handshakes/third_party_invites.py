@@ -57,12 +57,16 @@ class ThirdPartyInvites:
         if server_of(target) != origin:
             raise InvalidParam("the state_key is a user of another server")
         invite = object_of(content, "third_party_invite")
-        sender = self._sender(view, object_of(invite, "signed"), body.get("sender"))
+        signed, display_name = object_of(invite, "signed"), invite.get("display_name")
+        if not isinstance(display_name, str):
+            raise InvalidParam("display_name must be a string")
+        # Nothing else of what another server says: this one signs it.
+        shown = {"display_name": display_name, "signed": signed}
         draft = Draft(
             type=MEMBER,
-            sender=sender,
+            sender=self._sender(view, signed, body.get("sender")),
             state_key=target,
-            content={"membership": "invite", "third_party_invite": invite},
+            content={"membership": "invite", "third_party_invite": shown},
         )
         await self.inviting.send(view, draft)
 
