@@ -100,9 +100,9 @@ class RemoteSpaces:
             told = self._told.get((server_name, room_id))
             if told is not None and told.expires_s > self._clock.monotonic_s():
                 return told.room
-            if self._is_down(server_name) or not budget.take():
-                return None
             async with self._slots:
+                if self._is_down(server_name) or not budget.take():
+                    return None
                 return await self._ask(server_name, room_id)
 
     def _is_down(self, server_name: ServerName) -> bool:
