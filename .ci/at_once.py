@@ -56,7 +56,7 @@ async def _run(command: str, limit_s: float) -> bool:
             await _end(process)
             took_s = time.monotonic() - began
             outcome = (
-                f"STOPPED: it had not ended after {limit_s:g} s; it hangs, or is too slow"
+                f"STOPPED after {limit_s:g} s: it hangs, or is too slow"
                 if is_late
                 else f"ended with {process.returncode} after {took_s:.0f} s"
             )

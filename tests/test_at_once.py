@@ -56,7 +56,7 @@ def test_what_hangs_is_stopped_and_said_to_hang(tmp_path: Path) -> None:
     ran = _run("trap 'echo I was here; exit' INT; sleep 1000", limit_s=0.2)
 
     assert ran.returncode == 1
-    assert "it had not ended after 0.2 s; it hangs, or is too slow" in ran.stdout
+    assert "STOPPED after 0.2 s: it hangs, or is too slow" in ran.stdout
     assert "I was here\n" in ran.stdout
 
 
