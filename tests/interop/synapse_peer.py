@@ -6,7 +6,6 @@ import secrets
 import socket
 from asyncio.subprocess import Process
 from base64 import b64encode
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,13 +14,11 @@ import orjson
 from tests.interop.gate import Gate
 from tests.interop.peer import PATIENCE_S, ServerProcess
 from tests.interop.trust import Trust
+from tests.postgres_server import free_port
 
 _HOST: Final = "localhost"
 _UNLIMITED: Final = {"per_second": 100_000, "burst_count": 100_000}
 _READY: Final = b"READY=1"
-# Below those that the system gives away to whoever asks for any, also while Synapse is
-# stopped.
-_PORTS: Final = range(10_000, 32_000)
 
 
 class SynapsePeer:
@@ -33,8 +30,8 @@ class SynapsePeer:
         self._process = ServerProcess(folder)
         self._trust = trust
         self._python = python
-        self._client_port = _free_port()
-        gate.target_port = _free_port()
+        self._client_port = free_port()
+        gate.target_port = free_port()
         self._config = folder / "homeserver.yaml"
         # JSON is YAML.
         self._config.write_bytes(orjson.dumps(self._settings()))
@@ -155,15 +152,6 @@ def _listener(port: int, api: str, *, tls: bool) -> dict[str, Any]:
         "tls": tls,
         "resources": [{"names": [api]}],
     }
-
-
-def _free_port() -> int:
-    """A port that Synapse may take: it cannot say which one it took itself."""
-    while True:
-        port = secrets.choice(_PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 async def _comes_up(notices: socket.socket, process: Process) -> bool:
