@@ -50,6 +50,7 @@ from tremula.features.federation_handshakes.joining import RemoteJoins
 from tremula.features.federation_handshakes.resident import Resident
 from tremula.features.federation_handshakes.restricted_joins import RestrictedJoins
 from tremula.features.federation_handshakes.service import RemoteMemberships
+from tremula.features.federation_handshakes.state_completion import StateCompletion
 from tremula.features.federation_handshakes.third_party_invites import (
     ThirdPartyInvites,
 )
@@ -450,8 +451,10 @@ def _build_handshakes(
     )
     base.router.add(handshakes_routes, resident)
     base.router.add(exchange_routes, ThirdPartyInvites(resident, inviting))
+    completion = StateCompletion(rooms, reader, base.supervisor, own.name)
+    base.supervisor.keep_running("resume_partial_joins", completion.resume)
     return RemoteMemberships(
-        RemoteJoins(handshakes, rooms, reader, verifier, own.name),
+        RemoteJoins(handshakes, rooms, reader, verifier, completion, own.name),
         OutsideWishes(handshakes, engine.outside, told_state),
         inviting,
         engine.outside,

@@ -2,6 +2,7 @@
 what a test has it answer.
 """
 
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -41,7 +42,7 @@ class Remote:
     """A server on the network of a test.
 
     ``answers`` has, by a part of the path, what it answers; a function makes it of the
-    request. Everything else is 404.
+    request, at once or later. Everything else is 404.
     """
 
     name: ServerName
@@ -58,6 +59,8 @@ class Remote:
         for part, answer in self.answers.items():
             if part in letter.path:
                 made = answer(letter) if callable(answer) else answer
+                if isinstance(made, Awaitable):
+                    made = await made
                 if isinstance(made, Refusal):
                     return made.status, orjson.dumps(
                         {"errcode": made.errcode, "error": "no"}

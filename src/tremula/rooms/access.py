@@ -56,6 +56,20 @@ class RoomAccess:
                 return Access(view, left_pos, membership)
         raise Forbidden(f"{user_id} is not in room {room_id}")
 
+    async def reading_whole(self, user_id: UserId, room_id: RoomId) -> Access:
+        """As `reading`, once all members of the room are known.
+
+        Raises:
+            Forbidden: as `reading`.
+            NotFound: this server has left before it knew them.
+            Unknown: (504) that takes too long.
+        """
+        access = await self.reading(user_id, room_id)
+        if access.view.partial is None:
+            return access
+        await self.reader.whole_room(room_id)
+        return await self.reading(user_id, room_id)
+
     async def _left_pos(self, view: RoomView, user_id: UserId) -> int | None:
         room = (await self.memberships.of_user(user_id)).get(view.nid)
         if room is None or room.forgotten:

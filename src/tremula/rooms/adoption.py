@@ -1,7 +1,7 @@
 """Joins rooms of other servers: their state becomes what this server starts from."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from tremula.infra.db import Reader
@@ -9,11 +9,11 @@ from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
 from tremula.protocol.auth_state import AuthState
 from tremula.protocol.events import BuiltEvent, Event
-from tremula.protocol.identifiers import EventId, RoomId
+from tremula.protocol.identifiers import EventId, RoomId, ServerName
 from tremula.protocol.received_events import ReceivedEvent
 from tremula.protocol.room_state import CREATE, StateKey
 from tremula.protocol.room_versions import RoomVersion
-from tremula.rooms import graph_storage, storage
+from tremula.rooms import graph_storage, partial_storage, storage
 from tremula.rooms.arrivals import GAP_POSITIONS
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
@@ -21,22 +21,27 @@ from tremula.rooms.events_storage import ServerPart
 from tremula.rooms.graph import Standing, missing_of
 from tremula.rooms.judging import violation
 from tremula.rooms.outliers import Outliers, RoomIdentity, check_outliers
+from tremula.rooms.partial import PartialState
 from tremula.rooms.peers import PeerFailed
 from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.room import Room
 from tremula.rooms.staging import Staged
-from tremula.rooms.state import StateEvent, StateMap, StateUpdate, state_content
+from tremula.rooms.state import MEMBER, StateEvent, StateMap, StateUpdate, state_content
 from tremula.rooms.view import RoomView
 
 
 @dataclass(frozen=True, slots=True)
 class AdoptRoom:
-    """The command that travels to the owner of a room's slot."""
+    """The command that travels to the owner of a room's slot.
+
+    ``servers`` are those in the room if members are left out of the state, else None.
+    """
 
     version: RoomVersion
     state: tuple[ReceivedEvent, ...]
     auth_chain: tuple[ReceivedEvent, ...]
     join_event: ReceivedEvent
+    servers: tuple[ServerName, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,8 @@ class Adoption:
         }
         join = command.join_event.event
         entries = {key: built.event for key, built in state.items()}
+        if command.servers is not None:
+            entries = _cited_members(command, usable) | entries
         reason = violation(command.version, join, AuthState(command.version, entries))
         if reason is not None or join.room_id != room_id:
             raise PeerFailed(f"the join is not allowed: {reason}")
@@ -192,9 +199,38 @@ class Adoption:
         part = ServerPart(built.event.depth, built.server_json)
         successor, item = room.live(head, Staged(built.event, stored, part))
         item = replace(item, graph=replace(item.graph, missing=told.missing))
+        self._record_partial(room, unit, command, item, base_pos=base_pos)
         room.commit(unit, successor, [item])
         self.events.remember_on_commit(unit, stored)
         return room.submit(self.journal, unit, discard=self.registry.discard)
+
+    def _record_partial(
+        self,
+        room: Room,
+        unit: JournalUnit,
+        command: AdoptRoom,
+        join: Staged,
+        *,
+        base_pos: int,
+    ) -> None:
+        partial = None
+        if command.servers is not None:
+            partial = PartialState(join.stored.event_nid, base_pos, command.servers)
+        partial_storage.replace_partial(unit, room.view.nid, partial)
+        unit.on_commit(lambda: room.view.become_partial(partial))
+
+
+def _cited_members(command: AdoptRoom, usable: Set[EventId]) -> dict[StateKey, Event]:
+    """The members that the join names as auth events: they decide on it, and may have
+    been left out of the state.
+    """
+    cited = command.join_event.event.auth_events
+    events = [each.event for each in command.auth_chain]
+    return {
+        each.key: each
+        for each in events
+        if each.event_id in cited and each.event_id in usable and each.type == MEMBER
+    }
 
 
 def _state_of(events: Sequence[ReceivedEvent]) -> dict[StateKey, BuiltEvent]:

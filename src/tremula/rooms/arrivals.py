@@ -70,6 +70,7 @@ class Arrival:
             branch=self._branch_changes(pos, nid),
             was_missing=judgement.around.was_missing,
             had_early_redactions=self.redactions.had_early,
+            is_unproven=judgement.is_unproven,
         )
         item = Staged(event, stored, part, graph=graph)
         if judgement.standing is not Standing.ACCEPTED:

@@ -49,6 +49,13 @@ class EventStore:
         """The event of this number, which must exist."""
         return (await self.by_nids([nid]))[nid]
 
+    def forget(self, nids: Iterable[int]) -> None:
+        """Read these events anew next time: more of them has changed than redactions
+        change.
+        """
+        for nid in nids:
+            self.cache.discard(nid)
+
     async def server_json(self, nids: Sequence[int]) -> dict[int, bytes]:
         """What only servers need of the events of these numbers."""
         found: dict[int, bytes] = {}

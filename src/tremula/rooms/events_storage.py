@@ -271,19 +271,25 @@ async def newest_pos_up_to(db: Reader, room_nid: int, *, event_nid: int) -> int:
 
 async def newest_nids(db: Reader, nids: Sequence[int]) -> dict[int, int]:
     """The journal position of the newest live event of each of the rooms *nids*
-    (at most 500).
+    (at most 500), or that from which on all of its state was known.
     """
     rows = await db.all(
         """
         SELECT r.room_nid,
                (SELECT COALESCE(e.arrived_pos, e.event_nid) FROM rooms_events e
                 WHERE e.room_nid = r.room_nid AND e.room_pos > 0
-                ORDER BY e.room_pos DESC LIMIT 1)
-        FROM rooms_rooms r WHERE r.room_nid IN :nids
+                ORDER BY e.room_pos DESC LIMIT 1),
+               p.completed_pos
+        FROM rooms_rooms r
+        LEFT JOIN rooms_partial_states p ON p.room_nid = r.room_nid
+        WHERE r.room_nid IN :nids
         """,
         nids=list(nids),
     )
-    return {room_nid: nid or 0 for room_nid, nid in rows}
+    return {
+        room_nid: max(event_nid or 0, completed_pos or 0)
+        for room_nid, event_nid, completed_pos in rows
+    }
 
 
 async def moments_forwards(

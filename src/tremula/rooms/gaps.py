@@ -1,7 +1,7 @@
 """Asks other servers for what received events name and this server does not have."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tremula.infra.db import Reader
@@ -10,6 +10,7 @@ from tremula.protocol.events import BuiltEvent, Event
 from tremula.protocol.identifiers import EventId, ServerName
 from tremula.protocol.received_events import ReceivedEvent
 from tremula.protocol.room_state import CREATE, StateKey
+from tremula.rooms import graph_storage
 from tremula.rooms.outliers import RoomIdentity, check_outliers
 from tremula.rooms.peers import PeerFailed, Peers, RoomAt
 from tremula.rooms.room import Room
@@ -21,6 +22,17 @@ MISSING_EVENTS_MAX: Final = 50
 
 _SINGLY_MAX: Final = 20
 """Up to how many unknown events of a state are asked for one by one."""
+
+_MISSING_NAMED_MAX: Final = 20
+_STORED_AT_ONCE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ToldState:
+    """A state as a server tells it: its event IDs, and those events that are new."""
+
+    event_ids: Sequence[EventId]
+    fetched: Sequence[ReceivedEvent]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +54,23 @@ class Gaps:
         answer = await self._asked.get_missing_events(
             origin,
             _room_at(room),
-            earliest=[each.event_id for each in room.head.extremities],
+            earliest=await self._earliest(room),
             latest=[event.event_id],
             limit=MISSING_EVENTS_MAX,
         )
         answer = answer[:MISSING_EVENTS_MAX]
         between = connected_among(event.prev_events, answer, _event_of)
         return ordered(between, _event_of, all_named)
+
+    async def _earliest(self, room: Room) -> list[EventId]:
+        """Where to stop: the extremities, and what is missing before known events, as
+        that is history.
+        """
+        missing = await graph_storage.newest_missing(
+            self.db, room.view.nid, up_to=room.head.room_pos, limit=_MISSING_NAMED_MAX
+        )
+        extremities = [each.event_id for each in room.head.extremities]
+        return [*extremities, *(event_id for event_id, _ in missing)]
 
     async def fetch_auth_events(
         self, room: Room, event: Event, origin: ServerName
@@ -71,8 +93,20 @@ class Gaps:
         Raises:
             PeerFailed: *origin* does not help, or the state can't be this room's.
         """
+        return await self.store_state(
+            room, await self.told_state(room, event.event_id, origin)
+        )
+
+    async def told_state(
+        self, room: Room, event_id: EventId, origin: ServerName
+    ) -> ToldState:
+        """Ask *origin* for the state before an event. Nothing is stored.
+
+        Raises:
+            PeerFailed: *origin* does not help.
+        """
         at = _room_at(room)
-        ids = await self._asked.state_ids(origin, at, event.event_id)
+        ids = await self._asked.state_ids(origin, at, event_id)
         known = await nodes_of(self.db, room.view.nid, [*ids.state, *ids.auth_chain])
         unknown = [
             each
@@ -80,16 +114,24 @@ class Gaps:
             if each not in known
         ]
         if len(unknown) > _SINGLY_MAX:
-            fetched = list(await self._asked.state(origin, at, event.event_id))
+            fetched = list(await self._asked.state(origin, at, event_id))
         else:
             fetched = [
                 found
                 for each in unknown
                 if (found := await self._asked.event(origin, at, each)) is not None
             ]
-        if unknown:
-            await self._store(room, [each.stored for each in fetched])
-        return await self._state_of(room, ids.state)
+        return ToldState(ids.state, fetched)
+
+    async def store_state(self, room: Room, told: ToldState) -> dict[StateKey, int]:
+        """Store what is new of a told state, as far as it is to be believed; the state.
+
+        Raises:
+            PeerFailed: it can't be this room's.
+        """
+        if told.fetched:
+            await self._store(room, [each.stored for each in told.fetched])
+        return await self._state_of(room, told.event_ids)
 
     async def _state_of(
         self, room: Room, event_ids: Sequence[EventId]
@@ -111,9 +153,11 @@ class Gaps:
         (create,) = await whole_events(self.db, [view.create.event_nid])
         identity = RoomIdentity(view.nid, view.room_id, view.version, create.event)
         outliers = await check_outliers(self.db, identity, events)
-        if outliers.new:
+        for start in range(0, len(outliers.new), _STORED_AT_ONCE):
+            # Each after its auth events, so that a part of them may be stored alone.
+            part = outliers.new[start : start + _STORED_AT_ONCE]
             unit = self.journal.unit()
-            outliers.insert(unit, view.nid)
+            replace(outliers, new=part).insert(unit, view.nid)
             await self.journal.commit(unit)
 
     @property

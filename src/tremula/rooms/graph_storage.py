@@ -209,6 +209,32 @@ def insert_branch_changes(
     )
 
 
+def fill_branches(
+    unit: Unit, room_nid: int, state: Mapping[StateKey, int], *, from_pos: int
+) -> None:
+    """Where a branch that began after a journal position has no event at a key of
+    *state*, it was not known that there is that one.
+    """
+    unit.run_many(
+        """
+        UPDATE rooms_state_changes SET event_nid = :event_nid
+        WHERE room_nid = :room_nid AND type = :type AND state_key = :state_key
+          AND branch > :from_pos AND event_nid = 0
+        """,
+        [
+            {
+                "room_nid": room_nid,
+                "type": event_type,
+                "state_key": state_key,
+                "event_nid": nid,
+                "from_pos": from_pos,
+            }
+            for (event_type, state_key), nid in state.items()
+            if nid
+        ],
+    )
+
+
 # Forward extremities
 
 
@@ -259,6 +285,25 @@ async def missing_among(
         event_ids=list(event_ids),
     )
     return {event_id for (event_id,) in rows}
+
+
+async def namers_of_missing(
+    db: Reader, room_nid: int, event_ids: Collection[str]
+) -> list[int]:
+    """The accepted events that name any of *event_ids*, which are not here, as
+    previous; `LIST_MAX` at most.
+    """
+    rows = await db.all(
+        """
+        SELECT DISTINCT named_by_nid FROM rooms_missing_events
+        WHERE room_nid = :room_nid AND event_id IN :event_ids
+        ORDER BY named_by_nid LIMIT :limit
+        """,
+        room_nid=room_nid,
+        event_ids=list(event_ids),
+        limit=LIST_MAX,
+    )
+    return [nid for (nid,) in rows]
 
 
 async def newest_missing(

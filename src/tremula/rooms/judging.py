@@ -14,7 +14,8 @@ from tremula.protocol.identifiers import EventId, ServerName
 from tremula.protocol.room_state import CREATE, StateEvent, StateKey
 from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms import graph_storage
-from tremula.rooms.branches import Branches, StateAt
+from tremula.rooms.branches import StateAt
+from tremula.rooms.event_states import EventStates
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.graph import (
     LIVE_BRANCH,
@@ -25,9 +26,9 @@ from tremula.rooms.graph import (
     Standing,
     missing_of,
 )
-from tremula.rooms.resolver import ARRIVING_NID, Arriving, Resolver
+from tremula.rooms.resolver import ARRIVING_NID, Arriving
 from tremula.rooms.room import Head, Room
-from tremula.rooms.state import StateUpdate, state_event
+from tremula.rooms.state import MEMBER, StateUpdate, state_event
 from tremula.rooms.whole_events import WholeEvent, prev_ids, whole_events
 
 _FAILED_WALK_MAX: Final = 200
@@ -87,7 +88,8 @@ class Judgement:
     """What to make of an event. States have it as ``around.nid``.
 
     ``after`` is the place of the state after it; None for the live view itself.
-    ``current`` is the state that the room has from now on.
+    ``current`` is the state that the room has from now on. What ``is_unproven`` was
+    judged without knowing all that decides.
     """
 
     standing: Standing
@@ -98,6 +100,7 @@ class Judgement:
     current: StateAt
     extremities: tuple[Extremity, ...]
     after: Place | NewPlace | None
+    is_unproven: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +109,7 @@ class Judge:
 
     db: Reader
     events: EventStore
-    branches: Branches
-    resolver: Resolver
+    states: EventStates
 
     async def judge(
         self, room: Room, event: Event, prior: Mapping[StateKey, int] | None
@@ -131,12 +133,13 @@ class Judge:
                 # Not worth asking for the state before it.
                 raise Unacceptable(reason)
             raise MissingPrevEvents(event.prev_events)
-        before = await self._resolve(room, list(states.values()))
-        before_auth = await self._auth_state(room, event, before)
+        before = await self.states.resolve(room, list(states.values()))
+        before_auth = await self._auth_state(room, event, around, before)
         reason = reason or violation(room.version, event, before_auth)
         standing = Standing.ACCEPTED if reason is None else Standing.REJECTED
         if reason is None and before.changes:
-            reason = violation(room.version, event, head.auth)
+            now = await self._auth_state(room, event, around, StateAt(head.state, {}))
+            reason = violation(room.version, event, now)
             standing = Standing.ACCEPTED if reason is None else Standing.SOFT_FAILED
         after = before
         if event.state_key is not None and standing is not Standing.REJECTED:
@@ -149,7 +152,15 @@ class Judge:
         if standing is not Standing.ACCEPTED or current.changes != after.changes:
             place = await self._place(room, states, after)
         return Judgement(
-            standing, reason, around, before_auth, before, current, extremities, place
+            standing,
+            reason,
+            around,
+            before_auth,
+            before,
+            current,
+            extremities,
+            place,
+            is_unproven=bool(unknown_members(room, event, before)),
         )
 
     async def narrowed_head(self, room: Room) -> Head:
@@ -161,8 +172,8 @@ class Judge:
         chosen = tuple(deepest[:PREV_EVENTS_CITED_MAX])
         nodes = await graph_storage.nodes_by_ids(self.db, [e.event_id for e in chosen])
         places = {node.place for node in nodes.values() if node.place is not None}
-        states = await self._states_at(room, places)
-        resolved = await self._resolve(room, list(states.values()))
+        states = await self.states.at(room, places)
+        resolved = await self.states.resolve(room, list(states.values()))
         stored = await self.events.by_nids(filter(None, resolved.changes.values()))
         state = head.state.updated(
             StateUpdate(
@@ -222,28 +233,31 @@ class Judge:
             node.event_id for node in around.prevs if node.place is not None
         }
         if unknown:
-            return {}
-        found = await self._states_at(room, places)
+            sibling = await self.states.before_sibling(room, event, unknown)
+            return {} if sibling is None else {None: sibling}
+        found = await self.states.at(room, places)
         return {place: found[place] for place in places}
 
-    async def _states_at(
-        self, room: Room, places: Collection[Place]
-    ) -> dict[Place, StateAt]:
-        head = room.head
-        return await self.branches.states_at(
-            room.view.nid, places, current=head.state, room_pos=head.room_pos
+    async def allows(self, room: Room, event: Event, before: StateAt) -> bool:
+        """Whether a stored event is allowed by its auth events and by *before*."""
+        around = await self._surroundings(room, event)
+        auth = await self._auth_state(room, event, around, before)
+        return not (
+            auth_events_violation(
+                room.view.create, room.version, event, around.auth_events
+            )
+            or violation(room.version, event, auth)
         )
 
-    async def _resolve(
-        self, room: Room, states: Sequence[StateAt], arriving: Arriving | None = None
-    ) -> StateAt:
-        return await self.resolver.resolve(
-            room.version, room.view.nid, states, arriving
-        )
+    async def _auth_state(
+        self, room: Room, event: Event, around: Surroundings, state: StateAt
+    ) -> AuthState:
+        """*state* as far as the rules read it to judge *event*.
 
-    async def _auth_state(self, room: Room, event: Event, state: StateAt) -> AuthState:
-        """*state* as far as the rules read it to judge *event*."""
-        if not state.changes:
+        What is not known of members yet, the auth events of *event* tell.
+        """
+        unknown = unknown_members(room, event, state)
+        if not (state.changes or unknown):
             return room.head.auth
         keys = {
             CREATE,
@@ -257,6 +271,11 @@ class Judge:
         entries: dict[StateKey, StateEvent | None] = {
             key: stored[nid] if key in state.changes else room.head.state.get(key)
             for key, nid in nids.items()
+        }
+        entries |= {
+            cited.event.key: cited.event
+            for cited in around.auth_events
+            if cited.event.state_key is not None and cited.event.key in unknown
         }
         return AuthState(room.version, _Entries(entries))
 
@@ -299,10 +318,10 @@ class Judge:
         states = [after] if len(others) < len(extremities) else []
         nodes = await graph_storage.nodes_by_ids(self.db, [e.event_id for e in others])
         places = {node.place for node in nodes.values() if node.place is not None}
-        states += (await self._states_at(room, places)).values()
+        states += (await self.states.at(room, places)).values()
         auth_nids = tuple(each.nid for each in around.auth_events)
         arriving = Arriving(event, auth_nids) if around.node is None else None
-        return await self._resolve(room, states, arriving)
+        return await self.states.resolve(room, states, arriving)
 
     async def _place(
         self, room: Room, states: Mapping[Place | None, StateAt], after: StateAt
@@ -319,12 +338,12 @@ class Judge:
                 return place
         if len(states) == 1:
             ((only, before),) = states.items()
-            if only is not None and await self.branches.can_continue(
+            if only is not None and await self.states.branches.can_continue(
                 room.view.nid, only
             ):
                 return NewPlace(only, after.difference(before), continues=True)
         base = min(known, key=lambda place: len(after.difference(known[place])))
-        if not await self.branches.can_be_base(room.view.nid, base):
+        if not await self.states.branches.can_be_base(room.view.nid, base):
             base = live
         return NewPlace(base, after.difference(known[base]), continues=False)
 
@@ -339,6 +358,18 @@ class _Entries:
 
     def get(self, key: StateKey, /) -> StateEvent | None:
         return self._entries.get(key)
+
+
+def unknown_members(room: Room, event: Event, state: StateAt) -> set[StateKey]:
+    """The members on whom the rules want to know what they are before *event*, and of
+    whom it is not known yet.
+    """
+    if room.view.partial is None:
+        return set()
+    keys = auth_event_keys(
+        room.version, event.type, event.state_key, event.sender, event.content
+    )
+    return {key for key in keys if key[0] == MEMBER and state.get(key) is None}
 
 
 def signed_when_received(_: ServerName) -> bool:

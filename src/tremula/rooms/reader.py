@@ -7,9 +7,10 @@ from tremula.infra.db import Reader
 from tremula.protocol.errors import Forbidden, NotFound
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.protocol.room_state import StateKey, member_key
-from tremula.rooms import events_storage, storage
+from tremula.rooms import events_storage, partial_storage, storage
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
+from tremula.rooms.partial import PATIENCE_S
 from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.view import RoomView
 
@@ -47,6 +48,27 @@ class RoomReader:
             raise NotFound("Unknown room.")
         return view
 
+    async def whole_room(
+        self, room_id: RoomId, *, patience_s: float = PATIENCE_S
+    ) -> RoomView:
+        """As `get_room`, once all of its members are known.
+
+        Raises:
+            NotFound: this server knows no such room, or left before it knew them.
+            Unknown: (504) that takes too long.
+        """
+        view = await self.get_room(room_id)
+        if view.partial is None:
+            return view
+        if self.registry.own.name not in view.joined_servers:
+            raise NotFound("This server has left before it knew all of the room.")
+        await self.registry.completions.wait(view.nid, patience_s=patience_s)
+        return await self.get_room(room_id)
+
+    async def partial_rooms(self) -> list[RoomId]:
+        """The rooms of whose state a part is missing, or where events wait for it."""
+        return await partial_storage.partial_rooms(self.db)
+
     async def get_joined(self, room_id: RoomId, user_id: UserId) -> RoomView:
         """The room, which *user_id* must be joined to.
 
@@ -57,6 +79,18 @@ class RoomReader:
         if view is None or not view.is_joined(user_id):
             raise Forbidden(f"{user_id} is not in room {room_id}.")
         return view
+
+    async def get_joined_with(
+        self, target: UserId, room_id: RoomId, user_id: UserId
+    ) -> RoomView:
+        """As `get_joined`, once it is known what *target* is to the room.
+
+        Raises:
+            Forbidden: there is no such room, or the user is not in it.
+            Unknown: (504) that takes too long.
+        """
+        view = await self.get_joined(room_id, user_id)
+        return view if view.knows(target) else await self.whole_room(room_id)
 
     async def room_ids(self, nids: Iterable[int]) -> dict[int, RoomId]:
         """The ids of rooms by number."""

@@ -10,12 +10,14 @@ from tremula.infra.locks import KeyedLocks
 from tremula.protocol.auth_rules import check_auth
 from tremula.protocol.auth_selection import auth_event_keys
 from tremula.protocol.errors import AuthRuleViolation, Forbidden, NotFound
-from tremula.protocol.events import Event
+from tremula.protocol.events import Event, pdu_json
+from tremula.protocol.hashes import encode_event_json
 from tremula.protocol.identifiers import EventId, RoomId, ServerName
 from tremula.protocol.received_events import ReceivedEvent
 from tremula.protocol.room_state import StateKey
-from tremula.rooms import graph_storage
+from tremula.rooms import graph_storage, partial_storage
 from tremula.rooms.arrivals import ArrivalReader
+from tremula.rooms.branches import StateAt
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import Draft, StoredEvent
 from tremula.rooms.events_storage import ServerPart
@@ -28,13 +30,18 @@ from tremula.rooms.judging import (
     MissingPrevEvents,
     Unacceptable,
     signed_when_received,
+    unknown_members,
 )
+from tremula.rooms.partial_storage import DeferredEvent
 from tremula.rooms.peers import PeerFailed
 from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.room import REDACTION, Head, Room
 from tremula.rooms.staging import Staged
 from tremula.rooms.topology import all_named, ordered
 from tremula.rooms.whole_events import nodes_of, portions
+
+DEFERRED_MAX: Final = 1000
+"""How many events of a room may wait until all of its state is known."""
 
 _REQUESTS_MAX: Final = 40
 """How often a server is asked for more on account of what it sent at once."""
@@ -238,8 +245,33 @@ class Receiving:
         except MissingPrevEvents:
             if not ask_state:
                 raise
+        if room.view.partial is not None:
+            return await self._defer(room, received, delivery)
         prior = await self.gaps.state_before(room, received.event, delivery.asks())
         return await self._enter(room_id, received, delivery, prior)
+
+    async def _defer(
+        self, room: Room, received: ReceivedEvent, delivery: _Delivery
+    ) -> Receipt:
+        """Let an event wait until all of the room's state is known."""
+        event = received.event
+        room_nid = room.view.nid
+        waiting = await partial_storage.deferred_count(self.events.db, room_nid)
+        if waiting >= DEFERRED_MAX:
+            return Receipt(None, "the state of the room is not known yet")
+        pdu = pdu_json(
+            room.version, received.stored.client_json, received.stored.server_json
+        )
+        unit = self.journal.unit()
+        deferred = DeferredEvent(
+            event.event_id,
+            delivery.origin,
+            event.depth,
+            encode_event_json(room.version, pdu),
+        )
+        partial_storage.insert_deferred(unit, room_nid, deferred)
+        await self.journal.commit(unit)
+        return Receipt(None)
 
     async def _enter(
         self,
@@ -342,6 +374,8 @@ def _check_acceptable(room: Room, event: Event) -> None:
 def _is_next(room: Room, head: Head, event: Event) -> bool:
     """Whether *event* names just the extremities, and auth events of current state."""
     if set(event.prev_events) != {each.event_id for each in head.extremities}:
+        return False
+    if unknown_members(room, event, StateAt(head.state, {})):
         return False
     keys = auth_event_keys(
         room.version, event.type, event.state_key, event.sender, event.content

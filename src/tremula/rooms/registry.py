@@ -3,15 +3,18 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tremula.infra.db import Reader
 from tremula.protocol.identifiers import RoomId
 from tremula.protocol.room_state import CREATE
 from tremula.protocol.room_versions import get_room_version
-from tremula.rooms import events_storage, graph_storage, storage
+from tremula.rooms import events_storage, graph_storage, partial_storage, storage
+from tremula.rooms.events_storage import NewestEvent
+from tremula.rooms.graph import LIVE_BRANCH
 from tremula.rooms.memberships import Memberships
+from tremula.rooms.partial import Completions, PartialState
 from tremula.rooms.room import Room
 from tremula.rooms.staging import EventWriter, OwnServer
 from tremula.rooms.state import StateMap
@@ -29,6 +32,7 @@ class RoomRegistry:
     own: OwnServer
     memberships: Memberships
     state_entries_max: int = STATE_ENTRIES_MAX
+    completions: Completions = field(default_factory=Completions)
     _rooms: OrderedDict[RoomId, Room] = field(default_factory=OrderedDict)
     _loads: dict[RoomId, "asyncio.Future[Room | None]"] = field(default_factory=dict)
     # State entries of each room when it was last looked at, and their sum.
@@ -108,12 +112,34 @@ class RoomRegistry:
             state=state,
             room_pos=0,
         )
+        newest = await events_storage.find_newest(self.db, row.room_nid)
+        partial = await partial_storage.find_partial(self.db, row.room_nid)
+        if partial is not None and newest is not None:
+            newest = await self._apply_partial(view, newest, *partial)
         room = Room(
             view,
-            await events_storage.find_newest(self.db, row.room_nid),
+            newest,
             writer=self._writer,
             extremities=await graph_storage.extremities(self.db, row.room_nid),
         )
         view.room_pos = view.state_pos = room.head.room_pos
         self.add(room)
         return room
+
+    async def _apply_partial(
+        self,
+        view: RoomView,
+        newest: NewestEvent,
+        partial: PartialState,
+        completed_pos: int | None,
+    ) -> NewestEvent:
+        """A room that was joined without its members: *newest*, where the room is."""
+        if completed_pos is None:
+            view.become_partial(partial)
+        else:
+            view.completed_pos = completed_pos
+        # A correction of the state comes after all events.
+        changed_pos = await graph_storage.newest_branch_pos(
+            self.db, view.nid, LIVE_BRANCH
+        )
+        return replace(newest, room_pos=max(newest.room_pos, changed_pos))

@@ -165,6 +165,18 @@ class Room:
         unit.on_commit(lambda: self._stored(unit))
         return journal.submit(unit)
 
+    def take_state(self, state: StateMap) -> None:
+        """More of the current state has come to be known; nothing may be in flight."""
+        self.head = replace(
+            self.head, state=state, auth=self.head.auth.advanced_to(state)
+        )
+        self.view.reset(state, self.view.room_pos)
+
+    def become_complete(self, head: Head, *, pos: int) -> None:
+        """All of the state is known from the journal position *pos* on."""
+        self.head = head
+        self.view.become_complete(head.state, head.room_pos, pos=pos)
+
     def _stored(self, unit: JournalUnit) -> None:
         # What comes next need not wait for its fate.
         if self.last_unit is unit:

@@ -18,13 +18,16 @@ from tremula.protocol.errors import (
     Forbidden,
     NotFound,
 )
-from tremula.protocol.identifiers import EventId, RoomId, ServerName
+from tremula.protocol.identifiers import EventId, RoomId, ServerName, UserId
 from tremula.protocol.received_events import ReceivedEvent
 from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms import storage
 from tremula.rooms.adoption import Adoption, AdoptRoom
 from tremula.rooms.backfilling import Backfilling, FillGap
+from tremula.rooms.base_state import BaseStates
 from tremula.rooms.branches import Branches
+from tremula.rooms.completing import CompleteState, Completing
+from tremula.rooms.event_states import EventStates
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import Draft, StoredEvent
 from tremula.rooms.gaps import Gaps
@@ -33,11 +36,12 @@ from tremula.rooms.history_gaps import HistoryGap
 from tremula.rooms.judging import Judge
 from tremula.rooms.peers import Peers
 from tremula.rooms.receiving import Receipt, ReceiveEvents, Receiving
+from tremula.rooms.rechecking import Rechecking
 from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.resolver import Resolver
 from tremula.rooms.room import REDACTION, Room
 from tremula.rooms.staging import Staged
-from tremula.rooms.state import StateMap
+from tremula.rooms.state import MEMBER, StateMap
 from tremula.rooms.txns import SentTxns
 from tremula.rooms.view import RoomView
 
@@ -78,9 +82,19 @@ class Rooms:
         self._newest_create_ms = 0
         self._annotating: KeyedLocks[tuple[str, bytes]] = KeyedLocks()
         db, queues = events.db, KeyedLocks[str]()
-        judge = Judge(db, events, Branches(db), Resolver(db))
+        states = EventStates(db, Branches(db), Resolver(db))
+        judge = Judge(db, events, states)
         gaps = Gaps(db, journal, peers)
         self._receiving = Receiving(registry, events, journal, judge, gaps, queues)
+        self._completing = Completing(
+            registry,
+            journal,
+            gaps,
+            BaseStates(events, journal, states),
+            Rechecking(judge),
+            self._receiving,
+            queues,
+        )
         self._adoption = Adoption(db, registry, events, journal, queues)
         self._backfilling = Backfilling(registry, events, journal, peers, clock, queues)
         slots.register(_SLOT_KIND, self._do)
@@ -132,19 +146,36 @@ class Rooms:
         state: Sequence[ReceivedEvent],
         auth_chain: Sequence[ReceivedEvent],
         join_event: ReceivedEvent,
+        servers: Sequence[ServerName] | None = None,
     ) -> EventId:
         """Make a room of other servers one of ours: *join_event* has let a user in.
 
-        *state* is that before the join. Signatures of all have been verified. What
-        this server knew of the room, if all of its users had left, is brought up to
-        date. Durable on return.
+        *state* is that before the join; if *servers* are given, without most of its
+        members, and these servers are in the room: see `complete`. Signatures of all
+        have been verified. What this server knew of the room, if all of its users had
+        left, is brought up to date. Durable on return.
 
         Raises:
             PeerFailed: this can't be the state of the room, or forbids the join.
         """
-        command = AdoptRoom(version, tuple(state), tuple(auth_chain), join_event)
+        command = AdoptRoom(
+            version,
+            tuple(state),
+            tuple(auth_chain),
+            join_event,
+            None if servers is None else tuple(servers),
+        )
         event_id: EventId = await self._slots.call(_SLOT_KIND, room_id, command)
         return event_id
+
+    async def complete(self, room_id: RoomId, server: ServerName) -> None:
+        """Ask *server* for what is missing of a room's state since it was adopted;
+        nothing happens if it is complete. Durable on return.
+
+        Raises:
+            PeerFailed: that server does not help.
+        """
+        await self._slots.call(_SLOT_KIND, room_id, CompleteState(server))
 
     async def fill_gap(self, room_id: RoomId, gap: HistoryGap) -> bool:
         """Ask other servers for events that are missing in a room's timeline.
@@ -195,12 +226,16 @@ class Rooms:
         return view.room_id
 
     async def _do(
-        self, room_id: str, command: AppendEvents | ReceiveEvents | AdoptRoom | FillGap
+        self,
+        room_id: str,
+        command: AppendEvents | ReceiveEvents | AdoptRoom | CompleteState | FillGap,
     ) -> list[EventId] | Mapping[EventId, Receipt] | EventId | bool:
         if isinstance(command, AppendEvents):
             return await self._append(room_id, command)
         if isinstance(command, AdoptRoom):
             return await self._adoption.adopt(RoomId(room_id), command)
+        if isinstance(command, CompleteState):
+            return await self._completing.complete(RoomId(room_id), command)
         if isinstance(command, FillGap):
             return await self._backfilling.fill(RoomId(room_id), command)
         return await self._receiving.receive(RoomId(room_id), command)
@@ -218,6 +253,8 @@ class Rooms:
         self, room_id: str, drafts: Sequence[Draft], digest: bytes | None = None
     ) -> list[EventId]:
         room = await self._get_room(room_id)
+        if not all(map(room.view.knows, _concerned(drafts))):
+            await self._registry.completions.wait(room.view.nid)
         redacted = None
         if len(drafts) == 1:
             draft = drafts[0]
@@ -319,6 +356,11 @@ class Rooms:
         if not isinstance(event_id, str):
             return None
         return await self._events.find(view.nid, EventId(event_id))
+
+
+def _concerned(drafts: Sequence[Draft]) -> list[UserId]:
+    """The users whose memberships *drafts* are about."""
+    return [UserId(each.state_key or "") for each in drafts if each.type == MEMBER]
 
 
 def _random_room_id(server_name: ServerName) -> RoomId:

@@ -14,6 +14,7 @@ from tremula.rooms import (
     annotations_storage,
     events_storage,
     graph_storage,
+    partial_storage,
     storage,
 )
 from tremula.rooms.events import PersistedEvent, ServerChanges, StoredEvent
@@ -76,7 +77,8 @@ class GraphChanges:
 
     ``extremities`` are recorded anew unless None; ``missing`` are those of its previous
     events that are not here; ``was_missing``: another event named it before it came,
-    ``had_early_redactions``: one that redacts it.
+    ``had_early_redactions``: one that redacts it. What ``is_unproven`` is to be judged
+    again when all of the room's state is known.
     """
 
     branch: BranchChanges | None = None
@@ -85,6 +87,7 @@ class GraphChanges:
     missing: tuple[EventId, ...] = ()
     was_missing: bool = False
     had_early_redactions: bool = False
+    is_unproven: bool = False
 
 
 NO_GRAPH_CHANGES: Final = GraphChanges()
@@ -174,15 +177,16 @@ class EventWriter:
         for event in update.replaced:
             storage.write_state(unit, view.nid, event)
             if event.type == MEMBER:
-                self._write_membership(unit, view, event, pos=pos)
+                self.write_membership(unit, view, event, pos=pos)
         for key in update.removed:
             storage.write_removed_state(unit, view.nid, key, room_pos=room_pos)
             if key[0] == MEMBER:
                 self._write_no_membership(unit, view, key[1], room_pos, pos=pos)
 
-    def _write_membership(
+    def write_membership(
         self, unit: JournalUnit, view: RoomView, event: StateEvent, *, pos: int
     ) -> None:
+        """Record what the user of the member event *event* is, if it is one of ours."""
         user_id = UserId(event.state_key)
         if not self.own.is_named(server_of(user_id)):
             return
@@ -214,7 +218,7 @@ class EventWriter:
         gone = StateEvent(
             EventId(""), 0, room_pos, MEMBER, user_id, user_id, {"membership": "leave"}
         )
-        self._write_membership(unit, view, gone, pos=pos)
+        self.write_membership(unit, view, gone, pos=pos)
 
 
 def _write_graph(
@@ -233,6 +237,8 @@ def _write_graph(
         graph_storage.replace_extremities(
             unit, room_nid, graph.extremities, were_recorded=graph.were_recorded
         )
+    if graph.is_unproven:
+        partial_storage.insert_unproven(unit, room_nid, stored.event_nid)
     if graph.was_missing:
         graph_storage.delete_missing(unit, room_nid, stored.event_id)
     if graph.had_early_redactions:

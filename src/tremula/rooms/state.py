@@ -147,14 +147,15 @@ class StateMap:
 class Members:
     """The members of a room by membership, kept up as events are committed.
 
-    ``servers`` counts the joined users of each server that has any.
+    ``servers`` counts the joined users of each server that has any, and one more of
+    each that is given as *also* having some.
     """
 
     __slots__ = ("_by_membership", "servers")
 
-    def __init__(self, state: StateMap) -> None:
+    def __init__(self, state: StateMap, *, also: Iterable[ServerName] = ()) -> None:
         self._by_membership: dict[str, set[UserId]] = {}
-        self.servers: dict[ServerName, int] = {}
+        self.servers: dict[ServerName, int] = dict.fromkeys(also, 1)
         for event in state.values():
             if event.type == MEMBER:
                 membership = event.content["membership"]

@@ -126,7 +126,14 @@ def write_state(unit: Unit, room_nid: int, event: StateEvent) -> None:
         """,
         **_change(room_nid, event),
     )
-    unit.run(
+    upsert_current_state(unit, room_nid, [event])
+
+
+def upsert_current_state(
+    unit: Unit, room_nid: int, events: Sequence[StateEvent]
+) -> None:
+    """Put events into the newest state."""
+    unit.run_many(
         """
         INSERT INTO rooms_current_state (room_nid, type, state_key, event_nid,
                                          event_id, room_pos, sender, membership)
@@ -139,7 +146,7 @@ def write_state(unit: Unit, room_nid: int, event: StateEvent) -> None:
             sender = excluded.sender,
             membership = excluded.membership
         """,
-        **_entry(room_nid, event),
+        [_entry(room_nid, event) for event in events],
     )
 
 
@@ -190,14 +197,20 @@ def write_removed_state(
         branch=LIVE_BRANCH,
         room_pos=room_pos,
     )
-    unit.run(
+    delete_current_state(unit, room_nid, [key])
+
+
+def delete_current_state(unit: Unit, room_nid: int, keys: Sequence[StateKey]) -> None:
+    """Leave *keys* out of the newest state."""
+    unit.run_many(
         """
         DELETE FROM rooms_current_state
         WHERE room_nid = :room_nid AND type = :type AND state_key = :state_key
         """,
-        room_nid=room_nid,
-        type=key[0],
-        state_key=key[1],
+        [
+            {"room_nid": room_nid, "type": event_type, "state_key": state_key}
+            for event_type, state_key in keys
+        ],
     )
 
 

@@ -13,10 +13,12 @@ from tremula.protocol.room_state import (
     HISTORY_VISIBILITY,
     SERVER_ACL,
     StateKey,
+    member_key,
 )
 from tremula.protocol.room_versions import RoomVersion
 from tremula.protocol.server_acl import ServerAcl
 from tremula.rooms.events import NO_SERVER_CHANGES, ServerChanges, StoredEvent
+from tremula.rooms.partial import PartialState
 from tremula.rooms.state import (
     MEMBER,
     NO_UPDATE,
@@ -44,10 +46,12 @@ class RoomView:
         "_acl",
         "_auth",
         "_members",
+        "completed_pos",
         "histories",
         "members_version",
         "nid",
         "other_state",
+        "partial",
         "room_id",
         "room_pos",
         "state",
@@ -67,24 +71,47 @@ class RoomView:
         self.nid = nid
         self.room_id = room_id
         self.version = version
+        # What is known of the state if members are missing.
+        self.partial: PartialState | None = None
+        # Until this journal position some were; 0 if never.
+        self.completed_pos = 0
+        # With the event that it was read from.
+        self._acl: tuple[StateEvent, ServerAcl] | None = None
+        # Counts the changes of members.
+        self.members_version = 0
+        self.reset(state, room_pos)
+
+    def reset(self, state: StateMap, room_pos: int) -> None:
+        """Take *state* over, whatever was known before."""
         self.state = state
         self.room_pos = room_pos
         # Since this position the state has not changed; it may be for longer.
         self.state_pos = room_pos
         # The values that histories of single keys had, for visibility.
         self.histories: dict[StateKey, History] = {}
-        self._auth = AuthState(version, state)
-        self._members = Members(state)
-        # With the event that it was read from.
-        self._acl: tuple[StateEvent, ServerAcl] | None = None
+        self._auth = AuthState(self.version, state)
+        also = self.partial.servers if self.partial else ()
+        self._members = Members(state, also=also)
+        self.members_version += 1
         # The state but its members: a handful of events in a room of any size.
         self.other_state = {
             (event.type, event.state_key): event
             for event in state.values()
             if event.type != MEMBER
         }
-        # Counts the changes of members.
-        self.members_version = 0
+
+    def become_partial(self, partial: PartialState | None) -> None:
+        """Members are missing, so that other servers are in the room than they say; or
+        they are not, if *partial* is None.
+        """
+        self.partial = partial
+        self.reset(self.state, self.room_pos)
+
+    def become_complete(self, state: StateMap, room_pos: int, *, pos: int) -> None:
+        """All of the state has come to be known, at the journal position *pos*."""
+        self.partial = None
+        self.completed_pos = pos
+        self.reset(state, room_pos)
 
     @property
     def create(self) -> StateEvent:
@@ -123,6 +150,12 @@ class RoomView:
         """*user_id*'s membership, if there has ever been one."""
         return self._auth.membership(user_id)
 
+    def knows(self, user_id: UserId) -> bool:
+        """Whether it is known what *user_id* is to the room, be it nothing: while the
+        state is partial, that is so of few.
+        """
+        return self.partial is None or member_key(user_id) in self.state
+
     def is_joined(self, user_id: UserId) -> bool:
         """Whether *user_id* is joined."""
         return user_id in self._members.of("join")
@@ -142,7 +175,10 @@ class RoomView:
 
     @property
     def joined_servers(self) -> Mapping[ServerName, int]:
-        """How many users of each server are joined: live, as the commits change it."""
+        """How many users of each server are joined: live, as the commits change it.
+
+        While the state is partial, one more of each server that was told.
+        """
         return self._members.servers
 
     @property

@@ -179,6 +179,8 @@ class EventsForServers:
     async def _state(
         self, view: RoomView, event_id: EventId
     ) -> tuple[list[int], list[int]]:
+        if view.partial is not None:
+            raise NotFound("All of the state is not known here yet.")
         node = await self.past.find(view, event_id)
         state = None if node is None else await self.past.state_before(view, node)
         if state is None:

@@ -5,7 +5,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tremula.protocol.errors import NotJson
-from tremula.protocol.identifiers import EventId, RoomId
+from tremula.protocol.identifiers import (
+    EventId,
+    RoomId,
+    ServerName,
+    is_valid_server_name,
+)
 from tremula.protocol.json import parse_json_exact
 from tremula.protocol.json_stream import ObjectReader, Piece
 from tremula.protocol.received_events import ReceivedEvent
@@ -22,17 +27,24 @@ _VALUE_BYTES_MAX: Final = 512 * 1024
 _FED_BYTES: Final = 64 * 1024
 # As many events as have their keys fetched together.
 _BATCH: Final = 2000
+# More than the whole network has.
+_SERVERS_MAX: Final = 100_000
 _STATE: Final = "state"
 _AUTH_CHAIN: Final = "auth_chain"
 
 
 @dataclass(slots=True)
 class JoinAnswer:
-    """Events whose signatures are right, each once; ``event`` as it came."""
+    """Events whose signatures are right, each once; ``event`` as it came.
+
+    If ``members_omitted``, the state lacks members, and ``servers`` were in the room.
+    """
 
     state: dict[EventId, ReceivedEvent] = field(default_factory=dict)
     auth_chain: dict[EventId, ReceivedEvent] = field(default_factory=dict)
     event: object = None
+    members_omitted: bool = False
+    servers: dict[ServerName, None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +63,7 @@ class JoinAnswerReader:
 
         Raises:
             NotJson: it is not strict JSON.
-            PeerFailed: members are left out, which nobody asked for.
+            PeerFailed: members are left out, and it does not say who is in the room.
             PeerUnreachable: reading it failed.
         """
         reader = ObjectReader(value_bytes_max=_VALUE_BYTES_MAX)
@@ -64,6 +76,8 @@ class JoinAnswerReader:
                 await self._verify(answer, pending)
         reader.close()
         await self._verify(answer, pending)
+        if answer.members_omitted and not answer.servers:
+            raise PeerFailed("members are left out, and no servers_in_room")
         return answer
 
     async def _verify(
@@ -96,5 +110,14 @@ def _take(piece: Piece, answer: JoinAnswer, pending: dict[str, list[object]]) ->
         pending[piece.key].append(value)
     elif piece.key == "event" and not piece.is_element:
         answer.event = value
-    elif piece.key == "members_omitted" and value is True:
-        raise PeerFailed("members are left out of the state")
+    elif piece.key == "members_omitted":
+        answer.members_omitted = value is True
+    elif piece.key == "servers_in_room" and piece.is_element:
+        _take_server(value, answer)
+
+
+def _take_server(value: object, answer: JoinAnswer) -> None:
+    if len(answer.servers) >= _SERVERS_MAX:
+        raise PeerFailed("too many servers_in_room")
+    if isinstance(value, str) and is_valid_server_name(value):
+        answer.servers[ServerName(value)] = None

@@ -1,5 +1,6 @@
 """Joining rooms that this server is not in (SS "Joining Rooms")."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -10,11 +11,13 @@ from tremula.features.federation_handshakes.join_answer import (
     JoinAnswerReader,
 )
 from tremula.features.federation_handshakes.residents import Candidates, Deadline
+from tremula.features.federation_handshakes.state_completion import StateCompletion
 from tremula.features.federation_handshakes.templates import AUTHORISED_VIA, Wish
 from tremula.infra.db import Conflict
 from tremula.infra.locks import KeyedLocks
 from tremula.protocol.identifiers import RoomId, ServerName
 from tremula.protocol.received_events import ReceivedEvent
+from tremula.protocol.room_versions import StateResolution
 from tremula.rooms.peers import PeerFailed
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.rooms import Rooms
@@ -33,6 +36,7 @@ class RemoteJoins:
     rooms: Rooms
     reader: RoomReader
     verifier: EventVerifier
+    completion: StateCompletion
     own: ServerName
     _joining: KeyedLocks[RoomId] = field(default_factory=KeyedLocks[RoomId])
 
@@ -69,7 +73,21 @@ class RemoteJoins:
         if view is not None and self.own in view.joined_servers:
             await self._receive(resident, join_event)
         else:
-            await self._adopt(signed, answer, join_event)
+            servers = self._servers(resident, answer)
+            await self._adopt(signed, answer, join_event, servers)
+            if servers is not None:
+                self.completion.begin(wish.room_id)
+
+    def _servers(
+        self, resident: ServerName, answer: JoinAnswer
+    ) -> list[ServerName] | None:
+        """The other servers in the room, *resident* first; None if the answer says so
+        itself by naming all members.
+        """
+        if not answer.members_omitted:
+            return None
+        named = dict.fromkeys([resident, *answer.servers])
+        return [name for name in named if name != self.own]
 
     async def _send(
         self, resident: ServerName, signed: SignedWish, deadline: Deadline
@@ -77,10 +95,13 @@ class RemoteJoins:
         reader = JoinAnswerReader(
             self.verifier, signed.version, signed.built.event.room_id
         )
+        # State resolution of that time needs the members that are in no dispute.
+        is_v1 = signed.version.state_resolution is StateResolution.V1
         async with self.handshakes.client.put_and_stream(
             resident,
             signed.path("v2/send_join"),
             signed.pdu,
+            None if is_v1 else {"omit_members": "true"},
             timeout_s=deadline.left_s(_SEND_TIMEOUT_S),
             bytes_max=ANSWER_BYTES_MAX,
         ) as chunks:
@@ -111,19 +132,30 @@ class RemoteJoins:
         )
         view = await self.reader.get_room(event.room_id)
         if not view.is_joined(event.sender):
+            # It may have to wait for the rest of the state.
+            view = await self.reader.whole_room(event.room_id)
+        if not view.is_joined(event.sender):
             raise PeerFailed(f"the join is refused: {receipts[event.event_id].reason}")
 
     async def _adopt(
-        self, signed: SignedWish, answer: JoinAnswer, join_event: ReceivedEvent
+        self,
+        signed: SignedWish,
+        answer: JoinAnswer,
+        join_event: ReceivedEvent,
+        servers: Sequence[ServerName] | None,
     ) -> None:
         try:
-            await self._adopt_told(signed, answer, join_event)
+            await self._adopt_told(signed, answer, join_event, servers)
         except Conflict:
             # An invitation has made the room known at this moment.
-            await self._adopt_told(signed, answer, join_event)
+            await self._adopt_told(signed, answer, join_event, servers)
 
     async def _adopt_told(
-        self, signed: SignedWish, answer: JoinAnswer, join_event: ReceivedEvent
+        self,
+        signed: SignedWish,
+        answer: JoinAnswer,
+        join_event: ReceivedEvent,
+        servers: Sequence[ServerName] | None,
     ) -> None:
         await self.rooms.adopt(
             signed.version,
@@ -131,6 +163,7 @@ class RemoteJoins:
             state=list(answer.state.values()),
             auth_chain=list(answer.auth_chain.values()),
             join_event=join_event,
+            servers=servers,
         )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from tremula.features.federation_handshakes.intake import Intake
 from tremula.features.federation_handshakes.join_answers import JoinAnswers
@@ -21,6 +21,7 @@ from tremula.protocol.errors import (
     IncompatibleRoomVersion,
     InvalidParam,
     NotFound,
+    Unknown,
 )
 from tremula.protocol.events import Event
 from tremula.protocol.identifiers import (
@@ -39,6 +40,9 @@ from tremula.rooms.staging import OwnServer
 from tremula.rooms.unsent import UnsentEvents
 from tremula.rooms.verification import EventVerifier, Refused
 from tremula.rooms.view import RoomView
+
+# Less than others wait for us before they ask the next server.
+_PATIENCE_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +140,28 @@ class Resident:
         """The room, if this server is in it and *origin* may take part.
 
         Raises:
-            NotFound: it is not.
+            NotFound: it is not, or has just come in.
             Forbidden: the room does not admit *origin*.
         """
         view = await self.reader.find_room(room_id)
         if view is None or self.own.name not in view.joined_servers:
             raise NotFound("this server is not in that room")
+        if view.partial is not None:
+            view = await self._whole(room_id)
         if not view.admits(origin):
             raise Forbidden("the room does not admit your server")
         return view
+
+    async def _whole(self, room_id: RoomId) -> RoomView:
+        """A room that this server has just come into, when it knows who else may.
+
+        Raises:
+            NotFound: it does not yet. Others do.
+        """
+        try:
+            return await self.reader.whole_room(room_id, patience_s=_PATIENCE_S)
+        except Unknown as error:
+            raise NotFound(error.message) from error
 
     async def _vouched_for(
         self, view: RoomView, wanted: Membership, pdu: dict[str, Any], event: Event

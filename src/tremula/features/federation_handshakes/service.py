@@ -43,6 +43,12 @@ class RemoteMemberships:
         """Whether this server is in the room, so that it knows what goes on there."""
         return view is not None and self.own in view.joined_servers
 
+    def can_admit(self, view: RoomView | None, user_id: UserId) -> bool:
+        """Whether this server is in the room and knows what *user_id* is to it."""
+        return (
+            view is not None and self.own in view.joined_servers and view.knows(user_id)
+        )
+
     def is_local(self, user_id: UserId) -> bool:
         """Whether *user_id* is a user of this server."""
         return server_of(user_id) == self.own

@@ -12,6 +12,7 @@ from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import EventId, RoomId, ServerName, server_of
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import NO_SERVER_CHANGES, PersistedEvent, StoredEvent
+from tremula.rooms.partial import COMPLETED_TOPIC
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.room import EVENT_TOPIC
 from tremula.rooms.state import MEMBER
@@ -70,6 +71,7 @@ class OutboundEvents:
         self._relayed: set[EventId] = set()
         self._something_noticed = asyncio.Event()
         journal.subscribe(EVENT_TOPIC, self._event_stored)
+        journal.subscribe(COMPLETED_TOPIC, self._state_completed)
 
     @contextmanager
     def relaying(self, event_id: EventId) -> Iterator[None]:
@@ -121,6 +123,13 @@ class OutboundEvents:
         self._noticed.append(noticed)
         if event.server_changes is not NO_SERVER_CHANGES:
             self._changed.append(noticed)
+        self._something_noticed.set()
+
+    def _state_completed(self, pos: int, _key: object, event: object) -> None:
+        """Who is in a room was hearsay until now; *event* is our join."""
+        assert isinstance(event, PersistedEvent)
+        self._seen_pos = pos
+        self._noticed.append(_Noticed(pos, event, is_to_be_sent=False))
         self._something_noticed.set()
 
     def _is_to_be_sent(self, stored: StoredEvent) -> bool:

@@ -105,7 +105,7 @@ class Membership:
             Unknown: (502) no other server that is in the room helps.
         """
         view = await self.reader.find_room(target.room_id)
-        if view is None or not self.remote.is_resident(view):
+        if view is None or not self.remote.can_admit(view, request.user_id):
             if not await self._join_remotely(request, target):
                 await self._join_locally(request, target)
         elif not view.is_joined(request.user_id):
@@ -246,7 +246,7 @@ class Membership:
             UnsupportedRoomVersion: *target*'s server can't be in such a room.
             Unknown: (502) *target*'s server does not answer.
         """
-        view = await self.reader.get_joined(room_id, sender)
+        view = await self.reader.get_joined_with(target, room_id, sender)
         content = {"membership": "invite", **await self.fields_of(target)}
         await self._invite(view, _member(sender, target, content, reason=reason))
 
@@ -276,7 +276,7 @@ class Membership:
         Raises:
             Forbidden: *sender* may not kick them, or they are not in the room.
         """
-        view = await self.reader.get_joined(room_id, sender)
+        view = await self.reader.get_joined_with(target, room_id, sender)
         # The rules would take it for lifting the ban of a banned user.
         if view.membership(target) not in KICKABLE:
             raise Forbidden(f"{target} is not in the room")
@@ -304,7 +304,7 @@ class Membership:
             Forbidden: *sender* may not lift it.
             BadState: *target* is not banned.
         """
-        view = await self.reader.get_joined(room_id, sender)
+        view = await self.reader.get_joined_with(target, room_id, sender)
         if view.membership(target) != "ban":
             raise BadState(f"{target} is not banned")
         content = {"membership": "leave"}

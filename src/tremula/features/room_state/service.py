@@ -46,7 +46,7 @@ class RoomState:
         Raises:
             Forbidden: the requester may not read the room.
         """
-        access = await self.access.reading(requester.user_id, room_id)
+        access = await self.access.reading_whole(requester.user_id, room_id)
         return await self.state_of(requester, access)
 
     async def state_of(self, requester: Requester, access: Access) -> list[bytes]:
@@ -64,6 +64,8 @@ class RoomState:
             NotFound: the room has no such state.
         """
         access = await self.access.reading(requester.user_id, room_id)
+        if key[0] == MEMBER and not access.view.knows(UserId(key[1])):
+            access = await self.access.reading_whole(requester.user_id, room_id)
         nid = None
         if access.is_current:
             current = access.view.state.get(key)
@@ -100,7 +102,7 @@ class RoomState:
             Forbidden: the requester may not read the room.
             InvalidParam: *at* is not a token of this server.
         """
-        access = await self.access.reading(requester.user_id, room_id)
+        access = await self.access.reading_whole(requester.user_id, room_id)
         if at is None and access.is_current:
             nids = [
                 event.event_nid
@@ -136,6 +138,8 @@ class RoomState:
             Forbidden: *user_id* is not joined.
         """
         view = await self.access.reader.get_joined(room_id, user_id)
+        if view.partial is not None:
+            view = await self.access.reader.whole_room(room_id)
         keys = [(MEMBER, member) for member in view.joined_members()]
         current = [view.state.get(key) for key in keys]
         events = await self.events.by_nids(e.event_nid for e in current if e)

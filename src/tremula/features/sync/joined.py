@@ -11,6 +11,7 @@ from tremula.features.sync.request import StateForm
 from tremula.features.sync.room_entries import EntryRequest, RoomEntries
 from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import RoomId
+from tremula.rooms.partial import COMPLETED_TOPIC
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.room import EVENT_TOPIC
 
@@ -52,6 +53,8 @@ class JoinedRooms:
             if at % _ROOMS_PER_TURN == _ROOMS_PER_TURN - 1:
                 await asyncio.sleep(0)
             view = await self.rooms.get_room(ref.room_id)
+            if view.partial is not None and not _takes_partial_state(ctx):
+                continue
             request = EntryRequest(
                 since=since if at >= len(new) else 0,
                 end_pos=view.room_pos,
@@ -85,7 +88,10 @@ class JoinedRooms:
     async def _rooms_with_events(self, ctx: SyncContext, since: int) -> set[int]:
         changed_pos = self.journal.changed_pos
         changed = {
-            nid for nid in ctx.joined_rooms if changed_pos(EVENT_TOPIC, nid) > since
+            nid
+            for nid in ctx.joined_rooms
+            if changed_pos(EVENT_TOPIC, nid) > since
+            or changed_pos(COMPLETED_TOPIC, nid) > since
         }
         if since >= self.journal.boot_position or not changed:
             return changed
@@ -105,6 +111,13 @@ class JoinedRooms:
             was_joined = await self.built.was_joined(ctx, view, since)
             (known if was_joined else new).append(ref)
         return new, known
+
+
+def _takes_partial_state(ctx: SyncContext) -> bool:
+    """Whether the client does not take the members that it is sent for all there are,
+    whom it would encrypt for.
+    """
+    return ctx.filter.room.state.lazy_load_members
 
 
 @dataclass(frozen=True, slots=True)

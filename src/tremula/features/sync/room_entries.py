@@ -48,12 +48,13 @@ class RoomEntries:
     shared: SharedEntries
 
     async def was_joined(self, ctx: SyncContext, view: RoomView, since: int) -> bool:
-        """Whether the user was joined at journal position *since*.
+        """Whether the user was joined at journal position *since*, and all members have
+        been known since then: clients are shown the room anew when that is so.
 
         No query unless the user's membership has changed since.
         """
         member = view.state.get(member_key(ctx.user_id))
-        if member is None:
+        if member is None or view.completed_pos > since:
             return False
         if member.event_nid <= since:
             return view.is_joined(ctx.user_id)

@@ -33,11 +33,13 @@ class Summaries:
         return [u for u in self._oldest_members(view) if u != user_id][:HEROES]
 
     def of(self, view: RoomView, user_id: UserId) -> dict[str, Any]:
-        """The whole summary."""
-        summary: dict[str, Any] = {
-            "m.joined_member_count": view.joined_count,
-            "m.invited_member_count": view.invited_count,
-        }
+        """The whole summary; without counts as long as members are missing."""
+        summary: dict[str, Any] = {}
+        if view.partial is None:
+            summary = {
+                "m.joined_member_count": view.joined_count,
+                "m.invited_member_count": view.invited_count,
+            }
         heroes = self.heroes(view, user_id)
         if heroes:
             summary["m.heroes"] = heroes
