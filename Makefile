@@ -46,9 +46,10 @@ test-js: $(VENV)/.installed
 	cd tests/js && npm install --no-audit --no-fund
 	cd tests/js && TREMULA=$(abspath $(BIN)/tremula) npm test
 
-# Federation over TLS, with another homeserver from PyPI and with a second Tremula.
+# Federation over TLS: three Tremulas and a Synapse, for each test process.
 test-interop: $(VENV)/.installed-test synapse
-	SYNAPSE_VENV=$(abspath $(SYNAPSE_VENV)) $(BIN)/python -m pytest -m interop tests/interop
+	SYNAPSE_VENV=$(abspath $(SYNAPSE_VENV)) $(BIN)/python -m pytest -n $(WORKERS) \
+		-m interop tests/interop
 
 synapse: $(SYNAPSE_INSTALLED)
 
@@ -70,8 +71,11 @@ $(VENV)/.created:
 
 .interop/.installed: tests/interop/requirements.txt
 	$(PYTHON) -m venv .interop
-	.interop/bin/python -m pip install --quiet --disable-pip-version-check \
-		--requirement tests/interop/requirements.txt
+	@echo 'Installing Synapse from PyPI into .interop ...'
+	@.interop/bin/python -m pip install --quiet --disable-pip-version-check \
+		--requirement tests/interop/requirements.txt || { \
+		echo 'Synapse cannot be installed: is PyPI out of reach? Set SYNAPSE_VENV to an' >&2; \
+		echo 'environment that has it, or to nothing to test Tremulas alone.' >&2; exit 1; }
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.created
