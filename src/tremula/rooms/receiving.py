@@ -49,6 +49,12 @@ _REQUESTS_MAX: Final = 40
 # Why an event is not stored. The server that sent it is told.
 _REFUSALS: Final = (Unacceptable, MissingEvents, PeerFailed)
 
+# Of what comes again: why it was not accepted in detail is not kept.
+_KNOWN_REASONS: Final = {
+    Standing.REJECTED: "the event was rejected before",
+    Standing.SOFT_FAILED: "the event was soft-failed before",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -284,7 +290,7 @@ class Receiving:
         event_id = received.event.event_id
         known = delivery.known.get(event_id, Standing.OUTLIER)
         if known is not Standing.OUTLIER:
-            return Receipt(known)
+            return Receipt(known, _KNOWN_REASONS.get(known))
         while True:
             room = await self._get_room(room_id)
             async with room.lock:

@@ -1,6 +1,7 @@
 """Orders events so that none comes before one that it names."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from heapq import heappop, heappush
 from typing import TypeVar
 
 from tremula.protocol.events import Event
@@ -19,20 +20,26 @@ def ordered(
     Circles, which only hostile servers make, come last.
     """
     by_id = {event_of(item).event_id: item for item in items}
-    waits_for: dict[EventId, int] = {}
-    named_by: dict[EventId, list[EventId]] = {}
-    for event_id, item in by_id.items():
+    waits_for: list[int] = []
+    named_by: dict[EventId, list[int]] = {}
+    for place, item in enumerate(by_id.values()):
         named = {each for each in names(event_of(item)) if each in by_id}
-        waits_for[event_id] = len(named)
+        waits_for.append(len(named))
         for each in named:
-            named_by.setdefault(each, []).append(event_id)
-    order = [event_id for event_id, count in waits_for.items() if not count]
-    for event_id in order:  # grows
-        for each in named_by.get(event_id, ()):
-            waits_for[each] -= 1
-            if not waits_for[each]:
-                order.append(each)
-    order += by_id.keys() - set(order)
+            named_by.setdefault(each, []).append(place)
+    event_ids = list(by_id)
+    order: list[EventId] = []
+    # A heap: of those that wait for none, the first comes next.
+    ready = [place for place, count in enumerate(waits_for) if not count]
+    while ready:
+        event_id = event_ids[heappop(ready)]
+        order.append(event_id)
+        for place in named_by.get(event_id, ()):
+            waits_for[place] -= 1
+            if not waits_for[place]:
+                heappush(ready, place)
+    done = set(order)
+    order += [event_id for event_id in event_ids if event_id not in done]
     return [by_id[event_id] for event_id in order]
 
 
