@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.interop.user import User, share_room
+from tests.interop.user import Json, User, share_room
 
 pytestmark = [
     pytest.mark.interop,
@@ -35,8 +35,6 @@ async def test_a_server_that_is_denied_is_not_heard_until_it_is_allowed(
     await alice.until_event(room_id, heard)
 
 
-async def _set_acl(
-    alice: User, bob: User, room_id: str, content: dict[str, object]
-) -> None:
+async def _set_acl(alice: User, bob: User, room_id: str, content: Json) -> None:
     event_id = await alice.set_state(room_id, "m.room.server_acl", content)
     await bob.until_event(room_id, event_id)
