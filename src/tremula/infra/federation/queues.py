@@ -146,8 +146,10 @@ class Queues:
         destination = self._destinations.get(server_name)
         if destination is None or not destination.failures:
             return
+        retry_at_ms = destination.retry_at_ms
         destination.heard_from()
-        if destination.phase is Phase.PAUSING:
+        is_sooner = destination.retry_at_ms < retry_at_ms
+        if is_sooner and destination.phase is Phase.PAUSING:
             self._pause(destination)
 
     # Sending it
