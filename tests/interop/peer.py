@@ -11,8 +11,9 @@ from typing import Final, Protocol
 
 from tests.interop.gate import Gate
 
-# For a process to start or to end: Synapse makes its database meanwhile.
-PATIENCE_S: Final = 60
+# For a process to start or to end: Synapse makes its database meanwhile, and others may
+# keep the machine busy.
+PATIENCE_S: Final = 120
 
 
 class Peer(Protocol):
