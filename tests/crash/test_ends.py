@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -12,18 +11,12 @@ from aiohttp import ClientSession
 from yarl import URL
 
 from tests.conftest import DatabaseSource
-from tests.crash.person import Person, http_session, register
+from tests.crash.person import Person, register
 from tests.homeserver import PATIENCE_S, Homeserver
 
 POLLS: Final = 50
 # Far longer than the test may take.
 LONG_POLL_MS: Final = 80_000
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[ClientSession]:
-    async with http_session() as session:
-        yield session
 
 
 async def _ping(person: Person, poll: dict[str, str | int]) -> list[dict[str, Any]]:

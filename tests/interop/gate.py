@@ -17,6 +17,8 @@ class Gate:
     def __init__(self) -> None:
         self.port = 0
         self.target_port = 0
+        # Set when somebody was turned away.
+        self.has_refused = asyncio.Event()
         self._is_open = True
         self._server: asyncio.Server | None = None
         self._writers: set[StreamWriter] = set()
@@ -45,6 +47,7 @@ class Gate:
 
     async def _pass(self, reader: StreamReader, writer: StreamWriter) -> None:
         if not self._is_open:
+            self.has_refused.set()
             writer.transport.abort()
             return
         try:

@@ -76,12 +76,12 @@ class ServerProcess:
             )
         return self._process
 
-    async def end(self) -> int:
+    async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop, and wait until it has; kill it if it does not."""
         process, self._process = self._process, None
         assert process is not None
         with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(number)
         try:
             async with asyncio.timeout(PATIENCE_S):
                 return await process.wait()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 from asyncio import StreamReader, timeout
 from asyncio.subprocess import PIPE
@@ -21,14 +22,20 @@ _COMPLAINT: Final = re.compile(r"Traceback|Warning:|\[(error|critical) *\]")
 
 
 class TremulaPeer:
-    """Implements `Peer`. Its server name is an IP address with a port."""
+    """Implements `Peer`. Its server name is an IP address with a port.
 
-    def __init__(self, folder: Path, trust: Trust, gate: Gate) -> None:
+    *database* is a file in its folder unless given.
+    """
+
+    def __init__(
+        self, folder: Path, trust: Trust, gate: Gate, database: str | None = None
+    ) -> None:
         folder.mkdir()
         self.gate = gate
         self._process = ServerProcess(folder)
         self._trust = trust
         self._files = trust.issue(folder.name, _HOST)
+        self._database = {"TREMULA_DATABASE": database} if database else {}
         self._client_port = 0
 
     @property
@@ -58,6 +65,10 @@ class TremulaPeer:
     async def stop(self) -> None:
         """Stop it as an operator does; it has to end well."""
         assert await self._process.end() == 0, self._process.log.read_text()
+
+    async def kill(self) -> None:
+        """Crash: not one instruction more is run."""
+        assert await self._process.end(signal.SIGKILL) == -signal.SIGKILL
 
     async def clean_up(self) -> None:
         """End the process, if any is left, whatever it did."""
@@ -89,6 +100,7 @@ class TremulaPeer:
             "TREMULA_RATE_LIMITS__ENABLED": "false",
             "TREMULA_PASSWORD_HASHING__TIME_COST": "1",
             "TREMULA_PASSWORD_HASHING__MEMORY_KIB": "8",
+            **self._database,
         }
 
     async def _announced_port(self, output: StreamReader, api: str) -> int:
