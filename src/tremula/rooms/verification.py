@@ -6,12 +6,14 @@ judges what passes them.
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import Final, Protocol
 
 import structlog
 
+from tremula.infra.handovers import Handovers
 from tremula.protocol.errors import BadJson, MatrixError
 from tremula.protocol.identifiers import RoomId
 from tremula.protocol.received_events import (
@@ -26,6 +28,9 @@ log = structlog.get_logger(__name__)
 
 _BATCH: Final = 200
 """How many events a thread checks in one go."""
+
+_FEW: Final = 10
+"""As many as are handed over with those of other rooms."""
 
 _LOGGED_MAX: Final = 5
 
@@ -54,6 +59,7 @@ class EventVerifier:
     """Checks events, in threads: most of it is done without the interpreter's lock."""
 
     keys: VerifyKeySource
+    _handovers: Handovers = field(default_factory=Handovers)
 
     async def verify(
         self,
@@ -69,14 +75,16 @@ class EventVerifier:
         found: list[Verified] = []
         for start in range(0, len(pdus), _BATCH):
             part = pdus[start : start + _BATCH]
-            found += await asyncio.to_thread(_read, version, part, read_pdu)
+            read = partial(_read, version, part, read_pdu)
+            found += await self._in_thread(read, count=len(part))
         received = [each for each in found if isinstance(each, ReceivedEvent)]
         needs = set(chain.from_iterable(each.key_needs() for each in received))
         known_keys = await self.keys.verify_keys(needs)
         for start in range(0, len(found), _BATCH):
             part_of_found = found[start : start + _BATCH]
-            found[start : start + _BATCH] = await asyncio.to_thread(
-                _checked, part_of_found, known_keys
+            checked = partial(_checked, part_of_found, known_keys)
+            found[start : start + _BATCH] = await self._in_thread(
+                checked, count=len(part_of_found)
             )
         return found
 
@@ -104,6 +112,13 @@ class EventVerifier:
                 reasons=refused[:_LOGGED_MAX],
             )
         return list(events.values())
+
+    async def _in_thread(
+        self, work: Callable[[], list[Verified]], *, count: int
+    ) -> list[Verified]:
+        if count > _FEW:
+            return await asyncio.to_thread(work)
+        return await self._handovers.run(work)
 
 
 def _read(
