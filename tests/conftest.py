@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
@@ -48,16 +49,8 @@ async def database_source(
     postgres_or_sqlite: PostgresServer | None, tmp_path: Path
 ) -> AsyncIterator[DatabaseSource]:
     """A new database of each engine, not open yet."""
-    server = postgres_or_sqlite
-    if server is None:
-        yield SqliteFile(tmp_path / "tremula.db")
-        return
-    name = f"test_{next(_numbers)}"
-    await _administrate(
-        server, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY FILE_COPY"
-    )
-    yield PostgresUrl(server.url(name))
-    await _administrate(server, f"DROP DATABASE {name} WITH (FORCE)")
+    async with new_database(postgres_or_sqlite, tmp_path / "tremula.db") as source:
+        yield source
 
 
 @pytest.fixture
@@ -85,6 +78,22 @@ async def homeserver(
     folder = tmp_path / "homeserver"
     async with running_homeserver(folder, database_source) as homeserver:
         yield homeserver
+
+
+@asynccontextmanager
+async def new_database(
+    server: PostgresServer | None, path: Path, *, template: str = _TEMPLATE
+) -> AsyncGenerator[DatabaseSource]:
+    """A database on *server*, gone at the end, or else in the file at *path*."""
+    if server is None:
+        yield SqliteFile(path)
+        return
+    name = f"test_{next(_numbers)}"
+    await _administrate(
+        server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"
+    )
+    yield PostgresUrl(server.url(name))
+    await _administrate(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def _make_template(server: PostgresServer) -> None:

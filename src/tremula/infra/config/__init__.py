@@ -1,7 +1,7 @@
 """The configuration: one tree of frozen values, read once at the start."""
 
 from tremula.infra.config.load import load_config, read_example
-from tremula.infra.config.parse import ConfigError
+from tremula.infra.config.parse import ConfigError, parse_database
 from tremula.infra.config.tree import (
     Api,
     Caches,
@@ -46,5 +46,6 @@ __all__ = [
     "Tls",
     "Tokens",
     "load_config",
+    "parse_database",
     "read_example",
 ]

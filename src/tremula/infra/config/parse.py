@@ -162,7 +162,12 @@ def _parse_network(raw: object, key: str) -> IPv4Network | IPv6Network:
         _refuse(key, 'must be an address or a network such as "10.0.0.0/8"', raw)
 
 
-def _parse_database(raw: object, key: str) -> SqliteFile | PostgresUrl:
+def parse_database(raw: object, key: str) -> SqliteFile | PostgresUrl:
+    """Where a database is; *key* is what the text is called in an error.
+
+    Raises:
+        ConfigError: it is neither a file of SQLite nor a URL of PostgreSQL.
+    """
     text = _parse_str(raw, key)
     scheme, _, rest = text.partition(":")
     if scheme in {"postgresql", "postgres"} and rest.startswith("//"):
@@ -181,7 +186,7 @@ _SCALARS: Mapping[_Kind, Callable[[object, str], object]] = {
     Path: lambda raw, key: Path(_parse_str(raw, key)),
     ServerName: _parse_server_name,
     IPv4Network | IPv6Network: _parse_network,
-    SqliteFile | PostgresUrl: _parse_database,
+    SqliteFile | PostgresUrl: parse_database,
 }
 
 

@@ -51,7 +51,7 @@ class PostgresDatabase:
         async def connect() -> Session:
             return await start_session(url)
 
-        session = await _first_session(url)
+        session = await first_session(url)
         writer = PostgresWriter(session, connect, WriterMetrics.registered(registry))
         return cls(PostgresReaders(url), writer)
 
@@ -91,7 +91,13 @@ class PostgresDatabase:
         await self._readers.close()
 
 
-async def _first_session(url: str) -> Session:
+async def first_session(url: str) -> Session:
+    """Like ``start_session``, for a process that has just begun.
+
+    Raises:
+        DatabaseInUse: another process writes to the database.
+        DatabaseRefused: it can't be reached or used.
+    """
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + _LOCK_WAIT_S
     while True:

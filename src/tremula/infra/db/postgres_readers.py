@@ -8,12 +8,12 @@ from typing import Final
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 
 from tremula.infra.db.errors import DatabaseUnavailable
-from tremula.infra.db.postgres_errors import SERVER_GONE, translated
+from tremula.infra.db.postgres_errors import translated
 from tremula.infra.db.postgres_session import (
-    CONNECT_TIMEOUT_S,
     CONNECTION_OPTIONS,
     SESSION_SETTINGS,
     Connection,
+    end,
 )
 
 _READERS_MAX: Final = 8
@@ -65,11 +65,7 @@ class PostgresReaders:
         for _ in range(_READERS_MAX):
             self._places.release()
         while self._idle:
-            connection = self._idle.pop()
-            try:
-                await connection.close(timeout=CONNECT_TIMEOUT_S)
-            except (*SERVER_GONE, asyncpg.InterfaceError):
-                connection.terminate()
+            await end(self._idle.pop())
 
     def _take_idle(self) -> Connection | None:
         # The one used last comes first: its statements are prepared.

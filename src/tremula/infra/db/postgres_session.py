@@ -95,6 +95,14 @@ async def start_session(url: str) -> Session:
         raise
 
 
+async def end(connection: Connection) -> None:
+    """Close *connection*, which may be broken."""
+    try:
+        await connection.close(timeout=CONNECT_TIMEOUT_S)
+    except (*SERVER_GONE, asyncpg.InterfaceError):
+        connection.terminate()
+
+
 async def _check_encoding(connection: Connection) -> None:
     encoding = await connection.fetchval("SHOW server_encoding")
     if encoding != "UTF8":
@@ -110,6 +118,6 @@ async def _last_batch(connection: Connection) -> int:
     if await connection.fetchval("SELECT to_regclass('infra_writers')") is None:
         # A new database: the migrations come next.
         return 0
-    return int(
-        await connection.fetchval("SELECT batch FROM infra_writers WHERE writer = 1")
-    )
+    # There is none in a copy that was just begun.
+    last = "SELECT COALESCE(MAX(batch), 0) FROM infra_writers WHERE writer = 1"
+    return int(await connection.fetchval(last))

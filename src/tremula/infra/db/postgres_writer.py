@@ -5,7 +5,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import structlog
 
 from tremula.infra.db.batches import Group, grouped
@@ -14,7 +13,7 @@ from tremula.infra.db.errors import DatabaseError, DatabaseUnavailable
 from tremula.infra.db.metrics import WriterMetrics
 from tremula.infra.db.params import postgres_text
 from tremula.infra.db.postgres_errors import SERVER_GONE, translated
-from tremula.infra.db.postgres_session import Connection, Session
+from tremula.infra.db.postgres_session import Session, end
 from tremula.infra.db.unit import Unit, check_predecessor
 
 log = structlog.get_logger(__name__)
@@ -86,7 +85,7 @@ class PostgresWriter:
         self._is_closed = True
         if self._task is not None:
             await self._task
-        await _end(self._connection)
+        await end(self._connection)
 
     async def _drain(self) -> None:
         while self._queue:
@@ -216,10 +215,3 @@ class PostgresWriter:
 def _all_failed(batch: Sequence[Pending], reason: object) -> Outcomes:
     message = f"PostgreSQL can't be reached: {reason}"
     return [DatabaseUnavailable(message) for _ in batch]
-
-
-async def _end(connection: Connection) -> None:
-    try:
-        await connection.close(timeout=5)
-    except (*SERVER_GONE, asyncpg.InterfaceError):
-        connection.terminate()
