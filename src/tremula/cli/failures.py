@@ -21,6 +21,7 @@ class ExitCode(IntEnum):
     ADDRESS = 8
     DATABASE = 9
     UNHEALTHY = 10
+    COPY_UNFINISHED = 11
 
 
 class CommandFailed(Exception):
@@ -44,6 +45,10 @@ def database_failures() -> Iterator[None]:
         raise CommandFailed(str(error), ExitCode.DATABASE_TOO_NEW) from error
     except errors.ServerNameChanged as error:
         raise CommandFailed(str(error), ExitCode.SERVER_NAME_CHANGED) from error
+    except errors.CopyRefused as error:
+        raise CommandFailed(str(error), ExitCode.REFUSED) from error
+    except errors.CopyUnfinished as error:
+        raise CommandFailed(str(error), ExitCode.COPY_UNFINISHED) from error
     except (errors.DatabaseRefused, errors.DatabaseUnavailable) as error:
         raise CommandFailed(str(error), ExitCode.DATABASE) from error
 

@@ -1,7 +1,8 @@
 """Runs a command on the database of a server that is not running."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tremula.cli.failures import (
@@ -25,8 +26,18 @@ def run_offline(config: Config, work: Callable[["Tremula"], Awaitable[None]]) ->
     """
     prepare_data_dir(config.data_dir)
     try:
-        with database_failures():
+        with offline_failures():
             asyncio.run(_run(config, work))
+    except MatrixError as error:
+        raise CommandFailed(error.message, ExitCode.REFUSED) from error
+
+
+@contextmanager
+def offline_failures() -> Iterator[None]:
+    """Like `database_failures`, where a server that runs is in the way."""
+    try:
+        with database_failures():
+            yield
     except CommandFailed as failure:
         if failure.exit_code is not ExitCode.DATABASE_IN_USE:
             raise
@@ -34,8 +45,6 @@ def run_offline(config: Config, work: Callable[["Tremula"], Awaitable[None]]) ->
             f"{failure}; stop the server first, and start it again afterwards",
             ExitCode.DATABASE_IN_USE,
         ) from failure
-    except MatrixError as error:
-        raise CommandFailed(error.message, ExitCode.REFUSED) from error
 
 
 async def _run(config: Config, work: Callable[["Tremula"], Awaitable[None]]) -> None:

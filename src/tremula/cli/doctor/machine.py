@@ -45,6 +45,10 @@ async def examine_database(
 
 def _judge_database(found: Condition, server_name: str) -> Finding:
     subject = "database"
+    if found.is_unfinished_copy:
+        return wrong(
+            subject, "it is an unfinished copy", "run `tremula database copy` again"
+        )
     if found.server_name is None:
         return note(subject, f"{found.engine}, empty; the first start fills it")
     if found.server_name != server_name:

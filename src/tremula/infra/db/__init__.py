@@ -3,6 +3,8 @@
 from tremula.infra.db.database import Database, Settled
 from tremula.infra.db.errors import (
     Conflict,
+    CopyRefused,
+    CopyUnfinished,
     DatabaseError,
     DatabaseInUse,
     DatabaseRefused,
@@ -18,6 +20,8 @@ from tremula.infra.db.unit import Params, Returned, Statement, Statements, Unit
 
 __all__ = [
     "Conflict",
+    "CopyRefused",
+    "CopyUnfinished",
     "Database",
     "DatabaseError",
     "DatabaseInUse",

@@ -40,3 +40,11 @@ class DatabaseTooNew(DatabaseRefused):
 
 class ServerNameChanged(DatabaseRefused):
     """The database belongs to a server of another name."""
+
+
+class CopyRefused(DatabaseRefused):
+    """One database can't be copied to the other; nothing was changed."""
+
+
+class CopyUnfinished(DatabaseRefused):
+    """The database is a copy of another that is not complete and verified yet."""

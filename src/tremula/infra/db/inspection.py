@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -10,12 +10,18 @@ import apsw
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 
 from tremula.infra.config.tree import PostgresUrl, SqliteFile
+from tremula.infra.db.copy_marker import MARKER_TABLE
 from tremula.infra.db.errors import DatabaseRefused
 from tremula.infra.db.migrations import all_migrations
 from tremula.infra.db.postgres_readers import PostgresReaders
 
 _BUSY_MS: Final = 5_000
 _MIGRATIONS: Final = "SELECT number FROM infra_migrations ORDER BY number"
+_EXISTS: Final = "SELECT to_regclass($1) IS NOT NULL"
+# A cluster of databases is known by the microsecond in which it was started.
+_IDENTITY: Final = """
+    SELECT current_database() || ' since ' || pg_postmaster_start_time()
+"""
 _SERVER_NAME: Final = "SELECT server_name FROM infra_server WHERE id = 1"
 
 
@@ -23,10 +29,13 @@ _SERVER_NAME: Final = "SELECT server_name FROM infra_server WHERE id = 1"
 class Condition:
     """The engine with its version, and of whom and how old what it holds is.
 
-    ``server_name`` is None while the database is empty.
+    ``identity`` tells it from every other database, however it is reached;
+    ``server_name`` is None while it is empty.
     """
 
     engine: str
+    identity: str
+    is_unfinished_copy: bool = False
     server_name: str | None = None
     migrations: tuple[int, ...] = ()
 
@@ -56,20 +65,22 @@ async def inspect_database(source: SqliteFile | PostgresUrl) -> Condition:
 
 
 def _inspect_sqlite(path: Path) -> Condition:
-    engine = f"SQLite {apsw.sqlite_lib_version()}"
+    found = Condition(f"SQLite {apsw.sqlite_lib_version()}", str(path.resolve()))
     if not path.exists():
-        return Condition(engine)
+        return found
     try:
         with closing(
             apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         ) as connection:
             connection.set_busy_timeout(_BUSY_MS)
+            if connection.table_exists(None, MARKER_TABLE):
+                return replace(found, is_unfinished_copy=True)
             if not connection.table_exists(None, "infra_server"):
-                return Condition(engine)
-            return Condition(
-                engine,
-                connection.execute(_SERVER_NAME).get,
-                tuple(number for (number,) in connection.execute(_MIGRATIONS)),
+                return found
+            return replace(
+                found,
+                server_name=connection.execute(_SERVER_NAME).get,
+                migrations=tuple(row[0] for row in connection.execute(_MIGRATIONS)),
             )
     except apsw.Error as error:
         raise DatabaseRefused(f"can't read {path}: {error}") from error
@@ -80,13 +91,16 @@ async def _inspect_postgres(url: str) -> Condition:
     try:
         async with readers.connection() as connection:
             version = await connection.fetchval("SHOW server_version")
-            engine = f"PostgreSQL {version}"
-            if await connection.fetchval("SELECT to_regclass('infra_server')") is None:
-                return Condition(engine)
-            return Condition(
-                engine,
-                await connection.fetchval(_SERVER_NAME),
-                tuple(row[0] for row in await connection.fetch(_MIGRATIONS)),
+            identity = await connection.fetchval(_IDENTITY)
+            found = Condition(f"PostgreSQL {version}", identity)
+            if await connection.fetchval(_EXISTS, MARKER_TABLE):
+                return replace(found, is_unfinished_copy=True)
+            if not await connection.fetchval(_EXISTS, "infra_server"):
+                return found
+            return replace(
+                found,
+                server_name=await connection.fetchval(_SERVER_NAME),
+                migrations=tuple(row[0] for row in await connection.fetch(_MIGRATIONS)),
             )
     except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise DatabaseRefused(f"PostgreSQL refuses: {error}") from error

@@ -10,11 +10,11 @@ sorts by code point (``COLLATE "C"``) as it does on SQLite.
 import re
 from dataclasses import dataclass
 from importlib import resources
-from typing import Final, Protocol
+from typing import Final, LiteralString, Protocol
 
 from tremula.infra.db.database import Database
 from tremula.infra.db.errors import DatabaseTooNew, ServerNameChanged
-from tremula.infra.db.reader import Engine, Reader
+from tremula.infra.db.reader import Engine, Reader, Row
 from tremula.infra.db.unit import Statements
 
 _FILE: Final = re.compile(r"(?P<number>\d{4})_(?P<name>\w+)\.sql")
@@ -27,6 +27,7 @@ _SQLITE_TYPES: Final = (
     (re.compile(r"\bDOUBLE PRECISION\b"), "REAL"),
 )
 
+MIGRATIONS_TABLE: Final = "infra_migrations"
 _LIST_TABLE: Final = """
     CREATE TABLE IF NOT EXISTS infra_migrations (
         number BIGINT PRIMARY KEY,
@@ -44,8 +45,17 @@ class Migration:
     sql: str
 
 
-class Migratable(Database, Protocol):
+class Migratable(Protocol):
     """A database whose schema can be changed."""
+
+    @property
+    def engine(self) -> Engine:
+        """Which engine runs the statements."""
+        ...
+
+    async def all(self, sql: LiteralString, /) -> list[Row]:
+        """Rows of a short look-up."""
+        ...
 
     async def run_script(self, script: str) -> None:
         """Run the statements of *script* in one transaction, whole or not at all."""

@@ -1,8 +1,11 @@
 """Opens a database: the engine, the schema, the owner."""
 
+from typing import Protocol
+
 from prometheus_client import CollectorRegistry
 
 from tremula.infra.config.tree import PostgresUrl, SqliteFile
+from tremula.infra.db.copy_marker import check_finished
 from tremula.infra.db.database import Database
 from tremula.infra.db.migrations import (
     Migratable,
@@ -10,6 +13,10 @@ from tremula.infra.db.migrations import (
     all_migrations,
     migrate,
 )
+
+
+class _MigratableDatabase(Database, Migratable, Protocol):
+    """What both engines are while they are opened."""
 
 
 async def open_database(
@@ -24,11 +31,12 @@ async def open_database(
     *registry*; *migrations* are those of the program, unless a test has its own.
 
     Raises:
+        CopyUnfinished: it is a copy that is not complete.
         DatabaseRefused: it can't be opened, or not as it is; the message is for the
             operator.
     """
     # Only the driver that is used is loaded: the other would cost 20 ms of the start.
-    db: Migratable
+    db: _MigratableDatabase
     match source:
         case SqliteFile(path):
             from tremula.infra.db.sqlite import SqliteDatabase  # noqa: PLC0415
@@ -39,6 +47,7 @@ async def open_database(
 
             db = await PostgresDatabase.open(url, registry)
     try:
+        await check_finished(db)
         await migrate(db, all_migrations() if migrations is None else migrations)
     except BaseException:
         await db.close()
