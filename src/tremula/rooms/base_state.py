@@ -1,5 +1,6 @@
 """Puts a state that has come to be known below what has come since."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from tremula.rooms.partial import PartialState
 from tremula.rooms.peers import PeerFailed
 from tremula.rooms.room import Room
 from tremula.rooms.state import MEMBER, StateEvent, StateUpdate, state_event
-from tremula.rooms.whole_events import whole_events
+from tremula.rooms.whole_events import portions, whole_events
 
 _State = Mapping[StateKey, int]
 
@@ -110,8 +111,12 @@ class BaseStates:
             raise PeerFailed(f"a state that does not allow the join: {reason}")
 
     async def _entries(self, nids: Sequence[int], *, room_pos: int) -> list[StateEvent]:
-        found = await self.events.by_nids(nids)
-        return [state_event(each, room_pos=room_pos) for each in found.values()]
+        entries: list[StateEvent] = []
+        for part in portions(nids):
+            found = await self.events.by_nids(part)
+            entries += [state_event(each, room_pos=room_pos) for each in found.values()]
+            await asyncio.sleep(0)
+        return entries
 
     def _record_own(
         self, unit: JournalUnit, room: Room, entries: Sequence[StateEvent]

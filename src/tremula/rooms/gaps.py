@@ -1,5 +1,6 @@
 """Asks other servers for what received events name and this server does not have."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,7 +16,7 @@ from tremula.rooms.outliers import RoomIdentity, check_outliers
 from tremula.rooms.peers import PeerFailed, Peers, RoomAt
 from tremula.rooms.room import Room
 from tremula.rooms.topology import all_named, connected_among, ordered
-from tremula.rooms.whole_events import nodes_of, whole_events
+from tremula.rooms.whole_events import nodes_of, portions, whole_events
 
 MISSING_EVENTS_MAX: Final = 50
 """How many events before a received one are asked for."""
@@ -137,13 +138,14 @@ class Gaps:
         self, room: Room, event_ids: Sequence[EventId]
     ) -> dict[StateKey, int]:
         state: dict[StateKey, int] = {}
-        nodes = await nodes_of(self.db, room.view.nid, event_ids)
-        for node in nodes.values():
-            if not node.is_in_state:
-                continue
-            key = (node.type, node.state_key or "")
-            if state.setdefault(key, node.nid) != node.nid:
-                raise PeerFailed("a state with two events at one key")
+        for part in portions(event_ids):
+            for node in (await nodes_of(self.db, room.view.nid, part)).values():
+                if not node.is_in_state:
+                    continue
+                key = (node.type, node.state_key or "")
+                if state.setdefault(key, node.nid) != node.nid:
+                    raise PeerFailed("a state with two events at one key")
+            await asyncio.sleep(0)
         if state.get(CREATE) != room.view.create.event_nid:
             raise PeerFailed("a state with another create event")
         return state

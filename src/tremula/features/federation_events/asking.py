@@ -12,9 +12,10 @@ from urllib.parse import quote
 
 from tremula.infra.federation.client import FederationClient, Query
 from tremula.infra.federation.errors import PeerError, RemoteError
-from tremula.protocol.errors import BadJson, InvalidParam
+from tremula.protocol.errors import BadJson, InvalidParam, NotJson
 from tremula.protocol.identifiers import EventId, RoomId, ServerName, parse_event_id
 from tremula.protocol.received_events import ReceivedEvent, receive_pdu
+from tremula.rooms.event_lists import EventListReader
 from tremula.rooms.peers import EventAt, PeerFailed, RoomAt, StateIds
 from tremula.rooms.verification import EventVerifier
 
@@ -125,17 +126,19 @@ class RemoteEvents:
         Raises:
             PeerFailed: *origin* does not help.
         """
-        answer = await self._get(
-            origin,
-            _path("state", room.room_id),
-            {"event_id": event_id},
-            timeout_s=_STATE_TIMEOUT_S,
-            bytes_max=_STATE_BYTES_MAX,
-        )
-        async with _failing_as_peer():
-            chain = _list(answer, "auth_chain", most=_STATE_EVENTS_MAX)
-            state = _list(answer, "pdus", most=_STATE_EVENTS_MAX)
-            return await self._verified(room, [*chain, *state])
+        reader = EventListReader(self.verifier, room.version, room.room_id)
+        async with (
+            _failing_as_peer(),
+            self.client.get_and_stream(
+                origin,
+                _path("state", room.room_id),
+                {"event_id": event_id},
+                timeout_s=_STATE_TIMEOUT_S,
+                bytes_max=_STATE_BYTES_MAX,
+            ) as chunks,
+        ):
+            lists = await reader.read(chunks, ("auth_chain", "pdus"))
+            return [each for found in lists.values() for each in found.values()]
 
     async def event(
         self, origin: ServerName, room: RoomAt, event_id: EventId
@@ -238,7 +241,7 @@ class RemoteEvents:
 async def _failing_as_peer() -> AsyncIterator[None]:
     try:
         yield
-    except (RemoteError, BadJson, InvalidParam) as error:
+    except (RemoteError, BadJson, InvalidParam, NotJson) as error:
         raise PeerFailed(str(error)) from error
 
 

@@ -4,29 +4,20 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from tremula.protocol.errors import NotJson
 from tremula.protocol.identifiers import (
-    EventId,
     RoomId,
     ServerName,
     is_valid_server_name,
 )
-from tremula.protocol.json import parse_json_exact
-from tremula.protocol.json_stream import ObjectReader, Piece
-from tremula.protocol.received_events import ReceivedEvent
+from tremula.protocol.json_stream import Piece
 from tremula.protocol.room_versions import RoomVersion
+from tremula.rooms.event_lists import EventList, EventListReader
 from tremula.rooms.peers import PeerFailed
 from tremula.rooms.verification import EventVerifier
 
 ANSWER_BYTES_MAX: Final = 256 * 1024 * 1024
 """Some 150,000 events."""
 
-# A PDU of 64 KiB in which every character is escaped.
-_VALUE_BYTES_MAX: Final = 512 * 1024
-# How much is looked at in one go.
-_FED_BYTES: Final = 64 * 1024
-# As many events as have their keys fetched together.
-_BATCH: Final = 2000
 # More than the whole network has.
 _SERVERS_MAX: Final = 100_000
 _STATE: Final = "state"
@@ -40,8 +31,8 @@ class JoinAnswer:
     If ``members_omitted``, the state lacks members, and ``servers`` were in the room.
     """
 
-    state: dict[EventId, ReceivedEvent] = field(default_factory=dict)
-    auth_chain: dict[EventId, ReceivedEvent] = field(default_factory=dict)
+    state: EventList = field(default_factory=EventList)
+    auth_chain: EventList = field(default_factory=EventList)
     event: object = None
     members_omitted: bool = False
     servers: dict[ServerName, None] = field(default_factory=dict)
@@ -66,49 +57,21 @@ class JoinAnswerReader:
             PeerFailed: members are left out, and it does not say who is in the room.
             PeerUnreachable: reading it failed.
         """
-        reader = ObjectReader(value_bytes_max=_VALUE_BYTES_MAX)
         answer = JoinAnswer()
-        pending: dict[str, list[object]] = {_STATE: [], _AUTH_CHAIN: []}
-        async for block in _blocks(chunks):
-            for piece in reader.feed(block):
-                _take(piece, answer, pending)
-            if sum(map(len, pending.values())) >= _BATCH:
-                await self._verify(answer, pending)
-        reader.close()
-        await self._verify(answer, pending)
+        reader = EventListReader(self.verifier, self.version, self.room_id)
+        lists = await reader.read(
+            chunks,
+            (_STATE, _AUTH_CHAIN),
+            lambda piece, value: _take(piece, value, answer),
+        )
+        answer.state, answer.auth_chain = lists[_STATE], lists[_AUTH_CHAIN]
         if answer.members_omitted and not answer.servers:
             raise PeerFailed("members are left out, and no servers_in_room")
         return answer
 
-    async def _verify(
-        self, answer: JoinAnswer, pending: dict[str, list[object]]
-    ) -> None:
-        for key, events in ((_STATE, answer.state), (_AUTH_CHAIN, answer.auth_chain)):
-            verified = await self.verifier.of_room(
-                self.version, self.room_id, pending[key]
-            )
-            events.update((each.event.event_id, each) for each in verified)
-            pending[key].clear()
 
-
-async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """*chunks* in blocks, of which none but the last is small."""
-    block = bytearray()
-    async for chunk in chunks:
-        block += chunk
-        if len(block) >= _FED_BYTES:
-            yield bytes(block)
-            block.clear()
-    yield bytes(block)
-
-
-def _take(piece: Piece, answer: JoinAnswer, pending: dict[str, list[object]]) -> None:
-    value = parse_json_exact(piece.raw)
-    if piece.key in pending:
-        if not piece.is_element:
-            raise NotJson(f"{piece.key} must be an array")
-        pending[piece.key].append(value)
-    elif piece.key == "event" and not piece.is_element:
+def _take(piece: Piece, value: object, answer: JoinAnswer) -> None:
+    if piece.key == "event" and not piece.is_element:
         answer.event = value
     elif piece.key == "members_omitted":
         answer.members_omitted = value is True

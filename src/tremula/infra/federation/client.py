@@ -98,6 +98,29 @@ class FederationClient:
         Reading a piece may raise `PeerUnreachable` as well.
         """
         request = self._signed("PUT", destination, path, query, body)
+        async with self._stream(request, timeout_s, bytes_max) as chunks:
+            yield chunks
+
+    @asynccontextmanager
+    async def get_and_stream(
+        self,
+        destination: ServerName,
+        path: str,
+        query: Query | None = None,
+        *,
+        timeout_s: float,
+        bytes_max: int,
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Ask, and read the answer as with `put_and_stream`."""
+        request = self._signed("GET", destination, path, query)
+        async with self._stream(request, timeout_s, bytes_max) as chunks:
+            yield chunks
+
+    @asynccontextmanager
+    async def _stream(
+        self, request: SignedRequest, timeout_s: float, bytes_max: int
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        destination = request.destination
         headers, encoded = self._head_and_body(request)
         async with self.transport.stream(
             destination,
