@@ -44,6 +44,11 @@ class TremulaPeer:
         return f"{_HOST}:{self.gate.port}"
 
     @property
+    def database_file(self) -> Path:
+        """Its database, unless it was given another."""
+        return self._process.folder / "tremula.db"
+
+    @property
     def url(self) -> str:
         """Where its clients reach it."""
         return f"http://{_HOST}:{self._client_port}"
