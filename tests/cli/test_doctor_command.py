@@ -13,6 +13,8 @@ from tremula.cli.doctor.machine import examine_data_dir, examine_database
 from tremula.cli.failures import ExitCode
 from tremula.infra.config import PostgresUrl, SqliteFile
 from tremula.infra.db import Database, Statements, check_server_name
+from tremula.infra.db.copy_marker import mark
+from tremula.infra.db.copying.store import open_store
 
 OWN = "own.test"
 
@@ -49,6 +51,17 @@ async def test_the_age_of_a_database_is_told(
     said = str(await examine_database(database_source, OWN))
     assert said.startswith("WRONG ")
     assert "a newer Tremula has changed it" in said
+
+
+async def test_an_unfinished_copy_is_told(database_source: DatabaseSource) -> None:
+    async with open_store(database_source) as store:
+        await mark(store, OWN)
+
+    said = str(await examine_database(database_source, OWN))
+
+    assert said.startswith("WRONG ")
+    assert "it is an unfinished copy" in said
+    assert "run `tremula database copy` again" in said
 
 
 async def test_an_empty_database_is_no_failure(database_source: DatabaseSource) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import DatabaseSource
 from tests.infra.db.copying.copies import (
     OWN,
+    Recorder,
     Stopped,
     StopsBeforeVerifying,
     copy,
@@ -18,7 +19,16 @@ from tests.infra.db.copying.copies import (
 )
 from tests.infra.db.things import open_with_things
 from tremula.infra.config.tree import SqliteFile
-from tremula.infra.db import CopyRefused, DatabaseInUse, DatabaseTooNew, open_database
+from tremula.infra.db import (
+    CopyRefused,
+    DatabaseInUse,
+    DatabaseRefused,
+    DatabaseTooNew,
+    check_server_name,
+    open_database,
+)
+from tremula.infra.db.copying import copy_database
+from tremula.infra.db.migrations import Migration, all_migrations
 
 
 @pytest.fixture(autouse=True)
@@ -168,3 +178,23 @@ async def test_databases_with_different_tables_are_refused(
 
     with pytest.raises(CopyRefused, match="different tables"):
         await copy(database_source, SqliteFile(tmp_path / "other.db"))
+
+
+NAMED = "CREATE TABLE named (id BIGINT PRIMARY KEY, name TEXT {});"
+
+
+async def test_what_the_target_refuses_is_told(
+    source: DatabaseSource, target: DatabaseSource
+) -> None:
+    """A constraint that only the target has; in truth they have the same."""
+    lax, strict = (
+        [*all_migrations(), Migration(9000, "named", NAMED.format(constraint))]
+        for constraint in ("", "UNIQUE")
+    )
+    db = await open_database(source, migrations=lax)
+    await check_server_name(db, OWN)
+    await db.close()
+    await run(source, "INSERT INTO named VALUES (1, 'same'), (2, 'same')")
+
+    with pytest.raises(DatabaseRefused, match="refuses rows of named: "):
+        await copy_database(source, target, Recorder(), migrations=strict)

@@ -121,6 +121,25 @@ async def test_a_source_that_was_used_meanwhile_is_copied_as_it_is_now(
     assert await dump(target) == await dump(source)
 
 
+async def test_a_unique_value_that_has_moved_meanwhile_is_no_hindrance(
+    source: DatabaseSource, target: DatabaseSource
+) -> None:
+    await fill(source, 600)
+    with pytest.raises(Stopped):
+        await copy(source, target, StopsBeforeVerifying())
+    await run(
+        source,
+        "UPDATE things SET name = 'changed' WHERE thing_nid = 300;"
+        " INSERT INTO things (thing_nid, name) VALUES (601, 'thing 300');",
+    )
+
+    recorder = await copy(source, target)
+
+    assert recorder.tables["things"] == 601
+    assert sum(rows for table, rows in recorder.advances if table == "things") == 1_202
+    assert await dump(target) == await dump(source)
+
+
 def _first(recorder: Recorder, table: str) -> int:
     return [name for name, _ in recorder.advances].index(table)
 

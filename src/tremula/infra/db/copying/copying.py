@@ -18,8 +18,9 @@ from tremula.infra.db.copying.preparing import check_databases, prepare_target
 from tremula.infra.db.copying.progress import Progress, Step
 from tremula.infra.db.copying.store import Source, Target, open_store
 from tremula.infra.db.copying.table import PAGE_ROWS, Table
-from tremula.infra.db.errors import CopyUnfinished
+from tremula.infra.db.errors import Conflict, CopyUnfinished, DatabaseRefused
 from tremula.infra.db.migrations import Migration, all_migrations
+from tremula.infra.db.reader import Row
 
 _TRANSACTION_PAGES: Final = 20
 
@@ -45,7 +46,10 @@ async def copy_database(
     server_name = await check_databases(source, target, migrations)
     async with open_store(source) as read, open_store(target) as written:
         tables = await prepare_target(read, written, server_name, migrations)
+        rows = sum([await read.count(table) for table in tables])
+        progress.begun(Step.COPY, rows)
         await _copy(read, written, tables, progress)
+        progress.begun(Step.VERIFY, rows)
         await _verify(read, written, tables, progress)
         async with written.transaction():
             await written.set_counters(await read.counters())
@@ -56,32 +60,43 @@ async def copy_database(
 async def _copy(
     source: Source, target: Target, tables: Sequence[Table], progress: Progress
 ) -> None:
-    progress.begun(Step.COPY, await _count(source, tables))
     for table in tables:
-        progress.advanced(table.name, await target.count(table))
-        await _copy_table(source, target, table, progress)
-        progress.copied(table.name, await target.count(table))
+        after = await target.last_key(table)
+        present = await target.count(table)
+        progress.advanced(table.name, present)
+        try:
+            added = await _copy_rows(source, target, table, after, progress)
+        except Conflict as error:
+            if after is None:
+                raise DatabaseRefused(str(error)) from error
+            # The source was used since an earlier run, and a unique value has moved.
+            await target.empty([table])
+            progress.advanced(table.name, -present)
+            present = 0
+            added = await _copy_rows(source, target, table, None, progress)
+        progress.copied(table.name, present + added)
 
 
-async def _copy_table(
-    source: Source, target: Target, table: Table, progress: Progress
-) -> None:
-    after = await target.last_key(table)
+async def _copy_rows(
+    source: Source, target: Target, table: Table, after: Row | None, progress: Progress
+) -> int:
+    """Copy the rows past the key *after*; returns how many there were."""
+    copied = 0
     while True:
         async with target.transaction():
             for _ in range(_TRANSACTION_PAGES):
                 page = await source.page(table, after)
                 await target.insert(table, page)
                 progress.advanced(table.name, len(page))
+                copied += len(page)
                 if len(page) < PAGE_ROWS:
-                    return
+                    return copied
                 after = table.key_of(page[-1])
 
 
 async def _verify(
     source: Source, target: Target, tables: Sequence[Table], progress: Progress
 ) -> None:
-    progress.begun(Step.VERIFY, await _count(source, tables))
     different: list[Table] = []
     for table in tables:
         expected = await summarise(
@@ -99,10 +114,6 @@ async def _verify(
             f"the copy differs from its source in {names}; run the command again to"
             " copy this anew"
         )
-
-
-async def _count(source: Source, tables: Sequence[Table]) -> int:
-    return sum([await source.count(table) for table in tables])
 
 
 def _ignore(_: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, cast
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 
 from tremula.infra.db.copying.table import ColumnInfo, Table, quoted
-from tremula.infra.db.errors import DatabaseRefused, DatabaseUnavailable
+from tremula.infra.db.errors import Conflict, DatabaseRefused, DatabaseUnavailable
 from tremula.infra.db.postgres import first_session
 from tremula.infra.db.postgres_errors import SERVER_GONE
 from tremula.infra.db.postgres_session import Connection, end
@@ -170,6 +170,8 @@ class PostgresStore:
             yield
         except SERVER_GONE as error:
             raise DatabaseUnavailable(f"PostgreSQL has gone: {error}") from error
+        except asyncpg.IntegrityConstraintViolationError as error:
+            raise Conflict(f"PostgreSQL refuses{what}: {error}") from error
         except (
             asyncpg.PostgresError,
             asyncpg.InterfaceError,

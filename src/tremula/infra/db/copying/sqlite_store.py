@@ -8,7 +8,7 @@ from typing import Final
 import apsw
 
 from tremula.infra.db.copying.table import ColumnInfo, Table, quoted
-from tremula.infra.db.errors import DatabaseRefused
+from tremula.infra.db.errors import Conflict, DatabaseRefused
 from tremula.infra.db.reader import Engine, Row
 from tremula.infra.db.sqlite_file import connect, take_lock
 
@@ -121,5 +121,7 @@ def _told(what: str = "") -> Iterator[None]:
     """Say in our words what SQLite, or a value that it can't hold, says."""
     try:
         yield
+    except apsw.ConstraintError as error:
+        raise Conflict(f"SQLite refuses{what}: {error}") from error
     except (apsw.Error, UnicodeDecodeError, OverflowError) as error:
         raise DatabaseRefused(f"SQLite refuses{what}: {error}") from error

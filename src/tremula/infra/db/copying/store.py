@@ -49,6 +49,7 @@ class Target(Source, Migratable, Protocol):
         """Add *rows*.
 
         Raises:
+            Conflict: a constraint refuses them.
             DatabaseRefused: a value can't be stored.
         """
         ...
