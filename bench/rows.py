@@ -136,7 +136,7 @@ ROWS: Final = (
     *_join_rows("join_tremula", "Tremula"),
     *_join_rows("join_synapse", "Synapse"),
     *_state_rows("state_linear", "a linear room of {members} members"),
-    *_state_rows("state_forked", "the same, 5 % of its events on forks"),
+    *_state_rows("state_forked", "the same, forked every {fork_every} events"),
     *_state_rows("state_large", "a room that {joins} join"),
     Row(
         "resolving {members} members, 3 branches, {conflicts} events: s CPU, RV11",

@@ -14,7 +14,7 @@ from bench.scenarios.subject import Metrics, Place, Sent, Subject, new_text
 from tremula.protocol.identifiers import EventId, RoomId, ServerName
 
 _PDUS_MAX: Final = 50
-_PATIENCE_S: Final = 240
+_PATIENCE_S: Final = 600
 # Asking has a cost, too.
 _PAUSE_S: Final = 0.2
 

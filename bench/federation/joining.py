@@ -10,7 +10,7 @@ from bench.federation.large_room import LargeRoom
 from bench.processes import measured
 from bench.scenarios.subject import Metrics, Subject
 
-_PATIENCE_S: Final = 240
+_PATIENCE_S: Final = 600
 _PAUSE_S: Final = 0.1
 
 

@@ -94,11 +94,11 @@ class SignedRoom:
             self.room_id, self.key, dict(self.state), self.heads, self.depth
         )
 
-    def merge(self, fork: "SignedRoom") -> None:
-        """Let the next event follow both; what *fork* has changed counts."""
+    def merge(self, fork: "SignedRoom", base: Mapping[StateKey, EventId]) -> None:
+        """Let the next event follow both, with what *fork* has changed of *base*."""
         self.heads += fork.heads
         self.depth = max(self.depth, fork.depth)
-        self.state |= fork.state
+        self.state |= dict(fork.state.items() - base.items())
 
     def join_template(self, user_id: str) -> Pdu:
         """The join of a user of another server, to be signed by that."""

@@ -45,8 +45,8 @@ SELECT pg_total_relation_size('rooms_state_changes')
 @dataclass(frozen=True, slots=True)
 class StateStorage:
     """*joins* to a room that has *members*, and then *messages*; every so manieth of
-    these changes the state instead, and every so manieth has a change of the state
-    beside it that does not know of it, both of which the next one follows.
+    these is a change of the state instead, and every so manieth two changes that do not
+    know of each other, both of which the next one follows.
 
     The figures are those of one event: the rows and bytes that the tables of the state
     grew by, indexes included; and what the whole state written down with each event
@@ -127,11 +127,11 @@ class _Story:
         return self._counted(self._renaming(self.room))
 
     def fork(self) -> Iterator[Pdu]:
-        """A message, and a member who takes another name before having seen it."""
-        other = self.room.fork()
-        yield self.message()
+        """Two members take other names, neither having seen the other's."""
+        base, other = dict(self.room.state), self.room.fork()
+        yield self.change()
         yield self._counted(self._renaming(other))
-        self.room.merge(other)
+        self.room.merge(other, base)
 
     def _renaming(self, room: SignedRoom) -> SignedEvent:
         self._changes += 1
