@@ -3,17 +3,20 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Final
-from urllib.parse import unquote
+from typing import Any, Final
+from urllib.parse import quote, unquote
 
 from tests.federation.hosted import HostedRoom, Json, hosted_room
-from tests.federation.network import Letter
+from tests.federation.network import PATIENCE_S, Letter
 from tests.federation.remote import Remote
+from tests.http_client import Client
 from tremula.protocol.events import BuiltEvent
 from tremula.protocol.identifiers import EventId, RoomId
 from tremula.protocol.received_events import receive_pdu
 
 MEMBERS: Final = 300
+
+LAZY = '{"room":{"state":{"lazy_load_members":true}}}'
 
 State = dict[tuple[str, str], BuiltEvent]
 
@@ -23,12 +26,14 @@ class BigRoom:
     """A room of users of two servers, one of which lets others in.
 
     It tells the whole state once it is `released`; ``tell`` changes what it tells.
+    ``servers`` are those that it names as being in the room.
     """
 
     hosted: HostedRoom
     other: Remote
     released: asyncio.Event = field(default_factory=asyncio.Event)
     tell: Callable[[State], State] = lambda state: state
+    servers: list[object] = field(default_factory=list[object])
     before_join: State = field(default_factory=dict[tuple[str, str], BuiltEvent])
     by_id: dict[EventId, BuiltEvent] = field(default_factory=dict[EventId, BuiltEvent])
 
@@ -122,7 +127,7 @@ class BigRoom:
             "auth_chain": [self.pdu(each) for each in chain if each not in told],
             "event": answer["event"],
             "members_omitted": True,
-            "servers_in_room": [self.hosted.remote.name, self.other.name],
+            "servers_in_room": self.servers,
         }
 
     async def _state_ids(self, _: Letter) -> Json:
@@ -170,7 +175,7 @@ def _last(letter: Letter) -> EventId:
 def big_room(remote: Remote, other: Remote, version_id: str = "11") -> BigRoom:
     """A new room of *remote*, in which *other* has a user as well."""
     hosted = hosted_room(remote, version_id)
-    room = BigRoom(hosted, other)
+    room = BigRoom(hosted, other, servers=[remote.name, other.name])
     hosted.alter_answer = lambda answer: room.let_in(dict(answer))
     members = [room.user(number) for number in range(MEMBERS)]
     for user_id in [*members, room.other_user]:
@@ -180,3 +185,44 @@ def big_room(remote: Remote, other: Remote, version_id: str = "11") -> BigRoom:
     room.add("m.room.name", {"name": "Big"}, state_key="")
     room.serve(remote)
     return room
+
+
+async def joined_rooms(
+    client: Client, *, lazy: bool, since: str | None = None
+) -> tuple[dict[str, Any], str]:
+    """The joined rooms of a sync, and its token."""
+    query: dict[str, str] = {"filter": LAZY} if lazy else {}
+    if since is not None:
+        query |= {"since": since, "timeout": "10000"}
+    answer = (await client.get("/v3/sync", query=query)).json
+    return answer.get("rooms", {}).get("join", {}), answer["next_batch"]
+
+
+async def entry_after(client: Client, room: BigRoom, since: str, *, lazy: bool) -> Json:
+    """The room's first entry after a token."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            entries, since = await joined_rooms(client, lazy=lazy, since=since)
+            if room.id in entries:
+                entry: Json = entries[room.id]
+                return entry
+
+
+async def members(client: Client, room: BigRoom) -> set[str]:
+    """The joined members; waits until all are known."""
+    path = f"/v3/rooms/{quote(room.id)}/joined_members"
+    response = await client.get(path)
+    assert response.status == 200, response.body
+    return set(response.json["joined"])
+
+
+def events_of(entry: dict[str, Any]) -> set[str]:
+    """The IDs of the events in a room's timeline."""
+    return {event["event_id"] for event in entry["timeline"]["events"]}
+
+
+async def arrived(client: Client, room: BigRoom, built: BuiltEvent) -> bool:
+    """Whether an event is in the timeline."""
+    event_id = quote(built.event.event_id)
+    response = await client.get(f"/v3/rooms/{quote(room.id)}/event/{event_id}")
+    return response.status == 200

@@ -10,6 +10,7 @@ from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.identifiers import RoomId
 from tremula.rooms.events import PersistedEvent
+from tremula.rooms.partial import COMPLETED_TOPIC
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.room import EVENT_TOPIC
 from tremula.rooms.view import RoomView
@@ -38,6 +39,8 @@ class PublishedRooms:
         # Counts the changes, so that a slow read notices one under its hands.
         self._changes = 0
         journal.subscribe(EVENT_TOPIC, self._on_event)
+        # By this, the members are others than the events say.
+        journal.subscribe(COMPLETED_TOPIC, self._on_event)
         journal.subscribe(TOPIC, self._on_visibility)
 
     async def ranked(self) -> Sequence[Entry]:

@@ -81,9 +81,11 @@ class OwnRooms:
     own: ServerName
 
     async def find(self, room_id: RoomId) -> RoomView | None:
-        """The room, if this server is in it."""
+        """The room, if this server is in it and knows all of its members."""
         view = await self.reader.find_room(room_id)
-        return view if view is not None and self.own in view.joined_servers else None
+        if view is None or view.partial is not None:
+            return None
+        return view if self.own in view.joined_servers else None
 
     async def read(self, view: RoomView) -> SpaceRoom:
         """A room as it is shown. One query for the children that are not cached."""
