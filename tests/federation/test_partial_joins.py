@@ -181,6 +181,21 @@ async def test_other_servers_are_not_told_what_is_not_known(
     assert event.status == 200
 
 
+async def test_other_servers_are_shown_what_is_for_members(
+    bob: Client, room: BigRoom, third: Remote, two: Server
+) -> None:
+    """Which users they have there is not known, but that they have some."""
+    visibility = {"history_visibility": "joined"}
+    room.add("m.room.history_visibility", visibility, state_key="")
+    await join(bob, room.id, FAR)
+    event_id = await send(bob, room.id, "for members")
+
+    event = await third.ask(two, f"/v1/event/{quote(event_id, safe='')}")
+
+    [pdu] = event.json["pdus"]
+    assert pdu["content"]["body"] == "for members"
+
+
 async def test_other_servers_come_in_when_it_is_known_who_may(
     bob: Client, room: BigRoom, third: Remote, two: Server
 ) -> None:
@@ -232,13 +247,20 @@ async def test_a_second_user_joins_through_the_resident_server(
     assert await members(bob, room) == {*room.member_ids, BOB, "@dave:two.test"}
 
 
+@pytest.mark.parametrize("by_state", [True, False])
 async def test_inviting_waits_until_it_is_known_who_is_in(
-    bob: Client, room: BigRoom
+    bob: Client, room: BigRoom, *, by_state: bool
 ) -> None:
     await join(bob, room.id, FAR)
-    path = f"/v3/rooms/{quote(room.id)}/invite"
+    path = f"/v3/rooms/{quote(room.id)}"
+    whom = room.user(8)
+    inviting = (
+        bob.put(f"{path}/state/m.room.member/{quote(whom)}", {"membership": "invite"})
+        if by_state
+        else bob.post(f"{path}/invite", {"user_id": whom})
+    )
 
-    asking = asyncio.ensure_future(bob.post(path, {"user_id": room.user(8)}))
+    asking = asyncio.ensure_future(inviting)
     await joined_rooms(bob, lazy=True)
     assert not asking.done()
     room.released.set()

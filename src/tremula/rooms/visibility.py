@@ -80,6 +80,9 @@ class Visibility:
         self, view: RoomView, server_name: ServerName, oldest_pos: int
     ) -> History:
         """The most that any user of a server was, from before *oldest_pos* on."""
+        if view.partial is not None and server_name in view.partial.servers:
+            # Which users those are is not known yet.
+            return [(view.partial.base_pos, "join")]
         users = {
             user_id: membership
             for membership in ("join", "invite")

@@ -246,12 +246,14 @@ class Membership:
             UnsupportedRoomVersion: *target*'s server can't be in such a room.
             Unknown: (502) *target*'s server does not answer.
         """
-        view = await self.reader.get_joined_with(target, room_id, sender)
+        view = await self.reader.get_joined(room_id, sender)
         content = {"membership": "invite", **await self.fields_of(target)}
         await self._invite(view, _member(sender, target, content, reason=reason))
 
     async def _invite(self, view: RoomView, draft: Draft) -> EventId:
         target = UserId(draft.state_key or "")
+        if not view.knows(target):
+            view = await self.reader.whole_room(view.room_id)
         if view.is_joined(target):
             raise Forbidden(f"{target} is already in the room")
         if not self.remote.is_local(target):
