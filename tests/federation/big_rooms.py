@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qs, quote, unquote
 
 from tests.federation.hosted import HostedRoom, Json, hosted_room
 from tests.federation.network import PATIENCE_S, Letter
@@ -109,6 +109,7 @@ class BigRoom:
             "/v1/event_auth/": self._event_auth,
             "/v1/event/": self._one,
             "/v1/get_missing_events/": self._missing,
+            "/v1/backfill/": self._backfill,
         }
 
     def let_in(self, answer: Json) -> Json:
@@ -166,6 +167,14 @@ class BigRoom:
                     found[each] = self._event(each)
                     pending.append(each)
         return {"events": [self.pdu(each) for each in found.values()]}
+
+    def _backfill(self, letter: Letter) -> Json:
+        query = parse_qs(letter.uri.partition("?")[2])
+        [newest], [limit] = query["v"], query["limit"]
+        before = [self._event(EventId(newest))]
+        while len(before) < int(limit) and before[-1].event.prev_events:
+            before.append(self._event(before[-1].event.prev_events[0]))
+        return {"pdus": [self.pdu(each) for each in before]}
 
 
 def _last(letter: Letter) -> EventId:

@@ -210,6 +210,25 @@ async def test_other_servers_come_in_when_it_is_known_who_may(
     assert await membership(bob, room.id, "@new:third.test") == "join"
 
 
+async def test_history_is_read_before_all_members_are_known(
+    bob: Client, room: BigRoom
+) -> None:
+    """What it says of a user of ours is not taken for what they are now."""
+    for kind in ("invite", "leave"):
+        room.add("m.room.member", {"membership": kind}, state_key="@dave:two.test")
+    said = room.say(room.user(1), "before")
+    expected = {each.event.event_id for each in room.hosted.state.values()}
+    await join(bob, room.id, FAR)
+    join_id = room.hosted.events[-1].event.event_id
+
+    page = await bob.get(f"/v3/rooms/{quote(room.id)}/messages?dir=b&limit=20")
+
+    assert said.event.event_id in {each["event_id"] for each in page.json["chunk"]}
+    room.released.set()
+    state = await bob.get(f"/v3/rooms/{quote(room.id)}/state")
+    assert {each["event_id"] for each in state.json} == {*expected, join_id}
+
+
 async def test_leaving_ends_the_search(
     bob: Client, room: BigRoom, federation: Federation
 ) -> None:

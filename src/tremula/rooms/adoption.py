@@ -174,7 +174,14 @@ class Adoption:
     ) -> asyncio.Future[None]:
         """Replace the state at *base_pos*, and put the join right after it."""
         nids = told.outliers.insert(unit, room.view.nid)
-        update = _difference(room.head.state, told.state, nids, room_pos=base_pos)
+        current = room.head.state
+        # A partial state stands at its place as a whole, to be told from what is known
+        # of other times.
+        unchanged = current if command.servers is None else StateMap()
+        update = StateUpdate(
+            _replaced(unchanged, told.state, nids, room_pos=base_pos),
+            removed=tuple(key for key in current if key not in told.state),
+        )
         pos = unit.pos()
         room.writer.write_update(unit, room.view, update, room_pos=base_pos, pos=pos)
 
@@ -252,14 +259,14 @@ def _is_create_of(event: Event, room_id: RoomId, version: RoomVersion) -> bool:
     return event.room_id == room_id and named == version.id
 
 
-def _difference(
+def _replaced(
     current: StateMap,
     told: Mapping[StateKey, BuiltEvent],
     nids: Mapping[EventId, int],
     *,
     room_pos: int,
-) -> StateUpdate:
-    """What makes *current* the state that was told."""
+) -> tuple[StateEvent, ...]:
+    """The events by which the state that was told differs from *current*."""
     replaced: list[StateEvent] = []
     for (event_type, state_key), built in told.items():
         event = built.event
@@ -276,5 +283,4 @@ def _difference(
                     state_content(event_type, event.content),
                 )
             )
-    removed = tuple(key for key in current if key not in told)
-    return StateUpdate(tuple(replaced), removed)
+    return tuple(replaced)

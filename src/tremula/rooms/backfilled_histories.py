@@ -11,7 +11,7 @@ from typing import Final
 
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.events import BuiltEvent
-from tremula.protocol.identifiers import EventId, ServerName, server_of
+from tremula.protocol.identifiers import EventId, ServerName, UserId, server_of
 from tremula.protocol.room_state import HISTORY_VISIBILITY, StateKey
 from tremula.rooms import storage
 from tremula.rooms.events import StoredEvent
@@ -75,7 +75,7 @@ async def read_histories(
     oldest_pos = min(placed)
     for pos, built in placed.items():
         event = built.event
-        if event.state_key is not None and _counts(event.key, own):
+        if event.state_key is not None and _counts(view, event.key, own):
             histories.changed.append((event.key, pos, event.event_id))
     for key in {key for key, _, _ in histories.changed} | {HISTORY_VISIBILITY}:
         at_nid, before_nid = await _around(db, view, key, after)
@@ -96,8 +96,11 @@ async def read_histories(
     return histories
 
 
-def _counts(key: StateKey, own: ServerName) -> bool:
-    return key == HISTORY_VISIBILITY or (key[0] == MEMBER and server_of(key[1]) == own)
+def _counts(view: RoomView, key: StateKey, own: ServerName) -> bool:
+    if key[0] != MEMBER:
+        return key == HISTORY_VISIBILITY
+    # What a user is now has to be known before it can be said what they were.
+    return server_of(key[1]) == own and view.knows(UserId(key[1]))
 
 
 async def _around(

@@ -47,7 +47,7 @@ class BaseStates:
             PeerFailed: it does not allow the join.
         """
         db, room_nid = self.events.db, room.view.nid
-        known = await storage.state_nids_at(db, room_nid, room_pos=partial.base_pos)
+        known = await storage.state_set_at(db, room_nid, room_pos=partial.base_pos)
         base = await self._agreed(room, known, told)
         await self._check_join(room, partial, base)
         changes = {key: nid for key, nid in base.items() if known.get(key) != nid}

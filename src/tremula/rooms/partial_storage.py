@@ -178,9 +178,11 @@ async def first_changes_after(
         WHERE room_nid = :room_nid AND COALESCE(arrived_pos, event_nid) > :pos
           AND state_key IS NOT NULL AND replaces_nid IS NULL
           AND (room_pos IS NOT NULL OR branch IS NOT NULL)
+          AND standing <> :backfilled
         """,
         room_nid=room_nid,
         pos=pos,
+        backfilled=Standing.BACKFILLED,
     )
     return [(nid, (event_type, state_key)) for nid, event_type, state_key in rows]
 

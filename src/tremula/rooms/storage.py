@@ -270,6 +270,25 @@ async def state_nids_at(
     return {key: nid for key, nid in state.items() if nid}
 
 
+async def state_set_at(
+    db: Reader, room_nid: int, *, room_pos: int
+) -> dict[StateKey, int]:
+    """The events that were set on the live branch at just one position
+    (rooms_state_changes_by_pos).
+    """
+    rows = await db.scan(
+        """
+        SELECT type, state_key, event_nid FROM rooms_state_changes
+        WHERE room_nid = :room_nid AND branch = :branch AND room_pos = :room_pos
+          AND event_nid <> 0
+        """,
+        room_nid=room_nid,
+        branch=LIVE_BRANCH,
+        room_pos=room_pos,
+    )
+    return {(event_type, state_key): nid for event_type, state_key, nid in rows}
+
+
 async def changes_of_key(
     db: Reader, room_nid: int, key: tuple[str, str]
 ) -> list[tuple[int, int]]:
