@@ -98,10 +98,21 @@ class User:
 
     async def join(self, room: str, *, via: Peer) -> str:
         """Join by ID or alias; the room is in /sync then, which may take longer."""
-        joined = await self.post("join", room, query=_via(via))
-        room_id = str(joined["room_id"])
+        room_id = await self._let_in(room, via)
         await self.until(lambda answer: joined_room(answer, room_id) or None)
         return room_id
+
+    async def _let_in(self, room: str, via: Peer) -> str:
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                try:
+                    joined = await self.post("join", room, query=_via(via))
+                except Refused as error:
+                    # Synapse asks nobody whom it could not reach a moment ago.
+                    if error.status != 502:
+                        raise
+                else:
+                    return str(joined["room_id"])
 
     async def knock(self, room_id: str, *, via: Peer) -> None:
         await self.post("knock", room_id, query=_via(via))
