@@ -60,11 +60,22 @@ async def test_who_is_banned_is_shown_no_longer_when_that_is_known(
     entry = await entry_after(bob, room, token, lazy=True)
     assert answer.event.event_id in events_of(entry)
     assert not {topic.event.event_id, said.event.event_id} & events_of(entry)
+    short = await first_timeline(bob, room.id, limit=2)
+    assert answer.event.event_id in short
+    assert not {topic.event.event_id, said.event.event_id} & short
     assert not await arrived(bob, room, said)
     response = await bob.get(f"/v3/rooms/{quote(room.id)}/state/m.room.topic")
     assert error_of(response) == (404, "M_NOT_FOUND")
     state = await bob.get(f"/v3/rooms/{quote(room.id)}/state")
     assert len(state.json) == len({(e.event.type, e.event.state_key) for e in honest})
+
+
+async def first_timeline(client: Client, room_id: str, *, limit: int) -> set[str]:
+    """The IDs of the newest events, as a client that is new is shown them."""
+    wanted = f'{{"room":{{"timeline":{{"limit":{limit}}}}}}}'
+    answer = (await client.get("/v3/sync", query={"filter": wanted})).json
+    events = answer["rooms"]["join"][room_id]["timeline"]["events"]
+    return {event["event_id"] for event in events}
 
 
 async def test_other_servers_are_asked_when_the_first_is_gone(

@@ -118,10 +118,11 @@ class Timelines:
         self, recent: Sequence[PersistedEvent], *, whole: bool
     ) -> "_Read":
         nids = [payload.stored.event_nid for payload in recent]
-        # Not the tail's own objects: the store's are up to date after redactions.
+        # Not the tail's own objects: the store's are up to date after redactions, and
+        # where completing a room's state has taken events out of its timeline.
         found = await self.events.by_nids(nids)
         is_linear = not any(payload.changes_other_state for payload in recent)
-        events = [found[nid] for nid in nids]
+        events = [found[nid] for nid in nids if found[nid].is_in_timeline]
         return _Read(events, (), whole=whole, is_linear=is_linear)
 
     async def _stored(
