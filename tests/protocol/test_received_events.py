@@ -114,7 +114,8 @@ def test_the_stored_halves_make_the_pdu_again(
     value: object,
 ) -> None:
     """Whatever keys it has besides: hashes cover those, too."""
-    odd = {**unknown, "origin": value, "prev_state": value, "redacts": value}
+    odd = {f"org.example.{key}": each for key, each in unknown.items()}
+    odd |= {"origin": value, "prev_state": value, "redacts": value}
     pdu = pdu_of(version, **odd, content=content)
 
     received = receive_pdu(version, {**pdu, "unsigned": {"age": 1}})
