@@ -6,8 +6,9 @@ Read it from top to bottom to see what leans on what.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.features.account import routes as account_routes
 from tremula.features.account.service import AccountHooks, Accounts, UserHook
@@ -203,8 +204,7 @@ UNSTABLE_FEATURES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tremula:
+class Tremula(Struct, frozen=True, kw_only=True):
     """A running server without its listeners.
 
     `accounts`, `registration_tokens` and `own_keys` are for the command line.
@@ -258,8 +258,7 @@ async def open_app(
         await database.close()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Base:
+class _Base(Struct, frozen=True, kw_only=True):
     """What everything leans on."""
 
     config: Config
@@ -279,8 +278,7 @@ class _Base:
         return self.own.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Engine:
+class _Engine(Struct, frozen=True, kw_only=True):
     """The room engine."""
 
     rooms: Rooms
@@ -298,8 +296,7 @@ class _Engine:
     unsent: UnsentEvents
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _People:
+class _People(Struct, frozen=True, kw_only=True):
     """Accounts, and what belongs to users."""
 
     accounts: Accounts
@@ -313,8 +310,7 @@ class _People:
     audience: Audience
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Outbound:
+class _Outbound(Struct, frozen=True, kw_only=True):
     """What goes to other servers."""
 
     queues: Queues

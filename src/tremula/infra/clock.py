@@ -1,8 +1,9 @@
 """Time, as a value that services are given."""
 
 import time
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 
 class Clock(Protocol):
@@ -17,8 +18,7 @@ class Clock(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class SystemClock:
+class SystemClock(Struct, frozen=True):
     """The machine's own clock."""
 
     def now_ms(self) -> int:

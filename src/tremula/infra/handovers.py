@@ -2,16 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+from msgspec import Struct, field
 
 T = TypeVar("T")
 
 _Work = Callable[[], Any]
 
 
-@dataclass(slots=True)
-class Handovers:
+class Handovers(Struct):
     """Runs in a thread, one after the other, what comes in one turn of the event loop.
 
     A hand-over and its way back take as long as verifying a signature does: work of
@@ -42,8 +42,7 @@ class Handovers:
         loop.run_in_executor(None, _do_all, pieces).add_done_callback(deliver)
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
+class _Outcome(Struct, frozen=True):
     value: Any = None
     error: Exception | None = None
 

@@ -3,10 +3,10 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from msgspec import Struct
 
 from tremula.infra.metrics import Metrics
 
@@ -16,8 +16,7 @@ _Run = Callable[[str, Work], Coroutine[Any, Any, object]]
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
+class Backoff(Struct, frozen=True):
     """The pause before a restart: doubled each time, reset by *healthy_s* of work."""
 
     first_s: float = 1

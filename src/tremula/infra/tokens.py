@@ -5,8 +5,9 @@ writer 4 everything up to 130: a vector clock, as short as the disorder is.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.protocol.errors import InvalidParam
 
@@ -17,8 +18,7 @@ _TOKEN: Final = re.compile(
 _POS_MAX: Final = 2**53 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class StreamToken:
+class StreamToken(Struct, frozen=True):
     """A point in the journal, opaque to clients.
 
     ``ahead`` are ``(writer, pos)`` of the writers seen further than ``pos``, in

@@ -5,8 +5,9 @@ high as they are.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tremula.protocol.auth_rule_numbers import rule_numbers, violation
 from tremula.protocol.auth_state import AuthState
@@ -24,8 +25,7 @@ from tremula.protocol.room_state import POWER_LEVELS
 from tremula.protocol.room_versions import RoomVersion
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
+class _Change(Struct, frozen=True):
     """A level that differs between two power levels events."""
 
     name: str

@@ -4,14 +4,13 @@ Most authorisation rules are the same in all versions; their numbers are not. A
 violation names its rule as ``RV11 4.3.2``: room version 11, rule 4.3.2.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tremula.protocol.errors import AuthRuleViolation
 from tremula.protocol.room_versions import RoomVersion
 
 
-@dataclass(frozen=True, slots=True)
-class RuleNumbers:
+class RuleNumbers(Struct, frozen=True):
     """The numbers of one room version's rules that differ from others'."""
 
     auth_events: int

@@ -5,12 +5,12 @@ the order of the keys, into what is hashed, what is signed, and what is stored.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 
 from tremula.protocol.base64 import encode_base64, encode_base64_urlsafe
 from tremula.protocol.errors import BadJson
@@ -120,8 +120,7 @@ def event_links(
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Members:
+class _Members(Struct, frozen=True):
     """The members of the event's JSON, each with the comma before it.
 
     The first has the opening brace instead, the last the closing one as well.

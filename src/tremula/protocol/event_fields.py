@@ -1,8 +1,9 @@
 """The fields of events that a filter asks for (CS ``Filter``: ``event_fields``)."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Union
+
+from msgspec import Struct
 
 # What a property path leads through: names, and below them names or all there is.
 _Tree = dict[str, Union["_Tree", None]]
@@ -12,8 +13,7 @@ _Tree = dict[str, Union["_Tree", None]]
 _KEPT: Final = ("event_id", "type", "sender", "state_key", "origin_server_ts")
 
 
-@dataclass(frozen=True, slots=True)
-class EventFields:
+class EventFields(Struct, frozen=True):
     """Chooses fields of events by property paths, in the time that an event takes."""
 
     tree: _Tree

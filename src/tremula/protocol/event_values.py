@@ -1,13 +1,13 @@
 """The values that an event is made from and parsed into."""
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tremula.protocol.identifiers import EventId, RoomId, UserId
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """What the rules need of an event. ``content`` is shared: never change it.
 
     ``redacts`` is the event that an ``m.room.redaction`` redacts, wherever its room
@@ -38,8 +38,7 @@ class Event:
         return (self.type, self.state_key)
 
 
-@dataclass(frozen=True, slots=True)
-class EventDraft:
+class EventDraft(Struct, frozen=True):
     """What the sender of an event decides; ``build_event`` adds the rest.
 
     ``room_id`` is None for the create event of a room whose ID is that event's hash.
@@ -54,8 +53,7 @@ class EventDraft:
     redacts: EventId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltEvent:
+class BuiltEvent(Struct, frozen=True):
     """A finished event: signed, hashed, encoded."""
 
     event: Event

@@ -4,9 +4,10 @@ Absent lists are ``None`` and let everything pass; empty ones let nothing pass.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from tremula.protocol.errors import BadJson
 from tremula.protocol.event_fields import EventFields
@@ -24,8 +25,7 @@ class EventFormat(StrEnum):
     FEDERATION = "federation"
 
 
-@dataclass(frozen=True, slots=True)
-class TypePatterns:
+class TypePatterns(Struct, frozen=True):
     """Event types of which some contain ``*`` for any sequence of characters."""
 
     exact: frozenset[str]
@@ -71,8 +71,7 @@ def _glob_matches(parts: tuple[str, ...], text: str) -> bool:
 _NO_TYPES: Final = TypePatterns(frozenset(), ())
 
 
-@dataclass(frozen=True, slots=True)
-class EventFilter:
+class EventFilter(Struct, frozen=True):
     """CS ``EventFilter``: which types and senders pass, and how many events."""
 
     limit: int | None = None
@@ -113,8 +112,7 @@ class EventFilter:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RoomSelection:
+class RoomSelection(Struct, frozen=True):
     """The rooms that a filter is about."""
 
     rooms: frozenset[str] | None = None
@@ -127,8 +125,7 @@ class RoomSelection:
         return room_id not in self.not_rooms
 
 
-@dataclass(frozen=True, slots=True)
-class RoomEventFilter:
+class RoomEventFilter(Struct, frozen=True):
     """CS ``RoomEventFilter``: an `EventFilter` and what only room events have."""
 
     events: EventFilter = field(default_factory=EventFilter)
@@ -166,8 +163,7 @@ class RoomEventFilter:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RoomFilter:
+class RoomFilter(Struct, frozen=True):
     """CS ``RoomFilter``: what is returned of rooms."""
 
     rooms: RoomSelection = field(default_factory=RoomSelection)
@@ -178,8 +174,7 @@ class RoomFilter:
     account_data: RoomEventFilter = field(default_factory=RoomEventFilter)
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(Struct, frozen=True):
     """CS ``Filter``, as `/sync` takes it."""
 
     event_fields: EventFields | None = None

@@ -7,8 +7,9 @@ whole is strict JSON if all that was handed out is.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.protocol.errors import NotJson
 from tremula.protocol.json import parse_json
@@ -31,8 +32,7 @@ _COMMA, _QUOTE, _BRACE, _BRACKET = b',"{['
 _KEYS_MAX: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """One value: an element of the array at ``key`` if ``is_element``."""
 
     key: str

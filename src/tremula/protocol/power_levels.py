@@ -7,8 +7,9 @@ with such values may enter a room is for the authorisation rules.
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
+
+from msgspec import Struct
 
 from tremula.protocol.room_state import StateEvent
 from tremula.protocol.room_versions import RoomVersion
@@ -136,8 +137,7 @@ def user_level(
     return 0 if level is None else level
 
 
-@dataclass(frozen=True, slots=True)
-class PowerLevels:
+class PowerLevels(Struct, frozen=True):
     """The power levels in force in a room, with every default filled in."""
 
     # With the creators among them wherever they have a level of their own.

@@ -1,8 +1,9 @@
 """When a user counts as online, idle or offline (CS "Presence")."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.protocol.errors import InvalidParam
 
@@ -33,16 +34,14 @@ def parse_presence_state(raw: str) -> PresenceState:
         raise InvalidParam(f"unknown presence {raw!r}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """What others see of a user's presence, but for times and texts."""
 
     state: PresenceState
     currently_active: bool = False
 
 
-@dataclass(slots=True)
-class LivePresence:
+class LivePresence(Struct):
     """What is known of one user, in seconds of a monotonic clock.
 
     Each client says again and again that it is connected, or connected and idle. The

@@ -1,9 +1,10 @@
 """Receipts, and which thread an event belongs to (CS "Receipts", "Threading")."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
+
+from msgspec import Struct
 
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import ID_BYTES_MAX, EventId
@@ -21,8 +22,7 @@ class ReceiptType(StrEnum):
     FULLY_READ = "m.fully_read"
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """A marker on an event; unthreaded unless ``thread_id`` is set."""
 
     type: ReceiptType
@@ -35,8 +35,7 @@ class Receipt:
         return self.type is not ReceiptType.READ
 
 
-@dataclass(frozen=True, slots=True)
-class Relation:
+class Relation(Struct, frozen=True):
     """What an event says of its relation to another (CS ``m.relates_to``)."""
 
     rel_type: str

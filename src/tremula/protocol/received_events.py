@@ -6,8 +6,10 @@ prove the event; ``check_signatures`` wants those keys. Both may run in threads.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tremula.protocol.base64 import decode_base64
 from tremula.protocol.errors import BadJson
@@ -33,8 +35,7 @@ _CLIENT_KEYS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedEvent:
+class ReceivedEvent(Struct, frozen=True):
     """An event in the right format, its hash checked, its signatures not yet.
 
     ``stored`` is the redacted copy where the content did not match its hash

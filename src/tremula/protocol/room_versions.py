@@ -4,8 +4,10 @@ Code asks a ``RoomVersion`` what holds in it and never compares version numbers.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tremula.protocol.errors import UnsupportedRoomVersion
 
@@ -30,8 +32,7 @@ class StateResolution(StrEnum):
 ALL_KEYS: frozenset[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RedactionRules:
+class RedactionRules(Struct, frozen=True):
     """What a redacted event keeps (RVx "Redactions")."""
 
     top_level: frozenset[str]
@@ -41,8 +42,7 @@ class RedactionRules:
     nested: Mapping[str, Mapping[str, frozenset[str]]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoomVersion:
+class RoomVersion(Struct, frozen=True, kw_only=True):
     """The rules of one room version.
 
     The comments name the first (or last) version with the rule as given.

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tremula.protocol.identifiers import ServerName
 
@@ -12,8 +13,7 @@ _IP_LITERAL = re.compile(r"\[.*|[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 _WILDCARD = re.compile(r"[*?]")
 
 
-@dataclass(frozen=True, slots=True)
-class ServerAcl:
+class ServerAcl(Struct, frozen=True):
     """The content of an ``m.room.server_acl`` event, ready to be asked."""
 
     allow: "_Globs"
@@ -44,8 +44,7 @@ class ServerAcl:
         return self.allow.match(host, places)
 
 
-@dataclass(frozen=True, slots=True)
-class _Globs:
+class _Globs(Struct, frozen=True):
     """Patterns in lower case, those without wildcards apart."""
 
     plain: frozenset[str]

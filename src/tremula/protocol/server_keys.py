@@ -5,8 +5,9 @@ has been checked.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeGuard
+
+from msgspec import Struct
 
 from tremula.protocol.base64 import decode_base64, encode_base64
 from tremula.protocol.errors import BadJson
@@ -35,16 +36,14 @@ _INSECURE_KEYS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyKey:
+class VerifyKey(Struct, frozen=True):
     """A public key, and until when events may be signed with it."""
 
     public_key: bytes
     valid_until_ts: int
 
 
-@dataclass(frozen=True, slots=True)
-class KeyNeed:
+class KeyNeed(Struct, frozen=True):
     """The key that a signature names, to be valid at a time if ``strict``.
 
     Room versions 1 to 4 do not enforce validity; what else is signed does.
@@ -66,8 +65,7 @@ class KeyNeed:
 KnownKeys = Mapping[tuple[ServerName, str], VerifyKey]
 
 
-@dataclass(frozen=True, slots=True)
-class ServerKeys:
+class ServerKeys(Struct, frozen=True):
     """What a server has published: its keys by their IDs, present and old ones.
 
     ``valid_until_ts`` is the server's own word, without the bound that its keys have.
@@ -78,8 +76,7 @@ class ServerKeys:
     verify_keys: Mapping[str, VerifyKey]
 
 
-@dataclass(frozen=True, slots=True)
-class OldKey:
+class OldKey(Struct, frozen=True):
     """A key that its server has stopped using."""
 
     key_id: str

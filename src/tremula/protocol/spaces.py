@@ -5,10 +5,10 @@ What a space says is as untrusted as anything, be it of this server or another.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 
 from tremula.protocol.canonical import INTEGER_MAX
 from tremula.protocol.errors import InvalidParam
@@ -35,8 +35,7 @@ _ORDER: Final = re.compile(r"[\x20-\x7e]{0,50}")
 Rank = tuple[bool, str, int, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Child:
+class Child(Struct, frozen=True):
     """A room of a space, and servers that can tell of it.
 
     ``json`` is the event as a stripped state event with ``origin_server_ts``.

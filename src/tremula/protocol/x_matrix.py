@@ -3,8 +3,9 @@ Authentication"): what is signed, and the header that carries the signature.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from tremula.protocol.canonical import encode_canonical, encode_canonical_lenient
 from tremula.protocol.errors import BadJson, InvalidParam, Unauthorized
@@ -25,8 +26,7 @@ _SEPARATOR = re.compile(r"[ \t]*(?:,[ \t]*)+")
 _ESCAPED: Final = re.compile(r"\\(.)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedRequest:
+class SignedRequest(Struct, frozen=True, kw_only=True):
     """A request between servers, as its signature covers it.
 
     ``uri`` is the path and the query string as they are on the wire. ``content`` is the
@@ -62,8 +62,7 @@ class SignedRequest:
             return encode_canonical_lenient(value)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class XMatrix:
+class XMatrix(Struct, frozen=True, kw_only=True):
     """The parameters of the header. Servers before v1.3 send no ``destination``."""
 
     origin: ServerName

@@ -1,6 +1,6 @@
 """Who may read a room, and up to which of its events."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tremula.protocol.errors import Forbidden
 from tremula.protocol.history_visibility import History
@@ -11,8 +11,7 @@ from tremula.rooms.view import RoomView
 from tremula.rooms.visibility import Visibility
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(Struct, frozen=True):
     """What a user may read of a room: its state after position ``up_to``, and those
     events up to it that are visible to them.
     """
@@ -27,8 +26,7 @@ class Access:
         return self.up_to >= self.view.room_pos
 
 
-@dataclass(frozen=True, slots=True)
-class RoomAccess:
+class RoomAccess(Struct, frozen=True):
     """Decides who may read a room at all."""
 
     reader: RoomReader

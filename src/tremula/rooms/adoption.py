@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
@@ -30,8 +32,7 @@ from tremula.rooms.state import MEMBER, StateEvent, StateMap, StateUpdate, state
 from tremula.rooms.view import RoomView
 
 
-@dataclass(frozen=True, slots=True)
-class AdoptRoom:
+class AdoptRoom(Struct, frozen=True):
     """The command that travels to the owner of a room's slot.
 
     ``servers`` are those in the room if members are left out of the state, else None.
@@ -44,8 +45,7 @@ class AdoptRoom:
     servers: tuple[ServerName, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(Struct, frozen=True):
     """A room as another server told it, and checked."""
 
     state: Mapping[StateKey, BuiltEvent]
@@ -53,8 +53,7 @@ class _Told:
     missing: tuple[EventId, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Adoption:
+class Adoption(Struct, frozen=True):
     """Makes rooms of other servers rooms of this one."""
 
     db: Reader

@@ -1,8 +1,10 @@
 """Received events that were judged, on their way into the room."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tremula.infra.db import Reader
 from tremula.infra.journal import JournalUnit
@@ -30,8 +32,7 @@ GAP_POSITIONS: Final = 1_000_000
 """How many places are left free before an event whose past is not here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Redactions:
+class Redactions(Struct, frozen=True):
     """What an event redacts, and by what it was redacted before it came.
 
     ``target`` is the event that it redacts, ``target_id`` the ID of one that is not
@@ -44,8 +45,7 @@ class Redactions:
     by_nid: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """A judged event, and what was read to stage it without waiting any more.
 
     ``changed`` are the stored events that the current state has from now on.
@@ -173,8 +173,7 @@ class Arrival:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ArrivalReader:
+class ArrivalReader(Struct, frozen=True):
     """Reads what it takes to stage a judged event."""
 
     db: Reader

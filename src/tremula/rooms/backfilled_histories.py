@@ -6,8 +6,9 @@ reads them. What is not known counts as the strictest.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.events import BuiltEvent
@@ -20,8 +21,7 @@ from tremula.rooms.state import MEMBER
 from tremula.rooms.view import RoomView
 
 
-@dataclass(frozen=True, slots=True)
-class Earlier:
+class Earlier(Struct, frozen=True):
     """The history visibility before a page; no ``event_id``: none was set."""
 
     is_known: bool
@@ -31,8 +31,7 @@ class Earlier:
 UNKNOWN_EARLIER: Final = Earlier(is_known=False)
 
 
-@dataclass(slots=True)
-class Histories:
+class Histories(Struct):
     """Rows for the live view: ``changed`` by events of the page, which are named by
     their IDs; ``held``: what a key has from a position on where nothing else is said.
     """

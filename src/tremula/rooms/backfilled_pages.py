@@ -1,7 +1,9 @@
 """Puts events that are older than what is here into a room's timeline."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.events import BuiltEvent
@@ -20,8 +22,7 @@ from tremula.rooms.view import RoomView
 from tremula.rooms.whole_events import nodes_of, whole_events
 
 
-@dataclass(frozen=True, slots=True)
-class FetchedPage:
+class FetchedPage(Struct, frozen=True):
     """Verified events before a gap, the oldest first, and what goes with them.
 
     ``others`` are their auth events and the like. ``earlier`` counts if they change
@@ -33,8 +34,7 @@ class FetchedPage:
     earlier: Earlier
 
 
-@dataclass(frozen=True, slots=True)
-class _Checked:
+class _Checked(Struct, frozen=True):
     """A page with what is to be made of it.
 
     ``placed`` are the events that get a place in the timeline, by their positions,
@@ -48,8 +48,7 @@ class _Checked:
     next_missing: frozenset[EventId]
 
 
-@dataclass(frozen=True, slots=True)
-class PageStorage:
+class PageStorage(Struct, frozen=True):
     """Stores pages; nothing else may take in events of their room meanwhile.
 
     Their positions count down from that of the event after the gap. Nothing is

@@ -1,7 +1,8 @@
 """Redactions among back-filled events, and those that had come before their targets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.events import BuiltEvent, Event
@@ -11,8 +12,7 @@ from tremula.rooms.room import REDACTION
 from tremula.rooms.view import RoomView
 
 
-@dataclass(frozen=True, slots=True)
-class _Redaction:
+class _Redaction(Struct, frozen=True):
     """Who redacts; *nid* is None for one that is stored with the page."""
 
     event_id: EventId | None
@@ -21,8 +21,7 @@ class _Redaction:
     has_power: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Redactions:
+class Redactions(Struct, frozen=True):
     """Redactions by the event that they redact."""
 
     by_target: Mapping[EventId, Sequence[_Redaction]]

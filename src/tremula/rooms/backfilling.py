@@ -4,10 +4,10 @@ retrieving missing events").
 
 import asyncio
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
+from msgspec import Struct, field
 
 from tremula.infra.clock import Clock
 from tremula.infra.db import Conflict
@@ -46,15 +46,13 @@ _AUTH_ROUNDS_MAX: Final = 4
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class FillGap:
+class FillGap(Struct, frozen=True):
     """The command that travels to the owner of a room's slot."""
 
     gap: HistoryGap
 
 
-@dataclass(frozen=True, slots=True)
-class Backfilling:
+class Backfilling(Struct, frozen=True):
     """Asks one server after another for the events before a gap."""
 
     registry: RoomRegistry
@@ -132,8 +130,7 @@ class Backfilling:
         return [name for name in servers if name != own][:_SERVERS_MAX]
 
 
-@dataclass(frozen=True, slots=True)
-class _Asking:
+class _Asking(Struct, frozen=True):
     """What one server is asked for on account of one gap."""
 
     events: EventStore

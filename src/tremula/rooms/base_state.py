@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.auth_selection import auth_event_keys
@@ -23,8 +24,7 @@ from tremula.rooms.whole_events import portions, whole_events
 _State = Mapping[StateKey, int]
 
 
-@dataclass(frozen=True, slots=True)
-class BaseStates:
+class BaseStates(Struct, frozen=True):
     """Completes the live view at the position of a partial state.
 
     All states of the room are stored as what they differ in from that one, so that

@@ -1,8 +1,9 @@
 """States of a room at any event, as what they differ in from the current one."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.infra.db import Reader
 from tremula.protocol.room_state import StateKey
@@ -14,8 +15,7 @@ BASES_MAX: Final = 8
 """A branch based on more than these, one on the other, is based on the live one."""
 
 
-@dataclass(frozen=True, slots=True)
-class StateAt:
+class StateAt(Struct, frozen=True):
     """A state by numbers of events: the current one but for *changes*; 0: no event."""
 
     current: StateMap
@@ -63,8 +63,7 @@ class StateAt:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Branches:
+class Branches(Struct, frozen=True):
     """Reads states; nothing of their room may be on its way to the disk."""
 
     db: Reader

@@ -1,9 +1,9 @@
 """Completes the states of rooms that were joined without their members."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import structlog
+from msgspec import Struct
 
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
@@ -28,15 +28,13 @@ log = structlog.get_logger(__name__)
 _Step = Callable[[Room], Awaitable[JournalUnit]]
 
 
-@dataclass(frozen=True, slots=True)
-class CompleteState:
+class CompleteState(Struct, frozen=True):
     """The command that travels to the owner of a room's slot: ask *server*."""
 
     server: ServerName
 
 
-@dataclass(frozen=True, slots=True)
-class Completing:
+class Completing(Struct, frozen=True):
     """Gets the whole state, puts it below what has come since, and judges that again.
 
     Each step may be repeated, so that a crash costs no more than asking once more.

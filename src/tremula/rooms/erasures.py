@@ -1,8 +1,9 @@
 """Users who had erased what they sent (CS ``deactivateAccount``, ``erase``)."""
 
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit

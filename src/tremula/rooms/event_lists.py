@@ -1,8 +1,9 @@
 """Lists of events in the answers of other servers, verified while they come."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.protocol.errors import NotJson
 from tremula.protocol.identifiers import EventId, RoomId
@@ -26,8 +27,7 @@ def _leave(_: Piece, __: object) -> None:
     """What else an answer says does not matter."""
 
 
-@dataclass(frozen=True, slots=True)
-class EventListReader:
+class EventListReader(Struct, frozen=True):
     """Reads events of one room."""
 
     verifier: EventVerifier

@@ -1,7 +1,8 @@
 """States of a room before and after its events."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tremula.infra.db import Reader
 from tremula.protocol.events import Event
@@ -14,8 +15,7 @@ from tremula.rooms.room import Room
 from tremula.rooms.whole_events import prev_ids
 
 
-@dataclass(frozen=True, slots=True)
-class EventStates:
+class EventStates(Struct, frozen=True):
     """Reads and resolves states; nothing of the room may be on its way to the disk."""
 
     db: Reader

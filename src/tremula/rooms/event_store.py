@@ -1,7 +1,8 @@
 """Reads stored events, newest ones from memory."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tremula.infra.cache import ByteLRU
 from tremula.infra.db import Reader
@@ -19,8 +20,7 @@ _MOMENTS_PER_QUERY = 500
 END_POS = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class EventStore:
+class EventStore(Struct, frozen=True):
     """Events by number, id and place. What it returns is committed."""
 
     db: Reader

@@ -1,9 +1,9 @@
 """Events as the room engine takes them from its callers and as it stores them."""
 
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 
 from tremula.protocol.events import BuiltEvent
 from tremula.protocol.identifiers import (
@@ -18,16 +18,14 @@ NOWHERE_POS: Final = -(2**62)
 """The ``room_pos`` of events that are in no timeline: before everything."""
 
 
-@dataclass(frozen=True, slots=True)
-class TxnKey:
+class TxnKey(Struct, frozen=True):
     """The device and transaction id that a client sent an event with."""
 
     device_id: DeviceId
     txn_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """An event that one of our own users wants to send.
 
     ``origin_server_ts`` is now unless given. ``device_id`` counts where there is
@@ -45,8 +43,7 @@ class Draft:
     replaces: EventId | None = None
 
 
-@dataclass(slots=True)
-class StoredEvent:
+class StoredEvent(Struct):
     """A row of ``rooms_events``, as much of it as clients are shown.
 
     ``client_json`` is the event in the client format without ``unsigned``. Only
@@ -68,7 +65,7 @@ class StoredEvent:
     device_id: str | None = None
     txn_id: str | None = None
     arrived_pos: int | None = None
-    _content: dict[str, Any] | None = field(default=None, repr=False, compare=False)
+    _content: dict[str, Any] | None = None
 
     @classmethod
     def of(
@@ -133,8 +130,7 @@ class StoredEvent:
         return 600 + 2 * len(self.client_json)
 
 
-@dataclass(frozen=True, slots=True)
-class ServerChanges:
+class ServerChanges(Struct, frozen=True):
     """The servers that have ``come`` into a room, and those that have ``gone``."""
 
     come: frozenset[ServerName] = frozenset()
@@ -144,8 +140,7 @@ class ServerChanges:
 NO_SERVER_CHANGES: Final = ServerChanges()
 
 
-@dataclass(frozen=True, slots=True)
-class PersistedEvent:
+class PersistedEvent(Struct, frozen=True):
     """What is announced of an event once it is durable.
 
     With ``changes_other_state`` the current state changed otherwise than by the event

@@ -1,7 +1,8 @@
 """Queries on ``rooms_events`` (created in migrations/0002_rooms.sql)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tremula.infra.db import Reader, Row, Unit
 from tremula.protocol.identifiers import EventId, UserId
@@ -9,8 +10,7 @@ from tremula.rooms.events import NOWHERE_POS, StoredEvent
 from tremula.rooms.graph import Extremity, Place, Standing
 
 
-@dataclass(frozen=True, slots=True)
-class NewestEvent:
+class NewestEvent(Struct, frozen=True):
     """The newest event of a room's timeline."""
 
     event_nid: int
@@ -24,8 +24,7 @@ class NewestEvent:
         return Extremity(self.event_nid, self.event_id, self.depth)
 
 
-@dataclass(frozen=True, slots=True)
-class ServerPart:
+class ServerPart(Struct, frozen=True):
     """What a row of ``rooms_events`` has beside the `StoredEvent`.
 
     ``place`` is None for live events, whose own ``room_pos`` is their place.
@@ -37,8 +36,7 @@ class ServerPart:
     place: Place | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """When an event was sent, and of events at one time, which comes first.
 
     ``event_nid`` is 0 for a moment that no event has.

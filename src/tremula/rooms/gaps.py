@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal
@@ -28,16 +30,14 @@ _MISSING_NAMED_MAX: Final = 20
 _STORED_AT_ONCE: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class ToldState:
+class ToldState(Struct, frozen=True):
     """A state as a server tells it: its event IDs, and those events that are new."""
 
     event_ids: Sequence[EventId]
     fetched: Sequence[ReceivedEvent]
 
 
-@dataclass(frozen=True, slots=True)
-class Gaps:
+class Gaps(Struct, frozen=True):
     """Fills gaps, with one server's help. *peers* is None without federation."""
 
     db: Reader

@@ -1,9 +1,10 @@
 """Values of the event graph: how an event stands, and where its state is found."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.protocol.identifiers import EventId
 
@@ -30,16 +31,14 @@ class Standing(IntEnum):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A state of a room: that of a branch as it was at a position."""
 
     branch: int
     pos: int
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """What the graph needs of a stored event.
 
     ``place`` is that of the state after it; None if that is not known. ``room_pos``
@@ -63,8 +62,7 @@ class Node:
         return self.state_key is not None and self.standing is not Standing.REJECTED
 
 
-@dataclass(frozen=True, slots=True)
-class Extremity:
+class Extremity(Struct, frozen=True):
     """A forward extremity: an event that no accepted event names as previous."""
 
     nid: int

@@ -1,12 +1,11 @@
 """Places in a room's timeline where events of other servers are missing."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tremula.protocol.identifiers import EventId
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryGap:
+class HistoryGap(Struct, frozen=True):
     """Events are missing before the one at ``pos``, of which ``event_ids`` are next."""
 
     pos: int

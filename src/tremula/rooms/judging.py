@@ -1,8 +1,10 @@
 """Decides how a received event stands, and what it makes of the room's state."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tremula.infra.db import Reader
 from tremula.protocol.auth_rules import check_auth, check_auth_events
@@ -55,8 +57,7 @@ class Unacceptable(ValueError):
     """The event is not to be stored at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewPlace:
+class NewPlace(Struct, frozen=True):
     """A state that is not stored yet: *changes* to the one at *base*.
 
     They go on with the branch of *base*, or else begin a new one.
@@ -67,8 +68,7 @@ class NewPlace:
     continues: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What is stored of an event, and of those that it names."""
 
     node: Node | None
@@ -83,8 +83,7 @@ class Surroundings:
         return ARRIVING_NID if self.node is None else self.node.nid
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """What to make of an event. States have it as ``around.nid``.
 
     ``after`` is the place of the state after it; None for the live view itself.
@@ -103,8 +102,7 @@ class Judgement:
     is_unproven: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Judge:
+class Judge(Struct, frozen=True):
     """Judges events, one at a time; nothing of the room may be on its way to disk."""
 
     db: Reader

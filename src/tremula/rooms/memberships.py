@@ -2,9 +2,10 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
+
+from msgspec.structs import replace
 
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit

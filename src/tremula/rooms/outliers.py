@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.infra.db import Reader
 from tremula.infra.journal import JournalUnit
@@ -22,8 +23,7 @@ _EVENTS_PER_TURN: Final = 200
 """How many are checked between two turns of the event loop."""
 
 
-@dataclass(frozen=True, slots=True)
-class RoomIdentity:
+class RoomIdentity(Struct, frozen=True):
     """What makes a room this one: ``create`` is its create event. ``room_nid`` is None
     as long as nothing of it is stored.
     """
@@ -34,8 +34,7 @@ class RoomIdentity:
     create: Event
 
 
-@dataclass(frozen=True, slots=True)
-class Outliers:
+class Outliers(Struct, frozen=True):
     """Outliers that were checked: ``new`` ones to be stored, in this order, each after
     its auth events; and ``known`` ones.
     """

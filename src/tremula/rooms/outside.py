@@ -5,10 +5,10 @@ such a room but what another server said of it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct, field
 
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal
@@ -26,8 +26,7 @@ NO_POS: Final = 0
 """The ``room_pos`` of a membership in a room without a timeline."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutsideMembership:
+class OutsideMembership(Struct, frozen=True):
     """What a user is to a room by *client_json*, an ``m.room.member`` event.
 
     ``servers`` can help to join or leave; ``stripped_state`` are stripped events.
@@ -91,8 +90,7 @@ class OutsideMembership:
         return UserId(self.event["sender"])
 
 
-@dataclass(frozen=True, slots=True)
-class OutsideRooms:
+class OutsideRooms(Struct, frozen=True):
     """Records and finds what users are to rooms that this server is not in."""
 
     db: Reader

@@ -1,14 +1,14 @@
 """Queries on ``rooms_outside`` (created in migrations/0013_rooms_outside.sql)."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.identifiers import UserId
 
 
-@dataclass(frozen=True, slots=True)
-class OutsideRow:
+class OutsideRow(Struct, frozen=True):
     """A row of ``rooms_outside``; ``servers`` and ``stripped_state`` are JSON."""
 
     user_id: UserId

@@ -1,8 +1,9 @@
 """Rooms of whose state a part is not known yet, and how others wait for the rest."""
 
 import asyncio
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from tremula.protocol.errors import Unknown
 from tremula.protocol.identifiers import ServerName
@@ -14,8 +15,7 @@ PATIENCE_S: Final = 60.0
 """How long a request waits for that."""
 
 
-@dataclass(frozen=True, slots=True)
-class PartialState:
+class PartialState(Struct, frozen=True):
     """A state without its members, but for a few, as a join with ``omit_members`` got.
 
     It is that before the event ``join_nid``, and stands in the live view at
@@ -27,8 +27,7 @@ class PartialState:
     servers: tuple[ServerName, ...]
 
 
-@dataclass(slots=True)
-class Completions:
+class Completions(Struct):
     """Wakes those who wait for the rest of a room's state."""
 
     _waiting: dict[int, "asyncio.Future[None]"] = field(

@@ -1,9 +1,9 @@
 """Queries on partial states (migrations/0016_rooms_partial_states.sql)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import orjson
+from msgspec import Struct
 
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.identifiers import EventId, RoomId, ServerName
@@ -12,8 +12,7 @@ from tremula.rooms.graph import Place, Standing
 from tremula.rooms.partial import PartialState
 
 
-@dataclass(frozen=True, slots=True)
-class DeferredEvent:
+class DeferredEvent(Struct, frozen=True):
     """A row of ``rooms_deferred_events``; ``pdu`` is its JSON."""
 
     event_id: EventId

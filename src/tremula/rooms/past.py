@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.infra.db import Reader
 from tremula.protocol.identifiers import EventId
@@ -22,8 +23,7 @@ _SHOWN: Final = (Standing.ACCEPTED, Standing.SOFT_FAILED, Standing.BACKFILLED)
 _GAP_STARTS_MAX: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
-class RoomPast:
+class RoomPast(Struct, frozen=True):
     """What peers ask about a room. Reads what is committed; takes no lock."""
 
     db: Reader

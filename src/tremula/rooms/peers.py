@@ -1,8 +1,9 @@
 """What the room engine asks of other servers, and of whoever can ask them."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from tremula.protocol.identifiers import EventId, RoomId, ServerName
 from tremula.protocol.received_events import ReceivedEvent
@@ -13,24 +14,21 @@ class PeerFailed(Exception):
     """A server could not be asked, refused to answer, or answered nonsense."""
 
 
-@dataclass(frozen=True, slots=True)
-class RoomAt:
+class RoomAt(Struct, frozen=True):
     """A room whose events are asked for."""
 
     room_id: RoomId
     version: RoomVersion
 
 
-@dataclass(frozen=True, slots=True)
-class StateIds:
+class StateIds(Struct, frozen=True):
     """A state before an event as a server tells it, and the auth chains of it."""
 
     state: Sequence[EventId]
     auth_chain: Sequence[EventId]
 
 
-@dataclass(frozen=True, slots=True)
-class EventAt:
+class EventAt(Struct, frozen=True):
     """An event, and when it says that it was sent."""
 
     event_id: EventId

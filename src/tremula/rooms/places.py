@@ -1,6 +1,6 @@
 """Places in a room that clients name by a token, of whichever kind."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tremula.infra.db import Reader
 from tremula.infra.tokens import StreamToken
@@ -9,8 +9,7 @@ from tremula.rooms.tokens import parse_place
 from tremula.rooms.view import RoomView
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(Struct, frozen=True):
     """Reads ``from``, ``to`` and ``at`` of clients."""
 
     db: Reader

@@ -1,7 +1,8 @@
 """Reading rooms: committed state only."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tremula.infra.db import Reader
 from tremula.protocol.errors import Forbidden, NotFound
@@ -15,8 +16,7 @@ from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.view import RoomView
 
 
-@dataclass(frozen=True, slots=True)
-class RoomReader:
+class RoomReader(Struct, frozen=True):
     """Rooms as their members see them."""
 
     db: Reader

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
@@ -56,8 +57,7 @@ _KNOWN_REASONS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """What became of a received event, for the answer to the server that sent it.
 
     ``standing`` is None for one that was not stored; ``reason`` says why an event was
@@ -68,16 +68,14 @@ class Receipt:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiveEvents:
+class ReceiveEvents(Struct, frozen=True):
     """The command that travels to the owner of a room's slot."""
 
     events: tuple[ReceivedEvent, ...]
     origin: ServerName
 
 
-@dataclass(slots=True)
-class _Delivery:
+class _Delivery(Struct):
     """The events of one command: where they come from, what is known of them, and how
     often more may be asked for on their account.
     """
@@ -100,8 +98,7 @@ class _Delivery:
         return self.origin
 
 
-@dataclass(frozen=True, slots=True)
-class Receiving:
+class Receiving(Struct, frozen=True):
     """The way in for events whose signatures have been verified."""
 
     registry: RoomRegistry

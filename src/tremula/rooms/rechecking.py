@@ -1,7 +1,8 @@
 """Judges again what was judged before all of a room's state was known."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from tremula.infra.journal import JournalUnit
 from tremula.protocol.identifiers import EventId
@@ -17,8 +18,7 @@ from tremula.rooms.state import StateUpdate, state_event
 from tremula.rooms.whole_events import WholeEvent, portions, whole_events
 
 
-@dataclass(frozen=True, slots=True)
-class Corrected:
+class Corrected(Struct, frozen=True):
     """How an event stands now, and the state after it, if those are others."""
 
     nid: int
@@ -26,8 +26,7 @@ class Corrected:
     after: StateAt
 
 
-@dataclass(frozen=True, slots=True)
-class Corrections:
+class Corrections(Struct, frozen=True):
     """What has to change in a room: ``base`` is the state before the join.
 
     ``current`` has the stored events of the current state that were not part of it.
@@ -77,8 +76,7 @@ class Corrections:
         )
 
 
-@dataclass(slots=True)
-class _Replay:
+class _Replay(Struct):
     """The events since the join, with the states after them as they are now known."""
 
     after: dict[EventId, StateAt] = field(default_factory=dict[EventId, StateAt])
@@ -87,8 +85,7 @@ class _Replay:
     corrected: list[Corrected] = field(default_factory=list[Corrected])
 
 
-@dataclass(frozen=True, slots=True)
-class Rechecking:
+class Rechecking(Struct, frozen=True):
     """Nothing of the room may be on its way to the disk."""
 
     judge: Judge

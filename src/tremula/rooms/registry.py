@@ -3,8 +3,10 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tremula.infra.db import Reader
 from tremula.protocol.identifiers import RoomId
@@ -24,8 +26,7 @@ STATE_ENTRIES_MAX: Final = 200_000
 """What `RoomRegistry` holds by default; an entry takes about 400 bytes, so 80 MB."""
 
 
-@dataclass(slots=True)
-class RoomRegistry:
+class RoomRegistry(Struct):
     """One `Room` a room id, as long as it is in use or lately was."""
 
     db: Reader

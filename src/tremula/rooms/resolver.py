@@ -2,8 +2,9 @@
 
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from tremula.infra.db import Reader
 from tremula.protocol.events import Event
@@ -28,16 +29,14 @@ EDGES_MAX: Final = 200_000
 """How many events' auth events all rooms together keep; about 200 bytes each."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arriving:
+class Arriving(Struct, frozen=True):
     """An event that is not stored yet, in states as `ARRIVING_NID`."""
 
     event: Event
     auth_nids: tuple[int, ...]
 
 
-@dataclass(slots=True)
-class Resolver:
+class Resolver(Struct):
     """State resolution over the database.
 
     Which auth events an event names never changes, so that is kept, for the rooms that

@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.auth_rules import check_auth
@@ -41,8 +43,7 @@ __all__ = ["EVENT_TOPIC", "REDACTION", "Head", "OwnServer", "Room", "redaction_o
 REDACTION: Final = "m.room.redaction"
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """What the next event is built upon.
 
     ``is_recorded``: the extremities are not just the newest live event, and so are

@@ -4,8 +4,9 @@ import asyncio
 import secrets
 import string
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.infra.clock import Clock
 from tremula.infra.journal import Journal, JournalUnit
@@ -49,8 +50,7 @@ _SLOT_KIND: Final = "room"
 _OPAQUE_ID_LENGTH: Final = 18
 
 
-@dataclass(frozen=True, slots=True)
-class AppendEvents:
+class AppendEvents(Struct, frozen=True):
     """The command that travels to the owner of a room's slot."""
 
     drafts: tuple[Draft, ...]

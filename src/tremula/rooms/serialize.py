@@ -4,11 +4,11 @@ Nothing is parsed or encoded again but redactions and a few values of ``unsigned
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from tremula.infra.clock import Clock
 from tremula.protocol.event_building import pdu_json
@@ -20,16 +20,14 @@ from tremula.rooms.view import RoomView
 from tremula.rooms.visibility import Viewer
 
 
-@dataclass(frozen=True, slots=True)
-class Audience:
+class Audience(Struct, frozen=True):
     """Whom events are shown to: *viewer*, on *device_id*."""
 
     viewer: Viewer
     device_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Serializer:
+class Serializer(Struct, frozen=True):
     """Turns stored events into client events."""
 
     events: EventStore

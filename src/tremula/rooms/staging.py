@@ -1,8 +1,9 @@
 """Events that are decided upon, and the statements that store and announce them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.infra.journal import JournalUnit
 from tremula.protocol.annotations import annotation_digest
@@ -28,8 +29,7 @@ from tremula.rooms.view import RoomView
 EVENT_TOPIC: Final = "event"
 
 
-@dataclass(frozen=True, slots=True)
-class OwnServer:
+class OwnServer(Struct, frozen=True):
     """This server, as it signs events."""
 
     name: ServerName
@@ -40,8 +40,7 @@ class OwnServer:
         return server_name == self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Redaction:
+class Redaction(Struct, frozen=True):
     """What a redaction does to the event that it redacts.
 
     ``state_event`` is what is left of a target that is current state.
@@ -52,16 +51,14 @@ class Redaction:
     state_event: StateEvent | None
 
 
-@dataclass(frozen=True, slots=True)
-class EarlyRedaction:
+class EarlyRedaction(Struct, frozen=True):
     """A redaction of an event that is not here yet."""
 
     target_id: EventId
     has_power: bool
 
 
-@dataclass(frozen=True, slots=True)
-class BranchChanges:
+class BranchChanges(Struct, frozen=True):
     """What the state after an event adds to a branch, which begins at ``base`` if it
     is a new one.
     """
@@ -71,8 +68,7 @@ class BranchChanges:
     changes: Mapping[StateKey, int]
 
 
-@dataclass(frozen=True, slots=True)
-class GraphChanges:
+class GraphChanges(Struct, frozen=True):
     """What an event changes in the graph beside itself.
 
     ``extremities`` are recorded anew unless None; ``missing`` are those of its previous
@@ -93,8 +89,7 @@ class GraphChanges:
 NO_GRAPH_CHANGES: Final = GraphChanges()
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
+class Staged(Struct, frozen=True):
     """An event that is built or received, judged, and on its way to the disk."""
 
     event: Event
@@ -114,8 +109,7 @@ class Staged:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class EventWriter:
+class EventWriter(Struct, frozen=True):
     """Adds to a unit what storing an event takes, and announces it."""
 
     own: OwnServer

@@ -1,10 +1,10 @@
 """A room's state as an immutable map, and what its members are."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import immutables
+from msgspec import Struct
 
 from tremula.protocol.identifiers import EventId, ServerName, UserId, server_of
 from tremula.protocol.room_state import StateKey
@@ -20,8 +20,7 @@ _MEMBER_CONTENTS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class StateEvent:
+class StateEvent(Struct, frozen=True):
     """One entry of a room's state, which has been so since ``room_pos``.
 
     ``content`` of an ``m.room.member`` holds its ``membership`` only: a room of
@@ -37,8 +36,7 @@ class StateEvent:
     content: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class StateUpdate:
+class StateUpdate(Struct, frozen=True):
     """What changes in a room's current state when an event comes."""
 
     replaced: tuple[StateEvent, ...] = ()

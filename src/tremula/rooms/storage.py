@@ -4,9 +4,9 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import orjson
+from msgspec import Struct
 
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.identifiers import RoomId, ServerName, UserId
@@ -15,8 +15,7 @@ from tremula.rooms.graph import LIVE_BRANCH
 from tremula.rooms.state import MEMBER, StateEvent, member_content
 
 
-@dataclass(frozen=True, slots=True)
-class RoomRow:
+class RoomRow(Struct, frozen=True):
     """A row of ``rooms_rooms``."""
 
     room_nid: int
@@ -24,8 +23,7 @@ class RoomRow:
     room_version: str
 
 
-@dataclass(frozen=True, slots=True)
-class UserRoom:
+class UserRoom(Struct, frozen=True):
     """A row of ``rooms_memberships``: what one of our users is to a room."""
 
     room_id: RoomId

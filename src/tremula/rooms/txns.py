@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from tremula.infra.db import Reader
 from tremula.protocol.identifiers import EventId, UserId
@@ -16,8 +17,7 @@ _TXNS_PER_DEVICE_MAX: Final = 2_000
 _Key = tuple[int, UserId, str]
 
 
-@dataclass(slots=True)
-class _Device:
+class _Device(Struct):
     """What one device has sent to one room, by txn id and event type.
 
     A value that is a future belongs to an event on its way to the disk.

@@ -6,12 +6,12 @@ judges what passes them.
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from typing import Final, Protocol
 
 import structlog
+from msgspec import Struct, field
 
 from tremula.infra.handovers import Handovers
 from tremula.protocol.errors import BadJson, MatrixError
@@ -43,8 +43,7 @@ class VerifyKeySource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """Why something is no event that this server could take in."""
 
     reason: str
@@ -54,8 +53,7 @@ Verified = ReceivedEvent | Refused
 ReadPdu = Callable[[RoomVersion, Mapping[str, object]], ReceivedEvent]
 
 
-@dataclass(frozen=True, slots=True)
-class EventVerifier:
+class EventVerifier(Struct, frozen=True):
     """Checks events, in threads: most of it is done without the interpreter's lock."""
 
     keys: VerifyKeySource

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.infra.db import Reader
 from tremula.protocol.history_visibility import HistoryVisibility, Viewer
@@ -22,8 +23,7 @@ _FOR_ALL_MEMBERS: Final = (HistoryVisibility.SHARED, HistoryVisibility.WORLD_REA
 _KEYS_MAX: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Visibility:
+class Visibility(Struct, frozen=True):
     """Makes viewers."""
 
     db: Reader

@@ -1,10 +1,10 @@
 """Stored events as the rules take them: `Event` values, with what servers need."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import orjson
+from msgspec import Struct
 
 from tremula.infra.db import Reader
 from tremula.protocol.events import Event
@@ -15,8 +15,7 @@ from tremula.rooms.graph import Node, Standing
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class WholeEvent:
+class WholeEvent(Struct, frozen=True):
     """A stored event and how it stands."""
 
     nid: int

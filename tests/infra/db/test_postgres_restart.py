@@ -6,12 +6,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import replace
 from types import NoneType
 from typing import cast
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import pytest
+from msgspec.structs import replace
 
 from tests.infra.db.things import names, open_with_things, thing
 from tests.postgres_server import PostgresServer, running_postgres

@@ -1,8 +1,7 @@
 """Requests of other servers, which are signed: ``Auth.SERVER``."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from tests.http_client import Client
 from tests.infra.http.conftest import FakeServers

@@ -1,10 +1,12 @@
 """Joining rooms of other servers: what is taken over, and what is not believed."""
 
+import dataclasses
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.rooms.federation.servers import (
     Engine,
@@ -157,7 +159,7 @@ async def test_state_that_its_auth_events_do_not_allow_is_left_out(
         for each in told.state
     ]
 
-    await joining.adopt(replace(told, state=forged))
+    await joining.adopt(dataclasses.replace(told, state=forged))
 
     state = await joining.engine.state(joining.room_id)
     assert TOPIC not in state
@@ -179,7 +181,7 @@ async def test_state_whose_auth_events_are_not_told_is_left_out(
 
     with pytest.raises(PeerFailed):
         # Not even the join can be: all lean on those power levels.
-        await joining.adopt(replace(told, auth_chain=chain))
+        await joining.adopt(dataclasses.replace(told, auth_chain=chain))
 
 
 async def test_a_state_without_its_create_event_is_refused(joining: Joining) -> None:
@@ -187,13 +189,13 @@ async def test_a_state_without_its_create_event_is_refused(joining: Joining) -> 
     state = [each for each in told.state if each.event.type != "m.room.create"]
 
     with pytest.raises(PeerFailed):
-        await joining.adopt(replace(told, state=state))
+        await joining.adopt(dataclasses.replace(told, state=state))
 
 
 async def test_a_state_of_another_room_is_refused(joining: Joining) -> None:
     """Of whichever room the answer is, it is asked for this one."""
     other = await joining.resident.create("12", joining.creator)
-    told = await replace(joining, room_id=other).told()
+    told = await dataclasses.replace(joining, room_id=other).told()
 
     with pytest.raises(PeerFailed):
         await joining.adopt(told)
@@ -205,7 +207,7 @@ async def test_a_state_of_another_version_is_refused(joining: Joining) -> None:
     told = await joining.told()
 
     with pytest.raises(PeerFailed):
-        await joining.adopt(replace(told, version=ROOM_VERSIONS["11"]))
+        await joining.adopt(dataclasses.replace(told, version=ROOM_VERSIONS["11"]))
 
 
 async def test_a_state_with_two_events_at_one_key_is_refused(
@@ -217,7 +219,7 @@ async def test_a_state_with_two_events_at_one_key_is_refused(
     new = await joining.told()
 
     with pytest.raises(PeerFailed):
-        await joining.adopt(replace(new, state=[*old.state, *new.state]))
+        await joining.adopt(dataclasses.replace(new, state=[*old.state, *new.state]))
 
 
 async def test_a_state_that_does_not_allow_the_join_is_refused(
@@ -227,7 +229,7 @@ async def test_a_state_that_does_not_allow_the_join_is_refused(
     state = [each for each in told.state if each.event.type != "m.room.join_rules"]
 
     with pytest.raises(PeerFailed):
-        await joining.adopt(replace(told, state=state))
+        await joining.adopt(dataclasses.replace(told, state=state))
 
 
 async def test_adopting_again_changes_what_changed_meanwhile(

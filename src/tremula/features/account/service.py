@@ -1,7 +1,8 @@
 """Accounts: made, given a password, closed."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tremula.features.devices.service import Devices
 from tremula.features.sessions.service import Sessions
@@ -22,8 +23,7 @@ from tremula.protocol.identifiers import (
 UserHook = Callable[[UserId], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class AccountHooks:
+class AccountHooks(Struct, frozen=True):
     """What other features do as accounts come and go.
 
     ``on_registered(unit, user_id, displayname)`` adds to the unit that makes the user,
@@ -38,8 +38,7 @@ class AccountHooks:
     on_erased: tuple[UserHook, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Accounts:
+class Accounts(Struct, frozen=True):
     """Creates, changes and deactivates accounts, for clients and operators."""
 
     journal: Journal

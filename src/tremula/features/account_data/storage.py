@@ -1,10 +1,10 @@
 """Queries on ``account_data`` (0004_account_data.sql)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import orjson
+from msgspec import Struct
 
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.identifiers import UserId
@@ -13,8 +13,7 @@ from tremula.protocol.identifiers import UserId
 GLOBAL: Final = 0
 
 
-@dataclass(frozen=True, slots=True)
-class AccountDatum:
+class AccountDatum(Struct, frozen=True):
     """A row of ``account_data`` but for its owner; ``content`` is a JSON object."""
 
     room_nid: int

@@ -1,10 +1,10 @@
 """Account data in `/sync`, global and of rooms."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import orjson
+from msgspec import Struct
 
 from tremula.features.account_data import storage
 from tremula.features.account_data.service import (
@@ -21,8 +21,7 @@ from tremula.protocol.filters import RoomEventFilter
 _ROOMS_PER_QUERY: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class GlobalAccountDataPart:
+class GlobalAccountDataPart(Struct, frozen=True):
     """The ``account_data`` of the answer."""
 
     db: Reader
@@ -48,8 +47,7 @@ class GlobalAccountDataPart:
         return b'{"events":[%b]}' % b",".join(events) if events else None
 
 
-@dataclass(frozen=True, slots=True)
-class RoomAccountDataPart:
+class RoomAccountDataPart(Struct, frozen=True):
     """The ``account_data`` of each room in the answer."""
 
     db: Reader

@@ -1,8 +1,9 @@
 """Tags of rooms, kept as the room's account data ``m.tag``."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from tremula.features.account_data.service import AccountData
 from tremula.protocol.errors import BadJson, InvalidParam
@@ -14,8 +15,7 @@ NAME_BYTES_MAX: Final = 255
 TAGS_MAX: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Tags:
+class Tags(Struct, frozen=True):
     """Reads and changes the tags that a user has put on a room."""
 
     account_data: AccountData

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
 from tremula.features.devices import storage
 from tremula.features.devices.last_seen import LastSeen
 from tremula.features.devices.storage import Device
@@ -40,16 +42,14 @@ DELETED_AT_ONCE_MAX: Final = 500
 _GENERATED_ID_CHARS: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceChange:
+class DeviceChange(Struct, frozen=True):
     """Devices of a user that came, were renamed, or are gone."""
 
     changed: tuple[DeviceId, ...] = ()
     deleted: tuple[DeviceId, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NewDevice:
+class NewDevice(Struct, frozen=True):
     """What a client says of its device on login; no ID: the server picks one."""
 
     device_id: DeviceId | None = None
@@ -102,8 +102,7 @@ def parse_display_name(raw: str) -> str:
     return raw
 
 
-@dataclass(frozen=True, slots=True)
-class Devices:
+class Devices(Struct, frozen=True):
     """Creates, shows, renames and removes devices."""
 
     db: Reader

@@ -1,15 +1,15 @@
 """Queries on ``devices`` (created in migrations/0003_accounts.sql)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tremula.features.sessions.service import Sighting
 from tremula.infra.db import Reader, Row, Unit
 from tremula.protocol.identifiers import DeviceId, UserId
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(Struct, frozen=True):
     """A row of ``devices``, as its owner sees it."""
 
     device_id: DeviceId

@@ -2,10 +2,10 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from tremula.protocol.opaque_tokens import format_token, parse_token
 from tremula.rooms.summary import published_room, text_in
@@ -17,8 +17,7 @@ LIMIT_MAX: Final = 500
 _SEARCHED: Final = ("name", "topic", "canonical_alias")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A published room as it is now.
 
     ``shown`` is the CS ``PublishedRoomsChunk``; ``search_text`` is what a search
@@ -53,8 +52,7 @@ def entry_of(view: RoomView) -> Entry:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(Struct, frozen=True):
     """Which entries to list. ``room_types`` holds None for rooms without a type.
 
     Other servers are shown rooms only that their users could join: ``federated_only``.

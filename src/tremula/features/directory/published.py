@@ -1,8 +1,9 @@
 """The entries of the published rooms, kept in memory as their rooms change."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.features.directory import storage
 from tremula.features.directory.entries import Entry, entry_of
@@ -18,8 +19,7 @@ from tremula.rooms.view import RoomView
 TOPIC: Final = "directory"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VisibilityChange:
+class VisibilityChange(Struct, frozen=True, kw_only=True):
     """What is announced when a room was published, or is no longer."""
 
     room_nid: int

@@ -1,8 +1,9 @@
 """The aliases and published rooms of other servers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from tremula.infra.federation.client import FederationClient
 from tremula.infra.federation.errors import PeerUnreachable
@@ -28,16 +29,14 @@ _ALIAS_BYTES_MAX: Final = 256 * 1024
 _ROOMS_BYTES_MAX: Final = 4 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class AliasTarget:
+class AliasTarget(Struct, frozen=True):
     """The room that an alias points at, and servers that are in it."""
 
     room_id: RoomId
     servers: tuple[ServerName, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteDirectory:
+class RemoteDirectory(Struct, frozen=True):
     """Asks other servers on behalf of our users."""
 
     client: FederationClient

@@ -1,7 +1,8 @@
 """Room aliases, and which rooms are published."""
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tremula.features.directory import storage
 from tremula.features.directory.entries import Search, page
@@ -32,8 +33,7 @@ from tremula.rooms.view import RoomView
 CANONICAL_ALIAS = "m.room.canonical_alias"
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
+class Directory(Struct, frozen=True):
     """The aliases of this server, and its published room directory.
 
     Whoever may set a room's canonical alias may publish it and remove its aliases.

@@ -1,13 +1,12 @@
 """Queries on ``directory_…`` (created in migrations/0005_directory.sql)."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.identifiers import RoomAlias, RoomId, UserId
 
 
-@dataclass(frozen=True, slots=True)
-class StoredAlias:
+class StoredAlias(Struct, frozen=True):
     """A row of ``directory_aliases``; ``creator`` is who made the alias."""
 
     alias: RoomAlias

@@ -5,10 +5,11 @@ CVE-2022-39200: what answers ``get_missing_events`` is as untrusted as what is s
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from tremula.infra.federation.client import FederationClient, Query
 from tremula.infra.federation.errors import PeerError, RemoteError
@@ -33,8 +34,7 @@ _STATE_BYTES_MAX: Final = 128 * 1024 * 1024
 _STATE_EVENTS_MAX: Final = 300_000
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteEvents:
+class RemoteEvents(Struct, frozen=True):
     """Implements the room engine's ``Peers``."""
 
     client: FederationClient

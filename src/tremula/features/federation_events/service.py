@@ -1,8 +1,9 @@
 """What this server tells others about events and states of rooms they are in."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from tremula.infra.clock import Clock
 from tremula.protocol.errors import Forbidden, NotFound
@@ -25,8 +26,7 @@ EVENTS_MAX: Final = 100
 """How many events one answer has at most."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MissingRange:
+class MissingRange(Struct, frozen=True, kw_only=True):
     """What SS getMissingPreviousEvents asks for."""
 
     earliest: Collection[EventId]
@@ -35,8 +35,7 @@ class MissingRange:
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class EventsForServers:
+class EventsForServers(Struct, frozen=True):
     """Answers servers that are in a room, and no others (CVE-2022-39335).
 
     Every method raises `Forbidden` if the asking server is not in the room, or this

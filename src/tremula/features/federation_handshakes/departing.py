@@ -3,10 +3,10 @@ room", "Leaving Rooms (Rejecting Invites)").
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from msgspec import Struct
 
 from tremula.features.federation_handshakes.handshake import Handshakes, SignedWish
 from tremula.features.federation_handshakes.residents import Candidates, Deadline
@@ -27,8 +27,7 @@ _LEAVE_TIMEOUT_S: Final = 30.0
 _LEAVE_DEPTH: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class OutsideWishes:
+class OutsideWishes(Struct, frozen=True):
     """Knocks and leaves on behalf of users, through servers that are in the room."""
 
     handshakes: Handshakes

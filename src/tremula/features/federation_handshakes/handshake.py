@@ -1,9 +1,10 @@
 """Both halves of a handshake as the asking server makes them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from tremula.features.federation_handshakes.residents import Deadline
 from tremula.features.federation_handshakes.templates import (
@@ -26,8 +27,7 @@ _SEND_TIMEOUT_S: Final = 30.0
 _BYTES_MAX: Final = 2 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class SignedWish:
+class SignedWish(Struct, frozen=True):
     """A wish that has become an event of this server, in a room of ``version``."""
 
     version: RoomVersion
@@ -50,8 +50,7 @@ class SignedWish:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Handshakes:
+class Handshakes(Struct, frozen=True):
     """Makes wishes of our users into events, with the help of resident servers."""
 
     client: FederationClient

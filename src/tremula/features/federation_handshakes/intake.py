@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tremula.protocol.identifiers import EventId, ServerName
 from tremula.protocol.received_events import ReceivedEvent
@@ -13,8 +14,7 @@ Relaying = Callable[[EventId], AbstractContextManager[None]]
 """Sends an event of another server on to the rest of the room, if it comes now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Intake:
+class Intake(Struct, frozen=True):
     """Hands events of a handshake to the room, and on to the servers in it."""
 
     rooms: Rooms

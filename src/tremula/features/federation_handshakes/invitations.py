@@ -1,10 +1,10 @@
 """Invitations of our users to rooms of other servers (SS "Inviting to a room")."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from msgspec import Struct
 
 from tremula.features.federation_handshakes.member_events import (
     MEMBER,
@@ -39,8 +39,7 @@ InvitesBlocked = Callable[[UserId], Awaitable[bool]]
 """Whether a user of this server takes no invitations."""
 
 
-@dataclass(frozen=True, slots=True)
-class InvitePolicy:
+class InvitePolicy(Struct, frozen=True):
     """Who may be invited."""
 
     can_be_invited: CanBeInvited
@@ -59,8 +58,7 @@ class InvitePolicy:
             raise InviteBlocked(f"{user_id} does not accept invitations")
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedInvitation:
+class ReceivedInvitation(Struct, frozen=True):
     """An invitation as it comes: the event *pdu*, and what is told of the room."""
 
     origin: ServerName
@@ -71,8 +69,7 @@ class ReceivedInvitation:
     room_state: object
 
 
-@dataclass(frozen=True, slots=True)
-class Invitations:
+class Invitations(Struct, frozen=True):
     """Signs invitations of our users, and nothing else, and remembers them."""
 
     reader: RoomReader

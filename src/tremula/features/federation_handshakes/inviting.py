@@ -1,10 +1,10 @@
 """Inviting users of other servers (SS "Inviting to a room")."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 
 from tremula.features.federation_handshakes.handshake import (
     Handshakes,
@@ -42,8 +42,7 @@ _BYTES_MAX: Final = 1024 * 1024
 _SIGNATURES_MAX: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingInvitations:
+class OutgoingInvitations(Struct, frozen=True):
     """Has invitations signed by the server of the invited user, and sends them."""
 
     rooms: Rooms

@@ -1,8 +1,9 @@
 """The answer to ``send_join``, read and verified while it comes."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from tremula.protocol.identifiers import (
     RoomId,
@@ -24,8 +25,7 @@ _STATE: Final = "state"
 _AUTH_CHAIN: Final = "auth_chain"
 
 
-@dataclass(slots=True)
-class JoinAnswer:
+class JoinAnswer(Struct):
     """Events whose signatures are right, each once; ``event`` as it came.
 
     If ``members_omitted``, the state lacks members, and ``servers`` were in the room.
@@ -38,8 +38,7 @@ class JoinAnswer:
     servers: dict[ServerName, None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class JoinAnswerReader:
+class JoinAnswerReader(Struct, frozen=True):
     """Reads the answers for one room."""
 
     verifier: EventVerifier

@@ -2,10 +2,10 @@
 
 import heapq
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import orjson
+from msgspec import Struct
 
 from tremula.features.federation_handshakes.told_state import ToldState
 from tremula.protocol.identifiers import ServerName, UserId, server_of
@@ -20,8 +20,7 @@ _MEMBER: Final = "m.room.member"
 _HEROES: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
-class JoinAnswers:
+class JoinAnswers(Struct, frozen=True):
     """Puts together the state of a room and its auth chain."""
 
     past: RoomPast

@@ -1,8 +1,9 @@
 """Joining rooms that this server is not in (SS "Joining Rooms")."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from tremula.features.federation_handshakes.handshake import Handshakes, SignedWish
 from tremula.features.federation_handshakes.join_answer import (
@@ -28,8 +29,7 @@ _TIMEOUT_S: Final = 120.0
 _SEND_TIMEOUT_S: Final = 90.0
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteJoins:
+class RemoteJoins(Struct, frozen=True):
     """Joins rooms through the servers that are in them."""
 
     handshakes: Handshakes

@@ -1,8 +1,9 @@
 """The server that is in the room, and lets users of others in and out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from tremula.features.federation_handshakes.intake import Intake
 from tremula.features.federation_handshakes.join_answers import JoinAnswers
@@ -45,8 +46,7 @@ from tremula.rooms.view import RoomView
 _PATIENCE_S: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Membership:
+class Membership(Struct, frozen=True):
     """What a user of *origin* wants to be in a room."""
 
     origin: ServerName
@@ -54,8 +54,7 @@ class Membership:
     membership: str
 
 
-@dataclass(frozen=True, slots=True)
-class Resident:
+class Resident(Struct, frozen=True):
     """Makes templates for users of other servers, and takes in what they sign."""
 
     intake: Intake

@@ -1,10 +1,10 @@
 """Asks servers that are in a room, one after the other, until one of them helps."""
 
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import structlog
+from msgspec import Struct
 
 from tremula.features.federation_handshakes.templates import BadTemplate
 from tremula.infra.clock import Clock
@@ -43,8 +43,7 @@ _TELLING: Final[dict[str, type[MatrixError]]] = {
 _INCOMPATIBLE: Final = "M_INCOMPATIBLE_ROOM_VERSION"
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(Struct, frozen=True):
     """When a client has waited long enough, by the monotonic clock."""
 
     clock: Clock
@@ -65,8 +64,7 @@ class Deadline:
         return max(0.0, min(most_s, self.at_s - self.clock.monotonic_s()))
 
 
-@dataclass(frozen=True, slots=True)
-class Candidates:
+class Candidates(Struct, frozen=True):
     """Servers that may be in a room."""
 
     room_id: RoomId

@@ -1,7 +1,8 @@
 """Who vouches for users of other servers (SS "Restricted rooms")."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.protocol.errors import (
     Forbidden,
@@ -20,8 +21,7 @@ from tremula.rooms.view import RoomView
 _ROOMS_MAX: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class RestrictedJoins:
+class RestrictedJoins(Struct, frozen=True):
     """Checks the conditions of rooms that let in the members of others."""
 
     reader: RoomReader

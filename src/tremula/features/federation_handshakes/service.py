@@ -1,8 +1,9 @@
 """Memberships for which other servers have to be asked."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tremula.features.federation_handshakes.departing import OutsideWishes
 from tremula.features.federation_handshakes.inviting import OutgoingInvitations
@@ -26,8 +27,7 @@ from tremula.rooms.view import RoomView
 _AWAITING = frozenset({"invite", "knock"})
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteMemberships:
+class RemoteMemberships(Struct, frozen=True):
     """Joins, leaves and knocks in rooms that this server is not in; invites users of
     other servers to those that it is in.
     """

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
+from msgspec import Struct, field
 
 from tremula.infra.supervisor import Supervisor
 from tremula.protocol.identifiers import RoomId, ServerName
@@ -23,8 +23,7 @@ _FIRST_PAUSE_S: Final = 5.0
 _LONGEST_PAUSE_S: Final = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class StateCompletion:
+class StateCompletion(Struct, frozen=True):
     """One task a room that lacks a part of its state, until it has all of it.
 
     Which rooms those are is stored, so that a restart goes on with them.

@@ -5,8 +5,9 @@ who vouches for a restricted join; all else in the event is our own.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tremula.protocol.errors import InvalidParam, MatrixError, UnsupportedRoomVersion
 from tremula.protocol.event_building import ReferenceHashes
@@ -35,8 +36,7 @@ class BadTemplate(ValueError):
     """A template that this server does not sign."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """The membership that a user wants in a room, with its whole *content*."""
 
     room_id: RoomId
@@ -50,8 +50,7 @@ class Wish:
         return membership
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """A template that was checked: where in the graph of the room the event goes."""
 
     wish: Wish

@@ -3,8 +3,9 @@ invites").
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tremula.features.federation_handshakes.inviting import OutgoingInvitations
 from tremula.features.federation_handshakes.member_events import (
@@ -26,8 +27,7 @@ from tremula.rooms.events import Draft
 from tremula.rooms.view import RoomView
 
 
-@dataclass(frozen=True, slots=True)
-class ThirdPartyInvites:
+class ThirdPartyInvites(Struct, frozen=True):
     """Turns pending invitations into those of a user, whose server asks for it."""
 
     resident: Resident

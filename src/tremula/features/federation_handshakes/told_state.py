@@ -1,10 +1,10 @@
 """What servers tell each other of rooms that only one of them is in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from tremula.infra.db import Reader
 from tremula.protocol.errors import InvalidParam
@@ -17,8 +17,7 @@ from tremula.rooms.view import RoomView
 from tremula.rooms.wire import wire_pdus
 
 
-@dataclass(frozen=True, slots=True)
-class ToldState:
+class ToldState(Struct, frozen=True):
     """Tells ``invite_room_state`` and ``knock_room_state``, and checks what is told."""
 
     db: Reader

@@ -1,10 +1,10 @@
 """EDUs of other servers, handed to the features that know their types."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from msgspec import Struct
 
 from tremula.features.federation_transactions.inbound_metrics import InboundMetrics
 from tremula.infra.federation.edus import EduHandler
@@ -14,8 +14,7 @@ from tremula.protocol.identifiers import ServerName
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class InboundEdus:
+class InboundEdus(Struct, frozen=True):
     """Finds the handler of each EDU, by ``edu_type``. Others are ignored."""
 
     handlers: Mapping[str, EduHandler]

@@ -1,12 +1,10 @@
 """What is counted of the transactions of other servers."""
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter
 
 
-@dataclass(frozen=True, slots=True)
-class InboundMetrics:
+class InboundMetrics(Struct, frozen=True):
     """Counters of what came, by what became of it."""
 
     pdus: Counter

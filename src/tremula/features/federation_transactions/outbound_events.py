@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.infra.federation.destination import Entry
 from tremula.infra.federation.queues import OutboundEvent, Queues, ServerChange
@@ -23,8 +24,7 @@ _UNRECORDED_MAX: Final = 1_000
 _AT_ONCE: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class _Noticed:
+class _Noticed(Struct, frozen=True):
     """An event that is to be sent, or that changes which servers are in a room."""
 
     pos: int

@@ -1,8 +1,9 @@
 """The events in the outbox as PDUs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from tremula.protocol.events import pdu_json
 from tremula.protocol.room_versions import RoomVersion
@@ -12,8 +13,7 @@ from tremula.rooms.reader import RoomReader
 _VERSIONS_MAX: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxPdus:
+class OutboxPdus(Struct, frozen=True):
     """Implements the queues' `PduReader`. One query for events that are in memory."""
 
     reader: RoomReader

@@ -1,10 +1,10 @@
 """PDUs of other servers: sorted by room, verified, and handed to the room engine."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from msgspec import Struct
 
 from tremula.features.federation_transactions.inbound_metrics import InboundMetrics
 from tremula.infra.together import together
@@ -30,8 +30,7 @@ the ID of the event, or None if it does nothing of the kind.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class InboundPdus:
+class InboundPdus(Struct, frozen=True):
     """Takes PDUs in: rooms at the same time, the events of a room in their order."""
 
     own: ServerName

@@ -1,10 +1,10 @@
 """Events at a time that only other servers know of (SS getEventByTimestamp)."""
 
 import asyncio
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
+from msgspec import Struct
 
 from tremula.features.history.filling import FILLS_MAX, GapFilling
 from tremula.protocol.identifiers import ServerName
@@ -32,8 +32,7 @@ class RemoteTimes(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """The event closest to ``ts_ms``, not before it or else not after it."""
 
     ts_ms: int
@@ -49,8 +48,7 @@ class Wanted:
         return abs(at_ms - self.ts_ms) < abs(to.origin_server_ts - self.ts_ms)
 
 
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
+class Elsewhere(Struct, frozen=True):
     """Asks the servers in a room for what may be in its gaps."""
 
     times: RemoteTimes

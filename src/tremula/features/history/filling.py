@@ -1,7 +1,8 @@
 """Has gaps filled that readers reach, with what other servers have."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.features.history.reading import Span
 from tremula.protocol.identifiers import ServerName
@@ -15,8 +16,7 @@ FILLS_MAX: Final = 3
 """How often other servers are asked on account of one page."""
 
 
-@dataclass(frozen=True, slots=True)
-class GapFilling:
+class GapFilling(Struct, frozen=True):
     """Finds the gaps of rooms that other servers are in, and fills them."""
 
     past: RoomPast

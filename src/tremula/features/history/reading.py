@@ -1,8 +1,9 @@
 """Reads the events between two places of a room that somebody may and wants to see."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
@@ -12,8 +13,7 @@ from tremula.rooms.events import StoredEvent
 READ_MAX: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """Positions of a room: from *start* towards *stop*, both not included."""
 
     room_nid: int
@@ -22,8 +22,7 @@ class Span:
     backwards: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """Events of a span, in its direction.
 
     ``place`` is the place to go on from (see `tremula.rooms.tokens`), if there is

@@ -1,8 +1,10 @@
 """The events of a room, read page by page or around one of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tremula.features.history.elsewhere import Elsewhere, Wanted
 from tremula.features.history.filling import FILLS_MAX, GapFilling
@@ -28,8 +30,7 @@ LIMIT_MAX: Final = 1000
 _FILTERED_BATCH: Final = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageRequest:
+class PageRequest(Struct, frozen=True, kw_only=True):
     """What CS getRoomEvents asks for; ``start`` and ``stop`` are its tokens."""
 
     backwards: bool
@@ -39,8 +40,7 @@ class PageRequest:
     filter: RoomEventFilter = field(default_factory=RoomEventFilter)
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """Events in the order asked for, and tokens; ``end`` is None at the end."""
 
     chunk: Sequence[bytes]
@@ -49,8 +49,7 @@ class Page:
     end: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """The surroundings of an event; ``before`` is newest first."""
 
     event: bytes
@@ -61,8 +60,7 @@ class Context:
     end: str
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """Shows the events of rooms to those who may see them, event by event."""
 
     access: RoomAccess

@@ -1,6 +1,6 @@
 """Logging in and out with the legacy API."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tremula.features.devices.service import Devices, LoggedIn, NewDevice
 from tremula.features.login.tokens import LoginTokens
@@ -9,8 +9,7 @@ from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import UserId
 
 
-@dataclass(frozen=True, slots=True)
-class Logins:
+class Logins(Struct, frozen=True):
     """Turns a name and a password, or a login token, into a device with tokens."""
 
     journal: Journal

@@ -1,9 +1,10 @@
 """Tokens with which a device logs in another one (CS "Token-based login")."""
 
 import secrets
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.features.devices.service import Devices
 from tremula.features.login import storage
@@ -19,8 +20,7 @@ LIFETIME_MS: Final = 120_000
 _TOKEN_BYTES: Final = 32
 
 
-@dataclass(frozen=True, slots=True)
-class LoginTokens:
+class LoginTokens(Struct, frozen=True):
     """Issues tokens, each good for one login while its device is logged in."""
 
     journal: Journal

@@ -1,7 +1,8 @@
 """Taking a user out of every room, when their account is closed."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.features.federation_handshakes.service import RemoteMemberships
 from tremula.protocol.errors import Forbidden
@@ -13,8 +14,7 @@ from tremula.rooms.rooms import Rooms
 _LEFT_BY: Final = ("join", "invite", "knock")
 
 
-@dataclass(frozen=True, slots=True)
-class Departure:
+class Departure(Struct, frozen=True):
     """Leaves rooms on behalf of a user who is gone."""
 
     rooms: Rooms

@@ -1,9 +1,9 @@
 """Users who do not want to be invited (CS module "Invite permission")."""
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 
 from tremula.features.account_data.service import AccountData
 from tremula.protocol.errors import InviteBlocked, NotFound
@@ -12,8 +12,7 @@ from tremula.protocol.identifiers import UserId
 _CONFIG: Final = "m.invite_permission_config"
 
 
-@dataclass(frozen=True, slots=True)
-class InvitePermission:
+class InvitePermission(Struct, frozen=True):
     """Asks users' account data whether they take invitations."""
 
     account_data: AccountData

@@ -1,8 +1,9 @@
 """Changes of membership, as clients ask for them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tremula.features.directory.service import Directory
 from tremula.features.federation_handshakes.service import RemoteMemberships
@@ -44,8 +45,7 @@ MemberFields = Callable[[UserId], Awaitable[Mapping[str, Any]]]
 """The profile fields of a local user that their member events show."""
 
 
-@dataclass(frozen=True, slots=True)
-class JoinRequest:
+class JoinRequest(Struct, frozen=True):
     """A user's wish to join; *is_guest* as the room may refuse guests."""
 
     user_id: UserId
@@ -54,16 +54,14 @@ class JoinRequest:
     third_party_signed: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """A room to be joined, and servers that may be in it."""
 
     room_id: RoomId
     via: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Membership:
+class Membership(Struct, frozen=True):
     """Joins, invites, removes and bans users; whatever the auth rules allow."""
 
     rooms: Rooms

@@ -1,7 +1,8 @@
 """Sending events: what auth rules leave to the sending server is decided here."""
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tremula.features.directory.service import CANONICAL_ALIAS, Directory
 from tremula.features.membership.service import Membership
@@ -19,8 +20,7 @@ from tremula.rooms.state import MEMBER
 from tremula.rooms.view import RoomView
 
 
-@dataclass(frozen=True, slots=True)
-class Messages:
+class Messages(Struct, frozen=True):
     """Sends messages, state and redactions for our own users."""
 
     rooms: Rooms

@@ -1,9 +1,10 @@
 """Issues tokens to users, and says to anyone who has one whose it is."""
 
 import secrets
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.features.openid import storage
 from tremula.features.users.service import Users
@@ -18,8 +19,7 @@ LIFETIME_S: Final = 3600
 _TOKEN_BYTES: Final = 32
 
 
-@dataclass(frozen=True, slots=True)
-class OpenIdTokens:
+class OpenIdTokens(Struct, frozen=True):
     """The tokens are good for `owner` and nothing else."""
 
     db: Reader

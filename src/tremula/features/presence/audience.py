@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from itertools import chain
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.protocol.identifiers import ServerName, UserId
 from tremula.rooms.memberships import Memberships
@@ -17,8 +18,7 @@ WOKEN_MEMBERS_MAX: Final = 100
 WOKEN_ROOMS_MAX: Final = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Members:
+class Members(Struct, frozen=True):
     """The members of several rooms, without a copy of them."""
 
     rooms: tuple[AbstractSet[UserId], ...]
@@ -33,8 +33,7 @@ class Members:
         return any(user_id in members for members in self.rooms)
 
 
-@dataclass(frozen=True, slots=True)
-class Audience:
+class Audience(Struct, frozen=True):
     """Answers by memberships, which are in memory for those who are active."""
 
     reader: RoomReader

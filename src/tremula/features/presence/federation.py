@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from tremula.features.presence.audience import WOKEN_MEMBERS_MAX, Audience, Members
 from tremula.features.presence.remote import RemoteUser
@@ -38,8 +38,7 @@ class PresenceUpdate(msgspec.Struct):
     currently_active: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PresenceEdus:
+class PresenceEdus(Struct, frozen=True):
     """Implements `EduHandler`: who is online on other servers."""
 
     presence: Presence

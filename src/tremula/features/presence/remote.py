@@ -3,8 +3,9 @@
 from collections import OrderedDict
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from tremula.infra.clock import Clock
 from tremula.protocol.identifiers import UserId
@@ -15,8 +16,7 @@ _USERS_MAX: Final = 20_000
 _BELIEVED_S: Final = 30 * 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteUser:
+class RemoteUser(Struct, frozen=True):
     """What a user's server said, when, and in which of our rooms the user is."""
 
     state: PresenceState

@@ -1,14 +1,14 @@
 """Queries on ``presence`` (0006_receipts.sql)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.identifiers import UserId
 
 
-@dataclass(frozen=True, slots=True)
-class StoredPresence:
+class StoredPresence(Struct, frozen=True):
     """What outlives a restart; ``last_active_ts_ms`` counts from the Unix epoch."""
 
     status_msg: str | None

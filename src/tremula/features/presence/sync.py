@@ -1,10 +1,10 @@
 """Presence in `/sync`: of the people with whom the user shares a room."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 import orjson
+from msgspec import Struct
 
 from tremula.features.presence.audience import Audience
 from tremula.features.presence.service import TOPIC, Presence
@@ -21,8 +21,7 @@ _EVENT_TYPE: Final = "m.presence"
 _EVENTS_MAX: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class PresencePart:
+class PresencePart(Struct, frozen=True):
     """The ``presence`` of the answer."""
 
     journal: Journal

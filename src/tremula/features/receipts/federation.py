@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
+from msgspec import Struct
 
 from tremula.features.receipts.service import PUBLIC_TOPIC, Receipts
 from tremula.features.receipts.storage import StoredReceipt
@@ -37,8 +37,7 @@ _AT_ONCE: Final = 50
 _EXPIRES_MS: Final = 3_600_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
+class _Claim(Struct, frozen=True):
     """What an EDU says that a user has read; nothing of it has been checked."""
 
     room_id: RoomId
@@ -46,8 +45,7 @@ class _Claim:
     receipt: object
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiptEdus:
+class ReceiptEdus(Struct, frozen=True):
     """Implements `EduHandler`: what users of other servers have read."""
 
     receipts: Receipts

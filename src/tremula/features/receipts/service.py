@@ -1,8 +1,9 @@
 """Receipts and read markers: check, store, announce."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from tremula.features.account_data.service import FULLY_READ, AccountData
 from tremula.features.receipts import storage
@@ -34,8 +35,7 @@ PRIVATE_TOPIC: Final = "private_receipt"
 RECEIPTS_MAX: Final = 5_000
 
 
-@dataclass(frozen=True, slots=True)
-class Receipts:
+class Receipts(Struct, frozen=True):
     """Records receipts, none of which ever moves backwards."""
 
     db: Reader

@@ -4,8 +4,9 @@ One row a user, room, receipt type and thread: the newest receipt only.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.infra.db import Reader, Row, Unit
 from tremula.protocol.identifiers import EventId, UserId
@@ -17,8 +18,7 @@ SHOWN_MAX: Final = 1_000
 _UNTHREADED: Final = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredReceipt:
+class StoredReceipt(Struct, frozen=True):
     """A row of ``receipts``; ``room_pos`` is the place of its event in the room."""
 
     room_nid: int

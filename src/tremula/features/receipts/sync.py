@@ -1,10 +1,10 @@
 """Receipts in `/sync`: one ``m.receipt`` event a room and thread."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 
 from tremula.features.receipts import storage
 from tremula.features.receipts.service import PRIVATE_TOPIC, PUBLIC_TOPIC
@@ -20,8 +20,7 @@ _ROOMS_PER_QUERY: Final = 500
 _Content = dict[str, dict[str, dict[str, dict[str, Any]]]]
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiptsPart:
+class ReceiptsPart(Struct, frozen=True):
     """Everybody's public receipts, and the user's own private ones."""
 
     db: Reader

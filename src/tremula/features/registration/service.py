@@ -5,6 +5,8 @@ import string
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
 from tremula.features.account.service import Accounts
 from tremula.features.devices.service import Devices, LoggedIn, NewDevice
 from tremula.features.registration.tokens import RegistrationTokens
@@ -41,8 +43,7 @@ class RegistrationRequest:
     auth: object = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Registrations:
+class Registrations(Struct, frozen=True):
     """Makes accounts over the client-server API, as far as ``policy`` allows."""
 
     journal: Journal

@@ -1,12 +1,11 @@
 """Queries on ``registration_tokens`` (created in migrations/0003_accounts.sql)."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tremula.infra.db import Reader, Unit
 
 
-@dataclass(frozen=True, slots=True)
-class RegistrationToken:
+class RegistrationToken(Struct, frozen=True):
     """A row of ``registration_tokens``; None: any number of uses, no expiry."""
 
     token: str

@@ -1,8 +1,9 @@
 """Registration tokens (CS "Token-authenticated registration")."""
 
 import secrets
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.features.registration import storage
 from tremula.features.registration.storage import RegistrationToken
@@ -18,8 +19,7 @@ TOKEN_CHARS_MAX: Final = 64
 _TOKEN_BYTES: Final = 12
 
 
-@dataclass(frozen=True, slots=True)
-class RegistrationTokens:
+class RegistrationTokens(Struct, frozen=True):
     """Tokens that operators hand out to those who may register."""
 
     db: Reader

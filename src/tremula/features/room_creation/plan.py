@@ -1,9 +1,10 @@
 """The events of a new room, in the order of CS createRoom. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
+
+from msgspec import Struct
 
 from tremula.protocol.identifiers import RoomAlias, UserId
 from tremula.protocol.room_versions import RoomVersion
@@ -25,8 +26,7 @@ class Preset(StrEnum):
     PUBLIC_CHAT = "public_chat"
 
 
-@dataclass(frozen=True, slots=True)
-class PresetState:
+class PresetState(Struct, frozen=True):
     """What a preset sets. ``invite_level`` is what an invitation takes."""
 
     join_rule: str
@@ -42,16 +42,14 @@ PRESETS: Final[Mapping[Preset, PresetState]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """A user and the profile fields that their member event shows."""
 
     user_id: UserId
     fields: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class InitialState:
+class InitialState(Struct, frozen=True):
     """An entry of ``initial_state``."""
 
     type: str
@@ -59,8 +57,7 @@ class InitialState:
     content: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoomPlan:
+class RoomPlan(Struct, frozen=True, kw_only=True):
     """What a user wants a new room to be, checked and with its defaults in place.
 
     ``invitees`` are distinct; ``alias`` becomes the canonical alias.

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from msgspec import Struct, field
 
 from tremula.features.directory.service import Directory
 from tremula.features.membership.service import Membership
@@ -43,8 +43,7 @@ from tremula.rooms.view import RoomView
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoomRequest:
+class RoomRequest(Struct, frozen=True, kw_only=True):
     """What CS createRoom was asked for; None is what the client left out."""
 
     is_public: bool = False
@@ -60,8 +59,7 @@ class RoomRequest:
     power_levels_override: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class RoomCreation:
+class RoomCreation(Struct, frozen=True):
     """Turns what a user asks for into a room: all of it or nothing."""
 
     rooms: Rooms

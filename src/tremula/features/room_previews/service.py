@@ -1,8 +1,7 @@
 """A snapshot of a room for those who look into it."""
 
-from dataclasses import dataclass
-
 import orjson
+from msgspec import Struct
 
 from tremula.features.account_data.service import AccountData
 from tremula.features.directory.service import Directory
@@ -14,8 +13,7 @@ from tremula.rooms.access import RoomAccess
 from tremula.rooms.tokens import format_place
 
 
-@dataclass(frozen=True, slots=True)
-class RoomPreviews:
+class RoomPreviews(Struct, frozen=True):
     """Shows a room's state and newest events at once."""
 
     access: RoomAccess

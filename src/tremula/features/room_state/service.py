@@ -1,8 +1,9 @@
 """A room's state and members, for those who may read them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tremula.infra.http import Requester
 from tremula.protocol.errors import NotFound
@@ -15,8 +16,7 @@ from tremula.rooms.serialize import Audience, Serializer
 from tremula.rooms.state import MEMBER
 
 
-@dataclass(frozen=True, slots=True)
-class MemberSelection:
+class MemberSelection(Struct, frozen=True):
     """Which members to list; with both set, either suffices (CS getMembersByRoom)."""
 
     membership: str | None = None
@@ -31,8 +31,7 @@ class MemberSelection:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RoomState:
+class RoomState(Struct, frozen=True):
     """Shows the state of rooms to those who may read them."""
 
     access: RoomAccess

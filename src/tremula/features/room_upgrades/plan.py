@@ -1,8 +1,9 @@
 """What an upgraded room takes over from the old one, and leaves it with. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from tremula.protocol.identifiers import EventId, UserId
 from tremula.protocol.power_levels import (
@@ -40,8 +41,7 @@ _CREATORS_TOMBSTONE_LEVEL: Final = 150
 _SILENCING_LEVEL: Final = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Upgrade:
+class Upgrade(Struct, frozen=True):
     """The upgrade of *old* by *creator*, whose member event shows *fields*.
 
     ``last_event_id`` is the newest event of the old room.

@@ -1,10 +1,10 @@
 """Replaces a room by one of another version."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from msgspec import Struct
 
 from tremula.features.directory.service import CANONICAL_ALIAS, Directory
 from tremula.features.membership.service import MemberFields
@@ -28,8 +28,7 @@ from tremula.rooms.view import RoomView
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class RoomUpgrades:
+class RoomUpgrades(Struct, frozen=True):
     """Makes a room's successor and closes the old one."""
 
     rooms: Rooms

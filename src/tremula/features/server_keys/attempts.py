@@ -1,8 +1,9 @@
 """When a server may be asked for its keys again."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.infra.clock import Clock
 from tremula.protocol.identifiers import ServerName
@@ -15,8 +16,7 @@ _LONGEST_PAUSE_S: Final = 600.0
 _SERVERS_MAX: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Pause:
+class _Pause(Struct, frozen=True):
     ends_s: float
     length_s: float
 

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import structlog
+from msgspec import Struct
 
 from tremula.infra.clock import Clock
 from tremula.infra.federation.errors import RemoteError
@@ -61,16 +61,14 @@ class KeyServers(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class FetchedKeys:
+class FetchedKeys(Struct, frozen=True):
     """The keys of a server, and the list that it signed, as canonical JSON."""
 
     keys: ServerKeys
     json: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFetcher:
+class KeyFetcher(Struct, frozen=True):
     """Fetches lists of keys. A failure is logged and is an empty answer."""
 
     servers: KeyServers

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct, field
 
 from tremula.features.server_keys import storage
 from tremula.features.server_keys.key_ring import KeyRing
@@ -28,8 +28,7 @@ _PATIENCE_S: Final = 15.0
 Criteria = Mapping[str, int | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Notary:
+class Notary(Struct, frozen=True):
     """Answers with the lists of other servers, signed by this one as well."""
 
     db: Reader

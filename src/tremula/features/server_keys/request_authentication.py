@@ -1,7 +1,8 @@
 """Authenticating requests of other servers (SS "Request Authentication")."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tremula.features.server_keys.key_ring import KeyRing
 from tremula.infra.clock import Clock
@@ -18,8 +19,7 @@ from tremula.protocol.x_matrix import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RequestAuthentication:
+class RequestAuthentication(Struct, frozen=True):
     """Implements `ServerAuthenticator` by the keys that servers publish.
 
     ``on_verified`` is told who made a request: that server is up.

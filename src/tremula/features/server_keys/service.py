@@ -2,8 +2,9 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from tremula.features.server_keys import storage
 from tremula.infra.clock import Clock
@@ -22,8 +23,7 @@ from tremula.protocol.signing import SigningKey, generate
 _PUBLISHED_FOR_MS: Final = 24 * 60 * 60 * 1000
 
 
-@dataclass(frozen=True, slots=True)
-class OwnKeys:
+class OwnKeys(Struct, frozen=True):
     """The key that this server signs with, and those that it has signed with."""
 
     server_name: ServerName

@@ -3,7 +3,8 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.identifiers import ServerName
@@ -14,8 +15,7 @@ _CURRENT = 1
 _NEXT = 2
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedList:
+class PublishedList(Struct, frozen=True):
     """What a server said of its keys, as canonical JSON, and when it was fetched."""
 
     server_name: ServerName

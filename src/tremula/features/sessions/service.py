@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
+from msgspec import Struct
+
 from tremula.features.sessions import storage
 from tremula.features.sessions.storage import Grant
 from tremula.features.users.service import Users
@@ -51,8 +53,7 @@ class IssuedTokens:
         return body
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(Struct, frozen=True):
     """When and from where a device has made a request."""
 
     user_id: UserId
@@ -62,8 +63,7 @@ class Sighting:
     user_agent: str
 
 
-@dataclass(slots=True)
-class _Session:
+class _Session(Struct):
     """A valid access token in memory."""
 
     requester: Requester

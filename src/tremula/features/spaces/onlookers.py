@@ -5,8 +5,9 @@ nobody else's.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from tremula.features.spaces.space_rooms import OwnRooms, Summary
 from tremula.protocol.identifiers import RoomId, ServerName, UserId, server_of
@@ -21,8 +22,7 @@ _OPEN_RULES: Final = ("public", "knock", "knock_restricted")
 _ALLOWED_ROOMS_MAX: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
-class UserOnlooker:
+class UserOnlooker(Struct, frozen=True):
     """One of our users with their memberships; without any, somebody unknown."""
 
     memberships: Mapping[RoomId, str]
@@ -53,8 +53,7 @@ class UserOnlooker:
         return any(self.memberships.get(each) == "join" for each in room_ids)
 
 
-@dataclass(frozen=True, slots=True)
-class UserOnlookers:
+class UserOnlookers(Struct, frozen=True):
     """Knows what our users are to rooms, those of other servers included."""
 
     memberships: Memberships
@@ -71,8 +70,7 @@ class UserOnlookers:
         return () if outside is None else outside.servers
 
 
-@dataclass(frozen=True, slots=True)
-class ServerOnlooker:
+class ServerOnlooker(Struct, frozen=True):
     """Another server: it may know what any of its users may."""
 
     origin: ServerName

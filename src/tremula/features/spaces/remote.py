@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 from urllib.parse import quote
 
 import orjson
 import structlog
+from msgspec import Struct
 
 from tremula.features.spaces.space_rooms import SpaceRoom, Summary
 from tremula.infra.cache import ByteLRU
@@ -38,8 +38,7 @@ _ENTRY_BYTES: Final = 600
 _PAUSES_BYTES: Final = 1024 * 1024
 
 
-@dataclass(slots=True)
-class Budget:
+class Budget(Struct):
     """How much may be asked of others for one request of a client."""
 
     clock: Clock
@@ -66,8 +65,7 @@ class Budget:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(Struct, frozen=True):
     """What a server said of a room, if anything, and until when that counts."""
 
     room: SpaceRoom | None

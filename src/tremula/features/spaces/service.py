@@ -1,11 +1,11 @@
 """Spaces as a tree, for our users."""
 
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 import orjson
+from msgspec import Struct
 
 from tremula.features.spaces.onlookers import UserOnlookers
 from tremula.features.spaces.remote import Budget
@@ -19,8 +19,7 @@ from tremula.protocol.opaque_tokens import format_token, parse_token
 _PAGE_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TreeRequest:
+class TreeRequest(Struct, frozen=True, kw_only=True):
     """What CS getSpaceHierarchy asks for."""
 
     room_id: RoomId
@@ -38,8 +37,7 @@ class _Token(msgspec.Struct, array_like=True, frozen=True):
     after: str
 
 
-@dataclass(frozen=True, slots=True)
-class Spaces:
+class Spaces(Struct, frozen=True):
     """Walks through spaces."""
 
     lookup: Lookup

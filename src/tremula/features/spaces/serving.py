@@ -1,9 +1,9 @@
 """What other servers are told of spaces and rooms."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import orjson
+from msgspec import Struct
 
 from tremula.features.spaces.onlookers import ServerOnlooker
 from tremula.features.spaces.space_rooms import OwnRooms, SpaceRoom, summary_of
@@ -13,8 +13,7 @@ from tremula.protocol.identifiers import RoomId, ServerName
 _CHILDREN_BYTES_MAX: Final = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class SpacesForServers:
+class SpacesForServers(Struct, frozen=True):
     """Tells other servers of the rooms that they may know of."""
 
     rooms: OwnRooms

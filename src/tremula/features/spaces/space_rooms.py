@@ -1,11 +1,11 @@
 """Rooms as the hierarchy of a space shows them, and those of this server."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from heapq import nsmallest
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
 
 from tremula.protocol.identifiers import RoomId, ServerName
 from tremula.protocol.spaces import (
@@ -26,8 +26,7 @@ Summary = Mapping[str, Any]
 """What CS getRoomSummary says of a room, but for the user's membership."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpaceRoom:
+class SpaceRoom(Struct, frozen=True):
     """A room, with its children if it is a space.
 
     ``told`` and ``inaccessible`` are what the server that told of the room said of
@@ -73,8 +72,7 @@ def summary_of(view: RoomView) -> Summary:
     return summary
 
 
-@dataclass(frozen=True, slots=True)
-class OwnRooms:
+class OwnRooms(Struct, frozen=True):
     """The rooms that this server is in, so that it knows how they are now."""
 
     reader: RoomReader

@@ -1,8 +1,9 @@
 """Single rooms in a few words (CS getRoomSummary)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tremula.features.directory.service import Directory
 from tremula.features.spaces.onlookers import UserOnlooker, UserOnlookers
@@ -19,8 +20,7 @@ from tremula.protocol.identifiers import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RoomSummaries:
+class RoomSummaries(Struct, frozen=True):
     """Sums up rooms, of other servers too: but for our users only."""
 
     lookup: Lookup

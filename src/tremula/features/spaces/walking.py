@@ -1,8 +1,9 @@
 """The tree of a space, room by room (CS "Discovering rooms within spaces")."""
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.features.spaces.onlookers import UserOnlooker
 from tremula.features.spaces.remote import Budget, RemoteSpaces
@@ -18,8 +19,7 @@ _SERVERS_ASKED_MAX: Final = 3
 _AT_ONCE: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a room stands in the tree, and who can tell of it."""
 
     room_id: RoomId
@@ -28,8 +28,7 @@ class Place:
     parent: SpaceRoom | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(Struct, frozen=True):
     """Finds rooms here, or else asks other servers."""
 
     rooms: OwnRooms

@@ -1,9 +1,9 @@
 """Room events in the format and with the fields that a filter asks for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import orjson
+from msgspec import Struct
 
 from tremula.protocol.filters import EventFormat, Filter
 from tremula.rooms.events import StoredEvent
@@ -11,8 +11,7 @@ from tremula.rooms.serialize import Audience, Serializer, room_id_member
 from tremula.rooms.view import RoomView
 
 
-@dataclass(frozen=True, slots=True)
-class EventShapes:
+class EventShapes(Struct, frozen=True):
     """Encodes events; those of most clients are stored bytes, never parsed."""
 
     serializer: Serializer

@@ -1,7 +1,8 @@
 """The sections ``invite`` and ``knock`` of `/sync`."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tremula.features.sync.parts import InviteBlocks, SyncContext
 from tremula.protocol.identifiers import RoomId, UserId
@@ -15,8 +16,7 @@ from tremula.rooms.storage import UserRoom
 from tremula.rooms.view import RoomView
 
 
-@dataclass(frozen=True, slots=True)
-class InvitedRooms:
+class InvitedRooms(Struct, frozen=True):
     """Builds the entries of rooms that the user may or wants to join."""
 
     rooms: RoomReader

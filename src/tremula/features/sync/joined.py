@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.features.sync.parts import RoomPart, RoomRef, RoomSection, SyncContext
 from tremula.features.sync.request import StateForm
@@ -21,8 +22,7 @@ _ROOMS_PER_TURN: Final = 8
 _PartEvents = dict[int, dict[RoomSection, list[bytes]]]
 
 
-@dataclass(frozen=True, slots=True)
-class JoinedRooms:
+class JoinedRooms(Struct, frozen=True):
     """Finds the joined rooms with something new and builds their entries."""
 
     journal: Journal
@@ -120,8 +120,7 @@ def _takes_partial_state(ctx: SyncContext) -> bool:
     return ctx.filter.room.state.lazy_load_members
 
 
-@dataclass(frozen=True, slots=True)
-class _Changed:
+class _Changed(Struct, frozen=True):
     """Rooms with something new; ``by_part`` in the order of the parts."""
 
     nids: AbstractSet[int]

@@ -2,8 +2,9 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.protocol.identifiers import DeviceId, UserId
 
@@ -11,8 +12,7 @@ _ROOMS_MAX: Final = 50_000
 _MEMBERS_MAX: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRoom:
+class DeviceRoom(Struct, frozen=True):
     """One room on one device."""
 
     user_id: UserId

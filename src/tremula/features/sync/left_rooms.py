@@ -1,9 +1,9 @@
 """The section ``leave`` of `/sync`."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 
 import orjson
+from msgspec import Struct
 
 from tremula.features.sync.parts import RoomPart, RoomRef, SyncContext
 from tremula.features.sync.request import StateForm
@@ -17,8 +17,7 @@ from tremula.rooms.tokens import format_place
 from tremula.rooms.view import RoomView
 
 
-@dataclass(frozen=True, slots=True)
-class _Stay:
+class _Stay(Struct, frozen=True):
     """What is shown of a room that the user has left: news after ``since``.
 
     State is shown if the user was joined at any time after what the client knows.
@@ -34,8 +33,7 @@ class _Stay:
         return RoomRef(self.view.nid, self.view.room_id)
 
 
-@dataclass(frozen=True, slots=True)
-class LeftRooms:
+class LeftRooms(Struct, frozen=True):
     """Builds the entries of rooms that the user has left or was banned from."""
 
     rooms: RoomReader

@@ -6,25 +6,24 @@ applies the part of ``ctx.filter`` that speaks of its section.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+from msgspec import Struct
 
 from tremula.protocol.filters import NO_FILTER, Filter
 from tremula.protocol.identifiers import DeviceId, RoomId, UserId
 from tremula.protocol.presence import PresenceState
 
 
-@dataclass(frozen=True, slots=True)
-class RoomRef:
+class RoomRef(Struct, frozen=True):
     """A room by its number in the database and by its ID."""
 
     nid: int
     room_id: RoomId
 
 
-@dataclass(frozen=True, slots=True)
-class SyncContext:
+class SyncContext(Struct, frozen=True):
     """Who syncs, and up to which position the answer reaches.
 
     ``joined_rooms`` maps the room nids of the rooms that the user is joined to.

@@ -1,7 +1,8 @@
 """The parameters of CS ``sync``."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from tremula.infra.tokens import StreamToken
 from tremula.protocol.filters import Filter
@@ -22,8 +23,7 @@ class StateForm(StrEnum):
         return self is not StateForm.START
 
 
-@dataclass(frozen=True, slots=True)
-class SyncRequest:
+class SyncRequest(Struct, frozen=True):
     """What one device asks for, checked."""
 
     user_id: UserId

@@ -1,9 +1,9 @@
 """One room's entry in the sections ``join`` and ``leave`` of `/sync`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import orjson
+from msgspec import Struct
 
 from tremula.features.sync.event_shapes import EventShapes
 from tremula.features.sync.parts import RoomSection, SyncContext
@@ -22,8 +22,7 @@ from tremula.rooms.visibility import Visibility
 SectionEvents = Mapping[RoomSection, Sequence[bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class EntryRequest:
+class EntryRequest(Struct, frozen=True):
     """What a room's entry is to hold.
 
     ``since`` 0 shows the room as new to the client. ``end_pos`` is where a user who
@@ -36,8 +35,7 @@ class EntryRequest:
     parts: SectionEvents
 
 
-@dataclass(frozen=True, slots=True)
-class RoomEntries:
+class RoomEntries(Struct, frozen=True):
     """Builds entries."""
 
     timelines: Timelines

@@ -1,7 +1,8 @@
 """The key ``rooms`` of `/sync`, and the context that every part reads."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tremula.features.sync.invited_rooms import InvitedRooms
 from tremula.features.sync.joined import JoinedRooms
@@ -16,8 +17,7 @@ from tremula.rooms.memberships import Memberships
 Sections = Mapping[str, Mapping[RoomId, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class RoomsSection:
+class RoomsSection(Struct, frozen=True):
     """Builds all sections of rooms."""
 
     journal: Journal

@@ -1,8 +1,9 @@
 """`/sync` at the HTTP edge (CS "Syncing")."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.features.filters.service import Filters
 from tremula.features.sync.parts import PresenceWatch
@@ -18,8 +19,7 @@ from tremula.protocol.presence import PresenceState
 _REMEMBERED_BYTES_MAX: Final = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class SyncEdge:
+class SyncEdge(Struct, frozen=True):
     """What reading the parameters of CS ``sync`` needs."""
 
     sync: Sync
@@ -48,8 +48,7 @@ async def sync(req: UserRequest, edge: SyncEdge) -> Json:
     return await edge.sync.answer(request)
 
 
-@dataclass(frozen=True, slots=True)
-class _Parameters:
+class _Parameters(Struct, frozen=True):
     since: StreamToken | None
     filter: str | None
     timeout_s: float

@@ -1,10 +1,10 @@
 """Syncing (CS "Syncing"): what is new for one device, or will be soon."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import orjson
+from msgspec import Struct
 
 from tremula.features.sync.parts import UserPart
 from tremula.features.sync.request import SyncRequest
@@ -19,8 +19,7 @@ from tremula.protocol.identifiers import RoomId
 TIMEOUT_MAX_S: Final = 90.0
 
 
-@dataclass(frozen=True, slots=True)
-class Sync:
+class Sync(Struct, frozen=True):
     """Answers `/sync`.
 
     A poll with nothing new costs one look at the notifier and a future: no query,
@@ -73,8 +72,7 @@ class Sync:
         return _Answer(ctx.now, rooms, sections)
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(Struct, frozen=True):
     position: int
     rooms: Sections
     sections: Mapping[str, bytes]

@@ -6,8 +6,9 @@ it is read, filtered and encoded once.
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.features.sync.lazy_members import DeviceRoom, LazyMembers
 from tremula.features.sync.parts import SyncContext
@@ -23,8 +24,7 @@ _ENTRIES_MAX: Final = 256
 _Key = tuple[int, int, int, int, StateForm]
 
 
-@dataclass(frozen=True, slots=True)
-class _Shared:
+class _Shared(Struct, frozen=True):
     entry: bytes
     timeline: Timeline
     # The senders' member events, which the reader must know already.

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tremula.features.sync.lazy_members import DeviceRoom, LazyMembers
 from tremula.features.sync.parts import SyncContext
@@ -19,8 +20,7 @@ from tremula.rooms.view import RoomView
 _Nids = dict[StateKey, int]
 
 
-@dataclass(frozen=True, slots=True)
-class StateRequest:
+class StateRequest(Struct, frozen=True):
     """Which state of a room is asked for.
 
     ``whole`` asks for all of it, else for what changed in the window. ``after``
@@ -33,8 +33,7 @@ class StateRequest:
     heroes: Sequence[UserId]
 
 
-@dataclass(frozen=True, slots=True)
-class StateSections:
+class StateSections(Struct, frozen=True):
     """Reads the state that goes with a timeline."""
 
     rooms: RoomReader

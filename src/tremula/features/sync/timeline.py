@@ -1,8 +1,10 @@
 """The timeline of one room in `/sync`."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tremula.features.sync.parts import SyncContext
 from tremula.infra.journal import Journal
@@ -21,8 +23,7 @@ _PAGES_MAX: Final = 20
 _SUMMARY_TYPES: Final = ("m.room.member", "m.room.name", "m.room.canonical_alias")
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """What a timeline may show: events after journal position ``since`` (0: all),
     up to ``now``, and in the room up to ``end_pos``.
     """
@@ -32,8 +33,7 @@ class Window:
     end_pos: int
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(Struct, frozen=True):
     """The events to show, oldest first.
 
     ``start_pos`` is the place of the first one; state before it belongs to the state
@@ -69,8 +69,7 @@ class Timeline:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Timelines:
+class Timelines(Struct, frozen=True):
     """Reads timelines: from the journal's tail if it reaches back, else the store."""
 
     journal: Journal
@@ -159,8 +158,7 @@ class Timelines:
         return await self.visibility.viewer(view, ctx.user_id, oldest_pos=oldest)
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(Struct, frozen=True):
     """Events of a window, and those of them that may be shown, both oldest first.
 
     All of the window if it is ``whole``, else the newest ones.

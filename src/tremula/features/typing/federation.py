@@ -1,10 +1,10 @@
 """Typing notifications between servers (SS "Typing Notifications")."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from tremula.features.typing.service import Typing
 from tremula.infra.clock import Clock
@@ -31,8 +31,7 @@ class TypingContent(msgspec.Struct):
     typing: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TypingEdus:
+class TypingEdus(Struct, frozen=True):
     """Implements `EduHandler`: who types on other servers."""
 
     typing: Typing

@@ -6,10 +6,10 @@ import asyncio
 import heapq
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 import orjson
+from msgspec import Struct
 
 from tremula.features.typing import storage
 from tremula.infra.clock import Clock
@@ -38,8 +38,7 @@ _RECORDED_MAX: Final = 50_000
 _NIDS_PER_QUERY: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class TypingUsers:
+class TypingUsers(Struct, frozen=True):
     """Everyone who types in a room, and the ``m.typing`` event that says so."""
 
     user_ids: tuple[UserId, ...]
@@ -60,8 +59,7 @@ class TypingListener(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _TypingRoom:
+class _TypingRoom(Struct):
     view: RoomView
     deadlines_s: dict[UserId, float]
     shown: TypingUsers

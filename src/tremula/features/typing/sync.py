@@ -1,8 +1,9 @@
 """Typing notifications in `/sync`."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.features.sync.parts import RoomRef, RoomSection, SyncContext
 from tremula.features.typing.service import TOPIC, Typing, TypingUsers
@@ -12,8 +13,7 @@ _EVENT_TYPE: Final = "m.typing"
 _NOBODY: Final = TypingUsers.of(())
 
 
-@dataclass(frozen=True, slots=True)
-class TypingPart:
+class TypingPart(Struct, frozen=True):
     """Who types in each room. Costs what changed, never the number of rooms."""
 
     journal: Journal

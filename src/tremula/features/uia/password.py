@@ -1,6 +1,6 @@
 """The stage ``m.login.password`` (CS "Password-based")."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tremula.features.uia.flows import Attempt
 from tremula.features.users.service import Users
@@ -10,8 +10,7 @@ from tremula.protocol.identifiers import UserId
 from tremula.protocol.login_identifiers import parse_user_name
 
 
-@dataclass(frozen=True, slots=True)
-class PasswordStage:
+class PasswordStage(Struct, frozen=True):
     """The user gives their own password once more.
 
     Guesses with a stolen access token are limited like logins, a user at a time.

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Final
 
+from msgspec import Struct
+
 from tremula.features.uia import storage
 from tremula.features.uia.flows import (
     PASSWORD_FLOWS,
@@ -55,8 +57,7 @@ Raises Forbidden if the attempt fails; other errors reach the client as they are
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Subject:
+class _Subject(Struct, frozen=True):
     """What a session is bound to."""
 
     user_id: str

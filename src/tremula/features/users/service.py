@@ -1,8 +1,9 @@
 """Our own users: who they are, and whether they know their password."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.features.users import storage
 from tremula.features.users.passwords import (
@@ -21,8 +22,7 @@ __all__ = ["Passwords", "User", "Users", "check_new_password", "check_password_s
 _IDS_PER_QUERY: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Users:
+class Users(Struct, frozen=True):
     """Reads the user records and checks passwords."""
 
     db: Reader

@@ -1,12 +1,11 @@
 """Where clients and other servers find this server."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tremula.protocol.identifiers import ServerName
 
 
-@dataclass(frozen=True, slots=True)
-class WellKnown:
+class WellKnown(Struct, frozen=True):
     """Where it is reached by clients, and by other servers; None: not configured."""
 
     base_url: str | None

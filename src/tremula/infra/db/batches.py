@@ -1,8 +1,9 @@
 """Orders the statements of a batch so that few round trips store them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from tremula.infra.db.params import effect_of
 from tremula.infra.db.unit import Params, Returned, Statement
@@ -10,8 +11,7 @@ from tremula.infra.db.unit import Params, Returned, Statement
 ROWS_MAX: Final = 1_000
 
 
-@dataclass(slots=True)
-class Group:
+class Group(Struct):
     """One text and all the rows that it may run with at once."""
 
     sql: str

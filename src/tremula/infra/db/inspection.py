@@ -2,12 +2,13 @@
 
 import asyncio
 from contextlib import closing
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import apsw
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tremula.infra.config.tree import PostgresUrl, SqliteFile
 from tremula.infra.db.copy_marker import MARKER_TABLE
@@ -25,8 +26,7 @@ _IDENTITY: Final = """
 _SERVER_NAME: Final = "SELECT server_name FROM infra_server WHERE id = 1"
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """The engine with its version, and of whom and how old what it holds is.
 
     ``identity`` tells it from every other database, however it is reached;

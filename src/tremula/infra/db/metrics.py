@@ -1,15 +1,13 @@
 """What the database writer counts."""
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10)
 _UNITS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
 
 
-@dataclass(frozen=True, slots=True)
-class WriterMetrics:
+class WriterMetrics(Struct, frozen=True):
     """Counters of one writer; touched once a batch, not once a unit."""
 
     stored: Counter

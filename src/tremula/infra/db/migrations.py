@@ -8,9 +8,10 @@ sorts by code point (``COLLATE "C"``) as it does on SQLite.
 """
 
 import re
-from dataclasses import dataclass
 from importlib import resources
 from typing import Final, LiteralString, Protocol
+
+from msgspec import Struct
 
 from tremula.infra.db.database import Database
 from tremula.infra.db.errors import DatabaseTooNew, ServerNameChanged
@@ -36,8 +37,7 @@ _LIST_TABLE: Final = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(Struct, frozen=True):
     """One file of ``migrations/``."""
 
     number: int

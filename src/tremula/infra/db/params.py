@@ -5,12 +5,12 @@ A text is translated once and remembered; texts are literals, so there are few.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
 from typing import Final
 
 import orjson
+from msgspec import Struct
 
 from tremula.infra.db.errors import InvalidValue
 from tremula.infra.db.unit import Params
@@ -34,8 +34,7 @@ _TABLE: Final = re.compile(
 _READS: Final = re.compile(r"\b(?:SELECT|RETURNING|WITH)\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class SqliteText:
+class SqliteText(Struct, frozen=True):
     """A statement as SQLite takes it; ``lists`` are bound as JSON arrays."""
 
     sql: str
@@ -56,8 +55,7 @@ class SqliteText:
         return {**params, **{name: _json(params[name]) for name in self.lists}}
 
 
-@dataclass(frozen=True, slots=True)
-class PostgresText:
+class PostgresText(Struct, frozen=True):
     """A statement as PostgreSQL takes it, with ``$n`` for the parameters."""
 
     sql: str
@@ -71,8 +69,7 @@ class PostgresText:
         return self.arguments(params)
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(Struct, frozen=True):
     """What a statement touches: ``table`` is None where only its place is safe.
 
     Statements on different tables may change places; one that also reads may not.

@@ -4,10 +4,10 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
+from msgspec import Struct
 
 from tremula.infra.db.errors import (
     DatabaseInUse,
@@ -54,8 +54,7 @@ class Connection(Protocol):
     async def close(self, *, timeout: float) -> None: ...  # noqa: ASYNC109 - asyncpg's
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """A connection that holds the writer's lock.
 
     ``batch`` is the number of the last batch that was committed before.

@@ -1,8 +1,9 @@
 """Units of work: finished lists of statements that are stored whole or not at all."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import LiteralString, Protocol
+
+from msgspec import Struct, field
 
 from tremula.infra.db.errors import DatabaseUnavailable
 from tremula.infra.db.reader import Row
@@ -19,8 +20,7 @@ class Returned:
         self.rows: list[Row] = []
 
 
-@dataclass(slots=True)
-class Statement:
+class Statement(Struct):
     """One SQL text and the parameter rows that it runs with, in order."""
 
     sql: LiteralString
@@ -61,8 +61,7 @@ class Unit(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Statements:
+class Statements(Struct):
     """The plain :class:`Unit`, for writes that take no journal position."""
 
     statements: list[Statement] = field(default_factory=list)

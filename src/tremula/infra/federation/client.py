@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
+
+from msgspec import Struct
 
 from tremula.infra.federation.errors import PeerError, PeerUnreachable, RemoteError
 from tremula.infra.federation.peers import Peers
@@ -25,8 +26,7 @@ _ERRCODE_CHARS_MAX: Final = 100
 _MESSAGE_CHARS_MAX: Final = 300
 
 
-@dataclass(frozen=True, slots=True)
-class FederationClient:
+class FederationClient(Struct, frozen=True):
     """Asks other servers in this server's name.
 
     Paths are percent-encoded already. Every method raises:

@@ -2,9 +2,10 @@
 
 from collections import deque
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from tremula.protocol.identifiers import ServerName
 
@@ -24,16 +25,14 @@ _LONGEST_PAUSE_MS: Final = 3_600_000
 _LONGEST_PAUSE_WHEN_HEARD_MS: Final = 60_000
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """An event in the outbox, by its place there and by its number."""
 
     pos: int
     event_nid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Edu:
+class Edu(Struct, frozen=True):
     """An ephemeral data unit, which nobody wants any more when it has expired."""
 
     edu_type: str
@@ -41,8 +40,7 @@ class Edu:
     expires_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(Struct, frozen=True):
     """What is sent at once, and again under the same ID until it has arrived.
 
     ``pos`` is the outbox's up to which this destination then has everything. EDUs are
@@ -64,8 +62,7 @@ class Phase(Enum):
     PAUSING = auto()
 
 
-@dataclass(slots=True)
-class Destination:
+class Destination(Struct):
     """Another server for which something is to be done.
 
     ``pending`` are the events after ``sent_pos``, unless it ``is_behind``: then they

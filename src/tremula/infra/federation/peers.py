@@ -1,13 +1,12 @@
 """Which servers this one speaks with."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tremula.infra.federation.errors import FederationDenied
 from tremula.protocol.identifiers import ServerName
 
 
-@dataclass(frozen=True, slots=True)
-class Peers:
+class Peers(Struct, frozen=True):
     """The operator's choice of other servers; names are compared without case."""
 
     own: ServerName

@@ -1,13 +1,12 @@
 """What is counted of sending to other servers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
-@dataclass(frozen=True, slots=True)
-class QueueMetrics:
+class QueueMetrics(Struct, frozen=True):
     """Counters of the queues of all destinations."""
 
     delivered: Counter

@@ -8,9 +8,10 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Collection, Hashable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
+
+from msgspec import Struct
 
 from tremula.infra.clock import Clock
 from tremula.infra.db import Database, Statements
@@ -29,8 +30,7 @@ _OUTBOX_KEPT_MS: Final = 14 * 24 * 3600 * 1000
 _PRUNE_EVERY_MS: Final = 3600 * 1000
 
 
-@dataclass(frozen=True, slots=True)
-class OutboundEvent:
+class OutboundEvent(Struct, frozen=True):
     """An event for all other servers in a room, who they are now among them."""
 
     entry: Entry
@@ -38,8 +38,7 @@ class OutboundEvent:
     destinations: Collection[ServerName]
 
 
-@dataclass(frozen=True, slots=True)
-class ServerChange:
+class ServerChange(Struct, frozen=True):
     """A server has come into a room, or has left it, at a journal position."""
 
     room_nid: int

@@ -3,17 +3,15 @@
 Rooms and events are numbers here; what they are, only the caller knows.
 """
 
-from dataclasses import dataclass
-
 import orjson
+from msgspec import Struct
 
 from tremula.infra.db import Reader, Unit
 from tremula.infra.federation.destination import Entry, Transaction
 from tremula.protocol.identifiers import ServerName
 
 
-@dataclass(frozen=True, slots=True)
-class DestinationRow:
+class DestinationRow(Struct, frozen=True):
     """A row of ``federation_destinations``."""
 
     server_name: ServerName

@@ -2,12 +2,13 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 import structlog
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tremula.infra.clock import Clock
 from tremula.infra.db import Database, Statements
@@ -44,8 +45,7 @@ class PduReader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Sender:
+class Sender(Struct, frozen=True):
     """Sends one transaction and takes note of what became of it."""
 
     database: Database

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+from msgspec import Struct
 
 from tremula.infra.federation.discovery import Discovery
 from tremula.infra.federation.errors import PeerUnreachable
@@ -16,8 +17,7 @@ from tremula.protocol.identifiers import ServerName
 _Answer = TypeVar("_Answer")
 
 
-@dataclass(frozen=True, slots=True)
-class StreamedAnswer:
+class StreamedAnswer(Struct, frozen=True):
     """An answer whose body is still coming; ``chunks`` can be gone through once."""
 
     status: int
@@ -63,8 +63,7 @@ class FederationTransport(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class HttpTransport:
+class HttpTransport(Struct, frozen=True):
     """Implements `FederationTransport` over HTTPS."""
 
     discovery: Discovery

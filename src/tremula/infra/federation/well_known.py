@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final, Protocol
 
 import structlog
+from msgspec import Struct
 
 from tremula.infra.cache import ByteLRU
 from tremula.infra.clock import Clock
@@ -54,8 +54,7 @@ class Web(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(Struct, frozen=True):
     """What a host said last; ``lifetime_s`` is what an error's backoff grows from."""
 
     delegate: ServerName | None

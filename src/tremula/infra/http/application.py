@@ -8,13 +8,13 @@ import asyncio
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import count
 from secrets import token_hex
 from time import perf_counter
 from typing import Any
 
 import structlog
+from msgspec import Struct, field
 
 from tremula.infra.config import Api
 from tremula.infra.http.asgi import AsgiApp, Receive, Scope, Send
@@ -68,8 +68,7 @@ class _RequestIds:
         return f"{self._process}-{next(self._counter):x}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Application:
+class Application(Struct, frozen=True, kw_only=True):
     """What the listeners of this process have in common.
 
     ``shutting_down`` is set when the server begins to stop: what waits on behalf of a

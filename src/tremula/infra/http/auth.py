@@ -1,9 +1,10 @@
 """Who makes a request: the owner of an access token, or another server."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import parse_qsl
+
+from msgspec import Struct
 
 from tremula.protocol.identifiers import DeviceId, UserId
 from tremula.protocol.x_matrix import XMatrix
@@ -11,8 +12,7 @@ from tremula.protocol.x_matrix import XMatrix
 _BEARER = "bearer "
 
 
-@dataclass(frozen=True, slots=True)
-class Requester:
+class Requester(Struct, frozen=True):
     """The owner of a valid access token.
 
     ``device_id`` is absent for application services that act without a device.

@@ -1,8 +1,9 @@
 """``@endpoint``: what a handler answers, and to whom."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
+
+from msgspec import Struct
 
 from tremula.infra.config import Api
 from tremula.infra.http.request import (
@@ -25,8 +26,7 @@ EVERY_API = frozenset(Api)
 _ATTRIBUTE = "__endpoints__"
 
 
-@dataclass(frozen=True, slots=True)
-class Auth(Generic[R]):
+class Auth(Struct, Generic[R], frozen=True):
     """How an endpoint authenticates, and the type of request its handler gets."""
 
     request_type: type[R]
@@ -48,8 +48,7 @@ Auth.SERVER = Auth(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """One method and path of a handler.
 
     ``limit`` names its class of rate limits; None is unlimited. ``max_body`` is in

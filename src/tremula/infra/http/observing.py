@@ -1,7 +1,8 @@
 """What operators and load balancers ask: health, readiness, metrics."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tremula.infra.config import Api
 from tremula.infra.http.endpoint import EVERY_API, Auth, endpoint
@@ -12,8 +13,7 @@ from tremula.infra.metrics import Metrics
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@dataclass(frozen=True, slots=True)
-class Observing:
+class Observing(Struct, frozen=True):
     """Tells how this process is. ``is_ready``: whether it should get requests."""
 
     metrics: Metrics

@@ -1,17 +1,16 @@
 """What a handler may return, and its way onto the wire."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
 
 from tremula.infra.http.asgi import RawHeaders
 from tremula.infra.http.cors import CORS_HEADERS
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     """An answer that needs more than a JSON body and status 200.
 
     A ``dict`` is sent as JSON. ``bytes`` are sent as they are, as JSON too unless
@@ -31,8 +30,7 @@ _JSON_TYPE = (_CONTENT_TYPE, b"application/json")
 _JSON_HEADERS: RawHeaders = [_JSON_TYPE, *CORS_HEADERS]
 
 
-@dataclass(slots=True)
-class Encoded:
+class Encoded(Struct):
     """A response as ASGI sends it."""
 
     status: int

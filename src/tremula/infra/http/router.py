@@ -5,10 +5,11 @@ IDs of room version 3 contain slashes.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct
 
 from tremula.infra.config import Api
 from tremula.infra.http.endpoint import Endpoint, endpoints_of
@@ -16,8 +17,7 @@ from tremula.infra.http.response import Json
 from tremula.protocol.errors import InvalidParam, Unrecognized
 
 
-@dataclass(frozen=True, slots=True)
-class BoundEndpoint:
+class BoundEndpoint(Struct, frozen=True):
     """An endpoint, the function that answers it and the service it is given."""
 
     endpoint: Endpoint
@@ -66,8 +66,7 @@ class Routable(Protocol):
 T = TypeVar("T", bound=Routable)
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer(Generic[T]):
+class _Answer(Struct, Generic[T], frozen=True):
     target: T
     names: tuple[str, ...]
 

@@ -4,7 +4,6 @@ Otherwise anybody who can name a server could have requests sent to what only th
 machine reaches: databases, cloud metadata, routers.
 """
 
-from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -13,6 +12,8 @@ from ipaddress import (
     ip_address,
 )
 from typing import Final
+
+from msgspec import Struct
 
 # The IANA IPv4 Special-Purpose Address Registry, without what is globally reachable,
 # and multicast. ipaddress.is_global of older Python 3.11 knows fewer.
@@ -54,8 +55,7 @@ _IPV6_NOT_PUBLIC: Final = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class AddressPolicy:
+class AddressPolicy(Struct, frozen=True):
     """Public addresses, and those in *allowed_private_ranges*.
 
     A form of IPv6 that wraps an IPv4 address is only allowed by a range of that form,

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final, Self
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from tremula.infra.outbound.errors import BadUrl
 from tremula.protocol.identifiers import is_valid_server_name
@@ -15,8 +16,7 @@ _URL: Final = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True, kw_only=True):
     """Where to connect, and whom to expect there.
 
     ``tls_name`` goes into SNI and must stand in the certificate; None is plain HTTP.
@@ -29,8 +29,7 @@ class Endpoint:
     host_header: str
 
 
-@dataclass(frozen=True, slots=True)
-class HttpUrl:
+class HttpUrl(Struct, frozen=True):
     """A URL taken apart: the endpoint, and the path with the query."""
 
     endpoint: Endpoint
@@ -63,8 +62,7 @@ class HttpUrl:
         return cls(endpoint, (parts.path or "/") + query)
 
 
-@dataclass(frozen=True, slots=True)
-class OutboundRequest:
+class OutboundRequest(Struct, frozen=True):
     """What is sent. ``uri`` is the percent-encoded path with the query."""
 
     method: str
@@ -73,8 +71,7 @@ class OutboundRequest:
     body: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """What an answer may cost. ``idle_s`` is the longest wait for its next piece.
 
     ``bytes_max`` holds for what comes, and for what is in it if it is packed.
@@ -85,8 +82,7 @@ class Limits:
     idle_s: float = 15
 
 
-@dataclass(frozen=True, slots=True)
-class OutboundResponse:
+class OutboundResponse(Struct, frozen=True):
     """A whole answer. Header names are in lower case; of a name, the last counts."""
 
     status: int
@@ -94,8 +90,7 @@ class OutboundResponse:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class StreamedResponse:
+class StreamedResponse(Struct, frozen=True):
     """An answer whose body is still coming; ``chunks`` can be gone through once."""
 
     status: int

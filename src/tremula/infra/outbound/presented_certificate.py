@@ -4,8 +4,9 @@ import asyncio
 import errno
 import os
 import ssl
-from dataclasses import dataclass
 from typing import Final, cast
+
+from msgspec import Struct
 
 from tremula.infra.outbound.endpoint import Endpoint
 from tremula.infra.outbound.errors import ConnectFailed
@@ -19,8 +20,7 @@ _NO_ROUTE: Final = frozenset(
 _NO_ROUTE_IPV6: Final = _NO_ROUTE | {errno.EHOSTUNREACH}
 
 
-@dataclass(frozen=True, slots=True)
-class PresentedCertificate:
+class PresentedCertificate(Struct, frozen=True):
     """From when until when it is valid, in seconds since the Unix epoch."""
 
     valid_from_s: float

@@ -1,19 +1,18 @@
 """What is asked of the DNS."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Addresses:
+
+class Addresses(Struct, frozen=True):
     """The IP addresses of a name, and whether a CNAME led to them."""
 
     ips: tuple[str, ...]
     is_alias: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SrvRecord:
+class SrvRecord(Struct, frozen=True, kw_only=True):
     """One SRV record (RFC 2782)."""
 
     priority: int

@@ -1,8 +1,9 @@
 """What is loaded of a room's auth events, and how more is asked for."""
 
 from collections.abc import Collection, Generator, Iterable
-from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
+
+from msgspec import Struct, field
 
 from tremula.protocol.events import Event
 from tremula.protocol.room_state import POWER_LEVELS
@@ -10,8 +11,7 @@ from tremula.protocol.room_state import POWER_LEVELS
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(Struct, frozen=True):
     """What a resolution needs to go on; never both empty."""
 
     edges: Collection[int] = ()
@@ -22,8 +22,7 @@ class Missing:
 Loading: TypeAlias = Generator[Missing, None, T]
 
 
-@dataclass(frozen=True, slots=True)
-class AuthGraph:
+class AuthGraph(Struct, frozen=True):
     """The part of one room's auth events that is loaded.
 
     Most of a resolution follows edges only; whole events are asked for where they are

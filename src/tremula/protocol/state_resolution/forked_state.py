@@ -1,8 +1,9 @@
 """The states to be resolved, divided into what they agree on and what not."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol, Self
+
+from msgspec import Struct
 
 from tremula.protocol.room_state import StateKey
 
@@ -19,8 +20,7 @@ class StateNids(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ForkedState:
+class ForkedState(Struct, frozen=True):
     """RV2 "Unconflicted state map and conflicted state set", of two states or more.
 
     The unconflicted map is never made: it is one of the states, less the conflicted

@@ -2,17 +2,16 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from tremula.infra.db.copying.store import Source
 from tremula.infra.db.copying.table import PAGE_ROWS, Table
 from tremula.infra.db.reader import Row
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """A table's rows, and the SHA-256 of their values in the order of the key."""
 
     table: str

@@ -1,11 +1,12 @@
 """A table as the schema has it, and the statements that go through it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 from operator import attrgetter
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from tremula.infra.db.errors import CopyRefused
 from tremula.infra.db.reader import Row
@@ -44,16 +45,14 @@ class ColumnInfo(NamedTuple):
     key_place: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """A column of a table."""
 
     name: str
     kind: Kind
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """A table; ``key`` are the columns of its primary key, in the key's order.
 
     Its rows are gone through in the order of that key, which both engines agree upon:
