@@ -4,8 +4,9 @@ import secrets
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from tremula.features.devices import storage
@@ -25,6 +26,7 @@ __all__ = [
     "TOPIC",
     "Device",
     "DeviceChange",
+    "DeviceObserver",
     "Devices",
     "LastSeen",
     "LoggedIn",
@@ -102,6 +104,38 @@ def parse_display_name(raw: str) -> str:
     return raw
 
 
+class DeviceObserver(Protocol):
+    """Keeps something of each device, such as its keys or its inbox.
+
+    Adds to the unit that makes the change, right before its commit: it may take
+    journal positions.
+    """
+
+    def device_added(
+        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
+    ) -> None:
+        """A device has been logged in: a new one, or once more."""
+        ...
+
+    def device_renamed(
+        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
+    ) -> None:
+        """A device has another name."""
+        ...
+
+    def devices_deleted(
+        self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
+    ) -> None:
+        """Devices (at most 500) are gone; some may not have been there."""
+        ...
+
+    def all_devices_deleted(
+        self, unit: JournalUnit, user_id: UserId, *, but_device_id: DeviceId | None
+    ) -> None:
+        """Every device of the user but one is gone."""
+        ...
+
+
 class Devices(Struct, frozen=True):
     """Creates, shows, renames and removes devices."""
 
@@ -110,6 +144,11 @@ class Devices(Struct, frozen=True):
     clock: Clock
     sessions: Sessions
     uia: Uia
+    observers: list[DeviceObserver] = msgspec.field(default_factory=list)
+
+    def observe(self, observer: DeviceObserver) -> None:
+        """Have *observer* add to every unit that changes devices from now on."""
+        self.observers.append(observer)
 
     def log_in(self, unit: JournalUnit, user_id: UserId, device: NewDevice) -> LoggedIn:
         """Add or take over a device in *unit* and issue its tokens.
@@ -122,6 +161,8 @@ class Devices(Struct, frozen=True):
         )
         change = DeviceChange(changed=(device_id,))
         unit.announce(TOPIC, user_id, change, pos=unit.pos())
+        for observer in self.observers:
+            observer.device_added(unit, user_id, device_id)
         tokens = self.sessions.issue(
             unit, user_id, device_id, refreshable=device.refreshable
         )
@@ -157,6 +198,8 @@ class Devices(Struct, frozen=True):
         storage.update_display_name(unit, user_id, device_id, display_name)
         change = DeviceChange(changed=(device_id,))
         unit.announce(TOPIC, user_id, change, pos=unit.pos())
+        for observer in self.observers:
+            observer.device_renamed(unit, user_id, device_id)
         await self.journal.commit(unit)
 
     async def delete(self, user_id: UserId, device_ids: Sequence[DeviceId]) -> None:
@@ -168,6 +211,8 @@ class Devices(Struct, frozen=True):
         self.sessions.revoke_devices(unit, user_id, device_ids)
         change = DeviceChange(deleted=tuple(device_ids))
         unit.announce(TOPIC, user_id, change, pos=unit.pos())
+        for observer in self.observers:
+            observer.devices_deleted(unit, user_id, device_ids)
         await self.journal.commit(unit)
 
     async def delete_all(self, user_id: UserId) -> None:
@@ -195,6 +240,8 @@ class Devices(Struct, frozen=True):
         gone = (each.device_id for each in known if each.device_id != but_device_id)
         change = DeviceChange(deleted=tuple(gone))
         unit.announce(TOPIC, user_id, change, pos=unit.pos())
+        for observer in self.observers:
+            observer.all_devices_deleted(unit, user_id, but_device_id=but_device_id)
 
 
 def _generate_device_id() -> DeviceId:
