@@ -117,12 +117,6 @@ class DeviceObserver(Protocol):
         """A device has been logged in: a new one, or once more."""
         ...
 
-    def device_renamed(
-        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
-    ) -> None:
-        """A device has another name."""
-        ...
-
     def devices_deleted(
         self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
     ) -> None:
@@ -198,8 +192,6 @@ class Devices(Struct, frozen=True):
         storage.update_display_name(unit, user_id, device_id, display_name)
         change = DeviceChange(changed=(device_id,))
         unit.announce(TOPIC, user_id, change, pos=unit.pos())
-        for observer in self.observers:
-            observer.device_renamed(unit, user_id, device_id)
         await self.journal.commit(unit)
 
     async def delete(self, user_id: UserId, device_ids: Sequence[DeviceId]) -> None:
