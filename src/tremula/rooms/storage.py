@@ -427,3 +427,33 @@ async def memberships_of_user(db: Reader, user_id: UserId) -> list[UserRoom]:
         UserRoom(RoomId(room_id), nid, membership, event_nid, pos, sender, bool(gone))
         for room_id, nid, membership, event_nid, pos, sender, gone in rows
     ]
+
+
+async def rooms_joined_by(db: Reader, user_id: UserId) -> list[int]:
+    """The rooms in whose current state the user is joined, of whatever server; also
+    those that none of ours is in any more (rooms_current_state_joined).
+    """
+    rows = await db.all(
+        """
+        SELECT room_nid FROM rooms_current_state
+        WHERE state_key = :user_id AND membership = 'join'
+        """,
+        user_id=user_id,
+    )
+    return [nid for (nid,) in rows]
+
+
+async def joined_among(
+    db: Reader, room_nids: Sequence[int], user_ids: Sequence[UserId]
+) -> set[UserId]:
+    """Which of the users are joined to one of the rooms (at most 500 each)."""
+    rows = await db.all(
+        """
+        SELECT DISTINCT state_key FROM rooms_current_state
+        WHERE state_key IN :user_ids AND room_nid IN :room_nids
+          AND membership = 'join'
+        """,
+        user_ids=list(user_ids),
+        room_nids=list(room_nids),
+    )
+    return {UserId(user_id) for (user_id,) in rows}

@@ -1,0 +1,1 @@
+"""Whose devices changed (CS module "End-to-End Encryption", tracking device lists)."""

@@ -1,0 +1,102 @@
+"""Who shares a room with whom, and which servers do."""
+
+from collections.abc import Collection, Iterator
+from collections.abc import Set as AbstractSet
+from itertools import chain
+from typing import Final
+
+from msgspec import Struct
+
+from tremula.infra.db import Reader
+from tremula.protocol.identifiers import ServerName, UserId, server_of
+from tremula.rooms import storage
+from tremula.rooms.memberships import Memberships
+from tremula.rooms.reader import RoomReader
+from tremula.rooms.view import RoomView
+
+_AT_ONCE: Final = 500
+
+
+class MembersOfRooms(Struct, frozen=True):
+    """The members of several rooms, without a copy of them."""
+
+    rooms: tuple[AbstractSet[UserId], ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.rooms))
+
+    def __iter__(self) -> Iterator[UserId]:
+        return chain.from_iterable(self.rooms)
+
+    def __contains__(self, user_id: object) -> bool:
+        return any(user_id in members for members in self.rooms)
+
+
+class SharedRooms(Struct, frozen=True):
+    """Answers for users of ours and, as far as we are in their rooms, of others."""
+
+    own: ServerName
+    db: Reader
+    reader: RoomReader
+    memberships: Memberships
+
+    async def of_user(self, user_id: UserId) -> list[RoomView]:
+        """The rooms that *user_id* and one of our users, who may be the same, are in.
+
+        They are loaded: their members are read next.
+        """
+        if server_of(user_id) == self.own:
+            room_ids = (await self.memberships.joined_by(user_id)).values()
+        else:
+            nids = await storage.rooms_joined_by(self.db, user_id)
+            room_ids = (await self.reader.room_ids(nids)).values()
+        views = [await self.reader.find_room(room_id) for room_id in room_ids]
+        return [
+            view
+            for view in views
+            if view is not None
+            and self.own in view.joined_servers
+            and view.is_joined(user_id)
+        ]
+
+    async def sharing_with(
+        self, user_id: UserId, others: Collection[UserId]
+    ) -> set[UserId]:
+        """Those of *others* who are in a room with our user *user_id*.
+
+        Costs what *others* and their rooms are; rooms in memory need no query.
+        """
+        missing = set(others)
+        found: set[UserId] = set()
+        cold: list[int] = []
+        for nid, room_id in (await self.memberships.joined_by(user_id)).items():
+            if not missing:
+                return found
+            view = self.reader.find_loaded(room_id)
+            if view is None:
+                cold.append(nid)
+                continue
+            here = missing & view.joined_members()
+            found |= here
+            missing -= here
+        return found | await self._in_cold_rooms(cold, list(missing))
+
+    async def _in_cold_rooms(
+        self, nids: list[int], user_ids: list[UserId]
+    ) -> set[UserId]:
+        found: set[UserId] = set()
+        for first in range(0, len(nids), _AT_ONCE):
+            for start in range(0, len(user_ids), _AT_ONCE):
+                found |= await storage.joined_among(
+                    self.db,
+                    nids[first : first + _AT_ONCE],
+                    user_ids[start : start + _AT_ONCE],
+                )
+        return found
+
+    async def servers_with(self, user_id: UserId) -> set[ServerName]:
+        """The other servers that share a room with *user_id*."""
+        found: set[ServerName] = set()
+        for view in await self.of_user(user_id):
+            found |= view.joined_servers.keys()
+        return found - {self.own}
