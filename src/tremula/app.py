@@ -164,6 +164,8 @@ from tremula.infra.db import Database
 from tremula.infra.db.migrations import check_server_name
 from tremula.infra.db.opening import open_database
 from tremula.infra.federation.client import FederationClient
+from tremula.infra.federation.durable_edus import TOPIC as DURABLE_EDUS_TOPIC
+from tremula.infra.federation.durable_edus import DurableEdus
 from tremula.infra.federation.edus import EduHandler
 from tremula.infra.federation.opening import open_transport
 from tremula.infra.federation.peers import Peers
@@ -315,6 +317,7 @@ class _Outbound(Struct, frozen=True, kw_only=True):
 
     queues: Queues
     events: OutboundEvents
+    durable_edus: DurableEdus
 
 
 async def _build(
@@ -541,6 +544,7 @@ def _build_outbound(base: _Base, engine: _Engine) -> _Outbound:
         ),
         metrics=metrics,
     )
+    base.journal.subscribe(DURABLE_EDUS_TOPIC, queues.durable_edu_stored)
     events = OutboundEvents(
         own=base.server_name,
         journal=base.journal,
@@ -550,7 +554,11 @@ def _build_outbound(base: _Base, engine: _Engine) -> _Outbound:
     )
     base.supervisor.keep_running("federation_queues", queues.run)
     base.supervisor.keep_running("outbound_events", events.run)
-    return _Outbound(queues=queues, events=events)
+    return _Outbound(
+        queues=queues,
+        events=events,
+        durable_edus=DurableEdus(base.federation.peers, base.clock),
+    )
 
 
 def _authentication(base: _Base, queues: Queues) -> RequestAuthentication:

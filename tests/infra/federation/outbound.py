@@ -13,11 +13,13 @@ from tests.fakes.federation import FakeTransport, Sent
 from tremula.infra.db import Database
 from tremula.infra.federation.client import FederationClient
 from tremula.infra.federation.destination import Entry
+from tremula.infra.federation.durable_edus import TOPIC, DurableEdus
 from tremula.infra.federation.errors import PeerUnreachable
 from tremula.infra.federation.peers import Peers
 from tremula.infra.federation.queue_metrics import QueueMetrics
 from tremula.infra.federation.queues import OutboundEvent, Queues, ServerChange
 from tremula.infra.federation.sending import Sender
+from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import ServerName
 from tremula.protocol.signing import generate
 
@@ -42,6 +44,8 @@ class FakePdus:
 @dataclass(slots=True)
 class Peer(FakeTransport):
     """A network that is down for some, and where some refuse certain events.
+
+    ``refused`` are numbers of events and of EDUs.
 
     With ``answered_max`` the next ones get no answer: ``unanswered`` is set.
     """
@@ -81,7 +85,7 @@ class Peer(FakeTransport):
                 await self.slow[destination].wait()
             if destination in self.down:
                 raise PeerUnreachable("down")
-            if self.refused and self.refused & set(numbers(sent)):
+            if self.refused and self.refused & {*numbers(sent), *edu_numbers(sent)}:
                 return 400, b'{"errcode":"M_BAD_JSON","error":"?"}'
             return 200, b'{"pdus":{"$1":{"error":"because"},"$2":{}}}'
         finally:
@@ -94,6 +98,10 @@ class Peer(FakeTransport):
             self.unanswered.set()
             await asyncio.Event().wait()
         self.answered_max -= 1
+
+
+def edu_numbers(sent: Sent) -> list[int]:
+    return [edu["content"]["e"] for edu in body_of(sent)["edus"]]
 
 
 def body_of(sent: Sent) -> dict[str, Any]:
@@ -141,6 +149,26 @@ class Outbound:
             metrics=metrics,
         )
         return self.queues
+
+    async def journal(self) -> Journal:
+        """A journal that tells the queues of durable EDUs."""
+        journal = await Journal.open(self.database)
+        journal.subscribe(TOPIC, self.queues.durable_edu_stored)
+        return journal
+
+    async def add_durable(
+        self,
+        journal: Journal,
+        *edus: int,
+        to: ServerName = THEM,
+        replacement_key: str | None = None,
+    ) -> None:
+        """Add EDUs that must arrive, which are numbers."""
+        durable = DurableEdus(self.peers, self.clock)
+        unit = journal.unit()
+        for edu in edus:
+            durable.add(unit, to, "m.x", {"e": edu}, replacement_key=replacement_key)
+        await journal.commit(unit)
 
     async def join(
         self, *names: ServerName, pos: int = 0, room_nid: int = ROOM

@@ -43,14 +43,21 @@ class Edu(Struct, frozen=True):
 class Transaction(Struct, frozen=True):
     """What is sent at once, and again under the same ID until it has arrived.
 
-    ``pos`` is the outbox's up to which this destination then has everything. EDUs are
-    not stored: after a restart the same events are repeated without them.
+    ``pos`` is the outbox's up to which this destination then has everything; None if
+    there are no events. ``edus`` are not stored: after a restart the same is repeated
+    without them. The durable ones are, and are only counted here.
     """
 
     txn_id: str
-    pos: int
+    pos: int | None
     event_nids: tuple[int, ...]
     edus: tuple[Edu, ...] = ()
+    durable_edus: int = 0
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether it has anything that must arrive."""
+        return bool(self.event_nids or self.durable_edus)
 
 
 class Phase(Enum):
@@ -70,6 +77,7 @@ class Destination(Struct):
     outage, it ``is_catching_up`` as long as it is behind; until that is over,
     ``stored_failures`` stay in the database. ``noticed_pos`` is the newest event it was
     told of. ``was_heard``: it has made requests since it could not be reached.
+    ``may_have_durable_edus``: whether to look for them.
     """
 
     name: ServerName
@@ -77,10 +85,12 @@ class Destination(Struct):
     transaction: Transaction | None = None
     pending: deque[Entry] = field(default_factory=deque)
     edus: dict[Hashable, Edu] = field(default_factory=dict)
+    may_have_durable_edus: bool = False
     is_behind: bool = False
     is_catching_up: bool = False
     noticed_pos: int = 0
     pdus_max: int = PDUS_MAX
+    edus_max: int = EDUS_MAX
     phase: Phase = Phase.IDLE
     failures: int = 0
     stored_failures: int = 0
@@ -91,7 +101,13 @@ class Destination(Struct):
     @property
     def has_work(self) -> bool:
         """Whether there is anything to send."""
-        return bool(self.transaction or self.pending or self.edus or self.is_behind)
+        return bool(
+            self.transaction
+            or self.pending
+            or self.edus
+            or self.is_behind
+            or self.may_have_durable_edus
+        )
 
     def add(self, entry: Entry) -> None:
         """One more event is to be sent."""
@@ -117,10 +133,12 @@ class Destination(Struct):
         del self.edus[next(iter(self.edus))]
         return 1
 
-    def take_edus(self, now_ms: int) -> tuple[Edu, ...]:
+    def take_edus(self, now_ms: int, *, limit: int) -> tuple[Edu, ...]:
         """The EDUs for the next transaction, without those that have expired."""
-        edus = tuple(edu for edu in self.edus.values() if edu.expires_ms > now_ms)
-        self.edus.clear()
+        wanted = {k: edu for k, edu in self.edus.items() if edu.expires_ms > now_ms}
+        keys = list(wanted)[:limit]
+        edus = tuple(wanted.pop(key) for key in keys)
+        self.edus = wanted
         return edus
 
     def take_pending(self) -> list[Entry]:
@@ -160,6 +178,7 @@ class Destination(Struct):
         self.retry_at_ms = 0
         self.was_heard = False
         self.pdus_max = min(2 * self.pdus_max, PDUS_MAX)
+        self.edus_max = min(2 * self.edus_max + 1, EDUS_MAX)
 
     @property
     def _pause_ms(self) -> int:

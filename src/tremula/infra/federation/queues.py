@@ -140,6 +140,15 @@ class Queues:
                 self._metrics.dropped_edus.inc(destination.add_edu(key, edu))
                 self._schedule(destination)
 
+    def durable_edu_stored(
+        self, _pos: int, destination: object, _payload: object
+    ) -> None:
+        """Send what was stored for a destination; subscribes to `DurableEdus`."""
+        assert isinstance(destination, str)
+        found = self._destination(ServerName(destination))
+        found.may_have_durable_edus = True
+        self._schedule(found)
+
     def heard_from(self, server_name: ServerName) -> None:
         """A server is up, since it has made a request: try it again soon."""
         destination = self._destinations.get(server_name)
@@ -178,6 +187,7 @@ class Queues:
             destination.failures = destination.stored_failures = row.failures
             destination.retry_at_ms = row.retry_at_ms
             destination.is_catching_up = row.failures > 0
+            destination.may_have_durable_edus = True
             destination.fall_behind()
         self._ready.clear()
         self._retrying.clear()

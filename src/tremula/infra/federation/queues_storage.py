@@ -158,7 +158,11 @@ async def unfinished(db: Reader) -> list[DestinationRow]:
     rows = await db.scan(
         """
         SELECT s.server_name, COALESCE(d.sent_pos, 0), COALESCE(d.failures, 0),
-               COALESCE(d.retry_at_ms, 0), d.txn_id, d.txn_pos, d.txn_event_nids
+               COALESCE(d.retry_at_ms, 0), d.txn_id, d.txn_pos, d.txn_event_nids,
+               (
+                   SELECT COUNT(*) FROM federation_edus e
+                   WHERE e.server_name = s.server_name AND e.is_begun = 1
+               )
         FROM (
             SELECT s.server_name FROM federation_room_servers s
             LEFT JOIN federation_destinations d ON d.server_name = s.server_name
@@ -171,6 +175,8 @@ async def unfinished(db: Reader) -> list[DestinationRow]:
             UNION
             SELECT server_name FROM federation_destinations
             WHERE failures > 0 OR txn_id IS NOT NULL
+            UNION
+            SELECT server_name FROM federation_edus
         ) AS s
         LEFT JOIN federation_destinations d ON d.server_name = s.server_name
         """
@@ -182,25 +188,36 @@ async def unfinished(db: Reader) -> list[DestinationRow]:
 
 
 def _txn(
-    txn_id: str | None, pos: int | None, event_nids: str | None
+    txn_id: str | None, pos: int | None, event_nids: str | None, durable_edus: int
 ) -> Transaction | None:
-    if txn_id is None or pos is None or event_nids is None:
+    if txn_id is None or event_nids is None:
         return None
-    return Transaction(txn_id, pos, tuple(orjson.loads(event_nids)))
+    return Transaction(
+        txn_id, pos, tuple(orjson.loads(event_nids)), durable_edus=durable_edus
+    )
 
 
 def upsert_begun(
-    unit: Unit, destination: ServerName, transaction: Transaction, *, sent_pos: int
+    unit: Unit,
+    destination: ServerName,
+    transaction: Transaction,
+    *,
+    sent_pos: int | None,
 ) -> None:
-    """A transaction is about to be sent, for the first time."""
+    """A transaction is about to be sent, for the first time.
+
+    With *sent_pos* None, that stays as it is.
+    """
     unit.run(
         """
         INSERT INTO federation_destinations (server_name, sent_pos, failures,
                                              retry_at_ms, txn_id, txn_pos,
                                              txn_event_nids)
-        VALUES (:server_name, :sent_pos, 0, 0, :txn_id, :txn_pos, :txn_event_nids)
+        VALUES (:server_name, COALESCE(CAST(:sent_pos AS BIGINT), 0), 0, 0, :txn_id,
+                :txn_pos, :txn_event_nids)
         ON CONFLICT (server_name) DO UPDATE
-        SET sent_pos = excluded.sent_pos,
+        SET sent_pos = COALESCE(CAST(:sent_pos AS BIGINT),
+                                federation_destinations.sent_pos),
             txn_id = excluded.txn_id,
             txn_pos = excluded.txn_pos,
             txn_event_nids = excluded.txn_event_nids
@@ -213,13 +230,15 @@ def upsert_begun(
     )
 
 
-def update_finished(unit: Unit, destination: ServerName, *, sent_pos: int) -> None:
+def update_finished(
+    unit: Unit, destination: ServerName, *, sent_pos: int | None
+) -> None:
     """A transaction is done with: all up to *sent_pos* need not be sent any more."""
     unit.run(
         """
         UPDATE federation_destinations
-        SET sent_pos = :sent_pos, txn_id = NULL, txn_pos = NULL,
-            txn_event_nids = NULL
+        SET sent_pos = COALESCE(CAST(:sent_pos AS BIGINT), sent_pos),
+            txn_id = NULL, txn_pos = NULL, txn_event_nids = NULL
         WHERE server_name = :server_name
         """,
         server_name=destination,

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from tremula.infra.clock import Clock
 from tremula.infra.db import Database, Statements
+from tremula.infra.federation import durable_edus_storage
 from tremula.infra.federation import queues_storage as storage
 from tremula.infra.federation.client import FederationClient
 from tremula.infra.federation.destination import (
@@ -33,6 +34,9 @@ log = structlog.get_logger(__name__)
 _PATH: Final = "/_matrix/federation/v1/send/"
 _TIMEOUT_S: Final = 60.0
 _ANSWER_BYTES_MAX: Final = 1024 * 1024
+# What a destination that can't be reached is kept for; then the oldest are dropped.
+_DURABLE_EDUS_KEPT_MAX: Final = 5_000
+_DURABLE_EDUS_KEPT_MS: Final = 30 * 24 * 3600 * 1000
 # The other side does not blame what is in the transaction.
 _NOT_A_REFUSAL: Final = frozenset({401, 403, 404, 405, 408, 425, 429})
 
@@ -68,6 +72,7 @@ class Sender(Struct, frozen=True):
             # with its answer, the others get theirs.
             log.exception("sending_failed", destination=to.name)
             self.metrics.failed.inc()
+            to.may_have_durable_edus = True
             to.failed(self.clock.now_ms(), jitter=self.jitter())
 
     async def _send(self, to: Destination, transaction: Transaction) -> None:
@@ -76,6 +81,8 @@ class Sender(Struct, frozen=True):
         except FederationDenied:
             to.transaction = None
             to.pending.clear()
+            to.edus.clear()
+            to.may_have_durable_edus = False
             to.is_behind = False
             to.failures = 0
         except PeerUnreachable as error:
@@ -92,22 +99,38 @@ class Sender(Struct, frozen=True):
 
     async def _begin(self, to: Destination) -> Transaction | None:
         entries = await self._next_entries(to)
-        edus = to.take_edus(self.clock.now_ms())
-        if not entries and not edus:
+        # Where EDUs were refused beside events, they come after them.
+        edus_max = to.edus_max if entries else max(1, to.edus_max)
+        durable = await self._next_durable_edus(to, limit=edus_max)
+        edus = to.take_edus(self.clock.now_ms(), limit=edus_max - len(durable))
+        if not entries and not edus and not durable:
             return None
         transaction = Transaction(
             txn_id=f"{self.clock.now_ms()}.{next(self._numbers)}",
-            pos=entries[-1].pos if entries else 0,
+            pos=entries[-1].pos if entries else None,
             event_nids=tuple(entry.event_nid for entry in entries),
             edus=edus,
+            durable_edus=len(durable),
         )
-        if entries:
-            assert to.sent_pos is not None, "set with the first event"
+        if transaction.is_stored:
             unit = Statements()
             storage.upsert_begun(unit, to.name, transaction, sent_pos=to.sent_pos)
+            if durable:
+                durable_edus_storage.update_begun(unit, to.name, durable)
             await self.database.commit(unit)
         to.transaction = transaction
         return transaction
+
+    async def _next_durable_edus(self, to: Destination, *, limit: int) -> list[int]:
+        if not to.may_have_durable_edus or not limit:
+            return []
+        to.may_have_durable_edus = False
+        found = await durable_edus_storage.waiting_positions(
+            self.database, to.name, limit=limit + 1
+        )
+        # Or one was stored meanwhile.
+        to.may_have_durable_edus |= len(found) > limit
+        return found[:limit]
 
     async def _next_entries(self, to: Destination) -> Sequence[Entry]:
         if not to.is_behind:
@@ -128,15 +151,17 @@ class Sender(Struct, frozen=True):
         return entries[: to.pdus_max]
 
     async def _put(self, to: Destination, transaction: Transaction) -> None:
-        now_ms = self.clock.now_ms()
+        edus = [
+            {"edu_type": edu.edu_type, "content": edu.content}
+            for edu in transaction.edus
+        ]
+        if transaction.durable_edus:
+            edus += await durable_edus_storage.begun_edus(self.database, to.name)
         body = {
             "origin": self.client.peers.own,
-            "origin_server_ts": now_ms,
+            "origin_server_ts": self.clock.now_ms(),
             "pdus": await self.pdus.pdus(transaction.event_nids),
-            "edus": [
-                {"edu_type": edu.edu_type, "content": edu.content}
-                for edu in transaction.edus
-            ],
+            "edus": edus,
         }
         answer = await self.client.put(
             to.name,
@@ -150,7 +175,7 @@ class Sender(Struct, frozen=True):
     async def _delivered(self, to: Destination, transaction: Transaction) -> None:
         self.metrics.delivered.inc()
         self.metrics.pdus.inc(len(transaction.event_nids))
-        self.metrics.edus.inc(len(transaction.edus))
+        self.metrics.edus.inc(len(transaction.edus) + transaction.durable_edus)
         if to.failures:
             log.info("destination_is_back", destination=to.name, failures=to.failures)
         await self._finish(to, transaction)
@@ -166,11 +191,14 @@ class Sender(Struct, frozen=True):
 
     async def _finish(self, to: Destination, transaction: Transaction) -> None:
         to.transaction = None
-        if not transaction.event_nids:
+        if not transaction.is_stored:
             return
-        to.sent_pos = transaction.pos
+        if transaction.pos is not None:
+            to.sent_pos = transaction.pos
         unit = Statements()
-        storage.update_finished(unit, to.name, sent_pos=to.sent_pos)
+        storage.update_finished(unit, to.name, sent_pos=transaction.pos)
+        if transaction.durable_edus:
+            durable_edus_storage.delete_begun(unit, to.name)
         await self.database.commit(unit)
 
     async def _failed(
@@ -178,10 +206,10 @@ class Sender(Struct, frozen=True):
     ) -> None:
         self.metrics.failed.inc()
         to.failed(self.clock.now_ms(), jitter=self.jitter())
-        # When it is repeated, nobody wants its EDUs any more.
+        # When it is repeated, nobody wants its EDUs any more, but for the durable ones.
         self.metrics.dropped_edus.inc(len(transaction.edus))
-        has_events = bool(transaction.event_nids)
-        to.transaction = replace(transaction, edus=()) if has_events else None
+        is_stored = transaction.is_stored
+        to.transaction = replace(transaction, edus=()) if is_stored else None
         log.info(
             "destination_not_reached",
             destination=to.name,
@@ -196,6 +224,13 @@ class Sender(Struct, frozen=True):
         storage.upsert_failures(
             unit, to.name, failures=to.failures, retry_at_ms=to.retry_at_ms
         )
+        if to.failures:
+            durable_edus_storage.delete_excess(
+                unit,
+                to.name,
+                kept_max=_DURABLE_EDUS_KEPT_MAX,
+                before_ms=self.clock.now_ms() - _DURABLE_EDUS_KEPT_MS,
+            )
         await self.database.commit(unit)
         to.stored_failures = to.failures
 
@@ -204,27 +239,47 @@ class Sender(Struct, frozen=True):
     ) -> None:
         """Find what the other side can't take, and go on without it.
 
-        SS sendTransaction has us repeat a transaction until it is taken. One event that
-        it never takes must not keep back all that follow (CVE-2025-30355).
+        SS sendTransaction has us repeat a transaction until it is taken. One event, or
+        EDU, that it never takes must not keep back all that follow (CVE-2025-30355).
         """
         self.metrics.refused.inc()
-        event_nids = transaction.event_nids
         log.warning(
             "transaction_refused",
             destination=to.name,
-            event_nids=event_nids,
-            edus=len(transaction.edus),
+            event_nids=transaction.event_nids,
+            edus=len(transaction.edus) + transaction.durable_edus,
             reason=reason,
         )
         self.metrics.dropped_edus.inc(len(transaction.edus))
-        if len(event_nids) + len(transaction.edus) <= 1 or not event_nids:
+        pdus, edus = len(transaction.event_nids), transaction.durable_edus
+        if pdus + edus + len(transaction.edus) <= 1 or not transaction.is_stored:
+            self.metrics.dropped_edus.inc(edus)
             await self._finish(to, transaction)
             to.failed(self.clock.now_ms(), jitter=self.jitter())
             await self._store_failures(to)
             return
+        if transaction.edus:
+            # The others again, without those that nobody will miss.
+            to.edus_max = edus
+        elif pdus and edus:
+            to.edus_max = 0
+        elif pdus:
+            pdus //= 2
+        else:
+            to.edus_max = edus // 2
+        if pdus:
+            to.pdus_max = pdus
+        await self._dissolve(to)
+
+    async def _dissolve(self, to: Destination) -> None:
+        """Make other transactions of what one had."""
         to.transaction = None
-        to.pdus_max = len(event_nids) if transaction.edus else len(event_nids) // 2
         to.fall_behind()
+        to.may_have_durable_edus = True
+        unit = Statements()
+        durable_edus_storage.update_all_waiting(unit, to.name)
+        storage.update_finished(unit, to.name, sent_pos=None)
+        await self.database.commit(unit)
 
 
 def _log_rejected(to: Destination, answer: object) -> None:
