@@ -1,7 +1,7 @@
 """Which rooms our own users are in, kept in memory for those who are active."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -66,6 +66,16 @@ class Memberships:
         No query for a user who was asked for lately.
         """
         return (await self._of_user(user_id)).joined
+
+    def find_joined(self, user_id: UserId) -> Mapping[int, RoomId] | None:
+        """As `joined_by`, if that is in memory, as it is of everyone who syncs."""
+        rooms = self._rooms.get(user_id)
+        return None if rooms is None else rooms.joined
+
+    @property
+    def loaded_users(self) -> Collection[UserId]:
+        """The users whose rooms are in memory."""
+        return self._rooms.keys()
 
     def changed_pos(self, user_id: UserId) -> int:
         """A journal position after which none of the user's memberships changed."""

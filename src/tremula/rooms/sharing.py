@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator
 from collections.abc import Set as AbstractSet
-from itertools import chain
 from typing import Final
 
 from msgspec import Struct
@@ -17,19 +16,29 @@ from tremula.rooms.view import RoomView
 _AT_ONCE: Final = 500
 
 
-class MembersOfRooms(Struct, frozen=True):
-    """The members of several rooms, without a copy of them."""
+class OwnUsersInRooms(Struct, frozen=True):
+    """Those of our users who are in one of some rooms, to be woken.
 
-    rooms: tuple[AbstractSet[UserId], ...]
+    None for the rooms: they are not known, so that anybody may be in one of them.
+    Nobody is collected and no room loaded: it is looked at who waits, and the rooms of
+    those are in memory.
+    """
+
+    memberships: Memberships
+    room_nids: AbstractSet[int] | None
 
     def __len__(self) -> int:
-        return sum(map(len, self.rooms))
+        # An upper bound; it decides only who goes through whom.
+        return len(self.memberships.loaded_users)
 
     def __iter__(self) -> Iterator[UserId]:
-        return chain.from_iterable(self.rooms)
+        return (each for each in self.memberships.loaded_users if each in self)
 
     def __contains__(self, user_id: object) -> bool:
-        return any(user_id in members for members in self.rooms)
+        if self.room_nids is None or not isinstance(user_id, str):
+            return True
+        joined = self.memberships.find_joined(UserId(user_id))
+        return joined is None or not self.room_nids.isdisjoint(joined.keys())
 
 
 class SharedRooms(Struct, frozen=True):

@@ -1,14 +1,16 @@
 """The log of whose devices changed, and who is told at once."""
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from msgspec import Struct
 
 from tremula.features.device_lists import storage
 from tremula.infra.journal import JournalUnit
-from tremula.protocol.identifiers import DeviceId, UserId, server_of
-from tremula.rooms.sharing import MembersOfRooms, SharedRooms
+from tremula.protocol.identifiers import DeviceId, ServerName, UserId, server_of
+from tremula.rooms.memberships import Memberships
+from tremula.rooms.sharing import OwnUsersInRooms
 
 TOPIC: Final = "device_list"
 """Announced with the user ID as key and a `DeviceListChange` as payload."""
@@ -30,36 +32,29 @@ OwnListener = Callable[[JournalUnit, UserId, DeviceListChange], None]
 class DeviceLists(Struct, frozen=True):
     """Records changes of device lists, of our users and of other servers'."""
 
-    shared: SharedRooms
+    own: ServerName
+    memberships: Memberships
     on_own_change: OwnListener
 
-    async def changed(
-        self, unit: JournalUnit, user_id: UserId, change: DeviceListChange
-    ) -> None:
-        """The keys of *user_id* change with *unit*: who shares a room is to know.
-
-        Takes a position at its end: to be awaited just before the commit, and before
-        anything else that takes one.
-        """
-        self.record(unit, user_id, change, await self.audience(user_id))
-
-    async def audience(self, user_id: UserId) -> MembersOfRooms:
-        """Who is told of a change of *user_id*: they and those who share a room."""
-        rooms = await self.shared.of_user(user_id)
-        members = (view.joined_members() for view in rooms)
-        return MembersOfRooms(({user_id}, *members))
-
-    def record(
+    def changed(
         self,
         unit: JournalUnit,
         user_id: UserId,
         change: DeviceListChange,
-        audience: MembersOfRooms,
+        *,
+        room_nids: AbstractSet[int] | None = None,
     ) -> None:
-        """As `changed`, for whoever has asked for the audience before."""
+        """The keys of *user_id* change with *unit*: who shares a room is to know.
+
+        Of other servers' users the caller says in which rooms they are. To be called
+        right before the commit: it takes a journal position.
+        """
         pos = unit.pos()
         storage.upsert_change(unit, user_id, pos=pos)
-        if server_of(user_id) == self.shared.own:
+        if server_of(user_id) == self.own:
+            joined = self.memberships.find_joined(user_id)
+            room_nids = None if joined is None else joined.keys()
             self.on_own_change(unit, user_id, change)
+            unit.wake([user_id])
         unit.announce(TOPIC, user_id, change, pos=pos)
-        unit.wake(audience)
+        unit.wake(OwnUsersInRooms(self.memberships, room_nids))

@@ -1,7 +1,8 @@
 """Who may see whose presence: people who share a room."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from itertools import chain
 from typing import Final
 
 from msgspec import Struct
@@ -9,13 +10,27 @@ from msgspec import Struct
 from tremula.protocol.identifiers import ServerName, UserId
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.reader import RoomReader
-from tremula.rooms.sharing import MembersOfRooms
 from tremula.rooms.storage import UserRoom
 
 # Members of larger rooms, and of further ones, are not woken for one of them: they
 # see the news when something else happens, or when they next ask.
 WOKEN_MEMBERS_MAX: Final = 100
 WOKEN_ROOMS_MAX: Final = 50
+
+
+class Members(Struct, frozen=True):
+    """The members of several rooms, without a copy of them."""
+
+    rooms: tuple[AbstractSet[UserId], ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.rooms))
+
+    def __iter__(self) -> Iterator[UserId]:
+        return chain.from_iterable(self.rooms)
+
+    def __contains__(self, user_id: object) -> bool:
+        return any(user_id in members for members in self.rooms)
 
 
 class Audience(Struct, frozen=True):
@@ -45,7 +60,7 @@ class Audience(Struct, frozen=True):
                 found |= view.joined_servers.keys()
         return found
 
-    async def to_wake(self, user_id: UserId) -> MembersOfRooms:
+    async def to_wake(self, user_id: UserId) -> Members:
         """Who is told at once when the presence of *user_id* changes."""
         rooms = await self.memberships.of_user(user_id)
         joined = [room.room_id for room in rooms.values() if room.membership == "join"]
@@ -54,7 +69,7 @@ class Audience(Struct, frozen=True):
             view = await self.reader.find_room(room_id)
             if view is not None and view.joined_count <= WOKEN_MEMBERS_MAX:
                 found.append(view.joined_members())
-        return MembersOfRooms(tuple(found))
+        return Members(tuple(found))
 
 
 def _share(rooms: Mapping[int, UserRoom], others: Mapping[int, UserRoom]) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Struct
 
-from tremula.features.presence.audience import WOKEN_MEMBERS_MAX, Audience
+from tremula.features.presence.audience import WOKEN_MEMBERS_MAX, Audience, Members
 from tremula.features.presence.remote import RemoteUser
 from tremula.features.presence.service import STATUS_MSG_BYTES_MAX, TOPIC, Presence
 from tremula.infra.clock import Clock
@@ -18,7 +18,6 @@ from tremula.protocol.errors import BadJson, Forbidden
 from tremula.protocol.identifiers import ServerName, UserId, server_of
 from tremula.protocol.presence import PresenceState
 from tremula.rooms.reader import RoomReader
-from tremula.rooms.sharing import MembersOfRooms
 from tremula.rooms.view import RoomView
 
 EDU_TYPE: Final = "m.presence"
@@ -93,7 +92,7 @@ class PresenceEdus(Struct, frozen=True):
         )
         self.presence.remote.put(user_id, user)
         small = [v for v in rooms if v.joined_count <= WOKEN_MEMBERS_MAX]
-        told = MembersOfRooms(tuple(view.joined_members() for view in small))
+        told = Members(tuple(view.joined_members() for view in small))
         self.journal.ephemeral(TOPIC, user_id, None, wake=told)
 
 
