@@ -28,10 +28,9 @@ class LazyMembers:
     """
 
     def __init__(self) -> None:
-        # {room on a device: {user id: (event nid, position of the answer)}}
-        self._sent: OrderedDict[DeviceRoom, OrderedDict[str, tuple[int, int]]] = (
-            OrderedDict()
-        )
+        # {room on a device: {user id: (event nid, position of the answer)}}, both in
+        # order of use: the inner as a dict, since there are many, each half as big so.
+        self._sent: OrderedDict[DeviceRoom, dict[str, tuple[int, int]]] = OrderedDict()
 
     def without_sent(
         self, room: DeviceRoom, members: Mapping[str, int], *, since: int
@@ -54,13 +53,13 @@ class LazyMembers:
         """*members* are in an answer that reaches up to *now*."""
         if not members:
             return
-        sent = self._sent.setdefault(room, OrderedDict())
+        sent = self._sent.setdefault(room, {})
         self._sent.move_to_end(room)
         for user_id, nid in members.items():
+            sent.pop(user_id, None)
             sent[user_id] = (nid, now)
-            sent.move_to_end(user_id)
         while len(sent) > _MEMBERS_MAX:
-            sent.popitem(last=False)
+            del sent[next(iter(sent))]
         while len(self._sent) > _ROOMS_MAX:
             self._sent.popitem(last=False)
 

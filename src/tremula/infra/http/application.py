@@ -171,6 +171,8 @@ class _ListenerApp:
                 client_ip=self._client_ip(scope),
                 request_id=current_id,
             )
+            # They are in the request; while it waits, half a kilobyte less.
+            scope["headers"].clear()
             answer = await self._answer(route, request, body, scope.get(SCOPE_KEY))
             encoded = encode_response(answer)
         except HungUpError:

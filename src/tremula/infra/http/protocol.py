@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 
 from tremula.infra.http.hang_up import SCOPE_KEY
 from tremula.infra.http.joined_writes import JoinedWrites
+from tremula.infra.http.lazy_event import LazyEvent
 from tremula.infra.http.response import Response, encode_response
 from tremula.protocol.errors import MatrixError, TooLarge, Unknown
 
@@ -29,7 +30,20 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection.
 
     Subclassed against the rule: uvicorn offers no other way to see its parser.
+    A thousand clients that wait are a thousand of these: hence the slots (with more
+    than thirty attributes an instance has a dict of its own, 1.3 KB) and lazy events.
     """
+
+    __slots__ = (
+        "_began_s",
+        "_is_in_head",
+        "_is_in_message",
+        "_pace_timer",
+        "_received_bytes",
+        "_start_s",
+        "_writes",
+        "on_hang_up",
+    )
 
     def __init__(self, config: Config, state: ServerState, *, start_s: float) -> None:
         super().__init__(config, state, {})
@@ -47,6 +61,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Give the client a while to say something. uvicorn would wait for ever."""
         self._writes = JoinedWrites(transport)
         super().connection_made(cast("asyncio.Transport", self._writes))
+        self.flow._is_writable_event = LazyEvent(is_set=True)  # type: ignore[assignment]  # noqa: SLF001
         self.timeout_keep_alive_task = self.loop.call_later(
             self._start_s, self.timeout_keep_alive_handler
         )
@@ -68,6 +83,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """The head is there; its handler may start."""
         self._is_in_head = False
         super().on_headers_complete()
+        self.cycle.message_event = LazyEvent()  # type: ignore[assignment]  # as good
 
     def on_message_complete(self) -> None:
         """The body is there."""
