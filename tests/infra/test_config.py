@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tremula.infra.config import (
+    BusUrls,
     Config,
     ConfigError,
     Listener,
@@ -301,9 +302,10 @@ def test_the_example_shows_every_key(tmp_path: Path) -> None:
     """Also the ones without a default, once their lines are uncommented."""
     whole = re.sub(r"^# (?=[a-z_]+ = )", "", read_example(), flags=re.MULTILINE)
     shown = set(_dotted(tomllib.loads(whole)))
-    whole = whole.replace("/etc/tremula/ca.pem", str(CA_FILE))
+    for file in ("ca.pem", "nats-ca.pem", "tremula.creds"):
+        whole = whole.replace(f"/etc/tremula/{file}", str(CA_FILE))
 
-    load(whole, tmp_path)
+    load(whole, tmp_path, TREMULA_DATABASE="postgresql://db/tremula")
     assert shown == set(leaf_kinds())
     assert [environment_name(key) for key in ("a.b_c",)] == ["TREMULA_A__B_C"]
 
@@ -316,3 +318,53 @@ def _dotted(table: Mapping[str, object], prefix: str = "") -> list[str]:
         else:
             names.append(prefix + name)
     return names
+
+
+POSTGRES = "database = 'postgresql://db/tremula'\n"
+
+
+def test_the_bus_has_one_url_or_several(tmp_path: Path) -> None:
+    """It may hold a password, hence it is never shown."""
+    text = f"{POSTGRES}cluster.bus = 'nats://a:s3cret@one, tls://two:5222'"
+    cluster = load(text, tmp_path).cluster
+
+    assert cluster.bus == BusUrls(("nats://a:s3cret@one", "tls://two:5222"))
+    assert "s3cret" not in repr(cluster)
+
+
+def test_the_bus_comes_from_the_environment_or_the_command_line(
+    tmp_path: Path,
+) -> None:
+    environment = {"TREMULA_CLUSTER__BUS": "nats://environment"}
+    flags = {"database": "postgresql://db/tremula", "cluster.bus": "nats://flag"}
+    config = load_config(None, environment, flags=flags)
+
+    assert config.cluster.bus == BusUrls(("nats://flag",))
+    assert load(POSTGRES, tmp_path, **environment).cluster.bus == BusUrls(
+        ("nats://environment",)
+    )
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a", "nats://user:s3cret/@host", "nats://a,", "nats://s3cret:x@"]
+)
+def test_a_wrong_bus_is_refused_without_being_repeated(
+    url: str, tmp_path: Path
+) -> None:
+    message = refusal(f"{POSTGRES}cluster.bus = '{url}'", tmp_path)
+
+    assert message.startswith("cluster.bus: must ")
+    assert "s3cret" not in message
+
+
+def test_sqlite_is_for_one_process() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, {}, flags={"cluster.bus": "nats://a"})
+
+    assert str(caught.value).startswith("cluster.bus (from --bus): is for several")
+
+
+def test_files_for_the_bus_must_be_there(tmp_path: Path) -> None:
+    for key in ("bus_ca_file", "bus_credentials_file"):
+        text = f"cluster.{key} = '{tmp_path / 'none'}'"
+        assert refusal(text, tmp_path).startswith(f"cluster.{key}: ")

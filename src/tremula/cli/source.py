@@ -30,6 +30,9 @@ class Source:
     database: str | None = None
     """sqlite:FILE or postgresql://USER:PASSWORD@HOST:PORT/NAME."""
 
+    bus: str | None = None
+    """nats://HOST:PORT, for several processes that are one server; with commas."""
+
     listen: tuple[str, ...] = ()
     """ADDRESS:PORT to listen on, instead of the configured ones; may be repeated."""
 
@@ -52,6 +55,7 @@ class Source:
             "server_name": self.server_name,
             "data_dir": self.data_dir,
             "database": self.database,
+            "cluster.bus": self.bus,
         }
         given = {key: value for key, value in flags.items() if value is not None}
         try:

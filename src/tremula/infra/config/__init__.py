@@ -4,7 +4,9 @@ from tremula.infra.config.load import load_config, read_example
 from tremula.infra.config.parse import ConfigError, parse_database
 from tremula.infra.config.tree import (
     Api,
+    BusUrls,
     Caches,
+    Cluster,
     Config,
     Federation,
     Listener,
@@ -26,7 +28,9 @@ from tremula.infra.config.tree import (
 
 __all__ = [
     "Api",
+    "BusUrls",
     "Caches",
+    "Cluster",
     "Config",
     "ConfigError",
     "Federation",

@@ -3,10 +3,9 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import is_dataclass
 from typing import Annotated, Any, cast, get_args, get_origin
 
-from tremula.infra.config.parse import ConfigError, keys_of, without_none
+from tremula.infra.config.parse import ConfigError, is_table, keys_of, without_none
 from tremula.infra.config.tree import Config
 
 CONFIG_VARIABLE = "TREMULA_CONFIG"
@@ -29,7 +28,7 @@ def leaf_kinds(kind: Any = Config, prefix: str = "") -> dict[str, Any]:  # noqa:
     leaves: dict[str, Any] = {}
     for name, each in keys_of(kind).items():
         inner = without_none(each)
-        if is_dataclass(inner):
+        if is_table(inner):
             leaves |= leaf_kinds(inner, f"{prefix}{name}.")
         else:
             leaves[prefix + name] = inner
@@ -52,9 +51,24 @@ def overlay_environment(
             raise ConfigError(variable, "no key has this variable")
         key = keys[variable]
         value = _value(kinds[key], environment[variable], variable)
-        _set(raw, key.split("."), value, variable)
+        set_key(raw, key, value, source=variable)
         sources[key] = variable
     return sources
+
+
+def set_key(raw: dict[str, object], key: str, value: object, *, source: str) -> None:
+    """Set what stands at the dotted *key* of *raw*; *source* is where it comes from.
+
+    Raises:
+        ConfigError: what should be a table is none.
+    """
+    *parents, name = key.split(".")
+    table: Any = raw
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise ConfigError(source, f"{parent} is not a table in the file")
+    table[name] = value
 
 
 def _is_key(variable: str) -> bool:
@@ -75,12 +89,3 @@ def _value(kind: Any, text: str, variable: str) -> object:  # noqa: ANN401
         return cast("object", tomllib.loads(f"value = {text}")["value"])
     except tomllib.TOMLDecodeError:
         raise ConfigError(variable, f"is not a TOML value: {text!r}") from None
-
-
-def _set(table: Any, path: list[str], value: object, variable: str) -> None:  # noqa: ANN401
-    *parents, name = path
-    for parent in parents:
-        table = table.setdefault(parent, {})
-        if not isinstance(table, dict):
-            raise ConfigError(variable, f"{parent} is not a table in the file")
-    table[name] = value

@@ -1,5 +1,6 @@
 """Reads the configuration: defaults, then the file, the environment, the flags."""
 
+import os
 import re
 import ssl
 import tomllib
@@ -10,7 +11,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tremula.infra.config.environment import LISTEN_VARIABLE, overlay_environment
+from tremula.infra.config.environment import (
+    LISTEN_VARIABLE,
+    overlay_environment,
+    set_key,
+)
 from tremula.infra.config.parse import ConfigError, parse_table
 from tremula.infra.config.tree import (
     Config,
@@ -19,6 +24,7 @@ from tremula.infra.config.tree import (
     PasswordHashing,
     Registration,
     RegistrationMode,
+    SqliteFile,
 )
 from tremula.protocol.room_versions import ROOM_VERSIONS
 
@@ -39,7 +45,7 @@ def load_config(
     Args:
         file: the TOML file, or None for none.
         environment: of it, only names that start with ``TREMULA_`` are looked at.
-        flags: values of top-level keys from the command line.
+        flags: values from the command line, by dotted key.
         listen: ``ADDRESS:PORT`` pairs that replace the configured listeners.
 
     Raises:
@@ -48,8 +54,8 @@ def load_config(
     raw = _read(file) if file else {}
     sources = overlay_environment(raw, environment)
     for key, value in (flags or {}).items():
-        raw[key] = value
-        sources[key] = "--" + key.replace("_", "-")
+        sources[key] = "--" + key.rpartition(".")[2].replace("_", "-")
+        set_key(raw, key, value, source=sources[key])
     variable = environment.get(LISTEN_VARIABLE)
     for source, pairs in (
         (LISTEN_VARIABLE, variable.split(",") if variable else ()),
@@ -107,7 +113,8 @@ def _resolve(config: Config) -> Config:
     _check_base_url(config.public_base_url)
     _check_password_hashing(config.password_hashing)
     _check_federation(config.federation)
-    _check_trusted_ca_file(config.outbound.trusted_ca_file)
+    _check_ca_file(config.outbound.trusted_ca_file, "outbound.trusted_ca_file")
+    _check_cluster(config)
     if config.default_room_version not in ROOM_VERSIONS:
         raise ConfigError(
             "default_room_version", "must be one of " + ", ".join(ROOM_VERSIONS)
@@ -186,7 +193,7 @@ def _check_federation(federation: Federation) -> None:
             )
 
 
-def _check_trusted_ca_file(file: Path | None) -> None:
+def _check_ca_file(file: Path | None, key: str) -> None:
     if file is None:
         return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -198,7 +205,21 @@ def _check_trusted_ca_file(file: Path | None) -> None:
         problem = f"{file} can't be read: {error.strerror}"
     else:
         return
-    raise ConfigError("outbound.trusted_ca_file", problem)
+    raise ConfigError(key, problem)
+
+
+def _check_cluster(config: Config) -> None:
+    cluster = config.cluster
+    _check_ca_file(cluster.bus_ca_file, "cluster.bus_ca_file")
+    file = cluster.bus_credentials_file
+    if file is not None and not os.access(file, os.R_OK):
+        raise ConfigError("cluster.bus_credentials_file", f"{file} can't be read")
+    if cluster.bus is not None and isinstance(config.database, SqliteFile):
+        raise ConfigError(
+            "cluster.bus",
+            "is for several processes, which share a PostgreSQL database; set database"
+            ' to "postgresql://…" or leave out the bus',
+        )
 
 
 def _resolve_registration(

@@ -11,7 +11,8 @@ from types import NoneType
 from typing import Annotated, Any, NoReturn, TypeVar, cast, get_args, get_origin
 from typing import get_type_hints as type_hints
 
-from tremula.infra.config.tree import Bounds, PostgresUrl, SqliteFile
+from tremula.infra.bus.nats_servers import parse_nats_url
+from tremula.infra.config.tree import Bounds, BusUrls, PostgresUrl, SqliteFile
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import ServerName, parse_server_name
 
@@ -58,6 +59,11 @@ def keys_of(kind: _Kind) -> dict[str, _Kind]:
     """The keys of a table and the type of each."""
     hints = type_hints(kind, include_extras=True)
     return {each.name: hints[each.name] for each in fields(kind)}
+
+
+def is_table(kind: _Kind) -> bool:
+    """Whether *kind* has keys of its own in the file."""
+    return is_dataclass(kind) and kind not in _SCALARS
 
 
 def without_none(kind: _Kind) -> _Kind:
@@ -178,6 +184,17 @@ def parse_database(raw: object, key: str) -> SqliteFile | PostgresUrl:
     raise ConfigError(key, 'must be "sqlite:FILE" or "postgresql://…"')
 
 
+def _parse_bus(raw: object, key: str) -> BusUrls:
+    urls = tuple(url.strip() for url in _parse_str(raw, key).split(","))
+    try:
+        for url in urls:
+            parse_nats_url(url)
+    except ValueError as error:
+        # As above, and none of the messages repeats it.
+        raise ConfigError(key, str(error)) from None
+    return BusUrls(urls)
+
+
 _SCALARS: Mapping[_Kind, Callable[[object, str], object]] = {
     bool: _parse_bool,
     int: _parse_int,
@@ -187,6 +204,7 @@ _SCALARS: Mapping[_Kind, Callable[[object, str], object]] = {
     ServerName: _parse_server_name,
     IPv4Network | IPv6Network: _parse_network,
     SqliteFile | PostgresUrl: parse_database,
+    BusUrls: _parse_bus,
 }
 
 

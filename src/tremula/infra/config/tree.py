@@ -39,6 +39,13 @@ class PostgresUrl:
     url: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class BusUrls:
+    """The servers of one NATS cluster, ``nats://user:password@host:port`` each."""
+
+    urls: tuple[str, ...] = field(repr=False)
+
+
 class Api(StrEnum):
     """A set of endpoints that a listener may serve."""
 
@@ -177,6 +184,15 @@ class Outbound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """What makes several processes one server; without a bus there is one process."""
+
+    bus: BusUrls | None = None
+    bus_ca_file: Path | None = None
+    bus_credentials_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimit:
     """A token bucket: ``burst`` requests at once, refilled at ``per_second``."""
 
@@ -243,6 +259,7 @@ class Config:
     presence: Presence = Presence()
     federation: Federation = Federation()
     outbound: Outbound = Outbound()
+    cluster: Cluster = Cluster()
     rate_limits: RateLimits = RateLimits()
     caches: Caches = Caches()
     logging: Logging = Logging()

@@ -1,0 +1,23 @@
+"""The bus between the processes of a server: a wake-up and a route, never the truth."""
+
+from tremula.infra.bus.bus import (
+    Bus,
+    BusError,
+    BusTimeout,
+    BusUnavailable,
+    Listener,
+    NoResponder,
+    PayloadTooLarge,
+    Responder,
+)
+
+__all__ = [
+    "Bus",
+    "BusError",
+    "BusTimeout",
+    "BusUnavailable",
+    "Listener",
+    "NoResponder",
+    "PayloadTooLarge",
+    "Responder",
+]
