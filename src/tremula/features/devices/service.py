@@ -2,7 +2,7 @@
 
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -117,6 +117,12 @@ class DeviceObserver(Protocol):
         """A device has been logged in: a new one, or once more."""
         ...
 
+    def device_renamed(
+        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
+    ) -> None:
+        """A device has another name."""
+        ...
+
     def devices_deleted(
         self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
     ) -> None:
@@ -124,9 +130,14 @@ class DeviceObserver(Protocol):
         ...
 
     def all_devices_deleted(
-        self, unit: JournalUnit, user_id: UserId, *, but_device_id: DeviceId | None
+        self,
+        unit: JournalUnit,
+        user_id: UserId,
+        known: Sequence[DeviceId],
+        *,
+        but_device_id: DeviceId | None,
     ) -> None:
-        """Every device of the user but one is gone."""
+        """Every device of the user but one is gone; *known* had been read before."""
         ...
 
 
@@ -166,6 +177,12 @@ class Devices(Struct, frozen=True):
         """Every device of the user."""
         return await storage.devices_of_user(self.db, user_id)
 
+    async def display_names(
+        self, user_ids: Sequence[UserId]
+    ) -> Mapping[UserId, Mapping[DeviceId, str]]:
+        """The names of the devices that have one, of at most 500 users."""
+        return await storage.display_names(self.db, user_ids)
+
     async def get(self, user_id: UserId, device_id: DeviceId) -> Device:
         """One device of the user.
 
@@ -192,6 +209,8 @@ class Devices(Struct, frozen=True):
         storage.update_display_name(unit, user_id, device_id, display_name)
         change = DeviceChange(changed=(device_id,))
         unit.announce(TOPIC, user_id, change, pos=unit.pos())
+        for observer in self.observers:
+            observer.device_renamed(unit, user_id, device_id)
         await self.journal.commit(unit)
 
     async def delete(self, user_id: UserId, device_ids: Sequence[DeviceId]) -> None:
@@ -229,11 +248,14 @@ class Devices(Struct, frozen=True):
         """
         storage.delete_devices_of_user(unit, user_id, but_device_id=but_device_id)
         self.sessions.revoke_user(unit, user_id, but_device_id=but_device_id)
-        gone = (each.device_id for each in known if each.device_id != but_device_id)
-        change = DeviceChange(deleted=tuple(gone))
+        ids = (each.device_id for each in known)
+        gone = tuple(each for each in ids if each != but_device_id)
+        change = DeviceChange(deleted=gone)
         unit.announce(TOPIC, user_id, change, pos=unit.pos())
         for observer in self.observers:
-            observer.all_devices_deleted(unit, user_id, but_device_id=but_device_id)
+            observer.all_devices_deleted(
+                unit, user_id, gone, but_device_id=but_device_id
+            )
 
 
 def _generate_device_id() -> DeviceId:

@@ -113,6 +113,23 @@ async def devices_of_user(db: Reader, user_id: UserId) -> list[Device]:
     return [_device(row) for row in rows]
 
 
+async def display_names(
+    db: Reader, user_ids: Sequence[UserId]
+) -> dict[UserId, dict[DeviceId, str]]:
+    """The names of the devices of at most 500 users; those without one are left out."""
+    rows = await db.all(
+        """
+        SELECT user_id, device_id, display_name FROM devices
+        WHERE user_id IN :user_ids AND display_name IS NOT NULL
+        """,
+        user_ids=list(user_ids),
+    )
+    names: dict[UserId, dict[DeviceId, str]] = {}
+    for user_id, device_id, display_name in rows:
+        names.setdefault(user_id, {})[device_id] = display_name
+    return names
+
+
 async def find_device(
     db: Reader, user_id: UserId, device_id: DeviceId
 ) -> Device | None:

@@ -63,6 +63,10 @@ class Users(Struct, frozen=True):
             guests += [user.user_id for user in found.values() if user.is_guest]
         return guests
 
+    async def known_among(self, user_ids: Sequence[UserId]) -> set[UserId]:
+        """Those of *user_ids* (at most 500) that there is an account of, or was."""
+        return set(await storage.users_by_id(self.db, user_ids))
+
     async def find_by_name(self, name: str) -> User | None:
         """The user whom people mean by a user ID or localpart, in any case of letters.
 
