@@ -104,6 +104,7 @@ class AccountsServer:
     uia: Uia
     accounts: Accounts
     tokens: RegistrationTokens
+    router: Router
     client: Client
 
     def with_token(self, token: str) -> Client:
@@ -177,8 +178,9 @@ async def start_accounts(
         (hooks.on_erased,),
     )
     accounts = Accounts(journal, clock, users, devices, sessions, uia, account_hooks)
+    router = _route(accounts, tokens, policy)
     application = Application(
-        router=_route(accounts, tokens, policy),
+        router=router,
         authenticator=sessions,
         limiter=limiter,
         metrics=Metrics(),
@@ -194,6 +196,7 @@ async def start_accounts(
         uia=uia,
         accounts=accounts,
         tokens=tokens,
+        router=router,
         client=Client(application.for_listener()),
     )
 

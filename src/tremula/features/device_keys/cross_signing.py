@@ -1,0 +1,152 @@
+"""Cross-signing keys of our own users (CS ``uploadCrossSigningKeys``)."""
+
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tremula.features.device_keys import storage
+from tremula.features.device_keys.own_keys import OwnKeys, own_keys
+from tremula.features.device_lists.service import DeviceListChange, DeviceLists
+from tremula.features.uia.service import Uia, digest_of
+from tremula.infra.db import Conflict, Reader
+from tremula.infra.http import Requester
+from tremula.infra.journal import Journal
+from tremula.infra.locks import KeyedLocks
+from tremula.protocol.canonical import encode_canonical
+from tremula.protocol.device_keys import (
+    CrossSigningKey,
+    Usage,
+    check_signed,
+    parse_cross_signing_key,
+)
+from tremula.protocol.errors import Forbidden, InvalidParam, MissingParam
+from tremula.protocol.identifiers import UserId
+
+OPERATION = "uploadCrossSigningKeys"
+
+NewKeys = Mapping[Usage, CrossSigningKey]
+
+
+class CrossSigning(Struct, frozen=True):
+    """Takes in the cross-signing keys of a user, and replaces them."""
+
+    db: Reader
+    journal: Journal
+    lists: DeviceLists
+    uia: Uia
+    changing: KeyedLocks[UserId]
+
+    async def upload(
+        self, requester: Requester, keys: Mapping[Usage, object], *, auth: object
+    ) -> None:
+        """Publish *keys*, as they came; those that are there already are no change.
+
+        Raises:
+            TooLarge, BadJson, InvalidParam: a key is malformed.
+            MissingParam: there is no master key.
+            InvalidSignature: a key is not signed by the master key.
+            Forbidden: a key has the ID of a device.
+            UiaRequired: the user has to authenticate to replace keys.
+        """
+        user_id = requester.user_id
+        given = {
+            usage: parse_cross_signing_key(raw, user_id, usage)
+            for usage, raw in keys.items()
+        }
+        async with self.changing.of(user_id):
+            stored = await own_keys(self.db, user_id)
+            new = {
+                usage: key
+                for usage, key in given.items()
+                if not _is_same(key, stored.cross_signing.get(usage))
+            }
+            if not new and (given or stored.cross_signing):
+                return
+            checked = _checked(new, stored)
+            if Usage.MASTER in stored.cross_signing and not requester.appservice_id:
+                digest = digest_of({usage: keys[usage] for usage in sorted(keys)})
+                await self.uia.require(user_id, OPERATION, auth, digest)
+            await self._replace(user_id, checked, stored)
+
+    async def _replace(self, user_id: UserId, new: NewKeys, stored: OwnKeys) -> None:
+        unit = self.journal.unit()
+        outdated = [key.public_key for key in _outdated(new, stored)]
+        if outdated:
+            storage.delete_keys(unit, user_id, outdated)
+        for usage, key in new.items():
+            key_json = encode_canonical(key.signed)
+            storage.insert_cross_signing_key(
+                unit, user_id, key.public_key, usage, key_json
+            )
+        self.lists.changed(unit, user_id, DeviceListChange(signing_keys=True))
+        try:
+            await self.journal.commit(unit)
+        except Conflict as error:
+            # Another process was faster: a device of that ID, or other keys.
+            raise Forbidden("there are other keys meanwhile") from error
+
+
+def _is_same(key: CrossSigningKey, stored: CrossSigningKey | None) -> bool:
+    return stored is not None and key.content == stored.content
+
+
+def _checked(new: NewKeys, stored: OwnKeys) -> NewKeys:
+    """*new* with the signatures that are right and by keys of the user.
+
+    Raises:
+        MissingParam, InvalidSignature, InvalidParam, Forbidden: see `upload`.
+    """
+    master = new.get(Usage.MASTER) or stored.cross_signing.get(Usage.MASTER)
+    if master is None:
+        raise MissingParam("there is no master signing key")
+    _check_names(new, stored)
+    return {
+        usage: _signed_master(key, stored)
+        if usage is Usage.MASTER
+        else _signed_by_master(key, master)
+        for usage, key in new.items()
+    }
+
+
+def _check_names(new: NewKeys, stored: OwnKeys) -> None:
+    for key in new.values():
+        if key.public_key in stored.devices:
+            raise Forbidden("a device has the ID of this key")
+    replaced = {key.public_key for key in _outdated(new, stored)}
+    kept = [key.public_key for key in stored.cross_signing.values()]
+    names = [key.public_key for key in new.values()]
+    names += [name for name in kept if name not in replaced]
+    if len(set(names)) < len(names):
+        raise InvalidParam("two keys must not be the same")
+
+
+def _outdated(new: NewKeys, stored: OwnKeys) -> Iterator[CrossSigningKey]:
+    """The keys that *new* ones replace, or that a new master key has not signed."""
+    for usage, key in stored.cross_signing.items():
+        if usage in new or Usage.MASTER in new:
+            yield key
+
+
+def _signed_by_master(key: CrossSigningKey, master: CrossSigningKey) -> CrossSigningKey:
+    check_signed(key.signed, key.user_id, master.verify_keys)
+    return _with_signatures_by(key, master.verify_keys)
+
+
+def _signed_master(key: CrossSigningKey, stored: OwnKeys) -> CrossSigningKey:
+    verify_keys = {**stored.device_verify_keys, **key.verify_keys}
+    signed = _with_signatures_by(key, verify_keys)
+    if signed.signatures:
+        check_signed(signed.signed, key.user_id, verify_keys)
+    return signed
+
+
+def _with_signatures_by(
+    key: CrossSigningKey, verify_keys: Mapping[str, bytes]
+) -> CrossSigningKey:
+    known = {
+        key_id: signature
+        for key_id, signature in key.signatures.items()
+        if key_id in verify_keys
+    }
+    return replace(key, signatures=known)

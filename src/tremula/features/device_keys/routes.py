@@ -1,0 +1,142 @@
+"""Device and cross-signing keys at the HTTP edge (CS "End-to-End Encryption")."""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tremula.features.device_keys.cross_signing import CrossSigning
+from tremula.features.device_keys.queries import KeyQueries
+from tremula.features.device_keys.service import DeviceKeyUploads
+from tremula.features.device_keys.signatures import Signatures
+from tremula.infra.http import Auth, Json, UserRequest, endpoint
+from tremula.protocol.device_keys import Usage
+from tremula.protocol.errors import BadJson, InvalidParam
+from tremula.protocol.identifiers import DeviceId, UserId, parse_user_id
+
+USERS_MAX: Final = 5_000
+
+_BODY_BYTES_MAX: Final = 512 * 1024
+_TIMEOUT_MS_MAX: Final = 60_000
+
+
+class KeysEdge(Struct, frozen=True):
+    """What the endpoints call."""
+
+    uploads: DeviceKeyUploads
+    queries: KeyQueries
+    cross_signing: CrossSigning
+    signatures: Signatures
+
+
+class UploadKeysBody(msgspec.Struct):
+    """Body of CS ``uploadKeys``."""
+
+    device_keys: object = None
+    one_time_keys: dict[str, Any] = {}
+    fallback_keys: dict[str, Any] = {}
+
+
+class QueryKeysBody(msgspec.Struct):
+    """Body of CS ``queryKeys``."""
+
+    device_keys: Annotated[dict[str, list[str]], Meta(max_length=USERS_MAX)]
+    timeout: Annotated[int, Meta(ge=0)] = 10_000
+
+
+class UploadCrossSigningKeysBody(msgspec.Struct):
+    """Body of CS ``uploadCrossSigningKeys``."""
+
+    master_key: object = None
+    self_signing_key: object = None
+    user_signing_key: object = None
+    auth: object = None
+
+
+@endpoint(
+    "POST",
+    "/_matrix/client/v3/keys/upload",
+    auth=Auth.USER,
+    guest=True,
+    max_body=_BODY_BYTES_MAX,
+)
+async def upload_keys(req: UserRequest, edge: KeysEdge) -> Json:
+    """CS uploadKeys.
+
+    Errors: M_BAD_JSON, M_INVALID_PARAM, M_MISSING_PARAM, M_INVALID_SIGNATURE,
+    M_TOO_LARGE.
+    """
+    body = req.body(UploadKeysBody)
+    counts = await edge.uploads.upload(
+        req.user_id,
+        _device_of(req),
+        device_keys=body.device_keys,
+        one_time_keys=body.one_time_keys,
+        fallback_keys=body.fallback_keys,
+    )
+    return {"one_time_key_counts": counts}
+
+
+@endpoint(
+    "POST",
+    "/_matrix/client/v3/keys/query",
+    auth=Auth.USER,
+    guest=True,
+    max_body=_BODY_BYTES_MAX,
+)
+async def query_keys(req: UserRequest, edge: KeysEdge) -> Json:
+    """CS queryKeys. Errors: M_BAD_JSON, M_INVALID_PARAM."""
+    body = req.body(QueryKeysBody)
+    return await edge.queries.answer(
+        req.user_id,
+        parse_wanted(body.device_keys),
+        timeout_s=min(body.timeout, _TIMEOUT_MS_MAX) / 1000,
+    )
+
+
+@endpoint("POST", "/_matrix/client/v3/keys/device_signing/upload", auth=Auth.USER)
+async def upload_cross_signing_keys(req: UserRequest, edge: KeysEdge) -> Json:
+    """CS uploadCrossSigningKeys.
+
+    Errors: 401 until authenticated, M_INVALID_SIGNATURE, M_MISSING_PARAM, M_FORBIDDEN,
+    M_BAD_JSON, M_INVALID_PARAM, M_TOO_LARGE.
+    """
+    body = req.body(UploadCrossSigningKeysBody)
+    keys = {
+        Usage.MASTER: body.master_key,
+        Usage.SELF_SIGNING: body.self_signing_key,
+        Usage.USER_SIGNING: body.user_signing_key,
+    }
+    given = {usage: key for usage, key in keys.items() if key is not None}
+    await edge.cross_signing.upload(req.requester, given, auth=body.auth)
+    return {}
+
+
+@endpoint("POST", "/_matrix/client/v3/keys/signatures/upload", auth=Auth.USER)
+async def upload_cross_signing_signatures(req: UserRequest, edge: KeysEdge) -> Json:
+    """CS uploadCrossSigningSignatures. Errors: M_BAD_JSON, M_INVALID_PARAM."""
+    uploaded: dict[UserId, dict[str, object]] = {}
+    for user_id, keys in req.json_object().items():
+        if not isinstance(keys, dict):
+            raise BadJson("the body must be {user_id: {key_id: key}}")
+        uploaded[parse_user_id(user_id)] = keys
+    failures = await edge.signatures.upload(req.user_id, uploaded)
+    return {"failures": failures}
+
+
+def parse_wanted(device_keys: dict[str, list[str]]) -> dict[UserId, list[DeviceId]]:
+    """Whose devices are asked for.
+
+    Raises:
+        InvalidParam: a user ID is none.
+    """
+    return {
+        parse_user_id(user_id): [DeviceId(each) for each in device_ids]
+        for user_id, device_ids in device_keys.items()
+    }
+
+
+def _device_of(req: UserRequest) -> DeviceId:
+    if req.device_id is None:
+        raise InvalidParam("keys belong to a device, and this token to none")
+    return req.device_id

@@ -1,0 +1,182 @@
+"""Keys of the devices of our own users, and what this feature offers to others."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import orjson
+from msgspec import Struct
+
+from tremula.features.device_keys import storage
+from tremula.features.device_keys.published import PublishedKeys, UserKeys
+from tremula.features.device_keys.queries import RemoteDevices, RemoteKeys
+from tremula.features.device_keys.signatures import Signatures
+from tremula.features.device_keys.storage import StoredKey
+from tremula.features.device_lists.service import DeviceListChange, DeviceLists
+from tremula.infra.db import Reader
+from tremula.infra.journal import Journal, JournalUnit
+from tremula.infra.locks import KeyedLocks
+from tremula.protocol.canonical import encode_canonical
+from tremula.protocol.device_keys import (
+    DeviceKeys,
+    key_id_of,
+    parse_device_keys,
+    without_signatures,
+)
+from tremula.protocol.errors import InvalidParam, UnknownToken
+from tremula.protocol.identifiers import DeviceId, UserId
+
+__all__ = [
+    "DeviceKeyUploads",
+    "OneTimeKeys",
+    "PublishedKeys",
+    "RemoteDevices",
+    "RemoteKeys",
+    "Signatures",
+    "UserKeys",
+]
+
+_NO_KEYS: Final[Mapping[str, object]] = {}
+
+
+class OneTimeKeys(Protocol):
+    """Keeps one-time and fallback keys of devices."""
+
+    async def add(
+        self,
+        user_id: UserId,
+        device_id: DeviceId,
+        *,
+        one_time_keys: Mapping[str, object],
+        fallback_keys: Mapping[str, object],
+    ) -> None:
+        """Take in keys as uploaded, `{<algorithm>:<key ID>: key}`.
+
+        Raises:
+            MatrixError: one is malformed, or contradicts another of its ID.
+        """
+        ...
+
+    async def counts(self, user_id: UserId, device_id: DeviceId) -> Mapping[str, int]:
+        """How many one-time keys of each algorithm are left."""
+        ...
+
+    def devices_deleted(
+        self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
+    ) -> None:
+        """Drop all keys of devices: they are of no use any more."""
+        ...
+
+
+class DeviceKeyUploads(Struct, frozen=True):
+    """Takes in the keys of devices, and drops them with the device.
+
+    Implements ``DeviceObserver``.
+    """
+
+    db: Reader
+    journal: Journal
+    lists: DeviceLists
+    one_time: OneTimeKeys
+    changing: KeyedLocks[UserId]
+
+    async def upload(
+        self,
+        user_id: UserId,
+        device_id: DeviceId,
+        *,
+        device_keys: object,
+        one_time_keys: Mapping[str, object] = _NO_KEYS,
+        fallback_keys: Mapping[str, object] = _NO_KEYS,
+    ) -> Mapping[str, int]:
+        """Publish keys of a device; the numbers of one-time keys left, by algorithm.
+
+        *device_keys* is as it came, or None.
+
+        Raises:
+            TooLarge, BadJson, InvalidParam, MissingParam: keys are malformed.
+            InvalidSignature: they are not signed by the device.
+            UnknownToken: the device has just been deleted.
+        """
+        if device_keys is not None:
+            await self._publish(parse_device_keys(device_keys, user_id, device_id))
+        if one_time_keys or fallback_keys:
+            await self.one_time.add(
+                user_id,
+                device_id,
+                one_time_keys=one_time_keys,
+                fallback_keys=fallback_keys,
+            )
+        return await self.one_time.counts(user_id, device_id)
+
+    async def _publish(self, keys: DeviceKeys) -> None:
+        user_id, device_id = keys.user_id, keys.device_id
+        key_json = encode_canonical(keys.content)
+        async with self.changing.of(user_id):
+            stored = await self._stored(user_id, device_id)
+            if stored.key_json == key_json:
+                return
+            unit = self.journal.unit()
+            updated = storage.update_device(unit, user_id, device_id, key_json)
+            if stored.key_json is not None:
+                self._drop_outdated(unit, keys, orjson.loads(stored.key_json))
+            self.lists.changed(unit, user_id, DeviceListChange((device_id,)))
+            await self.journal.commit(unit)
+        if not updated.rows:
+            raise _gone()
+
+    async def _stored(self, user_id: UserId, device_id: DeviceId) -> StoredKey:
+        stored = await storage.find_key(self.db, user_id, device_id)
+        if stored is None:
+            raise _gone()
+        if stored.usage is not None:
+            # "servers MUST not allow devices to have the same IDs as cross-signing
+            # keys"
+            raise InvalidParam("the device has the ID of a cross-signing key")
+        return stored
+
+    def _drop_outdated(
+        self, unit: JournalUnit, keys: DeviceKeys, before: Mapping[str, Any]
+    ) -> None:
+        if without_signatures(before) == without_signatures(keys.content):
+            return
+        user_id, device_id = keys.user_id, keys.device_id
+        storage.delete_signatures_of(unit, user_id, device_id)
+        key_id = key_id_of(device_id)
+        if before["keys"][key_id] != keys.content["keys"][key_id]:
+            # Those that are left are signed by the key that was.
+            self.one_time.devices_deleted(unit, user_id, [device_id])
+
+    def device_added(
+        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
+    ) -> None:
+        """Make room for the keys of a device that is logged in."""
+        storage.insert_device(unit, user_id, device_id)
+
+    def device_renamed(
+        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
+    ) -> None:
+        """Tell others: names are published with keys."""
+        self.lists.changed(unit, user_id, DeviceListChange((device_id,)))
+
+    def devices_deleted(
+        self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
+    ) -> None:
+        """Drop the keys of devices (at most 500)."""
+        storage.delete_keys(unit, user_id, device_ids)
+        self.lists.changed(unit, user_id, DeviceListChange(tuple(device_ids)))
+
+    def all_devices_deleted(
+        self,
+        unit: JournalUnit,
+        user_id: UserId,
+        known: Sequence[DeviceId],
+        *,
+        but_device_id: DeviceId | None,
+    ) -> None:
+        """Drop the keys of all devices but one."""
+        storage.delete_devices(unit, user_id, but_device_id=but_device_id)
+        self.lists.changed(unit, user_id, DeviceListChange(tuple(known)))
+
+
+def _gone() -> UnknownToken:
+    return UnknownToken("the device has been deleted")
