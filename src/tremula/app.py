@@ -22,6 +22,10 @@ from tremula.features.account_data.sync import (
 from tremula.features.account_data.tags import Tags
 from tremula.features.capabilities import routes as capabilities_routes
 from tremula.features.capabilities.service import Capabilities
+from tremula.features.device_lists import routes as device_lists_routes
+from tremula.features.device_lists.encounters import Company
+from tremula.features.device_lists.service import DeviceLists
+from tremula.features.device_lists.sync import DeviceListsPart
 from tremula.features.devices import routes as devices_routes
 from tremula.features.devices.last_seen import LastSeen
 from tremula.features.devices.service import Devices
@@ -105,6 +109,7 @@ from tremula.features.registration import shared_secret_routes
 from tremula.features.registration.service import Registrations
 from tremula.features.registration.shared_secret import SharedSecretRegistration
 from tremula.features.registration.tokens import RegistrationTokens
+from tremula.features.remote_devices.noting import note_own_change
 from tremula.features.room_creation import routes as room_creation_routes
 from tremula.features.room_creation.service import RoomCreation
 from tremula.features.room_previews import routes as room_previews_routes
@@ -186,6 +191,7 @@ from tremula.protocol.identifiers import ServerName
 from tremula.rooms.access import RoomAccess
 from tremula.rooms.erasures import Erasures
 from tremula.rooms.event_store import EventStore
+from tremula.rooms.member_changes import MemberChanges
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.outside import OutsideRooms
 from tremula.rooms.past import RoomPast
@@ -195,6 +201,7 @@ from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.room import OwnServer
 from tremula.rooms.rooms import Rooms
 from tremula.rooms.serialize import Serializer
+from tremula.rooms.sharing import SharedRooms
 from tremula.rooms.txns import SentTxns
 from tremula.rooms.unsent import UnsentEvents
 from tremula.rooms.verification import EventVerifier
@@ -296,6 +303,7 @@ class _Engine(Struct, frozen=True, kw_only=True):
     past: RoomPast
     outside: OutsideRooms
     unsent: UnsentEvents
+    shared: SharedRooms
 
 
 class _People(Struct, frozen=True, kw_only=True):
@@ -310,6 +318,7 @@ class _People(Struct, frozen=True, kw_only=True):
     filters: Filters
     presence: Presence
     audience: Audience
+    device_lists: DeviceLists
 
 
 class _Outbound(Struct, frozen=True, kw_only=True):
@@ -426,6 +435,7 @@ async def _build_engine(base: _Base) -> _Engine:
         past=RoomPast(base.database),
         outside=OutsideRooms(base.database, base.journal, memberships),
         unsent=UnsentEvents(registry, slots, base.clock),
+        shared=SharedRooms(base.server_name, base.database, reader, memberships),
     )
 
 
@@ -526,6 +536,7 @@ def _build_people(base: _Base, engine: _Engine, remote: RemoteMemberships) -> _P
         filters=filters,
         presence=presence,
         audience=audience,
+        device_lists=DeviceLists(base.server_name, engine.memberships, note_own_change),
     )
 
 
@@ -852,6 +863,7 @@ def _add_sync(
         PresencePart(
             journal, people.presence, people.profiles, people.audience, engine.reader
         ),
+        _add_device_lists(base, engine),
     )
     sync = Sync(
         journal,
@@ -874,6 +886,19 @@ def _add_sync(
     base.router.add(sync_routes, SyncEdge(sync, people.filters, people.presence))
     _take_transactions(base, engine, people, receipts, typing)
     _send_edus(base, engine, people, outbound, typing)
+
+
+def _add_device_lists(base: _Base, engine: _Engine) -> DeviceListsPart:
+    company = Company(
+        base.journal,
+        engine.memberships,
+        engine.reader,
+        engine.shared,
+        MemberChanges(base.database, engine.events),
+    )
+    part = DeviceListsPart(base.database, base.journal, company)
+    base.router.add(device_lists_routes, part)
+    return part
 
 
 def _serve_other_servers(base: _Base, engine: _Engine, own_keys: OwnKeys) -> None:

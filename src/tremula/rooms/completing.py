@@ -114,6 +114,7 @@ class Completing(Struct, frozen=True):
         unit.on_commit(lambda: room.become_complete(head, pos=pos))
         completed = PersistedEvent(room.view.room_id, join, changes_other_state=True)
         unit.announce(COMPLETED_TOPIC, room.view.nid, completed, pos=pos)
+        room.writer.announce_members(unit, room.view, pos=pos)
         unit.wake(room.view.joined_members())
         return unit
 

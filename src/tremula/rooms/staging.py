@@ -28,6 +28,11 @@ from tremula.rooms.view import RoomView
 
 EVENT_TOPIC: Final = "event"
 
+MEMBERS_TOPIC: Final = "members"
+"""Announced by room nid when member events may have changed: far less than events."""
+
+_MEMBERS_BYTES: Final = 64
+
 
 class OwnServer(Struct, frozen=True):
     """This server, as it signs events."""
@@ -157,6 +162,12 @@ class EventWriter(Struct, frozen=True):
             pos=stored.journal_pos,
             size_bytes=stored.size_bytes,
         )
+        if stored.type == MEMBER or not item.is_own_state_only:
+            self.announce_members(unit, view, pos=stored.journal_pos)
+
+    def announce_members(self, unit: JournalUnit, view: RoomView, *, pos: int) -> None:
+        """Announce that the members of the room have changed."""
+        unit.announce(MEMBERS_TOPIC, view.nid, None, pos=pos, size_bytes=_MEMBERS_BYTES)
 
     def write_update(
         self,

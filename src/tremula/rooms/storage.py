@@ -457,3 +457,24 @@ async def joined_among(
         room_nids=list(room_nids),
     )
     return {UserId(user_id) for (user_id,) in rows}
+
+
+async def member_changes_after(
+    db: Reader, room_nid: int, *, room_pos: int
+) -> dict[UserId, int]:
+    """How often the membership events of users changed after *room_pos*, be it to
+    none (rooms_state_changes_by_pos).
+    """
+    rows = await db.scan(
+        """
+        SELECT state_key, COUNT(*) FROM rooms_state_changes
+        WHERE room_nid = :room_nid AND branch = :branch AND room_pos > :room_pos
+          AND type = :member
+        GROUP BY state_key
+        """,
+        room_nid=room_nid,
+        branch=LIVE_BRANCH,
+        room_pos=room_pos,
+        member=MEMBER,
+    )
+    return {UserId(user_id): count for user_id, count in rows}

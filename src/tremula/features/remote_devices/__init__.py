@@ -1,0 +1,3 @@
+"""Devices of other servers' users, and what those are told of ours
+(SS "Device Management").
+"""
