@@ -65,7 +65,7 @@ class CrossSigning(Struct, frozen=True):
                 return
             checked = _checked(new, stored)
             if Usage.MASTER in stored.cross_signing and not requester.appservice_id:
-                digest = digest_of({usage: keys[usage] for usage in sorted(keys)})
+                digest = digest_of({usage.value: key for usage, key in keys.items()})
                 await self.uia.require(user_id, OPERATION, auth, digest)
             await self._replace(user_id, checked, stored)
 
