@@ -30,10 +30,12 @@ _VENDOR_PREFIXED = re.compile(
 )
 
 # What the schemas leave out, but not the text of the specification: the `sender` of
-# presence is in every example; RV11 wants `redacts` "at the top level".
+# presence is in every example; RV11 wants `redacts` "at the top level"; "Extensions to
+# /sync" has the types of fallback keys, "Key algorithms" `fallback`.
 # Of PDUs the schemas "may be missing other required fields".
 _UNLISTED = re.compile(
     r"/presence/events/[0-9]+/sender|.*/redacts"
+    r"|/device_unused_fallback_key_types|/one_time_keys/.*/fallback"
     r"|(?:/1)?/(?:event|(?:state|auth_chain|knock_room_state)/[0-9]+)"
     r"/(?:auth_events|content|depth|event_id|hashes|origin|prev_events|room_id"
     r"|signatures|unsigned)(?:/.*)?"

@@ -85,6 +85,10 @@ from tremula.features.membership.invite_permission import InvitePermission
 from tremula.features.membership.service import Membership
 from tremula.features.messages import routes as messages_routes
 from tremula.features.messages.service import Messages
+from tremula.features.one_time_keys import routes as one_time_keys_routes
+from tremula.features.one_time_keys.claims import KeyClaims
+from tremula.features.one_time_keys.service import OneTimeKeys
+from tremula.features.one_time_keys.sync import KeyStatus
 from tremula.features.openid import federation as openid_federation
 from tremula.features.openid import routes as openid_routes
 from tremula.features.openid.service import OpenIdTokens
@@ -321,6 +325,12 @@ class _People(Struct, frozen=True, kw_only=True):
     device_lists: DeviceLists
 
 
+class _Encryption(Struct, frozen=True, kw_only=True):
+    """The server's part in end-to-end encryption."""
+
+    one_time_keys: OneTimeKeys
+
+
 class _Outbound(Struct, frozen=True, kw_only=True):
     """What goes to other servers."""
 
@@ -364,7 +374,8 @@ async def _build(
     remote = _build_handshakes(base, engine, outbound)
     people = _build_people(base, engine, remote)
     _add_rooms(base, engine, people, remote)
-    _add_sync(base, engine, people, outbound)
+    encryption = _build_encryption(base, people)
+    _add_sync(base, engine, people, outbound, encryption)
     _add_service_endpoints(base)
     _serve_other_servers(base, engine, own_keys)
     application = Application(
@@ -832,8 +843,20 @@ def _add_rooms(
     base.router.add(room_upgrades_routes, upgrades)
 
 
+def _build_encryption(base: _Base, people: _People) -> _Encryption:
+    one_time_keys = OneTimeKeys(base.database, base.journal)
+    people.accounts.devices.observe(one_time_keys)
+    claims = KeyClaims(base.server_name, one_time_keys, base.federation)
+    base.router.add(one_time_keys_routes, claims)
+    return _Encryption(one_time_keys=one_time_keys)
+
+
 def _add_sync(
-    base: _Base, engine: _Engine, people: _People, outbound: _Outbound
+    base: _Base,
+    engine: _Engine,
+    people: _People,
+    outbound: _Outbound,
+    encryption: _Encryption,
 ) -> None:
     db, journal = base.database, base.journal
     receipts = Receipts(
@@ -881,6 +904,7 @@ def _add_sync(
             LeftRooms(engine.reader, engine.outside, entries, room_account_data),
         ),
         user_parts,
+        KeyStatus(encryption.one_time_keys, journal),
         base.clock,
     )
     base.router.add(sync_routes, SyncEdge(sync, people.filters, people.presence))

@@ -81,6 +81,16 @@ class UserPart(Protocol):
         ...
 
 
+class DeviceStatus(Protocol):
+    """Says in every answer how things are with a device. That is no news by itself."""
+
+    async def sections(
+        self, user_id: UserId, device_id: DeviceId
+    ) -> Mapping[str, bytes]:
+        """Top-level keys of the answer with their JSON values."""
+        ...
+
+
 class IgnoredUsers(Protocol):
     """Knows whose events a user does not want to see."""
 

@@ -6,7 +6,7 @@ from typing import Final
 import orjson
 from msgspec import Struct
 
-from tremula.features.sync.parts import UserPart
+from tremula.features.sync.parts import DeviceStatus, UserPart
 from tremula.features.sync.request import SyncRequest
 from tremula.features.sync.rooms_section import RoomsSection, Sections
 from tremula.infra.clock import Clock
@@ -29,6 +29,7 @@ class Sync(Struct, frozen=True):
     journal: Journal
     rooms: RoomsSection
     parts: Sequence[UserPart]
+    device_status: DeviceStatus
     clock: Clock
 
     async def answer(self, request: SyncRequest) -> bytes:
@@ -41,8 +42,15 @@ class Sync(Struct, frozen=True):
         if since > self.journal.position:
             raise InvalidParam("since is not a token of this server")
         if not since or request.full_state:
-            return (await self._build(request, since)).to_json()
-        return (await self._news(request, since)).to_json()
+            answer = await self._build(request, since)
+        else:
+            answer = await self._news(request, since)
+        return answer.to_json(await self._status(request))
+
+    async def _status(self, request: SyncRequest) -> Mapping[str, bytes]:
+        if request.device_id is None:
+            return {}
+        return await self.device_status.sections(request.user_id, request.device_id)
 
     async def _news(self, request: SyncRequest, since: int) -> "_Answer":
         user_id = request.user_id
@@ -81,7 +89,7 @@ class _Answer(Struct, frozen=True):
     def has_news(self) -> bool:
         return bool(self.sections) or any(self.rooms.values())
 
-    def to_json(self) -> bytes:
+    def to_json(self, status: Mapping[str, bytes]) -> bytes:
         # Of pieces, put together once: an initial sync has megabytes.
         pieces = [
             b'{"next_batch":"%b","rooms":{' % str(StreamToken(self.position)).encode()
@@ -94,8 +102,9 @@ class _Answer(Struct, frozen=True):
                 pieces.append(b"}")
                 between_sections = b","
         pieces.append(b"}")
-        for key, value in self.sections.items():
-            pieces += (b',"%b":' % key.encode(), value)
+        for sections in (self.sections, status):
+            for key, value in sections.items():
+                pieces += (b',"%b":' % key.encode(), value)
         pieces.append(b"}")
         return b"".join(pieces)
 

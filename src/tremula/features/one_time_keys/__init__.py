@@ -1,0 +1,1 @@
+"""One-time and fallback keys (CS "End-to-End Encryption")."""

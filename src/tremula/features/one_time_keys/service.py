@@ -1,0 +1,207 @@
+"""One-time and fallback keys of our own users: each of the former is given out once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+from msgspec import Struct, field
+
+from tremula.features.one_time_keys import storage
+from tremula.features.one_time_keys.storage import KeyClaim
+from tremula.infra.db import Conflict, Database
+from tremula.infra.journal import Journal, JournalUnit
+from tremula.infra.locks import KeyedLocks
+from tremula.protocol.errors import InvalidParam
+from tremula.protocol.identifiers import DeviceId, UserId
+from tremula.protocol.one_time_keys import (
+    OneTimeKey,
+    parse_fallback_keys,
+    parse_one_time_keys,
+)
+
+__all__ = ["TOPIC", "ClaimedKeys", "KeyClaim", "OneTimeKeys"]
+
+TOPIC: Final = "one_time_keys"
+"""Announced with the user ID as key when the keys of a device have changed."""
+
+ClaimedKeys = dict[UserId, dict[DeviceId, dict[str, Any]]]
+"""`{user_id: {device_id: {"<algorithm>:<key_id>": key}}}`."""
+
+# Clients keep 50 to 100 on the server.
+_KEYS_KEPT_MAX: Final = 2_000
+# More at once would hold up what others want to write.
+_CLAIMS_A_UNIT: Final = 100
+
+
+class OneTimeKeys(Struct, frozen=True):
+    """Keeps keys until they are claimed. Implements `DeviceObserver`.
+
+    Of several who claim at once, in however many processes, each gets another key: it
+    is taken by one statement, and given out after the commit.
+    """
+
+    db: Database
+    journal: Journal
+    uploading: KeyedLocks[tuple[UserId, DeviceId]] = field(default_factory=KeyedLocks)
+
+    async def add(
+        self,
+        user_id: UserId,
+        device_id: DeviceId,
+        one_time_keys: Mapping[str, Any],
+        fallback_keys: Mapping[str, Any],
+    ) -> None:
+        """Add what a device has uploaded, all or nothing. Safe to repeat.
+
+        Both are `{"<algorithm>:<key_id>": key}`.
+
+        Raises:
+            InvalidParam: a key is malformed, there are too many, or another key has
+                this name.
+            BadJson: a key is not canonical JSON.
+        """
+        keys = parse_one_time_keys(user_id, device_id, one_time_keys)
+        fallbacks = parse_fallback_keys(user_id, device_id, fallback_keys)
+        async with self.uploading.of((user_id, device_id)):
+            try:
+                await self._add(user_id, device_id, keys, fallbacks)
+            except Conflict:
+                # Another process had the same upload, repeated.
+                await self._add(user_id, device_id, keys, fallbacks)
+
+    async def counts(self, user_id: UserId, device_id: DeviceId) -> dict[str, int]:
+        """How many one-time keys of a device are left, by algorithm, if any."""
+        return await storage.counts_by_algorithm(self.db, user_id, device_id)
+
+    async def unused_fallback_types(
+        self, user_id: UserId, device_id: DeviceId
+    ) -> list[str]:
+        """The algorithms whose fallback key has not been given out."""
+        found = await storage.fallback_keys(self.db, user_id, device_id)
+        return [each.key.algorithm for each in found if not each.is_used]
+
+    async def claim(self, claims: Sequence[KeyClaim]) -> ClaimedKeys:
+        """A key for each of *claims*, as far as there are any.
+
+        When a device has no one-time keys left, it is its fallback key.
+        """
+        claimed: ClaimedKeys = {}
+        for start in range(0, len(claims), _CLAIMS_A_UNIT):
+            part = claims[start : start + _CLAIMS_A_UNIT]
+            for claim in await self._claim_one_time_keys(part, claimed):
+                await self._claim_fallback_key(claim, claimed)
+        return claimed
+
+    # The lives of devices
+
+    def device_added(
+        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
+    ) -> None:
+        """Nothing to do: it uploads its keys itself."""
+
+    def devices_deleted(
+        self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
+    ) -> None:
+        """Their keys go with them."""
+        storage.delete_of_devices(unit, user_id, device_ids)
+        unit.announce(TOPIC, user_id, None, pos=unit.pos())
+
+    def device_renamed(
+        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
+    ) -> None:
+        """Nothing to do."""
+
+    def all_devices_deleted(
+        self,
+        unit: JournalUnit,
+        user_id: UserId,
+        known: Sequence[DeviceId],  # noqa: ARG002 - the rows say which
+        *,
+        but_device_id: DeviceId | None,
+    ) -> None:
+        """Their keys go with them."""
+        storage.delete_of_user(unit, user_id, but_device_id=but_device_id or "")
+        unit.announce(TOPIC, user_id, None, pos=unit.pos())
+
+    # Adding
+
+    async def _add(
+        self,
+        user_id: UserId,
+        device_id: DeviceId,
+        keys: Sequence[OneTimeKey],
+        fallbacks: Sequence[OneTimeKey],
+    ) -> None:
+        new = await self._new_ones(user_id, device_id, keys)
+        if not new and not fallbacks:
+            return
+        unit = self.journal.unit()
+        pos = unit.pos()
+        storage.insert_keys(unit, user_id, device_id, new, pos=pos)
+        for key in fallbacks:
+            storage.upsert_fallback_key(unit, user_id, device_id, key)
+        unit.announce(TOPIC, user_id, None, pos=pos)
+        await self.journal.commit(unit)
+
+    async def _new_ones(
+        self, user_id: UserId, device_id: DeviceId, keys: Sequence[OneTimeKey]
+    ) -> list[OneTimeKey]:
+        if not keys:
+            return []
+        known = await storage.keys_by_id(
+            self.db, user_id, device_id, [key.key_id for key in keys]
+        )
+        new = []
+        for key in keys:
+            content = known.get((key.algorithm, key.key_id))
+            if content is None:
+                new.append(key)
+            elif content != key.content:
+                raise InvalidParam(
+                    f"there is another key {key.algorithm}:{key.key_id} already"
+                )
+        counts = await self.counts(user_id, device_id)
+        if sum(counts.values()) + len(new) > _KEYS_KEPT_MAX:
+            raise InvalidParam(f"a device has at most {_KEYS_KEPT_MAX} one-time keys")
+        return new
+
+    # Giving out
+
+    async def _claim_one_time_keys(
+        self, claims: Sequence[KeyClaim], claimed: ClaimedKeys
+    ) -> list[KeyClaim]:
+        """Add what there is to *claimed*; the claims for which there is nothing."""
+        unit = self.journal.unit()
+        taken = [
+            (claim, storage.delete_oldest(unit, claim, self.db.engine))
+            for claim in claims
+        ]
+        pos = unit.pos()
+        for user_id in {claim.user_id for claim in claims}:
+            unit.announce(TOPIC, user_id, None, pos=pos)
+        await self.journal.commit(unit)
+        rest = []
+        for claim, returned in taken:
+            if returned.rows:
+                [(key_id, content)] = returned.rows
+                _note(claimed, claim, key_id, content)
+            else:
+                rest.append(claim)
+        return rest
+
+    async def _claim_fallback_key(self, claim: KeyClaim, claimed: ClaimedKeys) -> None:
+        found = await storage.fallback_keys(self.db, claim.user_id, claim.device_id)
+        for each in found:
+            if each.key.algorithm != claim.algorithm:
+                continue
+            if not each.is_used:
+                unit = self.journal.unit()
+                storage.update_fallback_used(unit, claim, each.key.key_id)
+                unit.announce(TOPIC, claim.user_id, None, pos=unit.pos())
+                await self.journal.commit(unit)
+            _note(claimed, claim, each.key.key_id, each.key.content)
+
+
+def _note(claimed: ClaimedKeys, claim: KeyClaim, key_id: str, content: bytes) -> None:
+    keys = claimed.setdefault(claim.user_id, {}).setdefault(claim.device_id, {})
+    keys[f"{claim.algorithm}:{key_id}"] = orjson.loads(content)

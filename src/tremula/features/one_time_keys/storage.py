@@ -1,0 +1,217 @@
+"""Queries on ``one_time_keys`` and ``one_time_keys_fallback``."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from tremula.infra.db import Engine, Reader, Returned, Unit
+from tremula.protocol.identifiers import DeviceId, UserId
+from tremula.protocol.one_time_keys import OneTimeKey
+
+
+class KeyClaim(Struct, frozen=True):
+    """One key of one device is wanted."""
+
+    user_id: UserId
+    device_id: DeviceId
+    algorithm: str
+
+
+class FallbackKey(Struct, frozen=True):
+    """A row of ``one_time_keys_fallback``; *is_used*: it was given out."""
+
+    key: OneTimeKey
+    is_used: bool
+
+
+def insert_keys(
+    unit: Unit,
+    user_id: UserId,
+    device_id: DeviceId,
+    keys: Sequence[OneTimeKey],
+    *,
+    pos: int,
+) -> None:
+    """Add keys, whose names must be new."""
+    unit.run_many(
+        """
+        INSERT INTO one_time_keys (user_id, device_id, algorithm, pos, key_id, content)
+        VALUES (:user_id, :device_id, :algorithm, :pos, :key_id, :content)
+        """,
+        [
+            {
+                "user_id": user_id,
+                "device_id": device_id,
+                "algorithm": key.algorithm,
+                "pos": pos,
+                "key_id": key.key_id,
+                "content": key.content,
+            }
+            for key in keys
+        ],
+    )
+
+
+async def keys_by_id(
+    db: Reader, user_id: UserId, device_id: DeviceId, key_ids: Sequence[str]
+) -> dict[tuple[str, str], bytes]:
+    """The content of keys with these IDs (at most 500), by algorithm and ID."""
+    rows = await db.all(
+        """
+        SELECT algorithm, key_id, content FROM one_time_keys
+        WHERE user_id = :user_id AND device_id = :device_id AND key_id IN :key_ids
+        """,
+        user_id=user_id,
+        device_id=device_id,
+        key_ids=list(key_ids),
+    )
+    return {(algorithm, key_id): content for algorithm, key_id, content in rows}
+
+
+async def counts_by_algorithm(
+    db: Reader, user_id: UserId, device_id: DeviceId
+) -> dict[str, int]:
+    """How many keys a device has that nobody claimed; algorithms without are absent."""
+    rows = await db.all(
+        """
+        SELECT algorithm, COUNT(*) FROM one_time_keys
+        WHERE user_id = :user_id AND device_id = :device_id GROUP BY algorithm
+        """,
+        user_id=user_id,
+        device_id=device_id,
+    )
+    return dict(rows)
+
+
+def delete_oldest(unit: Unit, claim: KeyClaim, engine: Engine) -> Returned:
+    """Take the key that was uploaded first: ``(key_id, content)``, or no row.
+
+    On PostgreSQL, several processes write: who finds a key being taken takes the next.
+    """
+    if engine is Engine.POSTGRES:
+        return unit.returning(
+            """
+            DELETE FROM one_time_keys
+            WHERE user_id = :user_id AND device_id = :device_id
+                AND algorithm = :algorithm AND (pos, key_id) = (
+                    SELECT o.pos, o.key_id FROM one_time_keys o
+                    WHERE o.user_id = :user_id AND o.device_id = :device_id
+                        AND o.algorithm = :algorithm
+                    ORDER BY o.pos, o.key_id LIMIT 1 FOR UPDATE SKIP LOCKED
+                )
+            RETURNING key_id, content
+            """,
+            user_id=claim.user_id,
+            device_id=claim.device_id,
+            algorithm=claim.algorithm,
+        )
+    return unit.returning(
+        """
+        DELETE FROM one_time_keys
+        WHERE user_id = :user_id AND device_id = :device_id
+            AND algorithm = :algorithm AND (pos, key_id) = (
+                SELECT o.pos, o.key_id FROM one_time_keys o
+                WHERE o.user_id = :user_id AND o.device_id = :device_id
+                    AND o.algorithm = :algorithm
+                ORDER BY o.pos, o.key_id LIMIT 1
+            )
+        RETURNING key_id, content
+        """,
+        user_id=claim.user_id,
+        device_id=claim.device_id,
+        algorithm=claim.algorithm,
+    )
+
+
+def upsert_fallback_key(
+    unit: Unit, user_id: UserId, device_id: DeviceId, key: OneTimeKey
+) -> None:
+    """Replace that of its algorithm; the same key stays as used as it is."""
+    unit.run(
+        """
+        INSERT INTO one_time_keys_fallback (user_id, device_id, algorithm, key_id,
+                                            content, is_used)
+        VALUES (:user_id, :device_id, :algorithm, :key_id, :content, 0)
+        ON CONFLICT (user_id, device_id, algorithm) DO UPDATE
+        SET key_id = excluded.key_id, content = excluded.content, is_used = 0
+        WHERE one_time_keys_fallback.key_id <> excluded.key_id
+            OR one_time_keys_fallback.content <> excluded.content
+        """,
+        user_id=user_id,
+        device_id=device_id,
+        algorithm=key.algorithm,
+        key_id=key.key_id,
+        content=key.content,
+    )
+
+
+async def fallback_keys(
+    db: Reader, user_id: UserId, device_id: DeviceId
+) -> list[FallbackKey]:
+    """The fallback keys of a device, in order of their algorithms."""
+    rows = await db.all(
+        """
+        SELECT algorithm, key_id, content, is_used FROM one_time_keys_fallback
+        WHERE user_id = :user_id AND device_id = :device_id ORDER BY algorithm
+        """,
+        user_id=user_id,
+        device_id=device_id,
+    )
+    return [FallbackKey(OneTimeKey(*key), bool(is_used)) for *key, is_used in rows]
+
+
+def update_fallback_used(unit: Unit, claim: KeyClaim, key_id: str) -> None:
+    """A fallback key was given out."""
+    unit.run(
+        """
+        UPDATE one_time_keys_fallback SET is_used = 1
+        WHERE user_id = :user_id AND device_id = :device_id
+            AND algorithm = :algorithm AND key_id = :key_id
+        """,
+        user_id=claim.user_id,
+        device_id=claim.device_id,
+        algorithm=claim.algorithm,
+        key_id=key_id,
+    )
+
+
+def delete_of_devices(
+    unit: Unit, user_id: UserId, device_ids: Sequence[DeviceId]
+) -> None:
+    """Remove all keys of some devices (at most 500)."""
+    unit.run(
+        """
+        DELETE FROM one_time_keys
+        WHERE user_id = :user_id AND device_id IN :device_ids
+        """,
+        user_id=user_id,
+        device_ids=list(device_ids),
+    )
+    unit.run(
+        """
+        DELETE FROM one_time_keys_fallback
+        WHERE user_id = :user_id AND device_id IN :device_ids
+        """,
+        user_id=user_id,
+        device_ids=list(device_ids),
+    )
+
+
+def delete_of_user(unit: Unit, user_id: UserId, *, but_device_id: str) -> None:
+    """Remove all keys of the user's devices but one."""
+    unit.run(
+        """
+        DELETE FROM one_time_keys
+        WHERE user_id = :user_id AND device_id <> :but_device_id
+        """,
+        user_id=user_id,
+        but_device_id=but_device_id,
+    )
+    unit.run(
+        """
+        DELETE FROM one_time_keys_fallback
+        WHERE user_id = :user_id AND device_id <> :but_device_id
+        """,
+        user_id=user_id,
+        but_device_id=but_device_id,
+    )

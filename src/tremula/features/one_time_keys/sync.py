@@ -1,0 +1,47 @@
+"""What `/sync` tells a device of its keys (CS "Extensions to /sync")."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+
+from tremula.features.one_time_keys.service import TOPIC, OneTimeKeys
+from tremula.infra.cache import ByteLRU
+from tremula.infra.journal import Journal
+from tremula.protocol.identifiers import DeviceId, UserId
+from tremula.protocol.one_time_keys import SIGNED_CURVE25519
+
+_CACHE_BYTES: Final = 4 * 1024 * 1024
+_DEVICE_BYTES: Final = 600
+
+# Clients are told when they have none, so that they need not guess.
+_NO_KEYS: Final = {SIGNED_CURVE25519: 0}
+
+
+class KeyStatus:
+    """Implements `DeviceStatus`: how many keys are left. No query if known already."""
+
+    def __init__(self, keys: OneTimeKeys, journal: Journal) -> None:
+        self._keys = keys
+        self._journal = journal
+        # By user and device, with the position that it was read at.
+        self._known: ByteLRU[
+            tuple[UserId, DeviceId], tuple[int, Mapping[str, bytes]]
+        ] = ByteLRU(_CACHE_BYTES)
+
+    async def sections(
+        self, user_id: UserId, device_id: DeviceId
+    ) -> Mapping[str, bytes]:
+        """``device_one_time_keys_count`` and ``device_unused_fallback_key_types``."""
+        known = self._known.get((user_id, device_id))
+        if known is not None and self._journal.changed_pos(TOPIC, user_id) <= known[0]:
+            return known[1]
+        pos = self._journal.position
+        counts = _NO_KEYS | await self._keys.counts(user_id, device_id)
+        unused = await self._keys.unused_fallback_types(user_id, device_id)
+        sections = {
+            "device_one_time_keys_count": orjson.dumps(counts),
+            "device_unused_fallback_key_types": orjson.dumps(unused),
+        }
+        self._known.put((user_id, device_id), (pos, sections), size_bytes=_DEVICE_BYTES)
+        return sections

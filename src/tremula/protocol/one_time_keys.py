@@ -1,0 +1,98 @@
+"""One-time and fallback keys as devices upload them (CS "Key algorithms")."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+from tremula.protocol.base64 import decode_base64
+from tremula.protocol.canonical import encode_canonical
+from tremula.protocol.errors import InvalidParam
+from tremula.protocol.identifiers import DeviceId, UserId
+
+SIGNED_CURVE25519: Final = "signed_curve25519"
+_CURVE25519: Final = "curve25519"
+
+KEYS_MAX: Final = 500
+"""So many keys are taken in one upload; clients have about 100."""
+
+_NAME_BYTES_MAX: Final = 255
+_CONTENT_BYTES_MAX: Final = 4096
+_PUBLIC_KEY_BYTES: Final = 32
+
+
+class OneTimeKey(Struct, frozen=True):
+    """A key by the two parts of its name; ``content`` is canonical JSON."""
+
+    algorithm: str
+    key_id: str
+    content: bytes
+
+
+def parse_one_time_keys(
+    user_id: UserId, device_id: DeviceId, raw: Mapping[str, Any]
+) -> list[OneTimeKey]:
+    """The keys of *raw*, `{"<algorithm>:<key_id>": key}`, of a device.
+
+    Raises:
+        InvalidParam: there are too many, or one is not what its algorithm demands.
+        BadJson: one is not canonical JSON.
+    """
+    if len(raw) > KEYS_MAX:
+        raise InvalidParam(f"at most {KEYS_MAX} keys can be uploaded at once")
+    return [_parse(user_id, device_id, name, key) for name, key in raw.items()]
+
+
+def parse_fallback_keys(
+    user_id: UserId, device_id: DeviceId, raw: Mapping[str, Any]
+) -> list[OneTimeKey]:
+    """The fallback keys of *raw*, of which there is one an algorithm.
+
+    Raises:
+        InvalidParam, BadJson: as with `parse_one_time_keys`, or an algorithm has two.
+    """
+    keys = parse_one_time_keys(user_id, device_id, raw)
+    if len({key.algorithm for key in keys}) < len(keys):
+        raise InvalidParam("there is one fallback key an algorithm")
+    return keys
+
+
+def _parse(user_id: UserId, device_id: DeviceId, name: str, key: object) -> OneTimeKey:
+    algorithm, colon, key_id = name.partition(":")
+    if not (algorithm and colon and key_id) or len(name.encode()) > _NAME_BYTES_MAX:
+        raise InvalidParam("a key is named <algorithm>:<key_id>, in 255 bytes")
+    if "\0" in name:
+        raise InvalidParam("a key's name has no NUL")
+    if not isinstance(key, str | dict):
+        raise InvalidParam(f"{name} is neither a string nor an object")
+    content = encode_canonical(key)
+    if len(content) > _CONTENT_BYTES_MAX:
+        raise InvalidParam(f"a key has at most {_CONTENT_BYTES_MAX} bytes")
+    if algorithm == _CURVE25519:
+        _check_public_key(name, key)
+    elif algorithm == SIGNED_CURVE25519:
+        if not isinstance(key, dict):
+            raise InvalidParam(f"{name} is not signed")
+        _check_public_key(name, key.get("key"))
+        _check_is_signed(name, key, user_id, device_id)
+    return OneTimeKey(algorithm, key_id, content)
+
+
+def _check_public_key(name: str, raw: object) -> None:
+    try:
+        length = len(decode_base64(raw)) if isinstance(raw, str) else 0
+    except ValueError:
+        length = 0
+    if length != _PUBLIC_KEY_BYTES:
+        raise InvalidParam(f"{name} has no Curve25519 key of 32 bytes in Base64")
+
+
+def _check_is_signed(
+    name: str, key: Mapping[str, Any], user_id: UserId, device_id: DeviceId
+) -> None:
+    """Whoever claims the key verifies the signature; it must be there."""
+    signatures = key.get("signatures")
+    own = signatures.get(user_id) if isinstance(signatures, dict) else None
+    signature = own.get(f"ed25519:{device_id}") if isinstance(own, dict) else None
+    if not isinstance(signature, str):
+        raise InvalidParam(f"{name} is not signed by its device")
