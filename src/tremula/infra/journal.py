@@ -7,153 +7,58 @@ covers it and never before.
 """
 
 import asyncio
-import logging
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable
 from collections.abc import Set as AbstractSet
-from enum import Enum, auto
-from typing import Final, LiteralString
+from functools import partial
 
 from tremula.infra.db import (
     Database,
     DatabaseUnavailable,
-    Params,
-    Returned,
-    Statement,
-    Statements,
+)
+from tremula.infra.journal_unit import (
+    DEFAULT_PAYLOAD_BYTES,
+    SETTLED,
+    JournalUnit,
+    Stage,
+    answer,
+    as_own_unit,
+    guarded,
+    run_hooks,
 )
 from tremula.infra.notifier import Notifier, Users
 from tremula.infra.positions import Positions
+from tremula.infra.replication.messages import Woken
+from tremula.infra.replication.replica import Announcement, Replica
 from tremula.infra.tail import TopicTail
 from tremula.protocol.identifiers import UserId
 
-_log = logging.getLogger(__name__)
+__all__ = ["DEFAULT_PAYLOAD_BYTES", "Audience", "Journal", "JournalUnit", "Subscriber"]
 
-DEFAULT_PAYLOAD_BYTES: Final = 256
-
-Announcement = tuple[str, Hashable, object, int, int]
-"""``(topic, key, payload, pos, size_bytes)``."""
+Audience = Callable[[AbstractSet[int] | None], Users]
+"""Those of our users who are in one of some rooms (None: anybody)."""
 
 Subscriber = Callable[[int, Hashable, object], None]
 """Called with ``(pos, key, payload)``."""
 
 
-class _Stage(Enum):
-    COLLECTING = auto()
-    SUBMITTED = auto()
-    STORED = auto()
-    FAILED = auto()
-    ABANDONED = auto()
-
-
-# A tuple: `in` compares by identity first, and hashing an Enum costs 0.5 µs.
-_SETTLED: Final = (_Stage.STORED, _Stage.FAILED, _Stage.ABANDONED)
-
-
-class JournalUnit:
-    """A ``Unit`` that takes journal positions and says what follows its commit.
-
-    From the first :meth:`pos` to ``Journal.commit`` or ``submit`` there must be no
-    ``await``: a position in flight holds back what everyone can see. A unit that was
-    not submitted when its turn on the event loop ends is abandoned.
-    """
-
-    __slots__ = (
-        "_journal",
-        "_statements",
-        "announcements",
-        "commit_hooks",
-        "error",
-        "failure_hooks",
-        "first_pos",
-        "future",
-        "predecessor",
-        "stage",
-        "wakes",
-    )
-
-    def __init__(self, journal: "Journal") -> None:
-        self._journal = journal
-        self._statements = Statements()
-        self.announcements: list[Announcement] = []
-        self.wakes: list[Users] = []
-        self.commit_hooks: list[Callable[[], None]] = []
-        self.failure_hooks: list[Callable[[], None]] = []
-        self.first_pos: int | None = None
-        self.stage = _Stage.COLLECTING
-        self.error: Exception | None = None
-        self.future: asyncio.Future[None] | None = None
-        self.predecessor: JournalUnit | None = None
-
-    @property
-    def statements(self) -> list[Statement]:
-        """What was collected so far."""
-        return self._statements.statements
-
-    def run(self, sql: LiteralString, /, **params: object) -> None:
-        """Add one statement."""
-        self._statements.run(sql, **params)
-
-    def run_many(self, sql: LiteralString, rows: Sequence[Params], /) -> None:
-        """Add one statement for each of *rows*; none for an empty list."""
-        self._statements.run_many(sql, rows)
-
-    def returning(self, sql: LiteralString, /, **params: object) -> Returned:
-        """Add one statement whose ``RETURNING`` rows the caller needs."""
-        return self._statements.returning(sql, **params)
-
-    def pos(self) -> int:
-        """A new position, above every other; each call takes another.
-
-        Raises:
-            DatabaseUnavailable: see ``Positions.take``.
-        """
-        return self._journal.take_pos(self)
-
-    def announce(
-        self,
-        topic: str,
-        key: Hashable,
-        payload: object,
-        *,
-        pos: int,
-        size_bytes: int = DEFAULT_PAYLOAD_BYTES,
-    ) -> None:
-        """Put *payload* into the topic's tail at *pos* once the unit is committed.
-
-        *size_bytes* is what the payload weighs in memory, for the tail's bound.
-        """
-        self.announcements.append((topic, key, payload, pos, size_bytes))
-
-    def wake(self, users: Users) -> None:
-        """Wake the waiting ones among *users* after the commit."""
-        self.wakes.append(users)
-
-    def follows(self, unit: "JournalUnit | None") -> None:
-        """Store this unit only if *unit*, submitted before it, is stored."""
-        self.predecessor = unit
-
-    def on_commit(self, hook: Callable[[], None]) -> None:
-        """Call *hook* after the commit, before anything is announced."""
-        self.commit_hooks.append(hook)
-
-    def on_failure(self, hook: Callable[[], None]) -> None:
-        """Call *hook* if the unit is not stored, before its waiter goes on."""
-        self.failure_hooks.append(hook)
-
-
 class Journal:
     """Takes units, makes them durable, and tells everyone in order.
 
-    There is one writer. Several will add a second part to the token (see ``tokens``)
-    and fill the tail from the others' announcements as well; callers stay as they are.
+    With a ``replica`` there are other writers, in other processes: then what they
+    announce is told here as well, all in one order.
     Measured on two cores: a unit with one position, one announcement and one wake
     costs 10 µs beside its statements.
     """
 
-    def __init__(self, database: Database, positions: Positions) -> None:
+    def __init__(
+        self, database: Database, positions: Positions, replica: Replica | None = None
+    ) -> None:
         self._database = database
         self._positions = positions
+        self._replica = replica
+        self._audience: Audience | None = None
+        self._forgetters: list[Callable[[], None]] = []
         self._in_flight: deque[JournalUnit] = deque()
         self._open: list[JournalUnit] = []
         self._publishing = False
@@ -164,6 +69,8 @@ class Journal:
         self.boot_position = positions.last
         """Changes after this one are known in memory, until a tail drops them."""
         self._notifier = Notifier(self.position)
+        if replica is not None:
+            replica.start(self)
 
     @classmethod
     async def open(cls, database: Database) -> "Journal":
@@ -174,7 +81,7 @@ class Journal:
 
     def unit(self) -> JournalUnit:
         """A new, empty unit."""
-        return JournalUnit(self)
+        return JournalUnit(self.take_pos)
 
     async def commit(self, unit: JournalUnit) -> None:
         """Store *unit*, announce it and return; ``position`` then covers it.
@@ -192,11 +99,11 @@ class Journal:
         Units are stored in order of submission. Cancelling the future does not stop
         the unit.
         """
-        assert unit.stage is _Stage.COLLECTING, f"the unit is {unit.stage.name}"
+        assert unit.stage is Stage.COLLECTING, f"the unit is {unit.stage.name}"
         future = unit.future = asyncio.get_running_loop().create_future()
 
         def settled(error: Exception | None) -> None:
-            unit.stage = _Stage.STORED if error is None else _Stage.FAILED
+            unit.stage = Stage.STORED if error is None else Stage.FAILED
             unit.error = error
             # Cut, or every unit would hold the whole line before it.
             unit.predecessor = None
@@ -205,7 +112,7 @@ class Journal:
             else:
                 self._publish()
 
-        unit.stage = _Stage.SUBMITTED
+        unit.stage = Stage.SUBMITTED
         try:
             self._database.submit(unit, settled)
         except DatabaseUnavailable as error:
@@ -213,26 +120,33 @@ class Journal:
         return future
 
     def ephemeral(
-        self, topic: str, key: Hashable, payload: object, wake: Users = ()
+        self,
+        topic: str,
+        key: int | str,
+        payload: object,
+        *,
+        wake: Users = (),
+        room_nids: Collection[int] = (),
     ) -> int:
         """Announce what is not stored (typing, presence); returns its position.
 
         It appears in order: at once if no commit is under way, else right after it.
+        *wake* are our users in the rooms *room_nids*.
         """
-        unit = JournalUnit(self)
+        unit = JournalUnit(self.take_pos)
         pos = self._positions.take()
-        unit.first_pos = pos
+        unit.first_pos = unit.last_pos = pos
         unit.announce(topic, key, payload, pos=pos)
-        unit.wake(wake)
-        unit.stage = _Stage.STORED
+        unit.wake_rooms(wake, room_nids)
+        unit.stage = Stage.STORED
         self._in_flight.append(unit)
         self._publish()
         return pos
 
     def take_pos(self, unit: JournalUnit) -> int:
         """The next position, for *unit* (called by ``JournalUnit.pos``)."""
-        assert unit.stage is _Stage.COLLECTING, f"the unit is {unit.stage.name}"
-        pos = self._positions.take()
+        assert unit.stage is Stage.COLLECTING, f"the unit is {unit.stage.name}"
+        pos = unit.last_pos = self._positions.take()
         if unit.first_pos is None:
             unit.first_pos = pos
             self._in_flight.append(unit)
@@ -306,8 +220,8 @@ class Journal:
     def _abandon_open(self) -> None:
         opened, self._open = self._open, []
         for unit in opened:
-            if unit.stage is _Stage.COLLECTING:
-                unit.stage = _Stage.ABANDONED
+            if unit.stage is Stage.COLLECTING:
+                unit.stage = Stage.ABANDONED
         self._publish()
 
     def _publish(self) -> None:
@@ -317,74 +231,106 @@ class Journal:
         self._publishing = True
         try:
             while ready := self._take_ready():
-                self._finish(ready)
+                if self._replica is None:
+                    self.position = self.watermark
+                    self._finish(ready)
+                else:
+                    self._hand_on(self._replica, ready)
         finally:
             self._publishing = False
 
     def _take_ready(self) -> list[JournalUnit]:
         in_flight = self._in_flight
         ready: list[JournalUnit] = []
-        while in_flight and in_flight[0].stage in _SETTLED:
+        while in_flight and in_flight[0].stage in SETTLED:
             ready.append(in_flight.popleft())
-        if in_flight:
-            first_pos = in_flight[0].first_pos
-            assert first_pos is not None
-            self.position = first_pos - 1
-        else:
-            self.position = self._positions.last
         return ready
 
     def _finish(self, units: list[JournalUnit]) -> None:
-        stored = [unit for unit in units if unit.stage is _Stage.STORED]
+        stored = [unit for unit in units if unit.stage is Stage.STORED]
         for unit in units:
-            _run_hooks(unit)
+            run_hooks(unit)
         announcements = [each for unit in stored for each in unit.announcements]
         if len(announcements) > 1:
             # Units may have taken their positions in turns.
             announcements.sort(key=_pos_of)
-        for topic, key, payload, pos, size_bytes in announcements:
-            tail = self._tails.get(topic)
-            if tail is None:
-                tail = self._tails[topic] = TopicTail(self.boot_position)
-            tail.append(pos, key, payload, size_bytes)
-            for subscriber in self._subscribers.get(topic, ()):
-                _guarded(subscriber, pos, key, payload)
+        for announcement in announcements:
+            self.tell(announcement)
         for unit in stored:
-            for users in unit.wakes:
-                self._notifier.wake(users, self.position)
+            self._wake(unit)
         for unit in units:
-            _answer(unit)
+            answer(unit)
+
+    def _wake(self, unit: JournalUnit) -> None:
+        for users in unit.wakes:
+            self._notifier.wake(users, self.position)
+
+    # With other writers (`Teller`)
+
+    def _hand_on(self, replica: Replica, units: list[JournalUnit]) -> None:
+        for unit in units:
+            replica.store(as_own_unit(unit, partial(self._wake, unit)))
+        replica.flush()
+
+    @property
+    def watermark(self) -> int:
+        """No unit of this process, now or later, has a position up to here."""
+        if not self._in_flight:
+            return self._positions.last
+        first_pos = self._in_flight[0].first_pos
+        assert first_pos is not None
+        return first_pos - 1
+
+    def observe(self, pos: int) -> None:
+        """Another process has taken *pos*: take only positions above it."""
+        self._positions.observe(pos)
+
+    def reach(self, floor: int) -> None:
+        """Everything up to *floor* is committed, by every process."""
+        self.position = floor
+
+    def tell(self, announcement: Announcement) -> None:
+        """Remember an announcement, and call its subscribers."""
+        topic, key, payload, pos, size_bytes = announcement
+        tail = self._tails.get(topic)
+        if tail is None:
+            tail = self._tails[topic] = TopicTail(self.boot_position)
+        tail.append(pos, key, payload, size_bytes)
+        for subscriber in self._subscribers.get(topic, ()):
+            guarded(subscriber, pos, key, payload)
+
+    def wake(self, woken: Woken) -> None:
+        """Wake whom another process names."""
+        if woken.user_ids:
+            self._notifier.wake(
+                [UserId(each) for each in woken.user_ids], self.position
+            )
+        if woken.room_nids is None or woken.room_nids:
+            assert self._audience is not None, "set_audience() comes first"
+            rooms = None if woken.room_nids is None else frozenset(woken.room_nids)
+            self._notifier.wake(self._audience(rooms), self.position)
+
+    def forget(self, up_to: int) -> None:
+        """Remember nothing: up to there something may have been announced unheard."""
+        self.boot_position = max(self.boot_position, up_to)
+        self._tails.clear()
+        for forgetter in self._forgetters:
+            guarded(forgetter)
+        self._notifier.forget(up_to)
+
+    def set_audience(self, audience: Audience) -> None:
+        """Find by *audience* whom other processes want to be woken here."""
+        self._audience = audience
+
+    def on_forget(self, forgetter: Callable[[], None]) -> None:
+        """Call *forgetter* to empty a cache that announcements keep up to date."""
+        self._forgetters.append(forgetter)
+
+    async def settled(self) -> None:
+        """Return once everything is visible that others had acknowledged by now."""
+        if self._replica is not None:
+            await self._replica.settled()
 
 
 def _pos_of(announcement: Announcement) -> int:
     return announcement[3]
-
-
-def _run_hooks(unit: JournalUnit) -> None:
-    if unit.stage is _Stage.STORED:
-        hooks = unit.commit_hooks
-    elif unit.stage is _Stage.FAILED:
-        hooks = unit.failure_hooks
-    else:
-        return
-    for hook in hooks:
-        _guarded(hook)
-
-
-def _answer(unit: JournalUnit) -> None:
-    future = unit.future
-    if future is None or future.done():
-        return
-    if unit.error is None:
-        future.set_result(None)
-    else:
-        future.set_exception(unit.error)
-
-
-def _guarded(callback: Callable[..., None], *args: object) -> None:
-    try:
-        callback(*args)
-    except Exception:  # noqa: BLE001 - see below
-        # What is committed is committed: a bug of one listener must not keep the
-        # news from the others, nor the writer from its answer.
-        _log.exception("journal_listener_failed")

@@ -82,6 +82,18 @@ class Notifier:
             timer.cancel()
             self._stop_waiting(user_id, future)
 
+    def forget(self, up_to: int) -> None:
+        """Wake all: nobody can say what came up to there."""
+        self._wake_pos.clear()
+        self._wake_users.clear()
+        self._members = 0
+        self._floor = max(self._floor, up_to)
+        for futures in self._waiting.values():
+            for future in futures:
+                if not future.done():
+                    future.set_result(True)
+        self._waiting.clear()
+
     def release(self) -> None:
         """Let everyone who waits go, as if their time were up."""
         for futures in self._waiting.values():

@@ -8,80 +8,99 @@ BLOCK: Final = 1_000_000
 """Positions reserved at a time. One restart skips at most this many; 2^53 (the
 largest integer of a token) lasts for nine billion restarts."""
 
-_WRITER: Final = 1
+_ALONE: Final = 1
+"""The writer of a server of one process."""
 
 
 class Positions:
     """Hands out rising integers, each only once, also over crashes.
 
-    A block is written down as used up before its first position is handed out; the
-    next block is reserved in the background when half of the last one is gone.
+    Of several writers each has the positions that leave its number when divided by
+    *writers*, so that all positions have one order; and each goes on above those that
+    it has seen of the others (a Lamport clock).
+
+    A block is written down as used up before its first position is stored; the next
+    block is reserved in the background when half of the last one is gone.
     """
 
-    __slots__ = ("_database", "_reserved", "_reserving", "_start", "last")
+    __slots__ = ("_database", "_reserved", "_step", "_submitted", "_writer", "last")
 
-    def __init__(self, database: Database, *, start: int) -> None:
+    def __init__(
+        self, database: Database, *, start: int, writer: int = _ALONE, writers: int = 1
+    ) -> None:
         self._database = database
-        self._start = start
-        self._reserved = start + BLOCK
-        self._reserving = False
+        self._writer = writer
+        self._step = writers
+        self._reserved = self._submitted = start + BLOCK * writers
         self.last = start
-        """The newest position handed out (or skipped by the restart)."""
+        """The newest position handed out, seen, or skipped by the restart."""
 
     @classmethod
-    async def open(cls, database: Database) -> "Positions":
+    async def open(
+        cls, database: Database, *, writer: int = _ALONE, writers: int = 1
+    ) -> "Positions":
         """Reserve a first block above everything that was ever handed out."""
         start = await _reserved_pos(database)
         unit = Statements()
-        _update_reserved_pos(unit, start + BLOCK)
+        _update_reserved_pos(unit, writer, start + BLOCK * writers)
         await database.commit(unit)
-        return cls(database, start=start)
+        return cls(database, start=start, writer=writer, writers=writers)
 
     def take(self) -> int:
         """The next position.
 
         Raises:
-            DatabaseUnavailable: the reserved block ran out while the database could
-                not write down the next one.
+            DatabaseUnavailable: the block ran out, and the database does not take the
+                next one.
         """
-        pos = self.last + 1
-        if pos + BLOCK // 2 > self._reserved and not self._reserving:
-            self._reserve()
-        if pos > self._reserved:
+        step = self._step
+        pos = self.last + 1 if step == 1 else _next_of(self.last, self._writer, step)
+        if pos + BLOCK * step // 2 > self._submitted:
+            self._reserve(pos + BLOCK * step)
+        if pos > self._submitted:
             raise DatabaseUnavailable("the next stream positions are not reserved yet")
         self.last = pos
         return pos
 
-    def _reserve(self) -> None:
-        until = self._reserved + BLOCK
+    def observe(self, pos: int) -> None:
+        """Hand out only positions above *pos* from now on."""
+        self.last = max(self.last, pos)
+
+    def _reserve(self, until: int) -> None:
         unit = Statements()
-        _update_reserved_pos(unit, until)
+        _update_reserved_pos(unit, self._writer, until)
 
         def settled(error: Exception | None) -> None:
-            self._reserving = False
             if error is None:
-                self._reserved = until
+                self._reserved = max(self._reserved, until)
+            else:
+                # There is half a block left; the next take() tries again.
+                self._submitted = self._reserved
 
-        self._reserving = True
         try:
             self._database.submit(unit, settled)
         except DatabaseUnavailable:
-            # There is half a block left; the next take() tries again.
-            self._reserving = False
+            return
+        # Units are stored in order: the block is, before what takes from it.
+        self._submitted = until
+
+
+def _next_of(last: int, writer: int, writers: int) -> int:
+    """The first position of *writer* after *last*."""
+    pos = last - last % writers + writer
+    return pos if pos > last else pos + writers
 
 
 async def _reserved_pos(db: Reader) -> int:
-    row = await db.first(
-        "SELECT reserved_pos FROM infra_writers WHERE writer = :writer", writer=_WRITER
-    )
-    assert row is not None, "the migration makes the row"
+    row = await db.first("SELECT MAX(reserved_pos) FROM infra_writers")
+    assert row is not None, "the migration makes a row"
     (reserved_pos,) = row
     return int(reserved_pos)
 
 
-def _update_reserved_pos(unit: Unit, reserved_pos: int) -> None:
+def _update_reserved_pos(unit: Unit, writer: int, reserved_pos: int) -> None:
     unit.run(
         "UPDATE infra_writers SET reserved_pos = :pos WHERE writer = :writer",
         pos=reserved_pos,
-        writer=_WRITER,
+        writer=writer,
     )

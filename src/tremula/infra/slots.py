@@ -8,10 +8,19 @@ import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
+from msgspec import Struct
+
 SLOTS: Final = 1_024
 
 SlotHandler = Callable[[str, Any], Awaitable[Any]]
 """Does the work: called with ``(key, command)``, returns the answer."""
+
+
+class SlotLease(Struct, frozen=True):
+    """That a process held *slot*, from when its epoch began until the next one's."""
+
+    slot: int
+    epoch: int
 
 
 def slot_of(key: str) -> int:

@@ -115,7 +115,7 @@ class Completing(Struct, frozen=True):
         completed = PersistedEvent(room.view.room_id, join, changes_other_state=True)
         unit.announce(COMPLETED_TOPIC, room.view.nid, completed, pos=pos)
         room.writer.announce_members(unit, room.view, pos=pos)
-        unit.wake(room.view.joined_members())
+        unit.wake_rooms(room.view.joined_members(), (room.view.nid,))
         return unit
 
     async def _receive_deferred(self, room: Room) -> None:

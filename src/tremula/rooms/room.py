@@ -146,7 +146,7 @@ class Room:
         self.head = head
         self.in_flight += 1
         unit.on_commit(lambda: self._committed(unit, staged))
-        unit.wake(self.view.joined_members())
+        unit.wake_rooms(self.view.joined_members(), (self.view.nid,))
 
     def submit(
         self,

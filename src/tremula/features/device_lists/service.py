@@ -57,4 +57,4 @@ class DeviceLists(Struct, frozen=True):
             self.on_own_change(unit, user_id, change)
             unit.wake([user_id])
         unit.announce(TOPIC, user_id, change, pos=pos)
-        unit.wake(OwnUsersInRooms(self.memberships, room_nids))
+        unit.wake_rooms(OwnUsersInRooms(self.memberships, room_nids), room_nids)

@@ -11,6 +11,7 @@ from tremula.protocol.identifiers import ServerName, UserId
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.storage import UserRoom
+from tremula.rooms.view import RoomView
 
 # Members of larger rooms, and of further ones, are not woken for one of them: they
 # see the news when something else happens, or when they next ask.
@@ -19,9 +20,16 @@ WOKEN_ROOMS_MAX: Final = 50
 
 
 class Members(Struct, frozen=True):
-    """The members of several rooms, without a copy of them."""
+    """The members of the rooms ``room_nids``, without a copy of them."""
 
+    room_nids: tuple[int, ...]
     rooms: tuple[AbstractSet[UserId], ...]
+
+    @classmethod
+    def of(cls, views: Iterable[RoomView], *others: UserId) -> "Members":
+        """Those of *views*, and *others*."""
+        rooms = {view.nid: view.joined_members() for view in views}
+        return cls(tuple(rooms), (*rooms.values(), frozenset(others)))
 
     def __len__(self) -> int:
         return sum(map(len, self.rooms))
@@ -64,12 +72,12 @@ class Audience(Struct, frozen=True):
         """Who is told at once when the presence of *user_id* changes."""
         rooms = await self.memberships.of_user(user_id)
         joined = [room.room_id for room in rooms.values() if room.membership == "join"]
-        found: list[AbstractSet[UserId]] = [{user_id}]
+        found: list[RoomView] = []
         for room_id in joined[:WOKEN_ROOMS_MAX]:
             view = await self.reader.find_room(room_id)
             if view is not None and view.joined_count <= WOKEN_MEMBERS_MAX:
-                found.append(view.joined_members())
-        return Members(tuple(found))
+                found.append(view)
+        return Members.of(found, user_id)
 
 
 def _share(rooms: Mapping[int, UserRoom], others: Mapping[int, UserRoom]) -> bool:

@@ -92,8 +92,10 @@ class PresenceEdus(Struct, frozen=True):
         )
         self.presence.remote.put(user_id, user)
         small = [v for v in rooms if v.joined_count <= WOKEN_MEMBERS_MAX]
-        told = Members(tuple(view.joined_members() for view in small))
-        self.journal.ephemeral(TOPIC, user_id, None, wake=told)
+        told = Members.of(small)
+        self.journal.ephemeral(
+            TOPIC, user_id, None, wake=told, room_nids=told.room_nids
+        )
 
 
 def _parsed(origin: ServerName, raw: object) -> PresenceUpdate | None:

@@ -205,7 +205,9 @@ class Presence:
         live = self._live.get(user_id)
         if live is not None:
             self._shown[user_id] = live.shown(self._clock.monotonic_s())
-        self._journal.ephemeral(TOPIC, user_id, None, wake=members)
+        self._journal.ephemeral(
+            TOPIC, user_id, None, wake=members, room_nids=members.room_nids
+        )
 
     def _notice(self, user_id: UserId, live: LivePresence, now_s: float) -> None:
         if live.shown(now_s) != self._shown.get(user_id, _OFFLINE):

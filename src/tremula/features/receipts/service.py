@@ -111,7 +111,7 @@ class Receipts(Struct, frozen=True):
             unit.wake({stored.user_id})
         else:
             unit.announce(PUBLIC_TOPIC, view.nid, stored, pos=pos)
-            unit.wake(view.joined_members())
+            unit.wake_rooms(view.joined_members(), (view.nid,))
 
     async def _moves_forward(
         self, user_id: UserId, receipt: Receipt, event: StoredEvent

@@ -211,7 +211,8 @@ class Typing:
     def _announce(self, room: _TypingRoom) -> None:
         room.shown = TypingUsers.of(tuple(room.deadlines_s))
         members = room.view.joined_members()
-        self._journal.ephemeral(TOPIC, room.view.nid, None, wake=members)
+        nid = room.view.nid
+        self._journal.ephemeral(TOPIC, nid, None, wake=members, room_nids=(nid,))
 
     def _tell(self, room: _TypingRoom, user_id: UserId, *, is_typing: bool) -> None:
         for listener in self._listeners:

@@ -7,6 +7,7 @@ from msgspec import Struct, field
 
 from tremula.infra.db.errors import DatabaseUnavailable
 from tremula.infra.db.reader import Row
+from tremula.infra.slots import SlotLease
 
 Params = Mapping[str, object]
 
@@ -38,6 +39,9 @@ class Unit(Protocol):
     error: Exception | None
     """Why the unit was not stored, once it is known that it was not."""
 
+    lease: SlotLease | None
+    """The slot whose work it is: it is stored only if nobody else holds it by then."""
+
     @property
     def predecessor(self) -> "Unit | None":
         """The unit, submitted before, without which this one must not be stored."""
@@ -66,6 +70,7 @@ class Statements(Struct):
 
     statements: list[Statement] = field(default_factory=list)
     error: Exception | None = None
+    lease: SlotLease | None = None
 
     @property
     def predecessor(self) -> None:

@@ -1,0 +1,1 @@
+"""One order of everything for several processes that all write."""

@@ -1,0 +1,361 @@
+"""This process's part in the one order: what it announces, and what it hears."""
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from itertools import count
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct
+
+from tremula.infra.replication.messages import (
+    Announced,
+    AnyMessage,
+    Bye,
+    Hello,
+    Message,
+    Topics,
+    Welcome,
+    Woken,
+    pack,
+    unpack,
+)
+from tremula.infra.replication.order import LostMessage, StableOrder
+
+_log = logging.getLogger(__name__)
+
+Announcement = tuple[str, int | str, object, int, int]
+"""``(topic, key, payload, pos, size_bytes)``."""
+
+# What happens at one position, in this order.
+_DONE, _ANNOUNCED, _WOKEN, _ANSWERED = range(4)
+
+
+class OwnUnit(Struct, frozen=True):
+    """A unit whose outcome is known: with nothing announced if it was not stored.
+
+    ``done`` runs its hooks, ``wake`` wakes the users of ``woken`` who wait here, and
+    ``answer`` lets its waiter go on.
+    """
+
+    first_pos: int
+    last_pos: int
+    announced: Sequence[Announcement]
+    woken: Sequence[Woken]
+    done: Callable[[], None]
+    wake: Callable[[], None]
+    answer: Callable[[], None]
+
+
+class Teller(Protocol):
+    """The journal, which shows what the order has reached."""
+
+    @property
+    def watermark(self) -> int:
+        """No unit of ours, now or later, has a position up to here."""
+        ...
+
+    def observe(self, pos: int) -> None:
+        """Take only positions above *pos* from now on."""
+        ...
+
+    def reach(self, floor: int) -> None:
+        """All up to *floor* is committed; it is told next."""
+        ...
+
+    def tell(self, announcement: Announcement) -> None:
+        """Remember it, and call its subscribers."""
+        ...
+
+    def wake(self, woken: Woken) -> None:
+        """Wake those of them who wait here."""
+        ...
+
+    def forget(self, up_to: int) -> None:
+        """Something was announced up to there that is not known here: know nothing."""
+        ...
+
+
+class Replica:
+    """Sends what is stored here, and tells the journal in order what all have stored.
+
+    A unit is told of once every other process has it and nothing can come before it:
+    a message and its answers later than on a server of one process. For whoever
+    reads, all processes are one, of which each is a moment behind or ahead: what
+    was acknowledged by one, every other has heard of.
+    """
+
+    def __init__(
+        self,
+        *,
+        writer: int,
+        incarnation: int,
+        topics: Topics,
+        send: Callable[[bytes], None],
+        soon: Callable[[Callable[[], None]], object],
+    ) -> None:
+        self._order = StableOrder()
+        self._writer = writer
+        self._incarnation = incarnation
+        self._topics = topics
+        self._send_bytes = send
+        self._soon = soon
+        self._incarnations: dict[int, int] = {}
+        # Peers whose messages are of no use until they have welcomed us.
+        self._lost: set[int] = set()
+        self._due: list[tuple[int, int, int, Callable[[], None]]] = []
+        self._numbers = count()
+        self._outgoing: list[OwnUnit] = []
+        self._floor = 0
+        self._heard_pos = 0
+        self._owes = False
+        # Not before all others are counted in is the floor theirs, too.
+        self._takes_part = False
+        self._is_releasing = False
+        self._teller: Teller | None = None
+        self._reached: list[tuple[int, asyncio.Future[None]]] = []
+
+    @property
+    def peers(self) -> Collection[int]:
+        """The writers that are counted in, beside this one."""
+        return self._order.peers
+
+    # Coming and going
+
+    def start(self, teller: Teller) -> None:
+        """Tell *teller* from now on. Alone until others are welcomed."""
+        self._teller = teller
+
+    def hello(self) -> None:
+        """Ask all who are there to count this one in."""
+        self._send(Hello(self._writer, self._incarnation))
+
+    async def settle_in(self) -> None:
+        """All who are there have welcomed us: take part, and return once the journal
+        shows everything from before.
+        """
+        self._heard_pos = max(self._heard_pos, self._active_teller.watermark)
+        self._takes_part = True
+        self._tell(is_urgent=True)
+        self._release()
+        await self.settled()
+
+    def bye(self) -> None:
+        """Go, having announced everything."""
+        self._send(Bye(self._writer, self._incarnation, self._order.number))
+
+    def drop(self, writer: int, *, last_pos: int) -> None:
+        """*writer* has crashed or is cut off, and can store nothing any more.
+
+        What it stored last, up to *last_pos*, may never have been heard here.
+        """
+        if writer not in self._order.peers:
+            return
+        self._count_out(writer)
+        self._active_teller.observe(last_pos)
+        self._active_teller.forget(last_pos)
+        self._tell(is_urgent=True)
+        self._release()
+
+    # Writing
+
+    def store(self, unit: OwnUnit) -> None:
+        """Announce *unit* with the next `flush`."""
+        self._outgoing.append(unit)
+        self._add_due(unit.first_pos, _DONE, unit.done)
+        for announcement in unit.announced:
+            tell = partial(self._active_teller.tell, announcement)
+            self._add_due(announcement[3], _ANNOUNCED, tell)
+        self._add_due(unit.last_pos, _WOKEN, unit.wake)
+        self._add_due(unit.last_pos, _ANSWERED, unit.answer)
+
+    def flush(self) -> None:
+        """Tell the others what was stored, and what they wait for."""
+        if self._outgoing:
+            # Of what announces nothing, too, others have to know that it is over.
+            self._tell(is_urgent=True)
+        self._release()
+
+    def beat(self) -> None:
+        """Say that we are there. To be called each second: it shows losses, too."""
+        for writer in self._lost:
+            self._ask(writer)
+        self._tell()
+        self._release()
+
+    # Reading
+
+    async def settled(self) -> None:
+        """Return once all is told that has been heard of until now."""
+        if self._heard_pos <= self._floor:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._reached.append((self._heard_pos, future))
+        await future
+
+    def receive(self, packed: bytes) -> None:
+        """Take a message of another process. What cannot be read is dropped: then it
+        is lost, as if it had not come.
+        """
+        try:
+            message = unpack(packed)
+        except msgspec.DecodeError:
+            _log.exception("replication_message_unreadable")
+            return
+        if message.writer == self._writer or self._teller is None:
+            return
+        if isinstance(message, Hello):
+            self._welcome(message)
+        elif isinstance(message, Welcome):
+            self._welcomed(message)
+        elif self._incarnations.get(message.writer) == message.incarnation:
+            self._hear(message)
+
+    def _welcome(self, hello: Hello) -> None:
+        if hello.to not in (None, self._writer):
+            return
+        teller = self._active_teller
+        if self._incarnations.get(hello.writer) != hello.incarnation:
+            if hello.writer in self._order.peers:
+                # The one who had this number before has still to be dropped.
+                return
+            self._incarnations[hello.writer] = hello.incarnation
+            self._order.join(hello.writer, heard=0, watermark=teller.watermark)
+        self._send(
+            Welcome(
+                self._writer,
+                self._incarnation,
+                hello.writer,
+                self._order.number,
+                teller.watermark,
+            )
+        )
+
+    def _welcomed(self, welcome: Welcome) -> None:
+        if welcome.to != self._writer:
+            return
+        writer, teller = welcome.writer, self._active_teller
+        if writer in self._order.peers and writer not in self._lost:
+            return
+        self._incarnations[writer] = welcome.incarnation
+        self._order.join(writer, heard=welcome.number, watermark=welcome.watermark)
+        teller.observe(welcome.watermark)
+        if writer in self._lost:
+            self._lost.discard(writer)
+            teller.forget(welcome.watermark)
+            self._tell(is_urgent=True)
+        self._release()
+
+    def _hear(self, message: Message | Bye) -> None:
+        writer = message.writer
+        if writer in self._lost:
+            return
+        if isinstance(message, Bye):
+            if message.number == self._order.heard.get(writer):
+                self._count_out(writer)
+                self._release()
+            return
+        try:
+            is_new = self._order.hear(
+                writer, number=message.number, watermark=message.watermark
+            )
+        except LostMessage:
+            self._lost.add(writer)
+            self._ask(writer)
+            return
+        if is_new:
+            self._take_in(message)
+
+    def _take_in(self, message: Message) -> None:
+        self._active_teller.observe(message.watermark)
+        self._order.acknowledge(message.writer, message.heard.get(self._writer, 0))
+        for each in message.announced:
+            payload = self._topics.unpack(each.topic, each.payload)
+            told = (each.topic, each.key, payload, each.pos, each.size_bytes)
+            self._add_due(each.pos, _ANNOUNCED, partial(self._active_teller.tell, told))
+            self._heard_pos = max(self._heard_pos, each.pos)
+        for woken in message.woken:
+            wake = partial(self._active_teller.wake, woken)
+            self._add_due(woken.pos, _WOKEN, wake)
+            self._heard_pos = max(self._heard_pos, woken.pos)
+        self._active_teller.observe(self._heard_pos)
+        if message.is_urgent and not self._owes:
+            self._owes = True
+            self._soon(self._answer)
+        self._release()
+
+    def _answer(self) -> None:
+        if self._owes:
+            self._tell()
+            self._release()
+
+    def _ask(self, writer: int) -> None:
+        self._send(Hello(self._writer, self._incarnation, to=writer))
+
+    # Inside
+
+    @property
+    def _active_teller(self) -> Teller:
+        assert self._teller is not None, "start() comes first"
+        return self._teller
+
+    def _count_out(self, writer: int) -> None:
+        self._order.leave(writer)
+        self._incarnations.pop(writer, None)
+        self._lost.discard(writer)
+
+    def _add_due(self, pos: int, rank: int, action: Callable[[], None]) -> None:
+        heapq.heappush(self._due, (pos, rank, next(self._numbers), action))
+
+    def _tell(self, *, is_urgent: bool = False) -> None:
+        announced = [
+            Announced(topic, key, pos, size, self._topics.pack(topic, payload))
+            for unit in self._outgoing
+            for topic, key, payload, pos, size in unit.announced
+        ]
+        woken = [each for unit in self._outgoing for each in unit.woken]
+        first_pos = min((unit.first_pos for unit in self._outgoing), default=None)
+        self._outgoing.clear()
+        self._owes = False
+        self._send(
+            Message(
+                self._writer,
+                self._incarnation,
+                self._order.send(first_pos if announced or woken else None),
+                self._active_teller.watermark,
+                self._order.heard,
+                announced,
+                woken,
+                is_urgent,
+            )
+        )
+
+    def _send(self, message: AnyMessage) -> None:
+        self._send_bytes(pack(message))
+
+    def _release(self) -> None:
+        if self._is_releasing or not self._takes_part:
+            # An action has written something: the loop below goes on.
+            return
+        self._is_releasing = True
+        try:
+            while self._advance():
+                while self._due and self._due[0][0] <= self._floor:
+                    heapq.heappop(self._due)[3]()
+        finally:
+            self._is_releasing = False
+        while self._reached and self._reached[0][0] <= self._floor:
+            future = self._reached.pop(0)[1]
+            if not future.done():
+                future.set_result(None)
+
+    def _advance(self) -> bool:
+        floor = self._order.floor(self._active_teller.watermark)
+        if floor > self._floor:
+            self._floor = floor
+            self._active_teller.reach(floor)
+            return True
+        return bool(self._due) and self._due[0][0] <= self._floor
