@@ -22,6 +22,14 @@ from tremula.features.account_data.sync import (
 from tremula.features.account_data.tags import Tags
 from tremula.features.capabilities import routes as capabilities_routes
 from tremula.features.capabilities.service import Capabilities
+from tremula.features.device_keys import routes as device_keys_routes
+from tremula.features.device_keys.asking import AskedServers
+from tremula.features.device_keys.cross_signing import CrossSigning
+from tremula.features.device_keys.published import PublishedKeys
+from tremula.features.device_keys.queries import KeyQueries, RemoteDevices
+from tremula.features.device_keys.routes import KeysEdge
+from tremula.features.device_keys.service import DeviceKeyUploads
+from tremula.features.device_keys.signatures import Signatures
 from tremula.features.device_lists import routes as device_lists_routes
 from tremula.features.device_lists.encounters import Company
 from tremula.features.device_lists.service import DeviceLists
@@ -187,11 +195,12 @@ from tremula.infra.http.application import Application
 from tremula.infra.http.observing import Observing
 from tremula.infra.http.server import HttpServer
 from tremula.infra.journal import Journal
+from tremula.infra.locks import KeyedLocks
 from tremula.infra.metrics import Metrics
 from tremula.infra.ratelimit import RateLimiter
 from tremula.infra.slots import SingleProcessSlots
 from tremula.infra.supervisor import Supervisor
-from tremula.protocol.identifiers import ServerName
+from tremula.protocol.identifiers import ServerName, UserId
 from tremula.rooms.access import RoomAccess
 from tremula.rooms.erasures import Erasures
 from tremula.rooms.event_store import EventStore
@@ -848,7 +857,36 @@ def _build_encryption(base: _Base, people: _People) -> _Encryption:
     people.accounts.devices.observe(one_time_keys)
     claims = KeyClaims(base.server_name, one_time_keys, base.federation)
     base.router.add(one_time_keys_routes, claims)
+    accounts = people.accounts
+    published = PublishedKeys(
+        base.database, base.journal, accounts.devices, accounts.users
+    )
+    _add_device_keys(
+        base, people, one_time_keys, published, AskedServers(base.federation)
+    )
     return _Encryption(one_time_keys=one_time_keys)
+
+
+def _add_device_keys(
+    base: _Base,
+    people: _People,
+    one_time_keys: OneTimeKeys,
+    published: PublishedKeys,
+    remote: RemoteDevices,
+) -> None:
+    db, journal, own = base.database, base.journal, base.server_name
+    lists, accounts = people.device_lists, people.accounts
+    # One change of a user's keys at a time.
+    changing: KeyedLocks[UserId] = KeyedLocks()
+    uploads = DeviceKeyUploads(db, journal, lists, one_time_keys, changing)
+    accounts.devices.observe(uploads)
+    edge = KeysEdge(
+        uploads,
+        KeyQueries(db, published, remote, own),
+        CrossSigning(db, journal, lists, accounts.uia, changing),
+        Signatures(db, journal, lists, published, remote, changing, own),
+    )
+    base.router.add(device_keys_routes, edge)
 
 
 def _add_sync(

@@ -114,11 +114,7 @@ NOT_YET: Final = _grouped(
             "putRoomKeys",
             "putRoomKeysByRoomId",
             "putRoomKeysVersion",
-            "queryKeys",
             "sendToDevice",
-            "uploadCrossSigningKeys",
-            "uploadCrossSigningSignatures",
-            "uploadKeys",
         ),
         "Media (issue 7)": (
             "createContent",
@@ -176,4 +172,4 @@ NOT_YET: Final = _grouped(
 )
 
 # Lower it with every operation that is done.
-NOT_YET_COUNT: Final = 85
+NOT_YET_COUNT: Final = 81
