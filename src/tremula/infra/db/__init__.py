@@ -12,9 +12,16 @@ from tremula.infra.db.errors import (
     DatabaseUnavailable,
     InvalidValue,
     ServerNameChanged,
+    SlotLost,
+    WriterLost,
 )
+from tremula.infra.db.fencing import WriterLease
 from tremula.infra.db.migrations import check_server_name, find_server_name
-from tremula.infra.db.opening import open_database
+from tremula.infra.db.opening import (
+    migrate_together,
+    open_database,
+    open_member_database,
+)
 from tremula.infra.db.reader import Engine, Reader, Row
 from tremula.infra.db.unit import Params, Returned, Statement, Statements, Unit
 
@@ -36,10 +43,15 @@ __all__ = [
     "Row",
     "ServerNameChanged",
     "Settled",
+    "SlotLost",
     "Statement",
     "Statements",
     "Unit",
+    "WriterLease",
+    "WriterLost",
     "check_server_name",
     "find_server_name",
+    "migrate_together",
     "open_database",
+    "open_member_database",
 ]

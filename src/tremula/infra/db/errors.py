@@ -26,6 +26,14 @@ class DatabaseUnavailable(DatabaseError):
     """The database can't be used now (restarting, disk full); nothing was stored."""
 
 
+class SlotLost(DatabaseUnavailable):
+    """Another process does the work of the unit's slot now; nothing was stored."""
+
+
+class WriterLost(DatabaseUnavailable):
+    """This process was taken for dead: it can store nothing any more."""
+
+
 class DatabaseRefused(DatabaseError):
     """The database must not be opened as it is; the message tells an operator why."""
 

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 from tremula.infra.config.tree import PostgresUrl, SqliteFile
 from tremula.infra.db.copy_marker import check_finished
 from tremula.infra.db.database import Database
+from tremula.infra.db.fencing import WriterLease
 from tremula.infra.db.migrations import (
     Migratable,
     Migration,
@@ -17,6 +18,39 @@ from tremula.infra.db.migrations import (
 
 class _MigratableDatabase(Database, Migratable, Protocol):
     """What both engines are while they are opened."""
+
+
+async def migrate_together(source: PostgresUrl) -> None:
+    """Bring the schema up to date where other members of a cluster may be at it.
+
+    Raises:
+        CopyUnfinished: it is a copy that is not complete.
+        DatabaseRefused: it can't be used, or not as it is, or a process without a
+            cluster has it.
+        DatabaseUnavailable: it can't be reached now.
+    """
+    from tremula.infra.db.postgres_migrating import migrating  # noqa: PLC0415
+
+    async with migrating(source.url) as db:
+        await check_finished(db)
+        await migrate(db, all_migrations())
+
+
+async def open_member_database(
+    source: PostgresUrl,
+    lease: WriterLease,
+    *,
+    registry: CollectorRegistry | None = None,
+) -> Database:
+    """Open *source*, migrated before, for a member of a cluster.
+
+    Raises:
+        DatabaseRefused: it can't be opened; the message is for the operator.
+        WriterLost: *lease* has ended.
+    """
+    from tremula.infra.db.postgres import PostgresDatabase  # noqa: PLC0415
+
+    return await PostgresDatabase.open(source.url, registry, lease)
 
 
 async def open_database(

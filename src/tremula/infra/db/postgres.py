@@ -10,7 +10,9 @@ from tremula.infra.db.errors import (
     DatabaseInUse,
     DatabaseRefused,
     DatabaseUnavailable,
+    WriterLost,
 )
+from tremula.infra.db.fencing import WriterLease
 from tremula.infra.db.metrics import WriterMetrics
 from tremula.infra.db.params import postgres_text
 from tremula.infra.db.postgres_readers import PostgresReaders
@@ -28,7 +30,8 @@ class PostgresDatabase:
     """Implements ``Database`` over a pool of readers and one writer.
 
     The writer holds an advisory lock, so that a second process can't write to the same
-    database. Both reconnect by themselves when the server restarts.
+    database, unless both are members of a cluster. Readers and writer reconnect by
+    themselves when the server restarts.
     """
 
     engine = Engine.POSTGRES
@@ -39,9 +42,12 @@ class PostgresDatabase:
 
     @classmethod
     async def open(
-        cls, url: str, registry: CollectorRegistry | None
+        cls,
+        url: str,
+        registry: CollectorRegistry | None,
+        lease: WriterLease | None = None,
     ) -> "PostgresDatabase":
-        """Connect to the database at *url*.
+        """Connect to the database at *url*; *lease* makes it that of a member.
 
         Raises:
             DatabaseInUse: another process writes to it.
@@ -49,10 +55,11 @@ class PostgresDatabase:
         """
 
         async def connect() -> Session:
-            return await start_session(url)
+            return await start_session(url, lease)
 
-        session = await first_session(url)
-        writer = PostgresWriter(session, connect, WriterMetrics.registered(registry))
+        session = await first_session(url, lease)
+        metrics = WriterMetrics.registered(registry)
+        writer = PostgresWriter(session, connect, metrics, lease)
         return cls(PostgresReaders(url), writer)
 
     async def all(self, sql: LiteralString, /, **params: object) -> list[Row]:
@@ -91,21 +98,24 @@ class PostgresDatabase:
         await self._readers.close()
 
 
-async def first_session(url: str) -> Session:
+async def first_session(url: str, lease: WriterLease | None = None) -> Session:
     """Like ``start_session``, for a process that has just begun.
 
     Raises:
         DatabaseInUse: another process writes to the database.
         DatabaseRefused: it can't be reached or used.
+        WriterLost: *lease* has ended.
     """
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + _LOCK_WAIT_S
     while True:
         try:
-            return await start_session(url)
+            return await start_session(url, lease)
         except DatabaseInUse:
             if loop.time() > deadline_s:
                 raise
             await asyncio.sleep(_LOCK_PAUSE_S)
+        except WriterLost:
+            raise
         except DatabaseUnavailable as error:
             raise DatabaseRefused(str(error)) from error

@@ -2,7 +2,7 @@
 
 # ruff: noqa: D102 - the Protocol below repeats what asyncpg documents
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
@@ -13,12 +13,18 @@ from tremula.infra.db.errors import (
     DatabaseInUse,
     DatabaseRefused,
     DatabaseUnavailable,
+    WriterLost,
 )
+from tremula.infra.db.fencing import WriterLease
 from tremula.infra.db.postgres_errors import SERVER_GONE
 
 CONNECT_TIMEOUT_S: Final = 10
-# "TREMULA1" as a number: the advisory lock of the one writer.
+# "TREMULA1" as a number: the advisory lock of the one writer, which the members of a
+# cluster share.
 _WRITER_LOCK: Final = int.from_bytes(b"TREMULA1")
+# Each of those has one of its own, of this class.
+MEMBER_LOCKS: Final = int.from_bytes(b"TREM")
+_ONE_WRITER: Final = 1
 
 CONNECTION_OPTIONS: Final[dict[str, Any]] = {
     "timeout": CONNECT_TIMEOUT_S,
@@ -36,6 +42,8 @@ SESSION_SETTINGS: Final = {
     "tcp_keepalives_count": "4",
 }
 _WRITER_SETTINGS: Final = {"synchronous_commit": "on"}
+# A process that stops amid a batch keeps those waiting who take over its slots.
+_MEMBER_SETTINGS: Final = {"idle_in_transaction_session_timeout": "2s"}
 
 
 class Connection(Protocol):
@@ -64,34 +72,66 @@ class Session(Struct, frozen=True):
     batch: int
 
 
-async def start_session(url: str) -> Session:
+async def start_session(url: str, lease: WriterLease | None = None) -> Session:
     """Connect, take the writer's lock, and find where the last session ended.
+
+    *lease* is that of a member of a cluster, None is for a process alone.
 
     Raises:
         DatabaseInUse: another session holds the lock.
+        DatabaseRefused: the database at *url* can't be used.
+        DatabaseUnavailable: it can't be reached now.
+        WriterLost: *lease* has ended.
+    """
+    settings = (
+        _WRITER_SETTINGS if lease is None else _WRITER_SETTINGS | _MEMBER_SETTINGS
+    )
+    connection = await connect(url, settings)
+    try:
+        await _check_encoding(connection)
+        if lease is None:
+            await _take_lock(connection)
+            return Session(connection, await _last_batch(connection))
+        await take_member_lock(connection)
+        await _take_own_lock(connection, lease)
+        return Session(connection, await _last_member_batch(connection, lease))
+    except (*SERVER_GONE, asyncpg.InterfaceError) as error:
+        connection.terminate()
+        raise DatabaseUnavailable(f"PostgreSQL can't be reached: {error}") from error
+    except (DatabaseRefused, WriterLost):
+        await connection.close(timeout=CONNECT_TIMEOUT_S)
+        raise
+
+
+async def connect(url: str, settings: Mapping[str, str]) -> Connection:
+    """A session with *settings*.
+
+    Raises:
         DatabaseRefused: the database at *url* can't be used.
         DatabaseUnavailable: it can't be reached now.
     """
     try:
         connection: Connection = await asyncpg.connect(
             url,
-            server_settings=SESSION_SETTINGS | _WRITER_SETTINGS,
+            server_settings={**SESSION_SETTINGS, **settings},
             **CONNECTION_OPTIONS,
         )
     except SERVER_GONE as error:
         raise DatabaseUnavailable(f"PostgreSQL can't be reached: {error}") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise DatabaseRefused(f"PostgreSQL refuses: {error}") from error
-    try:
-        await _check_encoding(connection)
-        await _take_lock(connection)
-        return Session(connection, await _last_batch(connection))
-    except (*SERVER_GONE, asyncpg.InterfaceError) as error:
-        connection.terminate()
-        raise DatabaseUnavailable(f"PostgreSQL can't be reached: {error}") from error
-    except DatabaseRefused:
-        await connection.close(timeout=CONNECT_TIMEOUT_S)
-        raise
+    return connection
+
+
+async def take_member_lock(connection: Connection) -> None:
+    """Keep processes out that would have the database to themselves.
+
+    Raises:
+        DatabaseInUse: there is one.
+    """
+    take = "SELECT pg_try_advisory_lock_shared($1)"
+    if not await connection.fetchval(take, _WRITER_LOCK):
+        raise DatabaseInUse("a Tremula without a bus writes to this database")
 
 
 async def end(connection: Connection) -> None:
@@ -113,10 +153,24 @@ async def _take_lock(connection: Connection) -> None:
         raise DatabaseInUse("another Tremula writes to this PostgreSQL database")
 
 
+async def _take_own_lock(connection: Connection, lease: WriterLease) -> None:
+    take = "SELECT pg_try_advisory_lock($1, $2)"
+    if not await connection.fetchval(take, MEMBER_LOCKS, lease.writer):
+        raise DatabaseInUse("the last session of this writer has not ended yet")
+
+
+async def _last_member_batch(connection: Connection, lease: WriterLease) -> int:
+    batch = "SELECT batch FROM infra_writers WHERE writer = $1 AND epoch = $2"
+    found = await connection.fetchval(batch, lease.writer, lease.epoch)
+    if found is None:
+        raise WriterLost("another process has the number of this one")
+    return int(found)
+
+
 async def _last_batch(connection: Connection) -> int:
     if await connection.fetchval("SELECT to_regclass('infra_writers')") is None:
         # A new database: the migrations come next.
         return 0
     # There is none in a copy that was just begun.
-    last = "SELECT COALESCE(MAX(batch), 0) FROM infra_writers WHERE writer = 1"
-    return int(await connection.fetchval(last))
+    last = "SELECT COALESCE(MAX(batch), 0) FROM infra_writers WHERE writer = $1"
+    return int(await connection.fetchval(last, _ONE_WRITER))

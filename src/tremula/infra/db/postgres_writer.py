@@ -3,18 +3,32 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import structlog
 
 from tremula.infra.db.batches import Group, grouped
 from tremula.infra.db.database import Settled
-from tremula.infra.db.errors import DatabaseError, DatabaseUnavailable
+from tremula.infra.db.errors import (
+    DatabaseError,
+    DatabaseUnavailable,
+    WriterLost,
+)
+from tremula.infra.db.fencing import (
+    LOCKED_EPOCHS,
+    WriterLease,
+    check_lease,
+    ended,
+    leases_of,
+    slots_of,
+)
 from tremula.infra.db.metrics import WriterMetrics
 from tremula.infra.db.params import postgres_text
 from tremula.infra.db.postgres_errors import SERVER_GONE, translated
 from tremula.infra.db.postgres_session import Session, end
 from tremula.infra.db.unit import Unit, check_predecessor
+from tremula.infra.slots import SlotLease
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +53,10 @@ class PostgresWriter:
     outcome. So no unit is ever reported as failed that was stored. Everything else
     that waits fails at once with ``DatabaseUnavailable``.
 
+    A member of a cluster writes under a *lease*, and each unit under that of its slot
+    (``fencing``): units whose slot went to another member fail alone. Once the writer's
+    own lease has ended, everything fails, for good. One round trip a batch.
+
     Measured as in ``SqliteWriter``, our own process only: 16 writers 55 µs a unit, 64
     writers 35; a lone writer 0.3 ms.
     """
@@ -48,20 +66,25 @@ class PostgresWriter:
         session: Session,
         connect: Callable[[], Awaitable[Session]],
         metrics: WriterMetrics,
+        lease: WriterLease | None = None,
     ) -> None:
         self._connection = session.connection
         self._batch = session.batch
         self._connect = connect
         self._metrics = metrics
+        self._lease = lease
         self._queue: list[Pending] = []
         self._task: asyncio.Task[None] | None = None
         self._is_down = False
+        self._is_lost_for_good = False
         self._is_closed = False
 
     def submit(self, unit: Unit, settled: Settled) -> None:
         """Queue *unit*; see ``Database.submit``."""
         if self._is_closed:
             raise DatabaseUnavailable("the database is closed")
+        if self._is_lost_for_good:
+            raise WriterLost("this process was taken for dead")
         if self._is_down:
             raise DatabaseUnavailable("PostgreSQL can't be reached")
         if len(self._queue) >= QUEUE_UNITS_MAX:
@@ -107,6 +130,10 @@ class PostgresWriter:
                 return _all_failed(batch, "it went away")
         try:
             outcomes = await self._execute(batch)
+        except WriterLost as error:
+            self._lose(error)
+            self._is_lost_for_good = True
+            return [error for _ in batch]
         except Exception as error:  # noqa: BLE001 - asyncpg has many words for "gone"
             # Nothing was committed; the session may or may not be usable: end it.
             self._lose(error)
@@ -125,31 +152,49 @@ class PostgresWriter:
 
     async def _execute(self, batch: Sequence[Pending]) -> Outcomes:
         """Run the statements in a transaction that is left open."""
-        await self._begin()
-        statements = (each for unit, _ in batch for each in unit.statements)
-        try:
-            for unit, _ in batch:
-                check_predecessor(unit)
-            for group in grouped(statements):
-                await self._send(group)
-        except Exception as error:
-            if self._is_lost(error):
-                raise
-            await self._connection.execute("ROLLBACK")
-            await self._begin()
-            return [await self._run_isolated(unit) for unit, _ in batch]
-        return [None] * len(batch)
+        lost = await self._begin(batch)
+        if not lost:
+            statements = (each for unit, _ in batch for each in unit.statements)
+            try:
+                for unit, _ in batch:
+                    check_predecessor(unit)
+                for group in grouped(statements):
+                    await self._send(group)
+            except Exception as error:
+                if self._is_lost(error):
+                    raise
+                await self._connection.execute("ROLLBACK")
+                lost = await self._begin(batch)
+            else:
+                return [None] * len(batch)
+        return [await self._run_isolated(unit, lost) for unit, _ in batch]
 
-    async def _begin(self) -> None:
-        # One round trip, hence the number within the text.
-        await self._connection.execute(
-            "BEGIN; UPDATE infra_writers"  # noqa: S608 - an integer of our own
-            f" SET batch = {self._batch + 1:d} WHERE writer = 1"
+    async def _begin(self, batch: Sequence[Pending]) -> AbstractSet[SlotLease]:
+        """Begin; which of the leases of *batch* have ended. The others hold on."""
+        row = "writer = 1"
+        if self._lease is not None:
+            row = f"writer = {self._lease.writer:d} AND epoch = {self._lease.epoch:d}"
+        # One round trip, hence the numbers within the text.
+        done = await self._connection.execute(
+            "BEGIN; UPDATE infra_writers"  # noqa: S608 - integers of our own
+            f" SET batch = {self._batch + 1:d} WHERE {row}"
         )
+        if self._lease is None:
+            return frozenset()
+        if done != "UPDATE 1":
+            raise WriterLost("this process was taken for dead")
+        leases = leases_of(unit for unit, _ in batch)
+        if not leases:
+            return frozenset()
+        locked = await self._connection.fetch(LOCKED_EPOCHS, slots_of(leases))
+        return ended(leases, {int(slot): int(epoch) for slot, epoch in locked})
 
-    async def _run_isolated(self, unit: Unit) -> Exception | None:
+    async def _run_isolated(
+        self, unit: Unit, lost: AbstractSet[SlotLease]
+    ) -> Exception | None:
         await self._connection.execute("SAVEPOINT unit")
         try:
+            check_lease(unit, lost)
             check_predecessor(unit)
             for group in grouped(unit.statements):
                 await self._send(group)
@@ -193,7 +238,7 @@ class PostgresWriter:
 
     async def _reconnect(self) -> None:
         pause_s = _RECONNECT_FIRST_S
-        while self._is_down and not self._is_closed:
+        while self._is_down and not self._is_closed and not self._is_lost_for_good:
             if await self._try_reconnect():
                 self._is_down = False
                 return
@@ -203,6 +248,10 @@ class PostgresWriter:
     async def _try_reconnect(self) -> bool:
         try:
             session = await self._connect()
+        except WriterLost as error:
+            log.critical("postgres_writer_lost_for_good", reason=str(error))
+            self._is_lost_for_good = True
+            return False
         except DatabaseError as error:
             log.info("postgres_writer_waits", error=str(error))
             return False

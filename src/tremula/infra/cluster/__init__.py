@@ -1,0 +1,1 @@
+"""Several processes as one server: who does what, and calls that travel to them."""

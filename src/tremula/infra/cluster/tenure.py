@@ -1,0 +1,100 @@
+"""One member's life: heartbeat, look, act. It awaits nothing but the table."""
+
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+from tremula.infra.cluster.assignment import steps
+from tremula.infra.cluster.holdings import Holdings
+from tremula.infra.cluster.members import LeaseTable, Member, Sight
+from tremula.infra.slots import SlotLease
+
+Gone = Callable[[Collection[int]], None]
+"""Told the slots that this member holds no more."""
+
+
+class LeaseEnded(Exception):
+    """Others took this member for dead: it has to begin anew, as another."""
+
+
+class Work(Protocol):
+    """The commands under way."""
+
+    def is_idle(self, slot: int) -> bool:
+        """Whether there are none for *slot*, or they may be left to themselves."""
+        ...
+
+
+class Tenure:
+    """Holds slots for *member*, from its joining to its end."""
+
+    __slots__ = ("_gone", "_now_s", "_sight", "_table", "_work", "holdings")
+
+    def __init__(
+        self,
+        table: LeaseTable,
+        member: str,
+        *,
+        now_s: Callable[[], float],
+        work: Work,
+        gone: Gone,
+    ) -> None:
+        self._table = table
+        self._now_s = now_s
+        self._work = work
+        self._gone = gone
+        self._sight = Sight((), ())
+        self.holdings = Holdings(member)
+
+    def lease(self, slot: int) -> SlotLease | None:
+        """The lease under which a command for *slot* may begin now; None if none."""
+        return self.holdings.lease(slot, self._now_s())
+
+    def holder(self, slot: int) -> Member | None:
+        """Who held *slot* when the last heartbeat looked."""
+        if not self._sight.holdings:
+            return None
+        holder = self._sight.holdings[slot].member
+        return next((each for each in self.members if each.id == holder), None)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Who was there when the last heartbeat looked."""
+        return self._sight.members
+
+    async def beat(self, *, is_reachable: bool) -> bool:
+        """Do one heartbeat and what it calls for; whether leases have changed.
+
+        Raises:
+            DatabaseUnavailable: it failed; the lease goes on running out.
+            LeaseEnded: this member is none any more.
+        """
+        me = self.holdings.member
+        sent_s = self._now_s()
+        sight = await self._table.beat(me, is_reachable=is_reachable)
+        if sight is None:
+            raise LeaseEnded(f"{me} is no member any more")
+        self._sight = sight
+        if lost := self.holdings.seen(sight, sent_s=sent_s):
+            self._gone(lost)
+        holdings = self.holdings
+        todo = steps(me, sight, holdings.slots, may_bury=holdings.may_bury)
+        if todo.bury:
+            await self._table.bury(todo.bury)
+        claimed: list[SlotLease] = []
+        if todo.claim:
+            claimed = await self._table.claim(me, todo.claim)
+            holdings.take(claimed)
+        given = await self._give(todo.give)
+        return given or bool(claimed)
+
+    async def _give(self, leases: Collection[SlotLease]) -> bool:
+        """Let go of those of *leases* that nothing is being done under."""
+        for lease in leases:
+            self.holdings.stop_taking(lease.slot)
+        idle = [lease for lease in leases if self._work.is_idle(lease.slot)]
+        if idle:
+            await self._table.release(idle)
+            slots = [lease.slot for lease in idle]
+            self.holdings.drop(slots)
+            self._gone(slots)
+        return bool(idle)

@@ -1,0 +1,53 @@
+"""Keeps a process from writing that others have taken for dead.
+
+Each batch of a member first writes its number where only the holder of the writer's
+lease may, and then looks up, and locks, the epochs of all slots that it has work of.
+Whoever takes a slot over changes its epoch: that waits for the commit, or makes the
+units fail that were made under the older one.
+"""
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+from msgspec import Struct
+
+from tremula.infra.db.errors import SlotLost
+from tremula.infra.db.unit import Unit
+from tremula.infra.slots import SlotLease
+
+LOCKED_EPOCHS: Final = """
+    SELECT slot, epoch FROM infra_slots WHERE slot = ANY($1) ORDER BY slot FOR SHARE
+"""
+
+
+class WriterLease(Struct, frozen=True):
+    """That a process is the one that writes with the number *writer*."""
+
+    writer: int
+    epoch: int
+
+
+def leases_of(units: Iterable[Unit]) -> list[SlotLease]:
+    """The leases that *units* were made under, each once."""
+    return list({unit.lease for unit in units if unit.lease is not None})
+
+
+def slots_of(leases: Sequence[SlotLease]) -> list[int]:
+    """The slots of *leases*, each once."""
+    return sorted({lease.slot for lease in leases})
+
+
+def ended(leases: Sequence[SlotLease], epochs: dict[int, int]) -> set[SlotLease]:
+    """Those of *leases* whose slots have another epoch than theirs."""
+    return {lease for lease in leases if epochs.get(lease.slot) != lease.epoch}
+
+
+def check_lease(unit: Unit, lost: AbstractSet[SlotLease]) -> None:
+    """See that *unit* was not made under one of the leases *lost*.
+
+    Raises:
+        SlotLost: it was.
+    """
+    if unit.lease is not None and unit.lease in lost:
+        raise SlotLost(f"slot {unit.lease.slot} is another process's now")
