@@ -163,6 +163,11 @@ from tremula.features.sync.shared_entries import SharedEntries
 from tremula.features.sync.state_section import StateSections
 from tremula.features.sync.summary import Summaries
 from tremula.features.sync.timeline import Timelines
+from tremula.features.to_device import routes as to_device_routes
+from tremula.features.to_device.federation import ToDeviceEdus
+from tremula.features.to_device.service import EDU_TYPE as TO_DEVICE_EDU
+from tremula.features.to_device.service import ToDevice
+from tremula.features.to_device.sync import DeviceInbox
 from tremula.features.typing import routes as typing_routes
 from tremula.features.typing.federation import TypingEdus, TypingSender
 from tremula.features.typing.service import Typing
@@ -338,6 +343,7 @@ class _Encryption(Struct, frozen=True, kw_only=True):
     """The server's part in end-to-end encryption."""
 
     one_time_keys: OneTimeKeys
+    to_device: ToDevice
 
 
 class _Outbound(Struct, frozen=True, kw_only=True):
@@ -383,7 +389,7 @@ async def _build(
     remote = _build_handshakes(base, engine, outbound)
     people = _build_people(base, engine, remote)
     _add_rooms(base, engine, people, remote)
-    encryption = _build_encryption(base, people)
+    encryption = _build_encryption(base, people, outbound)
     _add_sync(base, engine, people, outbound, encryption)
     _add_service_endpoints(base)
     _serve_other_servers(base, engine, own_keys)
@@ -602,6 +608,7 @@ def _take_transactions(
     base: _Base,
     engine: _Engine,
     people: _People,
+    encryption: _Encryption,
     receipts: Receipts,
     typing: Typing,
 ) -> None:
@@ -611,6 +618,7 @@ def _take_transactions(
         "m.typing": TypingEdus(typing, reader),
         "m.receipt": ReceiptEdus(receipts, reader, clock),
         "m.presence": PresenceEdus(people.presence, reader, base.journal, clock),
+        TO_DEVICE_EDU: ToDeviceEdus(encryption.to_device),
     }
     invitations = Invitations(
         reader,
@@ -852,7 +860,7 @@ def _add_rooms(
     base.router.add(room_upgrades_routes, upgrades)
 
 
-def _build_encryption(base: _Base, people: _People) -> _Encryption:
+def _build_encryption(base: _Base, people: _People, outbound: _Outbound) -> _Encryption:
     one_time_keys = OneTimeKeys(base.database, base.journal)
     people.accounts.devices.observe(one_time_keys)
     claims = KeyClaims(base.server_name, one_time_keys, base.federation)
@@ -864,7 +872,17 @@ def _build_encryption(base: _Base, people: _People) -> _Encryption:
     _add_device_keys(
         base, people, one_time_keys, published, AskedServers(base.federation)
     )
-    return _Encryption(one_time_keys=one_time_keys)
+    to_device = ToDevice(
+        base.database,
+        base.journal,
+        base.clock,
+        base.server_name,
+        outbound.durable_edus,
+    )
+    people.accounts.devices.observe(to_device)
+    base.router.add(to_device_routes, to_device)
+    base.supervisor.keep_running("to_device_sweep", to_device.run)
+    return _Encryption(one_time_keys=one_time_keys, to_device=to_device)
 
 
 def _add_device_keys(
@@ -942,11 +960,12 @@ def _add_sync(
             LeftRooms(engine.reader, engine.outside, entries, room_account_data),
         ),
         user_parts,
+        DeviceInbox(db, journal),
         KeyStatus(encryption.one_time_keys, journal),
         base.clock,
     )
     base.router.add(sync_routes, SyncEdge(sync, people.filters, people.presence))
-    _take_transactions(base, engine, people, receipts, typing)
+    _take_transactions(base, engine, people, encryption, receipts, typing)
     _send_edus(base, engine, people, outbound, typing)
 
 

@@ -114,7 +114,6 @@ NOT_YET: Final = _grouped(
             "putRoomKeys",
             "putRoomKeysByRoomId",
             "putRoomKeysVersion",
-            "sendToDevice",
         ),
         "Media (issue 7)": (
             "createContent",
@@ -172,4 +171,4 @@ NOT_YET: Final = _grouped(
 )
 
 # Lower it with every operation that is done.
-NOT_YET_COUNT: Final = 81
+NOT_YET_COUNT: Final = 80

@@ -15,7 +15,7 @@ from tremula.protocol.errors import InvalidParam
         ("s123", StreamToken(123)),
         ("s9007199254740991", StreamToken(2**53 - 1)),
         ("s123_100", StreamToken(123, device_pos=100)),
-        ("s123~2.130_0", StreamToken(123, ((2, 130),), device_pos=0)),
+        ("s1_0", StreamToken(1, device_pos=0)),
     ],
 )
 def test_a_token_is_read_as_it_was_written(raw: str, token: StreamToken) -> None:
@@ -28,17 +28,7 @@ def test_a_token_is_read_as_it_was_written(raw: str, token: StreamToken) -> None
     [
         *("", "s", "123", "t123", "S123", "s-1", "s+1", "s1.5", "s1e3", "s01", "s 1"),
         *("s1 ", "s1\n", "\0", "s٣", "s9007199254740992", "s" + "9" * 5_000, "s1_000"),
-        *(
-            "s1~",
-            "s1~2.5",
-            "s1_",
-            "s1.2",
-            "s1_1",
-            "s1_2",
-            "s1_00",
-            "s5_1_2",
-            "s5_1~2.6",
-        ),
+        *("s1~", "s1~2.5", "s1_", "s1.2", "s1_1", "s1_2", "s5_01", "s5_1_2", "s5_-1"),
         *(None, 1, 1.5, True, b"s1", ["s1"], {"s": 1}),
     ],
 )

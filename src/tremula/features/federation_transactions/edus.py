@@ -7,6 +7,7 @@ import structlog
 from msgspec import Struct
 
 from tremula.features.federation_transactions.inbound_metrics import InboundMetrics
+from tremula.infra.db import DatabaseUnavailable
 from tremula.infra.federation.edus import EduHandler
 from tremula.protocol.errors import MatrixError
 from tremula.protocol.identifiers import ServerName
@@ -21,7 +22,11 @@ class InboundEdus(Struct, frozen=True):
     metrics: InboundMetrics
 
     async def receive(self, origin: ServerName, edus: Sequence[Any]) -> None:
-        """Take in what *origin* sent, in order. One that is bad is dropped alone."""
+        """Take in what *origin* sent, in order. One that is bad is dropped alone.
+
+        Raises:
+            DatabaseUnavailable: it can't be stored now; *origin* is to send it again.
+        """
         for edu in edus:
             await self._receive(origin, edu)
 
@@ -42,6 +47,9 @@ class InboundEdus(Struct, frozen=True):
             log.info(
                 "edu_dropped", origin=origin, edu_type=edu_type, reason=error.message
             )
+        except DatabaseUnavailable:
+            self.metrics.edu("failed")
+            raise
         except Exception:
             # CVE-2025-30355: a bug that one EDU meets must not make the origin repeat
             # the transaction for ever.

@@ -30,7 +30,7 @@ class Transactions:
     is still being made. Answers are remembered in memory, the newest ones only: after
     a restart, or much later, it is taken in again. Then its PDUs are known by their
     IDs and change nothing; a PDU that was answered for is on the disk. An EDU says how
-    things are, and so may be taken in twice.
+    things are, and so may be taken in twice, or has an ID that its handler knows.
     """
 
     def __init__(self, pdus: InboundPdus, edus: InboundEdus) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from tremula.infra.tokens import StreamToken
 from tremula.protocol.filters import NO_FILTER, Filter
 from tremula.protocol.identifiers import DeviceId, RoomId, UserId
 from tremula.protocol.presence import PresenceState
@@ -88,6 +89,30 @@ class DeviceStatus(Protocol):
         self, user_id: UserId, device_id: DeviceId
     ) -> Mapping[str, bytes]:
         """Top-level keys of the answer with their JSON values."""
+        ...
+
+
+class InboxPage(Struct, frozen=True):
+    """Messages to a device, each as JSON.
+
+    ``device_pos`` is the position of the last one, if there are more that come next.
+    """
+
+    events: Sequence[str] = ()
+    device_pos: int | None = None
+
+
+class Inbox(Protocol):
+    """Has what was sent to a device and it has not received."""
+
+    async def received(
+        self, user_id: UserId, device_id: DeviceId, since: StreamToken
+    ) -> None:
+        """A device comes with this token: it has what that covers."""
+        ...
+
+    async def page(self, ctx: SyncContext, since: StreamToken | None) -> InboxPage:
+        """The oldest messages that *since* does not cover."""
         ...
 
 

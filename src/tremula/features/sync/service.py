@@ -6,7 +6,7 @@ from typing import Final
 import orjson
 from msgspec import Struct
 
-from tremula.features.sync.parts import DeviceStatus, UserPart
+from tremula.features.sync.parts import DeviceStatus, Inbox, UserPart
 from tremula.features.sync.request import SyncRequest
 from tremula.features.sync.rooms_section import RoomsSection, Sections
 from tremula.infra.clock import Clock
@@ -29,6 +29,7 @@ class Sync(Struct, frozen=True):
     journal: Journal
     rooms: RoomsSection
     parts: Sequence[UserPart]
+    inbox: Inbox
     device_status: DeviceStatus
     clock: Clock
 
@@ -41,6 +42,8 @@ class Sync(Struct, frozen=True):
         since = request.since.pos if request.since else 0
         if since > self.journal.position:
             raise InvalidParam("since is not a token of this server")
+        if request.since and request.device_id:
+            await self.inbox.received(request.user_id, request.device_id, request.since)
         if not since or request.full_state:
             answer = await self._build(request, since)
         else:
@@ -56,17 +59,20 @@ class Sync(Struct, frozen=True):
         user_id = request.user_id
         deadline_s = self.clock.monotonic_s() + min(request.timeout_s, TIMEOUT_MAX_S)
         checked, time_is_up = since, False
+        # There may be more messages to the device than the last answer had room for.
+        is_first = request.since is not None and request.since.device_pos is not None
         while True:
-            if self.journal.was_woken(user_id, checked):
+            if is_first or self.journal.was_woken(user_id, checked):
+                is_first = False
                 answer = await self._build(request, since)
                 if answer.has_news:
                     return answer
-                checked = answer.position
+                checked = answer.token.pos
             else:
                 checked = self.journal.position
             remaining_s = deadline_s - self.clock.monotonic_s()
             if time_is_up or remaining_s <= 0:
-                return _Answer(checked, {}, {})
+                return _Answer(StreamToken(checked), {}, {})
             time_is_up = not await self.journal.wait(user_id, checked, remaining_s)
 
     async def _build(self, request: SyncRequest, since: int) -> "_Answer":
@@ -77,11 +83,14 @@ class Sync(Struct, frozen=True):
             value = await part.user_section(ctx, since)
             if value is not None:
                 sections[part.key] = value
-        return _Answer(ctx.now, rooms, sections)
+        page = await self.inbox.page(ctx, request.since)
+        if page.events:
+            sections["to_device"] = b'{"events":[%b]}' % ",".join(page.events).encode()
+        return _Answer(StreamToken(ctx.now, page.device_pos), rooms, sections)
 
 
 class _Answer(Struct, frozen=True):
-    position: int
+    token: StreamToken
     rooms: Sections
     sections: Mapping[str, bytes]
 
@@ -91,9 +100,7 @@ class _Answer(Struct, frozen=True):
 
     def to_json(self, status: Mapping[str, bytes]) -> bytes:
         # Of pieces, put together once: an initial sync has megabytes.
-        pieces = [
-            b'{"next_batch":"%b","rooms":{' % str(StreamToken(self.position)).encode()
-        ]
+        pieces = [b'{"next_batch":"%b","rooms":{' % str(self.token).encode()]
         between_sections = b""
         for name, rooms in self.rooms.items():
             if rooms:

@@ -1,0 +1,1 @@
+"""Messages to devices (CS "Send-to-Device messaging")."""

@@ -1,0 +1,249 @@
+"""Messages to devices: into the inboxes here, and on their way to other servers."""
+
+import asyncio
+import secrets
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import orjson
+import structlog
+from msgspec import Struct
+
+from tremula.features.to_device import storage
+from tremula.features.to_device.storage import Delivery, Txn
+from tremula.infra.clock import Clock
+from tremula.infra.db import Conflict, Reader
+from tremula.infra.federation.durable_edus import DurableEdus
+from tremula.infra.journal import Journal, JournalUnit
+from tremula.protocol.identifiers import DeviceId, ServerName, UserId, server_of
+from tremula.protocol.to_device import ALL_DEVICES, DeviceMessage
+
+__all__ = ["EDU_TYPE", "TOPIC", "ToDevice", "Txn"]
+
+log = structlog.get_logger(__name__)
+
+TOPIC: Final = "to_device"
+"""Announced with the user ID as key when some device of the user gets a message."""
+
+EDU_TYPE: Final = "m.direct_to_device"
+
+# A device that fetches nothing keeps the newest ones only.
+_INBOX_MAX: Final = 10_000
+# With how many positions taken it is looked whether inboxes have become too full.
+_LOOK_EVERY: Final = 64
+
+# Servers may bound EDUs as they do events.
+_EDU_BYTES_MAX: Final = 60 * 1024
+# 24 bytes as Base64: message IDs have "maximum length 32 codepoints".
+_MESSAGE_ID_BYTES: Final = 24
+
+_SWEEP_EVERY_S: Final = 3600
+_TXNS_KEPT_MS: Final = 7 * 24 * 3600 * 1000
+# As long as a server may have repeated what it could not deliver.
+_RECEIVED_KEPT_MS: Final = 60 * 24 * 3600 * 1000
+
+
+class ToDevice(Struct, frozen=True):
+    """Delivers messages to devices. Implements `DeviceObserver`.
+
+    A message is put into an inbox by a statement that looks for the inbox itself: a
+    device that is deleted meanwhile gets none. An inbox keeps the newest 10,000.
+    """
+
+    db: Reader
+    journal: Journal
+    clock: Clock
+    own: ServerName
+    durable_edus: DurableEdus
+
+    async def send(
+        self, sender: UserId, txn: Txn, messages: Sequence[DeviceMessage]
+    ) -> None:
+        """Deliver what one of our users sends; once, however often it comes.
+
+        Devices that nobody knows are left out.
+        """
+        unit = self.journal.unit()
+        storage.insert_txn(unit, txn, ts_ms=self.clock.now_ms())
+        here = [each for each in messages if server_of(each.user_id) == self.own]
+        pos = self._deliver(unit, sender, txn.event_type, here)
+        if len(here) < len(messages):
+            self._send_to_others(unit, sender, txn.event_type, messages)
+        try:
+            await self.journal.commit(unit)
+        except Conflict:
+            if await storage.is_known_txn(self.db, txn):
+                return
+            raise
+        await self._empty_overfull(here, pos)
+
+    async def receive(
+        self,
+        origin: ServerName,
+        message_id: str,
+        sender: UserId,
+        event_type: str,
+        messages: Sequence[DeviceMessage],
+    ) -> None:
+        """Deliver what another server sends to our users; once, as with `send`."""
+        here = [each for each in messages if server_of(each.user_id) == self.own]
+        unit = self.journal.unit()
+        storage.insert_received(unit, origin, message_id, ts_ms=self.clock.now_ms())
+        pos = self._deliver(unit, sender, event_type, here)
+        try:
+            await self.journal.commit(unit)
+        except Conflict:
+            if await storage.is_received(self.db, origin, message_id):
+                return
+            raise
+        await self._empty_overfull(here, pos)
+
+    async def run(self) -> None:
+        """Forget what is old once an hour, for the supervisor."""
+        while True:
+            await self.sweep()
+            await asyncio.sleep(_SWEEP_EVERY_S)
+
+    async def sweep(self) -> None:
+        """Forget which messages came long ago."""
+        now_ms = self.clock.now_ms()
+        unit = self.journal.unit()
+        storage.delete_old_records(
+            unit,
+            txns_before_ms=now_ms - _TXNS_KEPT_MS,
+            received_before_ms=now_ms - _RECEIVED_KEPT_MS,
+        )
+        await self.journal.commit(unit)
+
+    # The lives of devices
+
+    def device_added(
+        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
+    ) -> None:
+        """It has an inbox from now on."""
+        storage.insert_inbox(unit, user_id, device_id)
+
+    def device_renamed(
+        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
+    ) -> None:
+        """Nothing to do."""
+
+    def devices_deleted(
+        self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
+    ) -> None:
+        """Their inboxes go with them."""
+        storage.delete_inboxes(unit, user_id, device_ids)
+
+    def all_devices_deleted(
+        self,
+        unit: JournalUnit,
+        user_id: UserId,
+        known: Sequence[DeviceId],  # noqa: ARG002 - the rows say which
+        *,
+        but_device_id: DeviceId | None,
+    ) -> None:
+        """Their inboxes go with them."""
+        storage.delete_inboxes_of_user(unit, user_id, but_device_id=but_device_id or "")
+
+    # Here
+
+    def _deliver(
+        self,
+        unit: JournalUnit,
+        sender: UserId,
+        event_type: str,
+        messages: Sequence[DeviceMessage],
+    ) -> int:
+        """Put messages into inboxes, all at one position, which is returned."""
+        pos = unit.pos()
+        deliveries = [
+            Delivery(
+                each.user_id, each.device_id, _event(sender, event_type, each.content)
+            )
+            for each in messages
+        ]
+        named = [each for each in deliveries if each.device_id != ALL_DEVICES]
+        storage.insert_messages(unit, named, pos=pos)
+        for each in deliveries:
+            if each.device_id == ALL_DEVICES:
+                # "Only one message can be sent to each device per transaction".
+                others = [it.device_id for it in named if it.user_id == each.user_id]
+                storage.insert_for_all_devices(
+                    unit, each.user_id, each.event, but_device_ids=others, pos=pos
+                )
+        user_ids = {each.user_id for each in messages}
+        for user_id in user_ids:
+            unit.announce(TOPIC, user_id, None, pos=pos)
+        unit.wake(user_ids)
+        return pos
+
+    async def _empty_overfull(
+        self, messages: Sequence[DeviceMessage], pos: int
+    ) -> None:
+        if pos % _LOOK_EVERY or not messages:
+            return
+        user_ids = list({each.user_id for each in messages})
+        for start in range(0, len(user_ids), 500):
+            found = await storage.overfull_inboxes(
+                self.db, user_ids[start : start + 500], messages_max=_INBOX_MAX
+            )
+            unit = self.journal.unit()
+            for user_id, device_id in found:
+                log.warning("inbox_overfull", user_id=user_id, device_id=device_id)
+                storage.delete_oldest_messages(
+                    unit, user_id, device_id, kept_max=_INBOX_MAX
+                )
+            if found:
+                await self.journal.commit(unit)
+
+    # Elsewhere
+
+    def _send_to_others(
+        self,
+        unit: JournalUnit,
+        sender: UserId,
+        event_type: str,
+        messages: Sequence[DeviceMessage],
+    ) -> None:
+        by_server: dict[ServerName, list[DeviceMessage]] = {}
+        for each in messages:
+            by_server.setdefault(server_of(each.user_id), []).append(each)
+        by_server.pop(self.own, None)
+        for server_name, theirs in by_server.items():
+            for part in _parts(theirs):
+                content = {
+                    "sender": sender,
+                    "type": event_type,
+                    "message_id": secrets.token_urlsafe(_MESSAGE_ID_BYTES),
+                    "messages": _by_user(part),
+                }
+                self.durable_edus.add(unit, server_name, EDU_TYPE, content)
+
+
+def _event(sender: UserId, event_type: str, content: bytes) -> str:
+    return (
+        b'{"type":%b,"sender":%b,"content":%b}'
+        % (orjson.dumps(event_type), orjson.dumps(sender), content)
+    ).decode()
+
+
+def _parts(messages: Sequence[DeviceMessage]) -> Iterator[list[DeviceMessage]]:
+    """As many in each as make an EDU of bounded size, or one that is larger alone."""
+    part: list[DeviceMessage] = []
+    size_bytes = 0
+    for each in messages:
+        size_bytes += len(each.content)
+        if part and size_bytes > _EDU_BYTES_MAX:
+            yield part
+            part, size_bytes = [], len(each.content)
+        part.append(each)
+    if part:
+        yield part
+
+
+def _by_user(messages: Sequence[DeviceMessage]) -> dict[UserId, dict[DeviceId, Any]]:
+    users: dict[UserId, dict[DeviceId, Any]] = {}
+    for each in messages:
+        content = orjson.Fragment(each.content)
+        users.setdefault(each.user_id, {})[each.device_id] = content
+    return users

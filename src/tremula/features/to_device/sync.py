@@ -1,0 +1,73 @@
+"""The inbox of a device in `/sync`."""
+
+from typing import Final
+
+from tremula.features.sync.parts import InboxPage, SyncContext
+from tremula.features.to_device import storage
+from tremula.features.to_device.service import TOPIC
+from tremula.infra.cache import ByteLRU
+from tremula.infra.db import Reader
+from tremula.infra.journal import Journal
+from tremula.infra.tokens import StreamToken
+from tremula.protocol.identifiers import DeviceId, UserId
+
+# "100 messages is recommended as a reasonable limit."
+PAGE_MAX: Final = 100
+
+_EMPTIED_BYTES: Final = 8 * 1024 * 1024
+_ENTRY_BYTES: Final = 300
+
+_NOTHING: Final = InboxPage()
+
+
+class DeviceInbox:
+    """Implements `Inbox`: shows messages until the client's token proves receipt.
+
+    A token covers the messages up to its position, or those up to ``device_pos`` if
+    there were more than an answer has room for.
+    """
+
+    def __init__(self, db: Reader, journal: Journal) -> None:
+        self._db = db
+        self._journal = journal
+        # Up to where each device's messages are known to be deleted.
+        self._emptied: ByteLRU[tuple[UserId, DeviceId], int] = ByteLRU(_EMPTIED_BYTES)
+
+    async def received(
+        self, user_id: UserId, device_id: DeviceId, since: StreamToken
+    ) -> None:
+        """Delete what the token proves that the device has. Durable on return."""
+        received_pos = since.received_pos
+        emptied_pos = self._emptied.get((user_id, device_id))
+        if emptied_pos is not None and (
+            received_pos <= emptied_pos
+            or self._journal.changed_pos(TOPIC, user_id) <= emptied_pos
+        ):
+            return
+        if await storage.has_messages(self._db, user_id, device_id, up_to=received_pos):
+            unit = self._journal.unit()
+            storage.delete_messages(unit, user_id, device_id, up_to=received_pos)
+            await self._journal.commit(unit)
+        self._emptied.put((user_id, device_id), received_pos, _ENTRY_BYTES)
+
+    async def page(self, ctx: SyncContext, since: StreamToken | None) -> InboxPage:
+        """The oldest messages that the device has not received."""
+        received_pos = since.received_pos if since else 0
+        if (
+            ctx.device_id is None
+            or self._journal.changed_pos(TOPIC, ctx.user_id) <= received_pos
+        ):
+            return _NOTHING
+        found = await storage.messages_after(
+            self._db,
+            ctx.user_id,
+            ctx.device_id,
+            after=received_pos,
+            up_to=ctx.now,
+            limit=PAGE_MAX + 1,
+        )
+        page = found[:PAGE_MAX]
+        return InboxPage(
+            events=[event for _, event in page],
+            device_pos=page[-1][0] if len(found) > len(page) else None,
+        )

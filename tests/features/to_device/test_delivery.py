@@ -1,0 +1,288 @@
+"""Messages come to the devices they are for: once, in order, none is lost."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import DatabaseSource
+from tests.features.to_device.messages import (
+    ALICE,
+    BOB,
+    PHONE,
+    TABLET,
+    TYPE,
+    Inbox,
+    logged_in,
+    put,
+    send,
+)
+from tests.http_client import Client
+from tests.server import Server, config_for, running_server
+
+
+@pytest.fixture
+async def alice(server: Server) -> Client:
+    return await logged_in(server.client(ALICE))
+
+
+@pytest.fixture
+async def phone(server: Server) -> Client:
+    return await logged_in(server.client(BOB, device_id=PHONE))
+
+
+@pytest.fixture
+async def tablet(server: Server, phone: Client) -> Client:
+    return await logged_in(server.client(BOB, device_id=TABLET))
+
+
+@pytest.fixture
+def inbox(phone: Client) -> Inbox:
+    return Inbox(phone)
+
+
+async def stored(server: Server) -> int:
+    [(count,)] = await server.db.all("SELECT COUNT(*) FROM to_device_messages")
+    return int(count)
+
+
+async def test_a_message_comes_to_its_device_alone(
+    alice: Client, inbox: Inbox, tablet: Client
+) -> None:
+    await send(alice, 1)
+
+    assert await inbox.sync() == [{"type": TYPE, "sender": ALICE, "content": {"n": 1}}]
+    assert await Inbox(tablet).sync() == []
+    assert await Inbox(alice).sync() == []
+
+
+async def test_the_wildcard_stands_for_all_devices(
+    alice: Client, inbox: Inbox, tablet: Client
+) -> None:
+    await send(alice, 1, device_id="*")
+
+    assert await inbox.numbers() == [1]
+    assert await Inbox(tablet).numbers() == [1]
+
+
+async def test_a_device_that_is_named_beside_the_wildcard_gets_one(
+    alice: Client, inbox: Inbox, tablet: Client
+) -> None:
+    await put(alice, "t", {BOB: {PHONE: {"n": 1}, "*": {"n": 2}}})
+
+    assert await inbox.numbers() == [1]
+    assert await Inbox(tablet).numbers() == [2]
+
+
+async def test_messages_come_in_order_and_once(alice: Client, inbox: Inbox) -> None:
+    await inbox.sync()
+    seen = []
+    for number in range(20):
+        await send(alice, number)
+        if number % 3 == 0:
+            seen += await inbox.numbers()
+    seen += await inbox.numbers()
+    seen += await inbox.numbers()
+
+    assert seen == list(range(20))
+
+
+async def test_an_answer_that_was_lost_is_made_again(
+    alice: Client, inbox: Inbox
+) -> None:
+    await inbox.sync()
+    await send(alice, 1)
+    since = inbox.since
+    assert await inbox.numbers() == [1]
+    inbox.since = since
+    await send(alice, 2)
+
+    assert await inbox.numbers() == [1, 2]
+    assert await inbox.numbers() == []
+
+
+async def test_receipt_is_proven_by_the_next_token(
+    server: Server, alice: Client, inbox: Inbox
+) -> None:
+    await send(alice, 1)
+    assert await inbox.numbers(initial=True) == [1]
+    assert await inbox.numbers(initial=True) == [1]
+    assert await stored(server) == 1
+    assert await inbox.numbers() == []
+
+    assert await stored(server) == 0
+    assert await inbox.numbers(initial=True) == []
+
+
+async def test_an_answer_has_at_most_100_and_the_rest_follows_at_once(
+    server: Server, alice: Client, inbox: Inbox
+) -> None:
+    await inbox.sync()
+    for number in range(250):
+        await send(alice, number)
+    # Nothing wakes a client that is owed more: it must not wait.
+    async with asyncio.timeout(20):
+        pages = [await inbox.numbers(timeout_ms=60_000) for _ in range(3)]
+
+    assert pages == [
+        list(range(100)),
+        list(range(100, 200)),
+        list(range(200, 250)),
+    ]
+    assert await inbox.numbers() == []
+    assert await stored(server) == 0
+
+
+async def test_a_page_that_was_lost_is_made_again(alice: Client, inbox: Inbox) -> None:
+    for number in range(250):
+        await send(alice, number)
+    await inbox.sync()
+    since = inbox.since
+    second = await inbox.numbers()
+    await send(alice, 250)
+    inbox.since = since
+
+    assert await inbox.numbers() == second == list(range(100, 200))
+    assert await inbox.numbers() == list(range(200, 251))
+
+
+async def test_exactly_100_are_one_page(alice: Client, inbox: Inbox) -> None:
+    for number in range(100):
+        await send(alice, number)
+
+    assert await inbox.numbers() == list(range(100))
+    assert inbox.since is not None
+    assert "_" not in inbox.since
+
+
+async def test_a_message_wakes_a_waiting_client(alice: Client, inbox: Inbox) -> None:
+    await inbox.sync()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        waiting = group.create_task(inbox.numbers(timeout_ms=60_000))
+        await send(alice, 1)
+
+    assert waiting.result() == [1]
+
+
+async def test_messages_sent_at_once_all_come(
+    server: Server, alice: Client, inbox: Inbox
+) -> None:
+    await asyncio.gather(*(send(alice, number) for number in range(90)))
+
+    assert sorted(await inbox.numbers()) == list(range(90))
+
+
+async def test_a_repeated_request_delivers_nothing_twice(
+    alice: Client, inbox: Inbox
+) -> None:
+    await asyncio.gather(*(send(alice, 1) for _ in range(10)))
+    await send(alice, 1)
+
+    assert await inbox.numbers() == [1]
+
+
+async def test_a_transaction_id_is_of_one_device_and_type(
+    server: Server, alice: Client, inbox: Inbox
+) -> None:
+    messages = {BOB: {PHONE: {"n": 1}}}
+    await put(alice, "t", messages)
+    await put(alice, "t", messages, "m.y")
+    await put(server.client(ALICE), "t", messages)
+
+    assert await inbox.numbers() == [1, 1, 1]
+
+
+async def test_unknown_devices_and_users_are_left_out(
+    server: Server, alice: Client, inbox: Inbox
+) -> None:
+    messages = {
+        BOB: {"NONE": {}, PHONE: {"n": 1}},
+        "@nobody:test": {"*": {}, PHONE: {}},
+    }
+    assert (await put(alice, "t", messages)).status == 200
+
+    assert await inbox.numbers() == [1]
+    assert await stored(server) == 1
+
+
+async def test_the_inbox_of_a_device_goes_with_it(
+    server: Server, alice: Client, phone: Client
+) -> None:
+    await send(alice, 1)
+    assert (await phone.post("/v3/logout")).status == 200
+    await send(alice, 2)
+    assert await stored(server) == 0
+
+    again = await logged_in(server.client(BOB, device_id=PHONE))
+    assert await Inbox(again).sync() == []
+
+
+async def test_all_inboxes_of_a_user_go_with_the_devices(
+    server: Server, alice: Client, phone: Client, tablet: Client
+) -> None:
+    await send(alice, 1, device_id="*")
+    assert (await phone.post("/v3/logout/all")).status == 200
+    await send(alice, 2, device_id="*")
+
+    assert await stored(server) == 0
+
+
+async def test_a_login_of_the_same_device_keeps_the_inbox(
+    server: Server, alice: Client, phone: Client
+) -> None:
+    await send(alice, 1)
+    again = await logged_in(server.client(BOB, device_id=PHONE))
+
+    assert await Inbox(again).numbers() == [1]
+
+
+async def test_messages_outlive_a_restart(
+    database_source: DatabaseSource, tmp_path: Path
+) -> None:
+    config = config_for(database_source, tmp_path)
+    async with running_server(config) as server:
+        bob = await logged_in(server.client(BOB, device_id=PHONE))
+        inbox = Inbox(bob)
+        alice = await logged_in(server.client(ALICE, device_id="A"))
+        await send(alice, 1)
+        assert await inbox.numbers() == [1]
+        await send(alice, 2)
+        await send(alice, 3)
+        users = server.users
+    async with running_server(config) as server:
+        server.users |= users
+        inbox.client = server.client(BOB, device_id=PHONE)
+        alice = server.client(ALICE, device_id="A")
+        # Repeated by its device, which has got no answer.
+        await send(alice, 3)
+
+        assert await inbox.numbers() == [2, 3]
+        assert await inbox.numbers() == []
+        assert await stored(server) == 0
+
+
+async def test_an_inbox_keeps_the_newest_10000(
+    server: Server, alice: Client, inbox: Inbox
+) -> None:
+    unit = server.app.journal.unit()
+    first = unit.pos()
+    unit.run_many(
+        """
+        INSERT INTO to_device_messages (user_id, device_id, pos, event)
+        VALUES (:user_id, :device_id, :pos, :event)
+        """,
+        [
+            {"user_id": BOB, "device_id": PHONE, "pos": pos, "event": "{}"}
+            for pos in (first, *(unit.pos() for _ in range(10_100)))
+        ],
+    )
+    await server.app.journal.commit(unit)
+    # It is looked at with every 64th position.
+    for number in range(64):
+        await send(alice, number)
+
+    assert 10_000 <= await stored(server) < 10_064
+    [(newest,)] = await server.db.all(
+        "SELECT event FROM to_device_messages ORDER BY pos DESC LIMIT 1"
+    )
+    assert '"n":63' in newest
