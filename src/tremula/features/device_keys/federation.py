@@ -10,10 +10,15 @@ from msgspec import Meta, Struct
 
 from tremula.features.device_keys.published import PublishedKeys, UserKeys
 from tremula.features.device_keys.queries import Wanted, for_servers
-from tremula.features.device_keys.routes import parse_wanted
 from tremula.infra.http import Api, Auth, FederationRequest, Json, endpoint
 from tremula.protocol.errors import NotFound
-from tremula.protocol.identifiers import ServerName, UserId, parse_user_id, server_of
+from tremula.protocol.identifiers import (
+    DeviceId,
+    ServerName,
+    UserId,
+    parse_user_id,
+    server_of,
+)
 
 USERS_MAX: Final = 5_000
 
@@ -60,7 +65,7 @@ class KeysForServers(Struct, frozen=True):
 class QueryUserEncryptionKeysBody(msgspec.Struct):
     """Body of SS ``queryUserEncryptionKeys``."""
 
-    device_keys: Annotated[dict[str, list[str]], Meta(max_length=USERS_MAX)]
+    device_keys: Annotated[dict[str, list[DeviceId]], Meta(max_length=USERS_MAX)]
 
 
 @endpoint(
@@ -85,9 +90,8 @@ async def query_user_encryption_keys(
     req: FederationRequest, keys: KeysForServers
 ) -> Json:
     """SS queryUserEncryptionKeys. Errors: M_BAD_JSON, M_INVALID_PARAM."""
-    return await keys.query(
-        parse_wanted(req.body(QueryUserEncryptionKeysBody).device_keys)
-    )
+    wanted = req.body(QueryUserEncryptionKeysBody).device_keys
+    return await keys.query({parse_user_id(each): wanted[each] for each in wanted})
 
 
 def _user_devices(user_id: UserId, stream_id: int, keys: UserKeys) -> dict[str, Any]:

@@ -10,12 +10,18 @@ from tremula.features.device_keys import storage
 from tremula.features.device_keys.published import PublishedKeys, UserKeys, signed_by
 from tremula.infra.db import Reader
 from tremula.protocol.device_keys import key_id_of
-from tremula.protocol.identifiers import DeviceId, ServerName, UserId, server_of
+from tremula.protocol.identifiers import (
+    DeviceId,
+    ServerName,
+    UserId,
+    parse_user_id,
+    server_of,
+)
 
 _AT_ONCE: Final = 500
 
 Wanted = Mapping[UserId, Collection[DeviceId]]
-"""Devices by their users; an empty list stands for all."""
+"""Devices by their users, as they were asked for; an empty list stands for all."""
 
 
 class RemoteKeys(Struct, frozen=True):
@@ -53,12 +59,19 @@ class KeyQueries(Struct, frozen=True):
 
         Costs a query for each 500 users of whom there is a master key, beside what
         `PublishedKeys` and `RemoteDevices` cost: one for users asked for lately.
+
+        Raises:
+            InvalidParam: what should be a user of another server has no user ID.
         """
         ours = [user_id for user_id in wanted if server_of(user_id) == self.own]
+        others = [
+            parse_user_id(user_id)
+            for user_id in wanted
+            if server_of(user_id) != self.own
+        ]
         users = await self.published.of_users(ours)
         failures: Mapping[ServerName, Mapping[str, Any]] = {}
-        if len(ours) < len(wanted):
-            others = wanted.keys() - set(ours)
+        if others:
             remote = await self.remote.query(others, timeout_s=timeout_s)
             users |= remote.users
             failures = remote.failures

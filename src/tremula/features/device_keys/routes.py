@@ -40,7 +40,7 @@ class UploadKeysBody(msgspec.Struct):
 class QueryKeysBody(msgspec.Struct):
     """Body of CS ``queryKeys``."""
 
-    device_keys: Annotated[dict[str, list[str]], Meta(max_length=USERS_MAX)]
+    device_keys: Annotated[dict[UserId, list[DeviceId]], Meta(max_length=USERS_MAX)]
     timeout: Annotated[int, Meta(ge=0)] = 10_000
 
 
@@ -89,7 +89,7 @@ async def query_keys(req: UserRequest, edge: KeysEdge) -> Json:
     body = req.body(QueryKeysBody)
     return await edge.queries.answer(
         req.user_id,
-        parse_wanted(body.device_keys),
+        body.device_keys,
         timeout_s=min(body.timeout, _TIMEOUT_MS_MAX) / 1000,
     )
 
@@ -122,18 +122,6 @@ async def upload_cross_signing_signatures(req: UserRequest, edge: KeysEdge) -> J
         uploaded[parse_user_id(user_id)] = keys
     failures = await edge.signatures.upload(req.user_id, uploaded)
     return {"failures": failures}
-
-
-def parse_wanted(device_keys: dict[str, list[str]]) -> dict[UserId, list[DeviceId]]:
-    """Whose devices are asked for.
-
-    Raises:
-        InvalidParam: a user ID is none.
-    """
-    return {
-        parse_user_id(user_id): [DeviceId(each) for each in device_ids]
-        for user_id, device_ids in device_keys.items()
-    }
 
 
 def _device_of(req: UserRequest) -> DeviceId:

@@ -7,6 +7,7 @@ import orjson
 from msgspec import Struct
 
 from tremula.features.device_keys import storage
+from tremula.features.device_keys.asking import parse_told_keys
 from tremula.features.device_keys.published import PublishedKeys, UserKeys
 from tremula.features.device_keys.queries import RemoteDevices, RemoteKeys
 from tremula.features.device_keys.signatures import Signatures
@@ -33,6 +34,7 @@ __all__ = [
     "RemoteKeys",
     "Signatures",
     "UserKeys",
+    "parse_told_keys",
 ]
 
 _NO_KEYS: Final[Mapping[str, object]] = {}
