@@ -60,6 +60,13 @@ class DeviceKeys(Struct, frozen=True):
     ed25519: bytes
     content: Json
 
+    @property
+    def self_signed(self) -> dict[str, Any]:
+        """The keys with no signature but that of the device."""
+        key_id = key_id_of(self.device_id)
+        signature = self.content["signatures"][self.user_id][key_id]
+        return with_signatures(self.content, {self.user_id: {key_id: signature}})
+
 
 class CrossSigningKey(Struct, frozen=True):
     """One of the three keys of a user; ``content`` has no signatures.

@@ -149,7 +149,27 @@ async def test_a_self_signing_key_is_replaced_alone(alice: Client) -> None:
     assert found["device_keys"][ALICE] == {"PHONE": PHONE.keys()}
 
 
-async def test_a_master_key_keeps_what_its_devices_have_signed(alice: Client) -> None:
+async def test_keys_that_a_new_master_key_signs_stay_with_what_they_signed(
+    alice: Client,
+) -> None:
+    await publish(alice, PHONE)
+    await cross_sign(alice, FIRST)
+    device = FIRST.sign("self_signing", PHONE.keys())
+    await sign(alice, ALICE, PHONE=device)
+    kept = {**FIRST.public("self_signing"), "signatures": {}}
+    kept = SECOND.sign("master", kept)
+
+    body = {"master_key": SECOND.public("master"), "self_signing_key": kept}
+    assert (await replace_keys(alice, body)).json == {}
+
+    found = await query(alice, ALICE)
+    assert found["self_signing_keys"] == {ALICE: kept}
+    assert found["device_keys"] == {ALICE: {"PHONE": device}}
+
+
+async def test_a_master_key_keeps_what_its_devices_have_signed(
+    alice: Client, keys: KeysServer
+) -> None:
     await publish(alice, PHONE)
     master = PHONE.sign(FIRST.sign("master", FIRST.public("master")))
     unknown = CryptoDevice(ALICE, "UNKNOWN").sign(OF_BOB.sign("master", master))
@@ -158,6 +178,10 @@ async def test_a_master_key_keeps_what_its_devices_have_signed(alice: Client) ->
 
     assert response.status == 200
     assert await master_of_alice(alice) == master
+    await alice.post("/v3/logout", {})
+    later = await keys.device("alice", "LATER")
+    by_itself = FIRST.sign("master", FIRST.public("master"))
+    assert await master_of_alice(later) == by_itself
 
 
 def forged(value: Json) -> Json:
@@ -203,6 +227,7 @@ AS_PHONE = {**MASTER, "keys": {"ed25519:PHONE": "PHONE"}}
             "M_INVALID_SIGNATURE",
         ),
         ({"master_key": forged(FIRST.sign("master", MASTER))}, "M_INVALID_SIGNATURE"),
+        ({"master_key": forged(PHONE.sign(MASTER))}, "M_INVALID_SIGNATURE"),
         (
             {
                 "master_key": MASTER,
@@ -217,6 +242,9 @@ AS_PHONE = {**MASTER, "keys": {"ed25519:PHONE": "PHONE"}}
 async def test_keys_that_are_wrong_are_refused(
     alice: Client, keys: KeysServer, body: Json, errcode: str
 ) -> None:
+    await publish(alice, PHONE)
+    keys.changes.clear()
+
     assert error_of(await alice.post(UPLOAD, body)) == (400, errcode)
     assert await master_of_alice(alice) == {}
     assert keys.changes == []

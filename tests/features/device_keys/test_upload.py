@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.device_keys import CryptoDevice
+from tests.device_keys import CrossSigningIdentity, CryptoDevice
 from tests.features.device_keys.server import (
     ALICE,
     KeysServer,
+    cross_sign,
     publish,
     query,
 )
@@ -19,6 +20,7 @@ from tremula.protocol.identifiers import DeviceId
 
 UPLOAD = "/v3/keys/upload"
 PHONE = CryptoDevice(ALICE, "PHONE")
+OF_ALICE = CrossSigningIdentity(ALICE)
 CHANGED = (ALICE, DeviceListChange((DeviceId("PHONE"),)))
 
 
@@ -86,6 +88,40 @@ async def test_another_algorithm_leaves_one_time_keys_alone(
 
     assert await devices_of_alice(alice) == {"PHONE": more}
     assert keys.one_time.dropped == []
+
+
+async def test_a_signature_by_the_self_signing_key_may_come_with_the_keys(
+    alice: Client, keys: KeysServer
+) -> None:
+    await cross_sign(alice, OF_ALICE)
+    signed = OF_ALICE.sign("self_signing", PHONE.keys())
+    keys.changes.clear()
+
+    for _ in range(2):
+        assert (await alice.post(UPLOAD, {"device_keys": signed})).status == 200
+
+    assert await devices_of_alice(alice) == {"PHONE": signed}
+    assert keys.changes == [CHANGED]
+
+
+async def test_a_signature_that_nobody_can_verify_is_left_out(alice: Client) -> None:
+    signed = OF_ALICE.sign("self_signing", PHONE.keys())
+
+    assert (await alice.post(UPLOAD, {"device_keys": signed})).status == 200
+
+    assert await devices_of_alice(alice) == {"PHONE": PHONE.keys()}
+
+
+async def test_a_forged_signature_by_the_self_signing_key_is_refused(
+    alice: Client,
+) -> None:
+    await cross_sign(alice, OF_ALICE)
+    keys = PHONE.keys()
+    keys["signatures"][ALICE][OF_ALICE.key("self_signing").key_id] = "A" * 86
+
+    response = await alice.post(UPLOAD, {"device_keys": keys})
+
+    assert error_of(response) == (400, "M_INVALID_SIGNATURE")
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,13 @@ from msgspec.structs import replace
 
 from tremula.features.device_keys import storage
 from tremula.features.device_keys.own_keys import OwnKeys, own_keys
+from tremula.features.device_keys.signatures import verified_signatures
+from tremula.features.device_keys.storage import Signature
 from tremula.features.device_lists.service import DeviceListChange, DeviceLists
 from tremula.features.uia.service import Uia, digest_of
 from tremula.infra.db import Conflict, Reader
 from tremula.infra.http import Requester
-from tremula.infra.journal import Journal
+from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
 from tremula.protocol.canonical import encode_canonical
 from tremula.protocol.device_keys import (
@@ -56,21 +58,27 @@ class CrossSigning(Struct, frozen=True):
         }
         async with self.changing.of(user_id):
             stored = await own_keys(self.db, user_id)
-            new = {
-                usage: key
-                for usage, key in given.items()
-                if not _is_same(key, stored.cross_signing.get(usage))
-            }
+            new = _new(given, stored)
             if not new and (given or stored.cross_signing):
                 return
             checked = _checked(new, stored)
+            signatures = _by_devices(new, stored)
             if Usage.MASTER in stored.cross_signing and not requester.appservice_id:
                 digest = digest_of({usage.value: key for usage, key in keys.items()})
                 await self.uia.require(user_id, OPERATION, auth, digest)
-            await self._replace(user_id, checked, stored)
+            unit = self.journal.unit()
+            self._replace(unit, user_id, checked, stored)
+            storage.upsert_signatures(unit, signatures, pos=unit.pos())
+            self.lists.changed(unit, user_id, DeviceListChange(signing_keys=True))
+            try:
+                await self.journal.commit(unit)
+            except Conflict as error:
+                # Another process was faster: a device of that ID, or other keys.
+                raise Forbidden("there are other keys meanwhile") from error
 
-    async def _replace(self, user_id: UserId, new: NewKeys, stored: OwnKeys) -> None:
-        unit = self.journal.unit()
+    def _replace(
+        self, unit: JournalUnit, user_id: UserId, new: NewKeys, stored: OwnKeys
+    ) -> None:
         outdated = [key.public_key for key in _outdated(new, stored)]
         if outdated:
             storage.delete_keys(unit, user_id, outdated)
@@ -79,12 +87,18 @@ class CrossSigning(Struct, frozen=True):
             storage.insert_cross_signing_key(
                 unit, user_id, key.public_key, usage, key_json
             )
-        self.lists.changed(unit, user_id, DeviceListChange(signing_keys=True))
-        try:
-            await self.journal.commit(unit)
-        except Conflict as error:
-            # Another process was faster: a device of that ID, or other keys.
-            raise Forbidden("there are other keys meanwhile") from error
+        if outdated:
+            storage.delete_orphaned_signatures(unit, user_id)
+
+
+def _new(given: NewKeys, stored: OwnKeys) -> NewKeys:
+    """Those of *given* keys that change anything: all, if the master key does."""
+    changed = {
+        usage: key
+        for usage, key in given.items()
+        if not _is_same(key, stored.cross_signing.get(usage))
+    }
+    return given if Usage.MASTER in changed else changed
 
 
 def _is_same(key: CrossSigningKey, stored: CrossSigningKey | None) -> bool:
@@ -92,7 +106,7 @@ def _is_same(key: CrossSigningKey, stored: CrossSigningKey | None) -> bool:
 
 
 def _checked(new: NewKeys, stored: OwnKeys) -> NewKeys:
-    """*new* with the signatures that are right and by keys of the user.
+    """*new* with the signature by the master key, verified.
 
     Raises:
         MissingParam, InvalidSignature, InvalidParam, Forbidden: see `upload`.
@@ -101,12 +115,7 @@ def _checked(new: NewKeys, stored: OwnKeys) -> NewKeys:
     if master is None:
         raise MissingParam("there is no master signing key")
     _check_names(new, stored)
-    return {
-        usage: _signed_master(key, stored)
-        if usage is Usage.MASTER
-        else _signed_by_master(key, master)
-        for usage, key in new.items()
-    }
+    return {usage: _signed_by_master(key, master) for usage, key in new.items()}
 
 
 def _check_names(new: NewKeys, stored: OwnKeys) -> None:
@@ -129,16 +138,22 @@ def _outdated(new: NewKeys, stored: OwnKeys) -> Iterator[CrossSigningKey]:
 
 
 def _signed_by_master(key: CrossSigningKey, master: CrossSigningKey) -> CrossSigningKey:
-    check_signed(key.signed, key.user_id, master.verify_keys)
-    return _with_signatures_by(key, master.verify_keys)
-
-
-def _signed_master(key: CrossSigningKey, stored: OwnKeys) -> CrossSigningKey:
-    verify_keys = {**stored.device_verify_keys, **key.verify_keys}
-    signed = _with_signatures_by(key, verify_keys)
-    if signed.signatures:
-        check_signed(signed.signed, key.user_id, verify_keys)
+    signed = _with_signatures_by(key, master.verify_keys)
+    # "Optional for the master signing key."
+    if signed.signatures or key.usage is not Usage.MASTER:
+        check_signed(signed.signed, key.user_id, master.verify_keys)
     return signed
+
+
+def _by_devices(new: NewKeys, stored: OwnKeys) -> list[Signature]:
+    """What devices of the user have signed of a new master key."""
+    master = new.get(Usage.MASTER)
+    if master is None or stored.device_verify_keys.keys().isdisjoint(master.signatures):
+        return []
+    user_id = master.user_id
+    return verified_signatures(
+        master.signed, stored.device_verify_keys, user_id, user_id, master.public_key
+    )
 
 
 def _with_signatures_by(

@@ -8,10 +8,11 @@ from msgspec import Struct
 
 from tremula.features.device_keys import storage
 from tremula.features.device_keys.asking import parse_told_keys
+from tremula.features.device_keys.own_keys import own_keys
 from tremula.features.device_keys.published import PublishedKeys, UserKeys
 from tremula.features.device_keys.queries import RemoteDevices, RemoteKeys
-from tremula.features.device_keys.signatures import Signatures
-from tremula.features.device_keys.storage import StoredKey
+from tremula.features.device_keys.signatures import Signatures, verified_signatures
+from tremula.features.device_keys.storage import Signature, StoredKey
 from tremula.features.device_lists.service import DeviceListChange, DeviceLists
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
@@ -19,6 +20,7 @@ from tremula.infra.locks import KeyedLocks
 from tremula.protocol.canonical import encode_canonical
 from tremula.protocol.device_keys import (
     DeviceKeys,
+    Usage,
     key_id_of,
     parse_device_keys,
     without_signatures,
@@ -112,19 +114,41 @@ class DeviceKeyUploads(Struct, frozen=True):
 
     async def _publish(self, keys: DeviceKeys) -> None:
         user_id, device_id = keys.user_id, keys.device_id
-        key_json = encode_canonical(keys.content)
+        key_json = encode_canonical(keys.self_signed)
         async with self.changing.of(user_id):
             stored = await self._stored(user_id, device_id)
-            if stored.key_json == key_json:
+            cross_signed = await self._cross_signed(keys)
+            if stored.key_json == key_json and not cross_signed:
                 return
             unit = self.journal.unit()
             updated = storage.update_device(unit, user_id, device_id, key_json)
             if stored.key_json is not None:
                 self._drop_outdated(unit, keys, orjson.loads(stored.key_json))
+            storage.upsert_signatures(unit, cross_signed, pos=unit.pos())
             self.lists.changed(unit, user_id, DeviceListChange((device_id,)))
             await self.journal.commit(unit)
         if not updated.rows:
             raise _gone()
+
+    async def _cross_signed(self, keys: DeviceKeys) -> list[Signature]:
+        """The signature that came with *keys* by the self-signing key, if it is new.
+
+        Those by other keys, which cannot be verified, are left out.
+        """
+        user_id = keys.user_id
+        made = keys.content["signatures"][user_id]
+        if len(made) == 1:
+            return []
+        self_signing = (await own_keys(self.db, user_id)).cross_signing.get(
+            Usage.SELF_SIGNING
+        )
+        if self_signing is None or key_id_of(self_signing.public_key) not in made:
+            return []
+        found = verified_signatures(
+            keys.content, self_signing.verify_keys, user_id, user_id, keys.device_id
+        )
+        known = await storage.own_signatures(self.db, [user_id])
+        return [each for each in found if each not in known]
 
     async def _stored(self, user_id: UserId, device_id: DeviceId) -> StoredKey:
         stored = await storage.find_key(self.db, user_id, device_id)
@@ -165,6 +189,7 @@ class DeviceKeyUploads(Struct, frozen=True):
     ) -> None:
         """Drop the keys of devices (at most 500)."""
         storage.delete_keys(unit, user_id, device_ids)
+        storage.delete_orphaned_signatures(unit, user_id)
         self.lists.changed(unit, user_id, DeviceListChange(tuple(device_ids)))
 
     def all_devices_deleted(
@@ -177,6 +202,7 @@ class DeviceKeyUploads(Struct, frozen=True):
     ) -> None:
         """Drop the keys of all devices but one."""
         storage.delete_devices(unit, user_id, but_device_id=but_device_id)
+        storage.delete_orphaned_signatures(unit, user_id)
         self.lists.changed(unit, user_id, DeviceListChange(tuple(known)))
 
 

@@ -166,7 +166,7 @@ def _verified(
     name: str,
     raw: object,
     targets: Mapping[str, _Target],
-) -> Iterable[Signature]:
+) -> list[Signature]:
     target = targets.get(name)
     if target is None:
         raise NotFound("there is no such key, or none to sign it with")
@@ -175,10 +175,26 @@ def _verified(
     # "The signed JSON object must match the key previously uploaded or retrieved"
     if without_signatures(raw) != without_signatures(target.content):
         raise InvalidParam("this is not the key that is known")
-    check_signed(raw, signer, target.verify_keys)
-    made: Mapping[str, Any] = raw["signatures"][signer]
+    return verified_signatures(raw, target.verify_keys, signer, owner, name)
+
+
+def verified_signatures(
+    signed: Json,
+    verify_keys: Mapping[str, bytes],
+    signer: UserId,
+    owner: UserId,
+    name: str,
+) -> list[Signature]:
+    """What *signer* has signed of a key of *owner* with *verify_keys*.
+
+    Raises:
+        InvalidSignature: nothing, or not rightly.
+        BadJson: *signed* is not canonical JSON.
+    """
+    check_signed(signed, signer, verify_keys)
+    made: Mapping[str, Any] = signed["signatures"][signer]
     return [
         Signature(signer, owner, name, key_id.partition(":")[2], made[key_id])
         for key_id in made
-        if key_id in target.verify_keys
+        if key_id in verify_keys
     ]

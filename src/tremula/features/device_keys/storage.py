@@ -173,19 +173,18 @@ def upsert_signatures(unit: Unit, signatures: Sequence[Signature], *, pos: int) 
 
 
 def delete_keys(unit: Unit, user_id: UserId, names: Sequence[str]) -> None:
-    """Remove keys (at most 500) of either kind, and signatures by and of them."""
+    """Remove keys (at most 500) of either kind."""
     unit.run(
         "DELETE FROM device_keys WHERE user_id = :user_id AND name IN :names",
         user_id=user_id,
         names=list(names),
     )
-    _delete_orphaned_signatures(unit, user_id)
 
 
 def delete_devices(
     unit: Unit, user_id: UserId, *, but_device_id: DeviceId | None
 ) -> None:
-    """Remove every device of the user but one, and signatures by and of them."""
+    """Remove every device of the user but one."""
     unit.run(
         """
         DELETE FROM device_keys
@@ -196,7 +195,6 @@ def delete_devices(
         # No device has an empty id.
         but_device_id=but_device_id or "",
     )
-    _delete_orphaned_signatures(unit, user_id)
 
 
 def delete_signatures_of(unit: Unit, user_id: UserId, name: str) -> None:
@@ -213,7 +211,8 @@ def delete_signatures_of(unit: Unit, user_id: UserId, name: str) -> None:
     )
 
 
-def _delete_orphaned_signatures(unit: Unit, user_id: UserId) -> None:
+def delete_orphaned_signatures(unit: Unit, user_id: UserId) -> None:
+    """Remove signatures of a user by keys that are gone, and of their keys that are."""
     unit.run(
         """
         DELETE FROM device_keys_signatures
