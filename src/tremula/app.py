@@ -343,6 +343,7 @@ class _Encryption(Struct, frozen=True, kw_only=True):
     """The server's part in end-to-end encryption."""
 
     one_time_keys: OneTimeKeys
+    signatures: Signatures
     to_device: ToDevice
 
 
@@ -869,7 +870,7 @@ def _build_encryption(base: _Base, people: _People, outbound: _Outbound) -> _Enc
     published = PublishedKeys(
         base.database, base.journal, accounts.devices, accounts.users
     )
-    _add_device_keys(
+    signatures = _add_device_keys(
         base, people, one_time_keys, published, AskedServers(base.federation)
     )
     to_device = ToDevice(
@@ -882,7 +883,9 @@ def _build_encryption(base: _Base, people: _People, outbound: _Outbound) -> _Enc
     people.accounts.devices.observe(to_device)
     base.router.add(to_device_routes, to_device)
     base.supervisor.keep_running("to_device_sweep", to_device.run)
-    return _Encryption(one_time_keys=one_time_keys, to_device=to_device)
+    return _Encryption(
+        one_time_keys=one_time_keys, signatures=signatures, to_device=to_device
+    )
 
 
 def _add_device_keys(
@@ -891,20 +894,22 @@ def _add_device_keys(
     one_time_keys: OneTimeKeys,
     published: PublishedKeys,
     remote: RemoteDevices,
-) -> None:
+) -> Signatures:
     db, journal, own = base.database, base.journal, base.server_name
     lists, accounts = people.device_lists, people.accounts
     # One change of a user's keys at a time.
     changing: KeyedLocks[UserId] = KeyedLocks()
     uploads = DeviceKeyUploads(db, journal, lists, one_time_keys, changing)
     accounts.devices.observe(uploads)
+    signatures = Signatures(db, journal, lists, published, remote, changing, own)
     edge = KeysEdge(
         uploads,
         KeyQueries(db, published, remote, own),
         CrossSigning(db, journal, lists, accounts.uia, changing),
-        Signatures(db, journal, lists, published, remote, changing, own),
+        signatures,
     )
     base.router.add(device_keys_routes, edge)
+    return signatures
 
 
 def _add_sync(
@@ -942,7 +947,7 @@ def _add_sync(
         PresencePart(
             journal, people.presence, people.profiles, people.audience, engine.reader
         ),
-        _add_device_lists(base, engine),
+        _add_device_lists(base, engine, encryption.signatures),
     )
     sync = Sync(
         journal,
@@ -969,7 +974,9 @@ def _add_sync(
     _send_edus(base, engine, people, outbound, typing)
 
 
-def _add_device_lists(base: _Base, engine: _Engine) -> DeviceListsPart:
+def _add_device_lists(
+    base: _Base, engine: _Engine, signatures: Signatures
+) -> DeviceListsPart:
     company = Company(
         base.journal,
         engine.memberships,
@@ -977,7 +984,7 @@ def _add_device_lists(base: _Base, engine: _Engine) -> DeviceListsPart:
         engine.shared,
         MemberChanges(base.database, engine.events),
     )
-    part = DeviceListsPart(base.database, base.journal, company)
+    part = DeviceListsPart(base.database, base.journal, company, signatures)
     base.router.add(device_lists_routes, part)
     return part
 

@@ -1,5 +1,6 @@
 """Device lists of one process, without keys."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,13 @@ from tremula.rooms.member_changes import MemberChanges
 from tremula.rooms.sharing import SharedRooms
 
 CHANGE = DeviceListChange(device_ids=(DeviceId("PHONE"),))
+
+
+class NothingSigned:
+    """Implements `OwnSignatures` without keys."""
+
+    async def signed_after(self, user_id: UserId, pos: int) -> Collection[UserId]:
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,6 @@ def start_lists(server: UserDataServer) -> Lists:
     return Lists(
         server=server,
         lists=DeviceLists(SERVER, server.memberships, note),
-        part=DeviceListsPart(server.database, server.journal, company),
+        part=DeviceListsPart(server.database, server.journal, company, NothingSigned()),
         noted=noted,
     )

@@ -1,5 +1,8 @@
 """Device lists in `/sync`, and the same for whoever asks what they have missed."""
 
+from collections.abc import Collection
+from typing import Protocol
+
 import orjson
 from msgspec import Struct
 
@@ -20,17 +23,28 @@ class DeviceListNews(Struct, frozen=True):
     left: list[UserId]
 
 
+class OwnSignatures(Protocol):
+    """Knows what our users have signed of the keys of others."""
+
+    async def signed_after(self, user_id: UserId, pos: int) -> Collection[UserId]:
+        """The other users whose keys *user_id* has signed after position *pos*."""
+        ...
+
+
 class DeviceListsPart(Struct, frozen=True):
     """The ``device_lists`` of the answer.
 
     The specification speaks of encrypted rooms. Any room counts here: clients take
     note only of those whose devices they want to know, and what is told of others
     costs less than to know which rooms were encrypted when.
+
+    Whose key a user has signed has changed for that user: nobody else sees it.
     """
 
     db: Reader
     journal: Journal
     company: Company
+    signatures: OwnSignatures
     key: str = "device_lists"
 
     async def user_section(self, ctx: SyncContext, since: int) -> bytes | None:
@@ -57,6 +71,7 @@ class DeviceListsPart(Struct, frozen=True):
 
     async def _news(self, user_id: UserId, since: int) -> DeviceListNews:
         changed = await self._changed(user_id, since)
+        changed |= set(await self.signatures.signed_after(user_id, since))
         encounters = await self.company.encounters(user_id, since)
         return DeviceListNews(
             changed=sorted(changed | encounters.met), left=sorted(encounters.parted)
