@@ -34,11 +34,11 @@ CREATE TABLE remote_devices (
     PRIMARY KEY (user_id, device_id)
 ) /* sqlite: WITHOUT ROWID */;
 
--- Whose list is to be fetched, also while it is. seen_stream_id is that of the newest
--- update that came meanwhile; what is fetched must not be older.
+-- Whose list is to be fetched, also while it is. seen_pos is the journal position of the
+-- newest update that came: what was asked for before that may lack it.
 CREATE TABLE remote_devices_wanted (
     user_id TEXT PRIMARY KEY,
-    seen_stream_id BIGINT NOT NULL,
+    seen_pos BIGINT NOT NULL,
     failures BIGINT NOT NULL,
     retry_at_ms BIGINT NOT NULL
 ) /* sqlite: WITHOUT ROWID */;
@@ -60,6 +60,6 @@ CREATE TABLE remote_devices_told (
     stream_id BIGINT NOT NULL
 ) /* sqlite: WITHOUT ROWID */;
 
--- The rooms that any of our users is in.
-CREATE INDEX rooms_memberships_joined ON rooms_memberships (room_nid)
+-- Since when any of our users is in a room.
+CREATE INDEX rooms_memberships_joined ON rooms_memberships (room_nid, event_nid)
     WHERE membership = 'join';

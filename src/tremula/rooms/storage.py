@@ -429,18 +429,29 @@ async def memberships_of_user(db: Reader, user_id: UserId) -> list[UserRoom]:
     ]
 
 
-async def rooms_joined_by(db: Reader, user_id: UserId) -> list[int]:
-    """The rooms in whose current state the user is joined, of whatever server; also
-    those that none of ours is in any more (rooms_current_state_joined).
+async def rooms_shared_by(
+    db: Reader, user_ids: Sequence[UserId]
+) -> list[tuple[UserId, int, int]]:
+    """``(user_id, room_nid, pos)`` of each room that one of the users (at most 500, of
+    whatever server) is joined to, and any of ours: so it is at least since *pos*
+    (rooms_current_state_joined, rooms_memberships_joined).
     """
     rows = await db.all(
         """
-        SELECT room_nid FROM rooms_current_state
-        WHERE state_key = :user_id AND membership = 'join'
+        SELECT s.state_key, s.room_nid, s.event_nid, (
+            SELECT MIN(m.event_nid) FROM rooms_memberships m
+            WHERE m.room_nid = s.room_nid AND m.membership = 'join'
+        )
+        FROM rooms_current_state s
+        WHERE s.state_key IN :user_ids AND s.membership = 'join'
         """,
-        user_id=user_id,
+        user_ids=list(user_ids),
     )
-    return [nid for (nid,) in rows]
+    return [
+        (UserId(user_id), room_nid, max(pos, our_pos))
+        for user_id, room_nid, pos, our_pos in rows
+        if our_pos is not None
+    ]
 
 
 async def joined_among(

@@ -1,0 +1,172 @@
+"""Fetches device lists of other servers' users, each once at a time."""
+
+import asyncio
+from functools import partial
+from typing import Final
+from urllib.parse import quote
+
+import structlog
+from msgspec import Struct
+
+from tremula.features.device_keys.service import UserKeys
+from tremula.features.remote_devices import storage
+from tremula.features.remote_devices.parsing import FetchedList, parse_list
+from tremula.features.remote_devices.storage import StoredList
+from tremula.infra.clock import Clock
+from tremula.infra.db import Reader
+from tremula.infra.federation.client import FederationClient
+from tremula.infra.federation.errors import PeerError, RemoteError
+from tremula.infra.journal import Journal
+from tremula.infra.locks import KeyedLocks
+from tremula.infra.supervisor import Supervisor
+from tremula.protocol.identifiers import UserId, server_of
+from tremula.rooms.sharing import SharedRooms
+
+log = structlog.get_logger(__name__)
+
+TIMEOUT_S: Final = 30.0
+
+_AT_ONCE: Final = 32
+_BYTES_MAX: Final = 16 * 1024 * 1024
+_FIRST_PAUSE_MS: Final = 60_000
+_LONGEST_PAUSE_MS: Final = 6 * 3600 * 1000
+_FAILURES_COUNTED_MAX: Final = 20
+
+
+class Fetched(Struct, frozen=True):
+    """What came of it: keys, None if there is no such user, or why nothing is known."""
+
+    keys: UserKeys | None = None
+    error: RemoteError | None = None
+
+
+class ListFetcher:
+    """Fetches lists and keeps them, of users that we share a room with.
+
+    That a list is wanted is stored before it is asked for, and until it is stored in
+    turn: a crash, or an update that comes meanwhile, loses nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        db: Reader,
+        journal: Journal,
+        clock: Clock,
+        client: FederationClient,
+        shared: SharedRooms,
+        supervisor: Supervisor,
+        changing: KeyedLocks[UserId],
+    ) -> None:
+        self._db = db
+        self._journal = journal
+        self._clock = clock
+        self._client = client
+        self._shared = shared
+        self._supervisor = supervisor
+        self._changing = changing
+        self._running: dict[UserId, asyncio.Future[Fetched]] = {}
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self.something_wanted = asyncio.Event()
+
+    async def fetch(self, user_id: UserId) -> Fetched:
+        """The list of a user, for everyone who waits for it.
+
+        It goes on when they stop waiting.
+        """
+        future = self._running.get(user_id)
+        if future is None:
+            future = asyncio.get_running_loop().create_future()
+            self._running[user_id] = future
+            work = partial(self._run, user_id, future)
+            self._supervisor.run_once("fetch_device_list", work)
+        return await asyncio.shield(future)
+
+    def supersede(self, user_id: UserId) -> None:
+        """An update has come: who asks from now on does not get what is on its way."""
+        self._running.pop(user_id, None)
+
+    async def want(self, user_ids: list[UserId], *, in_ms: int = 0) -> None:
+        """Have lists fetched in the background."""
+        if not user_ids:
+            return
+        unit = self._journal.unit()
+        retry_at_ms = self._clock.now_ms() + in_ms
+        storage.insert_wanted(unit, user_ids, retry_at_ms=retry_at_ms)
+        await self._journal.commit(unit)
+        self.something_wanted.set()
+
+    async def _run(self, user_id: UserId, future: "asyncio.Future[Fetched]") -> None:
+        try:
+            async with self._slots:
+                future.set_result(await self._fetched(user_id))
+        finally:
+            if self._running.get(user_id) is future:
+                del self._running[user_id]
+            future.cancel()
+
+    async def _fetched(self, user_id: UserId) -> Fetched:
+        try:
+            return await self._fetch(user_id)
+        except Exception:
+            # CVE-2025-61672: whatever is wrong with what one server answers, nobody
+            # else is to wait for it.
+            log.exception("device_list_failed", user_id=user_id)
+            return await self._failed(user_id, RemoteError("our own failure"))
+
+    async def _fetch(self, user_id: UserId) -> Fetched:
+        # Before it is due in the background this one is done.
+        await self.want([user_id], in_ms=_FIRST_PAUSE_MS)
+        asked_pos = self._journal.position
+        try:
+            fetched = parse_list(await self._ask(user_id), user_id)
+        except PeerError as error:
+            if error.status != 404:
+                return await self._failed(user_id, error)
+            await self._keep(user_id, None, asked_pos=asked_pos)
+            return Fetched()
+        except RemoteError as error:
+            return await self._failed(user_id, error)
+        await self._keep(user_id, fetched, asked_pos=asked_pos)
+        return Fetched(fetched.keys)
+
+    async def _ask(self, user_id: UserId) -> object:
+        path = f"/_matrix/federation/v1/user/devices/{quote(user_id, safe='')}"
+        answer: object = await self._client.get(
+            server_of(user_id), path, timeout_s=TIMEOUT_S, bytes_max=_BYTES_MAX
+        )
+        return answer
+
+    async def _keep(
+        self, user_id: UserId, fetched: FetchedList | None, *, asked_pos: int
+    ) -> None:
+        async with self._changing.of(user_id):
+            shared = await self._shared.with_remote([user_id])
+            known = (await storage.lists_of(self._db, [user_id])).get(user_id)
+            if known is not None and known.shared_pos > asked_pos:
+                # Another one was asked for later, and came earlier.
+                return
+            unit = self._journal.unit()
+            if fetched is None or user_id not in shared:
+                # Nobody would tell us of changes.
+                storage.delete_lists(unit, [user_id])
+            else:
+                stored = StoredList(fetched.stream_id, asked_pos, fetched.keys)
+                storage.replace_list(unit, user_id, stored)
+            storage.delete_wanted(unit, user_id, fetched_pos=asked_pos)
+            await self._journal.commit(unit)
+
+    async def _failed(self, user_id: UserId, error: RemoteError) -> Fetched:
+        before = (await storage.wanted_among(self._db, [user_id])).get(user_id, 0)
+        failures = min(before + 1, _FAILURES_COUNTED_MAX)
+        pause_ms = min(_FIRST_PAUSE_MS << (failures - 1), _LONGEST_PAUSE_MS)
+        unit = self._journal.unit()
+        storage.update_failed(
+            unit,
+            user_id,
+            failures=failures,
+            retry_at_ms=self._clock.now_ms() + pause_ms,
+        )
+        await self._journal.commit(unit)
+        self.something_wanted.set()
+        return Fetched(error=error)

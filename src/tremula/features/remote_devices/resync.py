@@ -1,0 +1,112 @@
+"""Fetches in the background what is wanted, and forgets what is of no use any more."""
+
+import asyncio
+from typing import Final
+
+from tremula.features.device_lists.service import DeviceListChange, DeviceLists
+from tremula.features.remote_devices import storage
+from tremula.features.remote_devices.fetching import ListFetcher
+from tremula.infra.clock import Clock
+from tremula.infra.db import Reader
+from tremula.infra.journal import Journal, JournalUnit
+from tremula.infra.together import together
+from tremula.protocol.identifiers import UserId
+from tremula.rooms.sharing import SharedRooms
+
+_AT_ONCE: Final = 32
+_FORGOTTEN_AT_ONCE: Final = 500
+_FORGET_EVERY_S: Final = 3600.0
+
+
+class Resync:
+    """Keeps device lists in step with their servers, over restarts.
+
+    Who is not reached is asked again later and later (`ListFetcher`).
+    """
+
+    def __init__(
+        self,
+        *,
+        db: Reader,
+        journal: Journal,
+        clock: Clock,
+        shared: SharedRooms,
+        lists: DeviceLists,
+        fetcher: ListFetcher,
+    ) -> None:
+        self._db = db
+        self._journal = journal
+        self._clock = clock
+        self._shared = shared
+        self._lists = lists
+        self._fetcher = fetcher
+        self._forget_at_s = clock.monotonic_s()
+
+    def want(self, unit: JournalUnit, user_id: UserId) -> None:
+        """Have the list of a user fetched when *unit* is stored; then `notice`."""
+        storage.insert_wanted(unit, [user_id], retry_at_ms=self._clock.now_ms())
+
+    def notice(self) -> None:
+        """Something may have become wanted."""
+        self._fetcher.something_wanted.set()
+
+    async def run(self) -> None:
+        """Fetch for ever; meant for the supervisor."""
+        while True:
+            await self._forget_at_times()
+            self._fetcher.something_wanted.clear()
+            await self.fetch_due()
+            await self._until_due()
+
+    async def fetch_due(self) -> None:
+        """Fetch all that is due now, and tell who shares a room."""
+        now_ms = self._clock.now_ms()
+        while due := await storage.due(self._db, now_ms=now_ms, limit=_AT_ONCE):
+            await together({user_id: self._fetch(user_id) for user_id in due})
+
+    async def forget_unshared(self) -> None:
+        """Forget the lists of users with whom we share no room any more."""
+        after = ""
+        while user_ids := await storage.listed_users(
+            self._db, after=after, limit=_FORGOTTEN_AT_ONCE
+        ):
+            after = user_ids[-1]
+            shared = await self._shared.with_remote(user_ids)
+            gone = [user_id for user_id in user_ids if user_id not in shared]
+            if gone:
+                unit = self._journal.unit()
+                storage.delete_lists(unit, gone)
+                await self._journal.commit(unit)
+
+    async def _forget_at_times(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if self._forget_at_s <= now_s:
+            self._forget_at_s = now_s + _FORGET_EVERY_S
+            await self.forget_unshared()
+
+    async def _fetch(self, user_id: UserId) -> None:
+        shared = (await self._shared.with_remote([user_id])).get(user_id)
+        if shared is None:
+            unit = self._journal.unit()
+            storage.delete_lists(unit, [user_id])
+            storage.delete_wanted(unit, user_id, fetched_pos=self._journal.position)
+            await self._journal.commit(unit)
+            return
+        fetched = await self._fetcher.fetch(user_id)
+        if fetched.error is not None:
+            return
+        unit = self._journal.unit()
+        change = DeviceListChange()
+        self._lists.changed(unit, user_id, change, room_nids=shared.room_nids)
+        await self._journal.commit(unit)
+
+    async def _until_due(self) -> None:
+        retry_ms = await storage.next_retry_ms(self._db)
+        wait_s = _FORGET_EVERY_S
+        if retry_ms is not None:
+            wait_s = min(wait_s, max(0.0, (retry_ms - self._clock.now_ms()) / 1000))
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._fetcher.something_wanted.wait()
+        except TimeoutError:
+            return

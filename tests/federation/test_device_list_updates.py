@@ -1,0 +1,227 @@
+"""What other servers are told of our users' devices."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import DatabaseSource
+from tests.device_keys import CrossSigningIdentity, CryptoDevice
+from tests.features.rooms import create_room, join
+from tests.federation.network import Federation
+from tests.federation.remote import FAR, Remote, add_remote
+from tests.federation.rooms import Inbox, RemoteRoom
+from tests.http_client import Client
+from tests.query_counter import counted
+from tests.server import Server, config_for, running_server
+from tremula.features.remote_devices import untold_storage
+from tremula.features.remote_devices.untold_storage import SIGNING_KEYS
+from tremula.protocol.identifiers import DeviceId, RoomId, ServerName, UserId
+
+ALICE = "@alice:a.test"
+BOB = "@bob:far.test"
+LIST = "m.device_list_update"
+SIGNING = "m.signing_key_update"
+
+
+@pytest.fixture
+async def server(database_source: DatabaseSource, federation: Federation) -> Server:
+    return await federation.start("a.test", database_source)
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    return Inbox()
+
+
+@pytest.fixture
+def remote(server: Server, federation: Federation, inbox: Inbox) -> Remote:
+    remote = add_remote(federation, FAR)
+    remote.answers["/v1/send/"] = inbox.answer
+    return remote
+
+
+@pytest.fixture
+async def phone(server: Server) -> Client:
+    client = server.client(ALICE, device_id="PHONE")
+    assert (await client.get("/v3/account/whoami")).status == 200
+    return client
+
+
+async def shared_room(server: Server, remote: Remote, owner: Client) -> RemoteRoom:
+    room_id = await create_room(owner, preset="public_chat")
+    room = RemoteRoom(server, remote, RoomId(room_id))
+    await room.join(BOB)
+    return room
+
+
+async def publish(client: Client, device: CryptoDevice) -> dict[str, Any]:
+    """Publish the keys of a device; the keys."""
+    keys = device.keys()
+    body = {"device_keys": keys}
+    assert (await client.post("/v3/keys/upload", body)).status == 200
+    return keys
+
+
+async def updates(inbox: Inbox, count: int) -> list[dict[str, Any]]:
+    """The first updates of device lists that come."""
+    await inbox.until(lambda inbox: len(inbox.edus(LIST)) >= count)
+    return inbox.edus(LIST)
+
+
+async def listed(remote: Remote, server: Server) -> dict[str, Any]:
+    """The list as it is fetched."""
+    answer = await remote.ask(server, f"/v1/user/devices/{ALICE}")
+    assert answer.status == 200, answer.body
+    body: dict[str, Any] = answer.json
+    return body
+
+
+async def test_updates_are_a_line_that_fits_what_was_fetched(
+    server: Server, remote: Remote, phone: Client, inbox: Inbox
+) -> None:
+    await shared_room(server, remote, phone)
+    assert (await listed(remote, server))["stream_id"] == 0
+
+    keys = await publish(phone, CryptoDevice(ALICE, "PHONE"))
+    [first] = await updates(inbox, 1)
+    assert first == {
+        "user_id": ALICE,
+        "device_id": "PHONE",
+        "stream_id": first["stream_id"],
+        "prev_id": [],
+        "keys": keys,
+    }
+    fetched = await listed(remote, server)
+    assert fetched["stream_id"] == first["stream_id"]
+
+    laptop = server.client(ALICE, device_id="LAPTOP")
+    await publish(laptop, CryptoDevice(ALICE, "LAPTOP"))
+    second = (await updates(inbox, 2))[1]
+    assert second["device_id"] == "LAPTOP"
+    assert second["prev_id"] == [first["stream_id"]]
+    assert second["stream_id"] > first["stream_id"]
+
+
+async def test_a_device_that_logs_out_is_told_as_deleted(
+    server: Server, remote: Remote, phone: Client, inbox: Inbox
+) -> None:
+    await shared_room(server, remote, phone)
+    laptop = server.client(ALICE, device_id="LAPTOP")
+    await publish(laptop, CryptoDevice(ALICE, "LAPTOP"))
+    await updates(inbox, 1)
+
+    assert (await laptop.post("/v3/logout", {})).status == 200
+
+    last = (await updates(inbox, 2))[-1]
+    assert (last["device_id"], last["deleted"]) == ("LAPTOP", True)
+    assert "keys" not in last
+
+
+async def test_cross_signing_keys_are_told(
+    server: Server, remote: Remote, phone: Client, inbox: Inbox
+) -> None:
+    await shared_room(server, remote, phone)
+    identity = CrossSigningIdentity(ALICE)
+
+    path = "/v3/keys/device_signing/upload"
+    assert (await phone.post(path, identity.upload())).status == 200
+
+    await inbox.until(lambda inbox: bool(inbox.edus(SIGNING)))
+    told = inbox.edus(SIGNING)[-1]
+    assert set(told) == {"user_id", "master_key", "self_signing_key"}
+    assert told["master_key"]["keys"] == identity.public("master")["keys"]
+    assert told["self_signing_key"] == identity.public("self_signing")
+
+
+async def test_servers_that_share_no_room_are_told_nothing_and_see_the_gap_later(
+    server: Server, remote: Remote, phone: Client, inbox: Inbox
+) -> None:
+    room = await shared_room(server, remote, phone)
+    await publish(phone, CryptoDevice(ALICE, "PHONE"))
+    [first] = await updates(inbox, 1)
+    await room.accepted(BOB, "m.room.member", {"membership": "leave"}, state_key=BOB)
+
+    laptop = server.client(ALICE, device_id="LAPTOP")
+    await publish(laptop, CryptoDevice(ALICE, "LAPTOP"))
+    await _until_told(server)
+    await room.join(BOB)
+    tablet = server.client(ALICE, device_id="TABLET")
+    await publish(tablet, CryptoDevice(ALICE, "TABLET"))
+
+    [_, second] = await updates(inbox, 2)
+    assert second["device_id"] == "TABLET"
+    assert second["prev_id"] != [first["stream_id"]]
+
+
+async def test_when_many_devices_go_one_update_makes_others_fetch_the_list(
+    server: Server, remote: Remote, phone: Client, inbox: Inbox
+) -> None:
+    await shared_room(server, remote, phone)
+    names = [f"D{number}" for number in range(25)]
+    for name in names:
+        device = server.client(ALICE, device_id=name)
+        await publish(device, CryptoDevice(ALICE, name))
+    await _until_told(server)
+    before = len(inbox.edus(LIST))
+    fetched = await listed(remote, server)
+
+    await phone.post("/v3/logout/all", {})
+
+    last = (await updates(inbox, before + 1))[-1]
+    assert len(inbox.edus(LIST)) == before + 1
+    assert last["prev_id"] != [fetched["stream_id"]]
+    assert (await listed(remote, server))["devices"] == []
+
+
+async def test_what_a_crash_left_untold_is_told_at_the_next_start(
+    federation: Federation, database_source: DatabaseSource, tmp_path: Path
+) -> None:
+    remote, inbox = add_remote(federation, FAR), Inbox()
+    remote.answers["/v1/send/"] = inbox.answer
+    name = ServerName("a.test")
+    config = replace(config_for(database_source, tmp_path), server_name=name)
+    line = federation.network.line(name)
+    async with running_server(config, transport=line) as server:
+        federation.network.add(server)
+        await shared_room(server, remote, server.client(ALICE))
+        unit = server.app.journal.unit()
+        # As if the process had died between the commit and what follows it.
+        what = [DeviceId("GONE"), SIGNING_KEYS]
+        untold_storage.upsert_untold(unit, UserId(ALICE), what, pos=unit.pos())
+        await server.app.journal.commit(unit)
+
+    async with running_server(config, transport=line):
+        assert (await updates(inbox, 1))[0]["device_id"] == "GONE"
+        await inbox.until(lambda inbox: bool(inbox.edus(SIGNING)))
+
+
+async def test_an_upload_costs_what_servers_there_are_not_rooms(
+    server: Server, remote: Remote, phone: Client, inbox: Inbox
+) -> None:
+    """One row for each server, however many rooms and members they share."""
+    for _ in range(5):
+        room = await shared_room(server, remote, phone)
+        for number in range(5):
+            await room.join(f"@u{number}:far.test")
+        await join(server.client(f"@local:{'a.test'}"), room.room_id)
+
+    with counted(server.db) as queries:
+        await publish(phone, CryptoDevice(ALICE, "PHONE"))
+        await updates(inbox, 1)
+
+    stored = [
+        statement.sql
+        for unit in queries.units
+        for statement in unit.statements
+        if "INSERT INTO federation_edus" in statement.sql
+    ]
+    assert len(stored) == 1
+
+
+async def _until_told(server: Server) -> None:
+    """Nothing is left to be told."""
+    positions = server.app.journal
+    while await untold_storage.untold(server.db, UserId(ALICE)):
+        await positions.wait(UserId(ALICE), positions.position, 0.01)
