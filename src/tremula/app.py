@@ -22,9 +22,11 @@ from tremula.features.account_data.sync import (
 from tremula.features.account_data.tags import Tags
 from tremula.features.capabilities import routes as capabilities_routes
 from tremula.features.capabilities.service import Capabilities
+from tremula.features.device_keys import federation as device_keys_federation
 from tremula.features.device_keys import routes as device_keys_routes
 from tremula.features.device_keys.asking import AskedServers
 from tremula.features.device_keys.cross_signing import CrossSigning
+from tremula.features.device_keys.federation import KeysForServers
 from tremula.features.device_keys.published import PublishedKeys
 from tremula.features.device_keys.queries import KeyQueries, RemoteDevices
 from tremula.features.device_keys.routes import KeysEdge
@@ -121,7 +123,20 @@ from tremula.features.registration import shared_secret_routes
 from tremula.features.registration.service import Registrations
 from tremula.features.registration.shared_secret import SharedSecretRegistration
 from tremula.features.registration.tokens import RegistrationTokens
+from tremula.features.remote_devices.federation import (
+    DeviceListEdus,
+    RemoteLists,
+    SigningKeyEdus,
+)
+from tremula.features.remote_devices.fetching import ListFetcher
 from tremula.features.remote_devices.noting import note_own_change
+from tremula.features.remote_devices.resync import Resync
+from tremula.features.remote_devices.service import RemoteDeviceKeys
+from tremula.features.remote_devices.telling import (
+    LIST_UPDATE,
+    SIGNING_KEY_UPDATE,
+    DeviceListSender,
+)
 from tremula.features.room_creation import routes as room_creation_routes
 from tremula.features.room_creation.service import RoomCreation
 from tremula.features.room_previews import routes as room_previews_routes
@@ -345,6 +360,7 @@ class _Encryption(Struct, frozen=True, kw_only=True):
     one_time_keys: OneTimeKeys
     signatures: Signatures
     to_device: ToDevice
+    remote_lists: RemoteLists
 
 
 class _Outbound(Struct, frozen=True, kw_only=True):
@@ -390,7 +406,7 @@ async def _build(
     remote = _build_handshakes(base, engine, outbound)
     people = _build_people(base, engine, remote)
     _add_rooms(base, engine, people, remote)
-    encryption = _build_encryption(base, people, outbound)
+    encryption = _build_encryption(base, engine, people, outbound)
     _add_sync(base, engine, people, outbound, encryption)
     _add_service_endpoints(base)
     _serve_other_servers(base, engine, own_keys)
@@ -620,6 +636,8 @@ def _take_transactions(
         "m.receipt": ReceiptEdus(receipts, reader, clock),
         "m.presence": PresenceEdus(people.presence, reader, base.journal, clock),
         TO_DEVICE_EDU: ToDeviceEdus(encryption.to_device),
+        LIST_UPDATE: DeviceListEdus(encryption.remote_lists),
+        SIGNING_KEY_UPDATE: SigningKeyEdus(encryption.remote_lists),
     }
     invitations = Invitations(
         reader,
@@ -861,7 +879,9 @@ def _add_rooms(
     base.router.add(room_upgrades_routes, upgrades)
 
 
-def _build_encryption(base: _Base, people: _People, outbound: _Outbound) -> _Encryption:
+def _build_encryption(
+    base: _Base, engine: _Engine, people: _People, outbound: _Outbound
+) -> _Encryption:
     one_time_keys = OneTimeKeys(base.database, base.journal)
     people.accounts.devices.observe(one_time_keys)
     claims = KeyClaims(base.server_name, one_time_keys, base.federation)
@@ -870,9 +890,12 @@ def _build_encryption(base: _Base, people: _People, outbound: _Outbound) -> _Enc
     published = PublishedKeys(
         base.database, base.journal, accounts.devices, accounts.users
     )
-    signatures = _add_device_keys(
-        base, people, one_time_keys, published, AskedServers(base.federation)
+    fetcher, remote_lists = _build_remote_lists(base, engine, people)
+    remote = RemoteDeviceKeys(
+        base.database, engine.shared, fetcher, AskedServers(base.federation)
     )
+    signatures = _add_device_keys(base, people, one_time_keys, published, remote)
+    _tell_of_devices(base, engine, outbound, published)
     to_device = ToDevice(
         base.database,
         base.journal,
@@ -884,7 +907,56 @@ def _build_encryption(base: _Base, people: _People, outbound: _Outbound) -> _Enc
     base.router.add(to_device_routes, to_device)
     base.supervisor.keep_running("to_device_sweep", to_device.run)
     return _Encryption(
-        one_time_keys=one_time_keys, signatures=signatures, to_device=to_device
+        one_time_keys=one_time_keys,
+        signatures=signatures,
+        to_device=to_device,
+        remote_lists=remote_lists,
+    )
+
+
+def _build_remote_lists(
+    base: _Base, engine: _Engine, people: _People
+) -> tuple[ListFetcher, RemoteLists]:
+    db, journal, clock = base.database, base.journal, base.clock
+    shared, lists = engine.shared, people.device_lists
+    changing: KeyedLocks[UserId] = KeyedLocks()
+    fetcher = ListFetcher(
+        db=db,
+        journal=journal,
+        clock=clock,
+        client=base.federation,
+        shared=shared,
+        supervisor=base.supervisor,
+        changing=changing,
+    )
+    resync = Resync(
+        db=db,
+        journal=journal,
+        clock=clock,
+        shared=shared,
+        lists=lists,
+        fetcher=fetcher,
+    )
+    base.supervisor.keep_running("device_list_resync", resync.run)
+    return fetcher, RemoteLists(
+        db, journal, clock, shared, lists, fetcher, resync, changing
+    )
+
+
+def _tell_of_devices(
+    base: _Base, engine: _Engine, outbound: _Outbound, published: PublishedKeys
+) -> None:
+    sender = DeviceListSender(
+        own=base.server_name,
+        db=base.database,
+        journal=base.journal,
+        shared=engine.shared,
+        published=published,
+        edus=outbound.durable_edus,
+    )
+    base.supervisor.keep_running("device_list_edus", sender.run)
+    base.router.add(
+        device_keys_federation, KeysForServers(published, sender, base.server_name)
     )
 
 
