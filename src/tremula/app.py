@@ -26,6 +26,7 @@ from tremula.features.device_keys import federation as device_keys_federation
 from tremula.features.device_keys import routes as device_keys_routes
 from tremula.features.device_keys.asking import AskedServers
 from tremula.features.device_keys.cross_signing import CrossSigning
+from tremula.features.device_keys.erasure import KeyErasure
 from tremula.features.device_keys.federation import KeysForServers
 from tremula.features.device_keys.published import PublishedKeys
 from tremula.features.device_keys.queries import KeyQueries, RemoteDevices
@@ -527,6 +528,21 @@ def _build_profiles(base: _Base) -> Profiles:
     return profiles
 
 
+def _build_account_data(base: _Base, engine: _Engine) -> AccountData:
+    push_rules = PushRules()
+    base.router.add(push_routes, push_rules)
+    account_data = AccountData(
+        db=base.database,
+        journal=base.journal,
+        reader=engine.reader,
+        memberships=engine.memberships,
+        push_rules=push_rules.content,
+    )
+    base.router.add(account_data_routes, account_data)
+    base.router.add(tag_routes, Tags(account_data))
+    return account_data
+
+
 def _build_people(base: _Base, engine: _Engine, remote: RemoteMemberships) -> _People:
     db, journal, clock = base.database, base.journal, base.clock
     profiles = _build_profiles(base)
@@ -539,17 +555,7 @@ def _build_people(base: _Base, engine: _Engine, remote: RemoteMemberships) -> _P
         reader=engine.reader,
     )
     base.supervisor.keep_running("profile_propagation", propagation.run)
-    push_rules = PushRules()
-    base.router.add(push_routes, push_rules)
-    account_data = AccountData(
-        db=db,
-        journal=journal,
-        reader=engine.reader,
-        memberships=engine.memberships,
-        push_rules=push_rules.content,
-    )
-    base.router.add(account_data_routes, account_data)
-    base.router.add(tag_routes, Tags(account_data))
+    account_data = _build_account_data(base, engine)
     filters = Filters(db, clock)
     base.router.add(filters_routes, filters)
     audience = Audience(engine.reader, engine.memberships)
@@ -562,12 +568,19 @@ def _build_people(base: _Base, engine: _Engine, remote: RemoteMemberships) -> _P
     )
     base.router.add(presence_routes, presence)
     base.supervisor.keep_running("presence", presence.run)
+    device_lists = DeviceLists(base.server_name, engine.memberships, note_own_change)
     accounts, sessions, last_seen, tokens = _build_accounts(
         base,
         engine,
         remote,
         profiles,
-        on_erased=(profiles.erase, account_data.erase, filters.erase, presence.erase),
+        on_erased=(
+            profiles.erase,
+            account_data.erase,
+            filters.erase,
+            presence.erase,
+            KeyErasure(journal, device_lists).erase,
+        ),
     )
     return _People(
         accounts=accounts,
@@ -579,7 +592,7 @@ def _build_people(base: _Base, engine: _Engine, remote: RemoteMemberships) -> _P
         filters=filters,
         presence=presence,
         audience=audience,
-        device_lists=DeviceLists(base.server_name, engine.memberships, note_own_change),
+        device_lists=device_lists,
     )
 
 

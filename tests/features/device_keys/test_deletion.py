@@ -13,6 +13,7 @@ from tests.features.device_keys.server import (
     sign,
 )
 from tests.http_client import Client
+from tests.server import Server
 from tremula.features.device_lists.service import DeviceListChange
 from tremula.protocol.identifiers import DeviceId
 
@@ -106,3 +107,22 @@ async def test_a_new_password_leaves_the_device_that_it_came_from(
     assert response.status == 200
     assert (await query(bob, ALICE))["device_keys"] == {ALICE: {"PHONE": PHONE.keys()}}
     assert keys.changes[-1] == (ALICE, DeviceListChange((DeviceId("LAPTOP"),)))
+
+
+@pytest.mark.parametrize("erase", [False, True])
+async def test_whoever_is_erased_leaves_no_keys(server: Server, *, erase: bool) -> None:
+    """A deactivated user's keys stay: others may want to know who it was."""
+    alice, bob = server.client(ALICE), server.client("@bob:test")
+    await cross_sign(alice, IDENTITY)
+    auth = {
+        "type": "m.login.password",
+        "identifier": {"type": "m.id.user", "user": "alice"},
+        "password": PASSWORD,
+    }
+
+    body = {"erase": erase, "auth": auth}
+    assert (await alice.post("/v3/account/deactivate", body)).status == 200
+
+    found = await query(bob, ALICE)
+    assert found["device_keys"] == {ALICE: {}}
+    assert list(found["master_keys"]) == ([] if erase else [ALICE])

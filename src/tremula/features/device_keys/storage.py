@@ -197,6 +197,14 @@ def delete_devices(
     )
 
 
+def delete_user(unit: Unit, user_id: UserId) -> None:
+    """Remove all that a user has, and has signed."""
+    unit.run("DELETE FROM device_keys WHERE user_id = :user_id", user_id=user_id)
+    unit.run(
+        "DELETE FROM device_keys_signatures WHERE user_id = :user_id", user_id=user_id
+    )
+
+
 def delete_signatures_of(unit: Unit, user_id: UserId, name: str) -> None:
     """Remove what a user has signed of a key of theirs, and with it."""
     unit.run(
