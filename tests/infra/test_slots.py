@@ -31,3 +31,7 @@ async def test_a_call_reaches_the_handler_of_its_kind() -> None:
     slots.register("double", double)
 
     assert await slots.call("double", "a", 2) == "a4"
+
+
+def test_one_process_alone_stores_under_no_lease() -> None:
+    assert SingleProcessSlots().lease("!room:example.org") is None

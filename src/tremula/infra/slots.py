@@ -28,6 +28,18 @@ def slot_of(key: str) -> int:
     return zlib.crc32(key.encode()) % SLOTS
 
 
+class CallTypes(Struct, frozen=True):
+    """How the calls of a kind travel: as msgspec writes and reads these types.
+
+    Several kinds of commands are a union of tagged structs. Of exceptions, each
+    ``MatrixError`` travels, and those in *errors*, which are made of their message.
+    """
+
+    command: Any
+    answer: Any
+    errors: tuple[type[Exception], ...] = ()
+
+
 class Slots(Protocol):
     """Sends commands to whoever owns a key's slot.
 
@@ -35,8 +47,21 @@ class Slots(Protocol):
     that they can travel; their types belong to the handler of the *kind*.
     """
 
-    def register(self, kind: str, handler: SlotHandler) -> None:
-        """Let *handler* do the commands of *kind* for the slots held here."""
+    def register(
+        self, kind: str, handler: SlotHandler, types: CallTypes | None = None
+    ) -> None:
+        """Let *handler* do the commands of *kind* for the slots held here.
+
+        Without *types* they can't travel.
+        """
+        ...
+
+    def lease(self, key: str) -> SlotLease | None:
+        """What units for *key* are to be stored under; None if there is one process.
+
+        Raises:
+            SlotLost: another process holds the slot.
+        """
         ...
 
     async def call(self, kind: str, key: str, command: Any) -> Any:  # noqa: ANN401 - the kind fixes both types
@@ -52,10 +77,19 @@ class SingleProcessSlots:
     def __init__(self) -> None:
         self._handlers: dict[str, SlotHandler] = {}
 
-    def register(self, kind: str, handler: SlotHandler) -> None:
+    def register(
+        self,
+        kind: str,
+        handler: SlotHandler,
+        types: CallTypes | None = None,  # noqa: ARG002 - nothing travels
+    ) -> None:
         """Let *handler* do every command of *kind*."""
         assert kind not in self._handlers, f"{kind} has a handler already"
         self._handlers[kind] = handler
+
+    def lease(self, key: str) -> None:  # noqa: ARG002 - they are all the same
+        """None: nobody else writes."""
+        return
 
     async def call(self, kind: str, key: str, command: Any) -> Any:  # noqa: ANN401 - the kind fixes both types
         """Do *command* here and now."""

@@ -78,6 +78,12 @@ class Holdings:
         if lease is not None:
             self._leaving[slot] = lease
 
+    def drop_all(self) -> list[int]:
+        """Hold nothing more; returns the slots that were held."""
+        lost = [*self._held, *self._leaving]
+        self.drop(lost)
+        return lost
+
     def drop(self, slots: Collection[int]) -> None:
         """Hold *slots* no more."""
         for slot in slots:

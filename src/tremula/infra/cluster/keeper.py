@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 LEAVE_S: Final = 10.0
 """How long a process that ends hands over; what is left then expires."""
+_PAUSE_LEAST_S: Final = 0.05
 _CHANGED: Final = "leases"
 
 
@@ -156,6 +157,8 @@ class LeaseKeeper:
                 log.info("cluster_change_not_told", reason=str(error))
 
     async def _pause(self) -> None:
+        # Those who hurry are many when a member has crashed.
+        await asyncio.sleep(_PAUSE_LEAST_S)
         try:
             async with asyncio.timeout(HEARTBEAT_S):
                 await self._hurry.wait()

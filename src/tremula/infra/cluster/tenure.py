@@ -72,6 +72,8 @@ class Tenure:
         sent_s = self._now_s()
         sight = await self._table.beat(me, is_reachable=is_reachable)
         if sight is None:
+            if lost := self.holdings.drop_all():
+                self._gone(lost)
             raise LeaseEnded(f"{me} is no member any more")
         self._sight = sight
         if lost := self.holdings.seen(sight, sent_s=sent_s):

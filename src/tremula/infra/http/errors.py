@@ -6,7 +6,7 @@ import structlog
 
 from tremula.infra.db import DatabaseUnavailable
 from tremula.infra.http.response import Response
-from tremula.protocol.errors import LimitExceeded, MatrixError, Unknown
+from tremula.protocol.errors import MatrixError, Unknown
 
 log = structlog.get_logger(__name__)
 
@@ -26,10 +26,8 @@ def error_response(error: Exception) -> Response:
 
     What is not a `MatrixError` is our own fault: logged, and no details to the peer.
     """
-    if isinstance(error, LimitExceeded):
-        return _response(error, retry_after_s=_retry_after_s(error))
     if isinstance(error, MatrixError):
-        return _response(error)
+        return _response(error, retry_after_s=_retry_after_s(error))
     if isinstance(error, DatabaseUnavailable):
         log.warning("database_unavailable", reason=str(error))
         busy = Unknown("the database is not available now", status=503)
@@ -43,6 +41,7 @@ def _response(error: MatrixError, *, retry_after_s: int | None = None) -> Respon
     return Response(error.http_status, error.body(), headers)
 
 
-def _retry_after_s(error: LimitExceeded) -> int | None:
-    milliseconds = error.retry_after_ms
-    return None if milliseconds is None else math.ceil(milliseconds / 1000)
+def _retry_after_s(error: MatrixError) -> int | None:
+    """``Retry-After`` for the errors that have a ``retry_after_ms``: 429, and 503."""
+    milliseconds = error.extra.get("retry_after_ms")
+    return math.ceil(milliseconds / 1000) if isinstance(milliseconds, int) else None

@@ -1,0 +1,177 @@
+"""Slots of a cluster: a call for what is held here is a call, another one travels."""
+
+import secrets
+from collections.abc import Iterator
+from typing import Any, Final
+
+import structlog
+from msgspec import Struct
+
+from tremula.infra.bus import Bus, BusError
+from tremula.infra.clock import Clock
+from tremula.infra.cluster.in_flight import InFlight
+from tremula.infra.cluster.keeper import LeaseKeeper
+from tremula.infra.cluster.messages import (
+    Outcome,
+    Reply,
+    Request,
+    Wire,
+    pack,
+    unpack_reply,
+)
+from tremula.infra.cluster.metrics import CallMetrics
+from tremula.infra.cluster.serving import PENDING_S, CallServer
+from tremula.infra.db import SlotLost
+from tremula.infra.slots import CallTypes, SlotHandler, SlotLease, slot_of
+from tremula.infra.supervisor import Supervisor
+from tremula.protocol.errors import Unknown
+
+log = structlog.get_logger(__name__)
+
+DEADLINE_S: Final = 10.0
+"""So long a caller looks for whoever does its command; twice what a crash needs."""
+_REQUEST_TIMEOUT_S: Final = PENDING_S + 1
+_RETRY_S: Final = 0.25
+_RETRY_AFTER_MS: Final = 5_000
+_OVERHEAD_BYTES: Final = 1_024
+
+
+class _Call(Struct, frozen=True):
+    """A command for the holder of a slot."""
+
+    id: str
+    kind: str
+    key: str
+    slot: int
+
+
+class ClusterSlots:
+    """Implements ``Slots`` among the members of a cluster."""
+
+    def __init__(
+        self,
+        keeper: LeaseKeeper,
+        *,
+        bus: Bus,
+        subject: str,
+        supervisor: Supervisor,
+        clock: Clock,
+        in_flight: InFlight,
+        metrics: CallMetrics,
+    ) -> None:
+        self._keeper = keeper
+        self._bus = bus
+        self._subject = f"{subject}.calls"
+        self._clock = clock
+        self._in_flight = in_flight
+        self._metrics = metrics
+        self._server = CallServer(self._perform, supervisor, clock)
+        self._handlers: dict[str, SlotHandler] = {}
+        self._wires: dict[str, Wire] = {}
+
+    async def serve(self) -> None:
+        """Do what other members ask for, from now on."""
+        subject = f"{self._subject}.{self._keeper.member}"
+        await self._bus.serve(subject, self._server.respond)
+
+    def register(
+        self, kind: str, handler: SlotHandler, types: CallTypes | None = None
+    ) -> None:
+        """See ``Slots.register``."""
+        assert kind not in self._handlers, f"{kind} has a handler already"
+        self._handlers[kind] = handler
+        if types is not None:
+            self._wires[kind] = Wire(types)
+
+    def lease(self, key: str) -> SlotLease:
+        """See ``Slots.lease``."""
+        slot = slot_of(key)
+        lease = self._keeper.lease(slot)
+        if lease is None:
+            raise SlotLost(f"slot {slot} is not held here")
+        return lease
+
+    async def call(self, kind: str, key: str, command: Any) -> Any:  # noqa: ANN401 - the kind fixes both types
+        """See ``Slots.call``.
+
+        Raises:
+            Unknown: nobody could be found in time who would do it (503).
+        """
+        call = _Call(secrets.token_hex(16), kind, key, slot_of(key))
+        packed: bytes | None = None
+        deadline_s = self._clock.monotonic_s() + DEADLINE_S
+        while self._clock.monotonic_s() < deadline_s:
+            if self._keeper.lease(call.slot) is not None:
+                try:
+                    return await self._do_here(call, command)
+                except SlotLost as error:
+                    log.info("cluster_slot_lost", slot=call.slot, reason=str(error))
+            else:
+                if packed is None:
+                    packed = self._wires[kind].pack_command(command)
+                reply = await self._travel(call, packed)
+                if reply is not None and reply.outcome is Outcome.PENDING:
+                    # Somebody is at it: however long that takes.
+                    deadline_s = self._clock.monotonic_s() + DEADLINE_S
+                    continue
+                if reply is not None and reply.outcome is not Outcome.MOVED:
+                    return self._wires[kind].result(reply)
+            await self._keeper.look_again(_RETRY_S)
+        self._metrics.given_up()
+        raise Unknown(
+            "this part of the server is moving, try again soon",
+            status=503,
+            retry_after_ms=_RETRY_AFTER_MS,
+        )
+
+    async def _do_here(self, call: _Call, command: Any) -> Any:  # noqa: ANN401 - the kind fixes both types
+        with self._in_flight.command(call.slot):
+            return await self._handlers[call.kind](call.key, command)
+
+    async def _travel(self, call: _Call, packed: bytes) -> Reply | None:
+        """Ask the holder; None if there is none, or no answer."""
+        holder = self._keeper.holder(call.slot)
+        if holder is None or holder.id == self._keeper.member:
+            return None
+        subject = f"{self._subject}.{holder.id}"
+        started_s = self._clock.monotonic_s()
+        reply: Reply | None = None
+        try:
+            for request in self._requests(call, packed):
+                raw = await self._bus.request(
+                    subject, pack(request), _REQUEST_TIMEOUT_S
+                )
+                reply = unpack_reply(raw)
+                if reply.outcome is not Outcome.PENDING:
+                    break
+        except BusError as error:
+            log.info("cluster_call_unanswered", holder=holder.id, reason=repr(error))
+            self._metrics.unanswered()
+            return None
+        assert reply is not None, "a command has a piece at least"
+        self._metrics.answered(reply.outcome, self._clock.monotonic_s() - started_s)
+        return reply
+
+    def _requests(self, call: _Call, packed: bytes) -> Iterator[Request]:
+        size = self._bus.payload_bytes_max - _OVERHEAD_BYTES
+        pieces = -(-len(packed) // size)
+        for piece in range(pieces):
+            part = packed[piece * size : (piece + 1) * size]
+            yield Request(call.id, call.kind, call.key, part, piece, pieces)
+
+    async def _perform(self, request: Request) -> Reply:
+        """Do what another member asks for."""
+        wire, slot = self._wires[request.kind], slot_of(request.key)
+        if self._keeper.lease(slot) is None:
+            return Reply(Outcome.MOVED)
+        call = _Call(request.id, request.kind, request.key, slot)
+        command = wire.unpack_command(request.command)
+        try:
+            return wire.answered(await self._do_here(call, command))
+        except SlotLost:
+            return Reply(Outcome.MOVED)
+        except Exception as error:
+            reply = wire.raised(error)
+            if reply is None:
+                raise
+            return reply
