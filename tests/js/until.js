@@ -5,16 +5,16 @@ import { on } from "node:events";
 export const PATIENCE_MS = 20_000;
 
 /**
- * What `find` finds, now or after one of the next occurrences of `event` on `emitter`.
+ * What `find` finds, at once or in time, now or after one of the next occurrences of `event` on `emitter`.
  * Nothing is missed in between: it listens before it looks.
  */
 export async function until(emitter, event, find) {
     const occurrences = on(emitter, event, { signal: AbortSignal.timeout(PATIENCE_MS) });
     try {
-        let found = find();
+        let found = await find();
         while (!found) {
             await occurrences.next();
-            found = find();
+            found = await find();
         }
         return found;
     } catch (error) {
