@@ -33,13 +33,23 @@ from tremula.infra.replication.replica import Announcement, Replica
 from tremula.infra.tail import TopicTail
 from tremula.protocol.identifiers import UserId
 
-__all__ = ["DEFAULT_PAYLOAD_BYTES", "Audience", "Journal", "JournalUnit", "Subscriber"]
+__all__ = [
+    "DEFAULT_PAYLOAD_BYTES",
+    "Adapter",
+    "Audience",
+    "Journal",
+    "JournalUnit",
+    "Subscriber",
+]
 
 Audience = Callable[[AbstractSet[int] | None], Users]
 """Those of our users who are in one of some rooms (None: anybody)."""
 
 Subscriber = Callable[[int, Hashable, object], None]
 """Called with ``(pos, key, payload)``."""
+
+Adapter = Callable[[int, Hashable, object], object]
+"""Called with the same; returns the payload that everybody else gets."""
 
 
 class Journal:
@@ -58,6 +68,7 @@ class Journal:
         self._positions = positions
         self._replica = replica
         self._audience: Audience | None = None
+        self._adapters: dict[str, Adapter] = {}
         self._forgetters: list[Callable[[], None]] = []
         self._in_flight: deque[JournalUnit] = deque()
         self._open: list[JournalUnit] = []
@@ -198,6 +209,12 @@ class Journal:
         """Call *subscriber* with each announcement of *topic*, after its commit."""
         self._subscribers.setdefault(topic, []).append(subscriber)
 
+    def adapt(self, topic: str, adapter: Adapter) -> None:
+        """Have *adapter*, which must not fail, make of each payload of *topic* what is
+        remembered and told.
+        """
+        self._adapters[topic] = adapter
+
     def was_woken(self, user_id: UserId, after: int) -> bool:
         """Whether something woke the user after position *after*, or may have."""
         return self._notifier.was_woken(user_id, after)
@@ -292,6 +309,9 @@ class Journal:
     def tell(self, announcement: Announcement) -> None:
         """Remember an announcement, and call its subscribers."""
         topic, key, payload, pos, size_bytes = announcement
+        adapter = self._adapters.get(topic)
+        if adapter is not None:
+            payload = adapter(pos, key, payload)
         tail = self._tails.get(topic)
         if tail is None:
             tail = self._tails[topic] = TopicTail(self.boot_position)

@@ -156,15 +156,22 @@ class EventStore(Struct, frozen=True):
 
     def remember_on_commit(self, unit: JournalUnit, event: StoredEvent) -> None:
         """Keep *event* in memory from the moment it is durable."""
-        unit.on_commit(lambda: self._keep(event))
+        unit.on_commit(lambda: self.keep(event))
 
-    def _keep(self, event: StoredEvent) -> None:
+    def keep(self, event: StoredEvent) -> None:
+        """Keep *event*, which is durable, in memory."""
         self.cache.put(event.event_nid, event, event.size_bytes)
+
+    def redact(self, nid: int, client_json: bytes, *, by_nid: int) -> None:
+        """Have the event *nid*, if in memory, be what a redaction leaves of it."""
+        event = self.cache.get(nid)
+        if event is not None:
+            event.redact(client_json, by_nid=by_nid)
 
     def _remember(self, event: StoredEvent) -> StoredEvent:
         """One object an event: a redaction changes it for all who hold it."""
         known = self.cache.get(event.event_nid)
         if known is not None:
             return known
-        self._keep(event)
+        self.keep(event)
         return event

@@ -52,6 +52,8 @@ class Memberships:
         self._rooms: OrderedDict[UserId, _UserRooms] = OrderedDict()
         self._loads: Counter[UserId] = Counter()
         self._stale: set[UserId] = set()
+        journal.subscribe(TOPIC, self._apply)
+        journal.on_forget(self._forget_all)
 
     async def of_user(self, user_id: UserId) -> Mapping[int, UserRoom]:
         """The user's rooms, whatever their membership, as a live view.
@@ -85,17 +87,23 @@ class Memberships:
         """Store a new membership with the event that made it."""
         storage.upsert_membership(unit, user_id, room)
         unit.announce(TOPIC, user_id, room, pos=room.event_nid)
-        unit.on_commit(lambda: self._apply(user_id, room))
 
     async def forget(self, user_id: UserId, room: UserRoom) -> None:
         """Leave *room* out of everything that *user_id* is shown from now on."""
         unit = self._journal.unit()
         forgotten = replace(room, forgotten=True)
         storage.update_forgotten(unit, user_id, room.room_nid)
-        unit.on_commit(lambda: self._apply(user_id, forgotten))
+        unit.announce(TOPIC, user_id, forgotten, pos=unit.pos())
         await self._journal.commit(unit)
 
-    def _apply(self, user_id: UserId, room: UserRoom) -> None:
+    def _forget_all(self) -> None:
+        self._rooms.clear()
+        self._stale.update(self._loads)
+
+    def _apply(self, _pos: int, user_id: object, room: object) -> None:
+        assert isinstance(user_id, str)
+        assert isinstance(room, UserRoom)
+        user_id = UserId(user_id)
         if user_id in self._loads:
             self._stale.add(user_id)
         rooms = self._rooms.get(user_id)

@@ -143,9 +143,11 @@ class Room:
         """Add the statements of *staged* to *unit*, and move on to *head*."""
         for item in staged:
             self.writer.write(unit, self.view, item)
+            if item.stored.is_in_timeline:
+                self.writer.announce(unit, self.view, item)
         self.head = head
         self.in_flight += 1
-        unit.on_commit(lambda: self._committed(unit, staged))
+        unit.on_commit(lambda: self._committed(staged))
         unit.wake_rooms(self.view.joined_members(), (self.view.nid,))
 
     def submit(
@@ -298,19 +300,14 @@ class Room:
             item = replace(item, update=update, graph=graph)
         return successor, item
 
-    def _committed(self, unit: JournalUnit, staged: Sequence[Staged]) -> None:
+    def _committed(self, staged: Sequence[Staged]) -> None:
         self.in_flight -= 1
         for item in staged:
-            if item.stored.is_in_timeline:
-                changes = self.view.apply(item.stored.room_pos, item.update)
-                self.writer.announce(unit, self.view, item, changes)
-            if isinstance(item.redaction, Redaction):
-                self._redacted(item.redaction, by_nid=item.stored.event_nid)
-
-    def _redacted(self, redaction: Redaction, *, by_nid: int) -> None:
-        redaction.target.redact(redaction.client_json, by_nid=by_nid)
-        if redaction.state_event is not None:
-            self.view.replace_state(redaction.state_event)
+            redaction = item.redaction
+            if isinstance(redaction, Redaction):
+                # Whoever holds the target sees it redacted, in memory or not.
+                by_nid = item.stored.event_nid
+                redaction.target.redact(redaction.client_json, by_nid=by_nid)
 
 
 def redaction_of(

@@ -43,6 +43,7 @@ from tremula.rooms.resolver import Resolver
 from tremula.rooms.room import REDACTION, Room
 from tremula.rooms.staging import Staged
 from tremula.rooms.state import MEMBER, StateMap
+from tremula.rooms.telling import RoomTelling
 from tremula.rooms.txns import SentTxns
 from tremula.rooms.view import RoomView
 
@@ -54,6 +55,10 @@ class AppendEvents(Struct, frozen=True):
     """The command that travels to the owner of a room's slot."""
 
     drafts: tuple[Draft, ...]
+
+
+Command = AppendEvents | ReceiveEvents | AdoptRoom | CompleteState | FillGap
+Answer = list[EventId] | Mapping[EventId, Receipt] | EventId | bool
 
 
 class Rooms:
@@ -97,6 +102,7 @@ class Rooms:
         )
         self._adoption = Adoption(db, registry, events, journal, queues)
         self._backfilling = Backfilling(registry, events, journal, peers, clock, queues)
+        RoomTelling(registry, events, registry.own.name).listen(journal)
         slots.register(_SLOT_KIND, self._do)
 
     async def append(self, room_id: RoomId, drafts: Sequence[Draft]) -> list[EventId]:
@@ -225,11 +231,7 @@ class Rooms:
         await self._submit(room, unit)
         return view.room_id
 
-    async def _do(
-        self,
-        room_id: str,
-        command: AppendEvents | ReceiveEvents | AdoptRoom | CompleteState | FillGap,
-    ) -> list[EventId] | Mapping[EventId, Receipt] | EventId | bool:
+    async def _do(self, room_id: str, command: Command) -> Answer:
         if isinstance(command, AppendEvents):
             return await self._append(room_id, command)
         if isinstance(command, AdoptRoom):

@@ -8,7 +8,13 @@ from msgspec import Struct
 from tremula.infra.journal import JournalUnit
 from tremula.protocol.annotations import annotation_digest
 from tremula.protocol.events import Event
-from tremula.protocol.identifiers import EventId, ServerName, UserId, server_of
+from tremula.protocol.identifiers import (
+    EventId,
+    RoomId,
+    ServerName,
+    UserId,
+    server_of,
+)
 from tremula.protocol.room_state import StateKey
 from tremula.protocol.signing import SigningKey
 from tremula.rooms import (
@@ -18,7 +24,7 @@ from tremula.rooms import (
     partial_storage,
     storage,
 )
-from tremula.rooms.events import PersistedEvent, ServerChanges, StoredEvent
+from tremula.rooms.events import StoredEvent
 from tremula.rooms.events_storage import ServerPart
 from tremula.rooms.graph import Place, Standing
 from tremula.rooms.memberships import Memberships
@@ -114,6 +120,32 @@ class Staged(Struct, frozen=True):
         )
 
 
+class Remains(Struct, frozen=True):
+    """What a redaction leaves of the event ``event_nid``, and of the room's state."""
+
+    event_nid: int
+    client_json: bytes
+    state_event: StateEvent | None
+
+
+class RoomChange(Struct, frozen=True):
+    """What an event changes in a room, as all processes are told of it."""
+
+    room_id: RoomId
+    stored: StoredEvent
+    redacts: EventId | None
+    update: StateUpdate
+    changes_other_state: bool
+    remains: Remains | None
+
+
+class OwnChange(Struct, frozen=True):
+    """A change by this process, which has the room's view."""
+
+    view: RoomView
+    change: RoomChange
+
+
 class EventWriter(Struct, frozen=True):
     """Adds to a unit what storing an event takes, and announces it."""
 
@@ -142,23 +174,21 @@ class EventWriter(Struct, frozen=True):
         if item.redaction is not None:
             _write_redaction(unit, view.nid, item.redaction, stored)
 
-    def announce(
-        self, unit: JournalUnit, view: RoomView, item: Staged, changes: ServerChanges
-    ) -> None:
-        """Announce *item*, which *view* has just taken over with these *changes*."""
+    def announce(self, unit: JournalUnit, view: RoomView, item: Staged) -> None:
+        """Have the views of all processes take *item* over once it is stored."""
         stored = item.stored
-        servers = view.joined_servers
+        change = RoomChange(
+            view.room_id,
+            stored,
+            item.event.redacts,
+            item.update,
+            not item.is_own_state_only,
+            _remains(item.redaction),
+        )
         unit.announce(
             EVENT_TOPIC,
             stored.room_nid,
-            PersistedEvent(
-                view.room_id,
-                stored,
-                item.event.redacts,
-                changes_other_state=not item.is_own_state_only,
-                has_other_servers=len(servers) > (self.own.name in servers),
-                server_changes=changes,
-            ),
+            OwnChange(view, change),
             pos=stored.journal_pos,
             size_bytes=stored.size_bytes,
         )
@@ -224,6 +254,14 @@ class EventWriter(Struct, frozen=True):
             EventId(""), 0, room_pos, MEMBER, user_id, user_id, {"membership": "leave"}
         )
         self.write_membership(unit, view, gone, pos=pos)
+
+
+def _remains(redaction: Redaction | EarlyRedaction | None) -> Remains | None:
+    if not isinstance(redaction, Redaction):
+        return None
+    return Remains(
+        redaction.target.event_nid, redaction.client_json, redaction.state_event
+    )
 
 
 def _write_graph(
