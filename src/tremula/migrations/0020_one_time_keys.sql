@@ -1,15 +1,17 @@
 -- One-time and fallback keys of our users' devices (features/one_time_keys).
 
--- Given out in order of pos, the position of their upload; each goes when it is claimed.
--- content is canonical JSON.
+-- Given out in order of pos, the position of their upload. Those that were (is_claimed)
+-- stay for a while: an upload that is repeated must not bring them back. content is
+-- canonical JSON.
 CREATE TABLE one_time_keys (
     user_id TEXT NOT NULL,
     device_id TEXT NOT NULL,
     algorithm TEXT NOT NULL,
+    is_claimed BIGINT NOT NULL,
     pos BIGINT NOT NULL,
     key_id TEXT NOT NULL,
     content BYTEA NOT NULL,
-    PRIMARY KEY (user_id, device_id, algorithm, pos, key_id)
+    PRIMARY KEY (user_id, device_id, algorithm, is_claimed, pos, key_id)
 ) /* sqlite: WITHOUT ROWID */;
 
 -- A key ID stands for one key only.

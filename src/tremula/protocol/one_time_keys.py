@@ -1,11 +1,11 @@
 """One-time and fallback keys as devices upload them (CS "Key algorithms")."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import Struct
 
-from tremula.protocol.base64 import decode_base64
 from tremula.protocol.canonical import encode_canonical
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import DeviceId, UserId
@@ -18,7 +18,8 @@ KEYS_MAX: Final = 500
 
 _NAME_BYTES_MAX: Final = 255
 _CONTENT_BYTES_MAX: Final = 4096
-_PUBLIC_KEY_BYTES: Final = 32
+# 32 bytes in Base64, which is unpadded, or should be.
+_PUBLIC_KEY: Final = re.compile(r"[A-Za-z0-9+/]{43}=?")
 
 
 class OneTimeKey(Struct, frozen=True):
@@ -27,6 +28,11 @@ class OneTimeKey(Struct, frozen=True):
     algorithm: str
     key_id: str
     content: bytes
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """The algorithm and the ID."""
+        return self.algorithm, self.key_id
 
 
 def parse_one_time_keys(
@@ -79,11 +85,7 @@ def _parse(user_id: UserId, device_id: DeviceId, name: str, key: object) -> OneT
 
 
 def _check_public_key(name: str, raw: object) -> None:
-    try:
-        length = len(decode_base64(raw)) if isinstance(raw, str) else 0
-    except ValueError:
-        length = 0
-    if length != _PUBLIC_KEY_BYTES:
+    if not isinstance(raw, str) or not _PUBLIC_KEY.fullmatch(raw):
         raise InvalidParam(f"{name} has no Curve25519 key of 32 bytes in Base64")
 
 

@@ -64,6 +64,43 @@ async def test_another_key_of_the_same_id_is_refused(
     assert await claim(server.client(BOB)) == signed_keys(1)
 
 
+async def test_an_upload_that_is_repeated_brings_no_claimed_key_back(
+    server: Server, keys: OneTimeKeys
+) -> None:
+    """Its answer was lost, or the server was killed before it answered."""
+    bob = server.client(BOB)
+    await keys.add(ALICE, DEVICE, signed_keys(1, 2, 3), {})
+    assert await claim(bob) == signed_keys(1)
+    await keys.add(ALICE, DEVICE, signed_keys(1, 2, 3), {})
+
+    assert await keys.counts(ALICE, DEVICE) == {SIGNED: 2}
+    assert [await claim(bob) for _ in range(3)] == [signed_keys(2), signed_keys(3), {}]
+
+
+async def test_the_name_of_a_claimed_key_may_be_used_again(
+    server: Server, keys: OneTimeKeys
+) -> None:
+    bob = server.client(BOB)
+    await keys.add(ALICE, DEVICE, signed_keys(1), {})
+    assert await claim(bob) == signed_keys(1)
+    other = {f"{SIGNED}:0001": signed_key(2)}
+    await keys.add(ALICE, DEVICE, other, {})
+
+    assert await claim(bob) == other
+
+
+async def test_claimed_keys_are_forgotten_with_the_second_upload_after(
+    server: Server, keys: OneTimeKeys
+) -> None:
+    await keys.add(ALICE, DEVICE, signed_keys(1, 2), {})
+    await claim(server.client(BOB))
+    await keys.add(ALICE, DEVICE, signed_keys(3), {})
+    await keys.add(ALICE, DEVICE, signed_keys(4), {})
+
+    rows = await server.db.all("SELECT key_id FROM one_time_keys ORDER BY key_id")
+    assert rows == [("0002",), ("0003",), ("0004",)]
+
+
 async def test_keys_of_one_id_and_two_algorithms_are_two(keys: OneTimeKeys) -> None:
     await keys.add(ALICE, DEVICE, {"x.a:1": "one", "x.b:1": "other"}, {})
 

@@ -7,7 +7,7 @@ import orjson
 from msgspec import Struct, field
 
 from tremula.features.one_time_keys import storage
-from tremula.features.one_time_keys.storage import KeyClaim
+from tremula.features.one_time_keys.storage import KeyClaim, StoredKey
 from tremula.infra.db import Conflict, Database
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
@@ -132,38 +132,33 @@ class OneTimeKeys(Struct, frozen=True):
         keys: Sequence[OneTimeKey],
         fallbacks: Sequence[OneTimeKey],
     ) -> None:
-        new = await self._new_ones(user_id, device_id, keys)
+        known = await self._known(user_id, device_id, keys)
+        new = _new_ones(known, keys)
         if not new and not fallbacks:
             return
+        if new:
+            counts = await self.counts(user_id, device_id)
+            if sum(counts.values()) + len(new) > _KEYS_KEPT_MAX:
+                raise InvalidParam(f"at most {_KEYS_KEPT_MAX} one-time keys a device")
         unit = self.journal.unit()
         pos = unit.pos()
-        storage.insert_keys(unit, user_id, device_id, new, pos=pos)
+        if new:
+            storage.delete_claimed_before_last_upload(unit, user_id, device_id)
+            reused = [key for key in new if key.name in known]
+            storage.delete_claimed(unit, user_id, device_id, reused)
+            storage.insert_keys(unit, user_id, device_id, new, pos=pos)
         for key in fallbacks:
             storage.upsert_fallback_key(unit, user_id, device_id, key)
         unit.announce(TOPIC, user_id, None, pos=pos)
         await self.journal.commit(unit)
 
-    async def _new_ones(
+    async def _known(
         self, user_id: UserId, device_id: DeviceId, keys: Sequence[OneTimeKey]
-    ) -> list[OneTimeKey]:
+    ) -> Mapping[tuple[str, str], StoredKey]:
         if not keys:
-            return []
-        known = await storage.keys_by_id(
-            self.db, user_id, device_id, [key.key_id for key in keys]
-        )
-        new = []
-        for key in keys:
-            content = known.get((key.algorithm, key.key_id))
-            if content is None:
-                new.append(key)
-            elif content != key.content:
-                raise InvalidParam(
-                    f"there is another key {key.algorithm}:{key.key_id} already"
-                )
-        counts = await self.counts(user_id, device_id)
-        if sum(counts.values()) + len(new) > _KEYS_KEPT_MAX:
-            raise InvalidParam(f"a device has at most {_KEYS_KEPT_MAX} one-time keys")
-        return new
+            return {}
+        key_ids = [key.key_id for key in keys]
+        return await storage.keys_by_id(self.db, user_id, device_id, key_ids)
 
     # Giving out
 
@@ -173,7 +168,7 @@ class OneTimeKeys(Struct, frozen=True):
         """Add what there is to *claimed*; the claims for which there is nothing."""
         unit = self.journal.unit()
         taken = [
-            (claim, storage.delete_oldest(unit, claim, self.db.engine))
+            (claim, storage.update_oldest_claimed(unit, claim, self.db.engine))
             for claim in claims
         ]
         pos = unit.pos()
@@ -200,6 +195,26 @@ class OneTimeKeys(Struct, frozen=True):
                 unit.announce(TOPIC, claim.user_id, None, pos=unit.pos())
                 await self.journal.commit(unit)
             _note(claimed, claim, each.key.key_id, each.key.content)
+
+
+def _new_ones(
+    known: Mapping[tuple[str, str], StoredKey], keys: Sequence[OneTimeKey]
+) -> list[OneTimeKey]:
+    """Those of *keys* that were never uploaded before.
+
+    A key that was given out already is not taken in again. Another one may have its
+    name: the device has forgotten about the first.
+    """
+    new = []
+    for key in keys:
+        stored = known.get(key.name)
+        if stored is None or (stored.is_claimed and stored.content != key.content):
+            new.append(key)
+        elif stored.content != key.content:
+            raise InvalidParam(
+                f"there is another key {key.algorithm}:{key.key_id} already"
+            )
+    return new
 
 
 def _note(claimed: ClaimedKeys, claim: KeyClaim, key_id: str, content: bytes) -> None:

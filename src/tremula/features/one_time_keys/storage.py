@@ -17,6 +17,13 @@ class KeyClaim(Struct, frozen=True):
     algorithm: str
 
 
+class StoredKey(Struct, frozen=True):
+    """What is stored under the name of a key."""
+
+    content: bytes
+    is_claimed: bool
+
+
 class FallbackKey(Struct, frozen=True):
     """A row of ``one_time_keys_fallback``; *is_used*: it was given out."""
 
@@ -35,8 +42,9 @@ def insert_keys(
     """Add keys, whose names must be new."""
     unit.run_many(
         """
-        INSERT INTO one_time_keys (user_id, device_id, algorithm, pos, key_id, content)
-        VALUES (:user_id, :device_id, :algorithm, :pos, :key_id, :content)
+        INSERT INTO one_time_keys (user_id, device_id, algorithm, is_claimed, pos,
+                                   key_id, content)
+        VALUES (:user_id, :device_id, :algorithm, 0, :pos, :key_id, :content)
         """,
         [
             {
@@ -54,18 +62,21 @@ def insert_keys(
 
 async def keys_by_id(
     db: Reader, user_id: UserId, device_id: DeviceId, key_ids: Sequence[str]
-) -> dict[tuple[str, str], bytes]:
-    """The content of keys with these IDs (at most 500), by algorithm and ID."""
+) -> dict[tuple[str, str], StoredKey]:
+    """The keys with these IDs (at most 500), by algorithm and ID."""
     rows = await db.all(
         """
-        SELECT algorithm, key_id, content FROM one_time_keys
+        SELECT algorithm, key_id, content, is_claimed FROM one_time_keys
         WHERE user_id = :user_id AND device_id = :device_id AND key_id IN :key_ids
         """,
         user_id=user_id,
         device_id=device_id,
         key_ids=list(key_ids),
     )
-    return {(algorithm, key_id): content for algorithm, key_id, content in rows}
+    return {
+        (algorithm, key_id): StoredKey(content, bool(is_claimed))
+        for algorithm, key_id, content, is_claimed in rows
+    }
 
 
 async def counts_by_algorithm(
@@ -75,7 +86,8 @@ async def counts_by_algorithm(
     rows = await db.all(
         """
         SELECT algorithm, COUNT(*) FROM one_time_keys
-        WHERE user_id = :user_id AND device_id = :device_id GROUP BY algorithm
+        WHERE user_id = :user_id AND device_id = :device_id AND is_claimed = 0
+        GROUP BY algorithm
         """,
         user_id=user_id,
         device_id=device_id,
@@ -83,20 +95,20 @@ async def counts_by_algorithm(
     return dict(rows)
 
 
-def delete_oldest(unit: Unit, claim: KeyClaim, engine: Engine) -> Returned:
-    """Take the key that was uploaded first: ``(key_id, content)``, or no row.
+def update_oldest_claimed(unit: Unit, claim: KeyClaim, engine: Engine) -> Returned:
+    """Give out the key that was uploaded first: ``(key_id, content)``, or no row.
 
     On PostgreSQL, several processes write: who finds a key being taken takes the next.
     """
     if engine is Engine.POSTGRES:
         return unit.returning(
             """
-            DELETE FROM one_time_keys
+            UPDATE one_time_keys SET is_claimed = 1
             WHERE user_id = :user_id AND device_id = :device_id
-                AND algorithm = :algorithm AND (pos, key_id) = (
+                AND algorithm = :algorithm AND is_claimed = 0 AND (pos, key_id) = (
                     SELECT o.pos, o.key_id FROM one_time_keys o
                     WHERE o.user_id = :user_id AND o.device_id = :device_id
-                        AND o.algorithm = :algorithm
+                        AND o.algorithm = :algorithm AND o.is_claimed = 0
                     ORDER BY o.pos, o.key_id LIMIT 1 FOR UPDATE SKIP LOCKED
                 )
             RETURNING key_id, content
@@ -107,12 +119,12 @@ def delete_oldest(unit: Unit, claim: KeyClaim, engine: Engine) -> Returned:
         )
     return unit.returning(
         """
-        DELETE FROM one_time_keys
+        UPDATE one_time_keys SET is_claimed = 1
         WHERE user_id = :user_id AND device_id = :device_id
-            AND algorithm = :algorithm AND (pos, key_id) = (
+            AND algorithm = :algorithm AND is_claimed = 0 AND (pos, key_id) = (
                 SELECT o.pos, o.key_id FROM one_time_keys o
                 WHERE o.user_id = :user_id AND o.device_id = :device_id
-                    AND o.algorithm = :algorithm
+                    AND o.algorithm = :algorithm AND o.is_claimed = 0
                 ORDER BY o.pos, o.key_id LIMIT 1
             )
         RETURNING key_id, content
@@ -120,6 +132,46 @@ def delete_oldest(unit: Unit, claim: KeyClaim, engine: Engine) -> Returned:
         user_id=claim.user_id,
         device_id=claim.device_id,
         algorithm=claim.algorithm,
+    )
+
+
+def delete_claimed_before_last_upload(
+    unit: Unit, user_id: UserId, device_id: DeviceId
+) -> None:
+    """Forget keys that were given out, but for those that were uploaded last."""
+    unit.run(
+        """
+        DELETE FROM one_time_keys
+        WHERE user_id = :user_id AND device_id = :device_id AND is_claimed = 1
+            AND pos < (
+                SELECT MAX(newer.pos) FROM one_time_keys newer
+                WHERE newer.user_id = :user_id AND newer.device_id = :device_id
+            )
+        """,
+        user_id=user_id,
+        device_id=device_id,
+    )
+
+
+def delete_claimed(
+    unit: Unit, user_id: UserId, device_id: DeviceId, keys: Sequence[OneTimeKey]
+) -> None:
+    """Make room for other keys of these names."""
+    unit.run_many(
+        """
+        DELETE FROM one_time_keys
+        WHERE user_id = :user_id AND device_id = :device_id
+            AND algorithm = :algorithm AND key_id = :key_id AND is_claimed = 1
+        """,
+        [
+            {
+                "user_id": user_id,
+                "device_id": device_id,
+                "algorithm": key.algorithm,
+                "key_id": key.key_id,
+            }
+            for key in keys
+        ],
     )
 
 
