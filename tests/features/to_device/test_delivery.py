@@ -277,7 +277,7 @@ async def test_an_inbox_keeps_the_newest_10000(
         ],
     )
     await server.app.journal.commit(unit)
-    # It is looked at with every 64th position.
+    # It is looked at with every 64th request.
     for number in range(64):
         await send(alice, number)
 

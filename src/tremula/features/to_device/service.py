@@ -3,11 +3,12 @@
 import asyncio
 import secrets
 from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Any, Final
 
 import orjson
 import structlog
-from msgspec import Struct
+from msgspec import Struct, field
 
 from tremula.features.to_device import storage
 from tremula.features.to_device.storage import Delivery, Txn
@@ -29,7 +30,7 @@ EDU_TYPE: Final = "m.direct_to_device"
 
 # A device that fetches nothing keeps the newest ones only.
 _INBOX_MAX: Final = 10_000
-# With how many positions taken it is looked whether inboxes have become too full.
+# With every 64th request it is looked whether inboxes have become too full.
 _LOOK_EVERY: Final = 64
 
 # Servers may bound EDUs as they do events.
@@ -55,6 +56,7 @@ class ToDevice(Struct, frozen=True):
     clock: Clock
     own: ServerName
     durable_edus: DurableEdus
+    _requests: Iterator[int] = field(default_factory=count)
 
     async def send(
         self, sender: UserId, txn: Txn, messages: Sequence[DeviceMessage]
@@ -66,7 +68,7 @@ class ToDevice(Struct, frozen=True):
         unit = self.journal.unit()
         storage.insert_txn(unit, txn, ts_ms=self.clock.now_ms())
         here = [each for each in messages if server_of(each.user_id) == self.own]
-        pos = self._deliver(unit, sender, txn.event_type, here)
+        self._deliver(unit, sender, txn.event_type, here)
         if len(here) < len(messages):
             self._send_to_others(unit, sender, txn.event_type, messages)
         try:
@@ -75,7 +77,7 @@ class ToDevice(Struct, frozen=True):
             if await storage.is_known_txn(self.db, txn):
                 return
             raise
-        await self._empty_overfull(here, pos)
+        await self._empty_overfull(here)
 
     async def receive(
         self,
@@ -89,14 +91,14 @@ class ToDevice(Struct, frozen=True):
         here = [each for each in messages if server_of(each.user_id) == self.own]
         unit = self.journal.unit()
         storage.insert_received(unit, origin, message_id, ts_ms=self.clock.now_ms())
-        pos = self._deliver(unit, sender, event_type, here)
+        self._deliver(unit, sender, event_type, here)
         try:
             await self.journal.commit(unit)
         except Conflict:
             if await storage.is_received(self.db, origin, message_id):
                 return
             raise
-        await self._empty_overfull(here, pos)
+        await self._empty_overfull(here)
 
     async def run(self) -> None:
         """Forget what is old once an hour, for the supervisor."""
@@ -153,8 +155,8 @@ class ToDevice(Struct, frozen=True):
         sender: UserId,
         event_type: str,
         messages: Sequence[DeviceMessage],
-    ) -> int:
-        """Put messages into inboxes, all at one position, which is returned."""
+    ) -> None:
+        """Put messages into inboxes, all at one position."""
         pos = unit.pos()
         deliveries = [
             Delivery(
@@ -175,12 +177,9 @@ class ToDevice(Struct, frozen=True):
         for user_id in user_ids:
             unit.announce(TOPIC, user_id, None, pos=pos)
         unit.wake(user_ids)
-        return pos
 
-    async def _empty_overfull(
-        self, messages: Sequence[DeviceMessage], pos: int
-    ) -> None:
-        if pos % _LOOK_EVERY or not messages:
+    async def _empty_overfull(self, messages: Sequence[DeviceMessage]) -> None:
+        if next(self._requests) % _LOOK_EVERY or not messages:
             return
         user_ids = list({each.user_id for each in messages})
         for start in range(0, len(user_ids), 500):
