@@ -87,9 +87,9 @@ class SingleProcessSlots:
         assert kind not in self._handlers, f"{kind} has a handler already"
         self._handlers[kind] = handler
 
-    def lease(self, key: str) -> None:  # noqa: ARG002 - they are all the same
+    def lease(self, key: str) -> SlotLease | None:  # noqa: ARG002 - all are the same
         """None: nobody else writes."""
-        return
+        return None
 
     async def call(self, kind: str, key: str, command: Any) -> Any:  # noqa: ANN401 - the kind fixes both types
         """Do *command* here and now."""

@@ -160,7 +160,7 @@ class Cluster:
         slots.register("note", member.do, types)
         self.table.table.now_s = clock.monotonic_s()
         self.table.table.join(name)
-        await slots.serve()
+        await slots.open()
         supervisor.keep_running("leases", keeper.run)
         self.members.append(member)
         return member

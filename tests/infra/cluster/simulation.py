@@ -146,7 +146,11 @@ class Process:
         if self.is_paused:
             self.waiting.append(self.beat)
             return
-        self.run(self.tenure.beat(is_reachable=True))
+        self.run(self._beat())
+
+    async def _beat(self) -> None:
+        await self.tenure.look(is_reachable=True)
+        await self.tenure.act()
 
 
 class Simulation:

@@ -48,6 +48,7 @@ class LeaseKeeper:
         self._bus = bus
         self._subject = f"{subject}.{_CHANGED}"
         self._clock = clock
+        self._is_open = False
         self._hurry = asyncio.Event()
         self._beaten = asyncio.Event()
         self._gone: list[Callable[[Collection[int]], None]] = []
@@ -99,9 +100,14 @@ class LeaseKeeper:
         """
         self._ended.append(callback)
 
+    async def open(self) -> None:
+        """Hold slots from now on; until then this is a member that does nothing."""
+        await self._bus.subscribe(self._subject, lambda _: self._hurry.set())
+        self._is_open = True
+        self._hurry.set()
+
     async def run(self) -> None:
         """Hold what is to be held, until this member is none any more."""
-        await self._bus.subscribe(self._subject, lambda _: self._hurry.set())
         while True:
             try:
                 await self._beat()
@@ -148,7 +154,8 @@ class LeaseKeeper:
 
     async def _beat(self) -> None:
         self._hurry.clear()
-        changed = await self._tenure.beat(is_reachable=self._is_reachable())
+        await self._tenure.look(is_reachable=self._is_open and self._is_reachable())
+        changed = self._is_open and await self._tenure.act()
         self._beaten.set()
         if changed:
             try:

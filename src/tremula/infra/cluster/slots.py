@@ -69,10 +69,11 @@ class ClusterSlots:
         self._handlers: dict[str, SlotHandler] = {}
         self._wires: dict[str, Wire] = {}
 
-    async def serve(self) -> None:
-        """Do what other members ask for, from now on."""
+    async def open(self) -> None:
+        """Hold slots from now on, and do what other members ask for."""
         subject = f"{self._subject}.{self._keeper.member}"
         await self._bus.serve(subject, self._server.respond)
+        await self._keeper.open()
 
     def register(
         self, kind: str, handler: SlotHandler, types: CallTypes | None = None

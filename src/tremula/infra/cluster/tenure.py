@@ -61,8 +61,8 @@ class Tenure:
         """Who was there when the last heartbeat looked."""
         return self._sight.members
 
-    async def beat(self, *, is_reachable: bool) -> bool:
-        """Do one heartbeat and what it calls for; whether leases have changed.
+    async def look(self, *, is_reachable: bool) -> None:
+        """Do one heartbeat, and see who is there and who holds what.
 
         Raises:
             DatabaseUnavailable: it failed; the lease goes on running out.
@@ -78,8 +78,15 @@ class Tenure:
         self._sight = sight
         if lost := self.holdings.seen(sight, sent_s=sent_s):
             self._gone(lost)
-        holdings = self.holdings
-        todo = steps(me, sight, holdings.slots, may_bury=holdings.may_bury)
+
+    async def act(self) -> bool:
+        """Take and give the slots that the last look calls for; whether any.
+
+        Raises:
+            DatabaseUnavailable: some of it was not done, as far as is known.
+        """
+        holdings, me = self.holdings, self.holdings.member
+        todo = steps(me, self._sight, holdings.slots, may_bury=holdings.may_bury)
         if todo.bury:
             await self._table.bury(todo.bury)
         claimed: list[SlotLease] = []

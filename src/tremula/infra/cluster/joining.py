@@ -1,0 +1,123 @@
+"""Makes this process a member of a cluster, and ends that."""
+
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from hashlib import blake2b
+
+import structlog
+from msgspec import Struct
+
+from tremula import __version__
+from tremula.infra.bus import Bus
+from tremula.infra.bus.nats_bus import NatsBus, NatsTrust
+from tremula.infra.bus.nats_servers import parse_nats_url
+from tremula.infra.clock import Clock
+from tremula.infra.cluster.in_flight import InFlight
+from tremula.infra.cluster.keeper import LeaseKeeper
+from tremula.infra.cluster.leases_storage import PostgresLeases
+from tremula.infra.cluster.metrics import CallMetrics, watch_leases
+from tremula.infra.cluster.slots import ClusterSlots
+from tremula.infra.config import BusUrls, Cluster, PostgresUrl
+from tremula.infra.db import Database, migrate_together, open_member_database
+from tremula.infra.metrics import Metrics
+from tremula.infra.supervisor import Supervisor
+
+log = structlog.get_logger(__name__)
+
+
+class Machinery(Struct, frozen=True):
+    """What a member's parts lean on."""
+
+    supervisor: Supervisor
+    clock: Clock
+    metrics: Metrics
+
+
+class Membership(Struct, frozen=True):
+    """What a process has of its cluster.
+
+    ``writer`` is its number among those who write. The bus's subjects of this server
+    begin with ``subject``. It holds no slots before ``slots.open()``, when all kinds of
+    calls are registered; before it ends, ``keeper.leave()`` hands them over.
+    """
+
+    database: Database
+    writer: int
+    bus: Bus
+    subject: str
+    keeper: LeaseKeeper
+    slots: ClusterSlots
+
+
+@asynccontextmanager
+async def joined(
+    source: PostgresUrl, cluster: Cluster, server_name: str, machinery: Machinery
+) -> AsyncIterator[Membership]:
+    """Be a member, until the end; the supervisor's tasks must have ended by then.
+
+    Raises:
+        DatabaseRefused: the database can't be used, or not as it is.
+        DatabaseUnavailable: it can't be reached now.
+    """
+    assert cluster.bus is not None, "without a bus there is one process"
+    supervisor, clock, metrics = (
+        machinery.supervisor,
+        machinery.clock,
+        machinery.metrics,
+    )
+    await migrate_together(source)
+    member = secrets.token_hex(8)
+    subject = _subject(server_name)
+    leases = PostgresLeases(source.url)
+    try:
+        lease = await leases.join(member, _address(), __version__)
+        log.info("cluster_joined", member=member, writer=lease.writer)
+        bus = _bus(cluster.bus, cluster, supervisor, name=f"tremula {member}")
+        in_flight = InFlight(clock.monotonic_s)
+        keeper = LeaseKeeper(
+            leases, member, bus=bus, subject=subject, clock=clock, in_flight=in_flight
+        )
+        watch_leases(keeper, in_flight, metrics.registry)
+        slots = ClusterSlots(
+            keeper,
+            bus=bus,
+            subject=subject,
+            supervisor=supervisor,
+            clock=clock,
+            in_flight=in_flight,
+            metrics=CallMetrics(metrics.registry),
+        )
+        supervisor.keep_running("bus", bus.run)
+        supervisor.keep_running("leases", keeper.run)
+        database = await open_member_database(source, lease, registry=metrics.registry)
+        try:
+            yield Membership(database, lease.writer, bus, subject, keeper, slots)
+        finally:
+            await database.close()
+            await keeper.withdraw()
+    finally:
+        await leases.close()
+
+
+def _bus(
+    urls: BusUrls, cluster: Cluster, supervisor: Supervisor, *, name: str
+) -> NatsBus:
+    return NatsBus(
+        [parse_nats_url(url) for url in urls.urls],
+        supervisor,
+        name=name,
+        trust=NatsTrust(cluster.bus_ca_file, cluster.bus_credentials_file),
+    )
+
+
+def _subject(server_name: str) -> str:
+    """Servers of other names may use the same NATS."""
+    return f"tremula.{blake2b(server_name.encode(), digest_size=8).hexdigest()}"
+
+
+def _address() -> str:
+    """Where this process is, for people."""
+    return f"{socket.gethostname()}:{os.getpid()}"
