@@ -121,6 +121,19 @@ ROWS: Final = (
         "cpu_ms",
         Budget(1.5),
     ),
+    Row(
+        "upload of device keys and {one_time_keys} one-time keys: ms CPU",
+        "device_keys",
+        "upload_cpu_ms",
+        Budget(1.0),
+    ),
+    Row("claim of a one-time key: ms CPU", "device_keys", "claim_cpu_ms", Budget(0.2)),
+    Row(
+        "query of the keys of {users} users: ms CPU",
+        "device_keys",
+        "query_cpu_ms",
+        Budget(0.3),
+    ),
     Row("idle: MB resident", "idle", "rss_mb", Budget(70)),
     Row("start to first answer: s", "idle", "startup_s", Budget(0.6)),
     Row(

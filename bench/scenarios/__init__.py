@@ -6,6 +6,7 @@ from typing import Final
 
 from bench.scenarios.idling import Idle, IdlePolls
 from bench.scenarios.initial_sync import InitialSync
+from bench.scenarios.keys import DeviceKeys
 from bench.scenarios.reading import Pages
 from bench.scenarios.rooms import CreateRooms, GrowingRoom
 from bench.scenarios.sending import DurableSend, SendInRoom
@@ -33,5 +34,6 @@ SCENARIOS: Final[Mapping[str, Sizes]] = {
     ),
     "initial_sync": Sizes(InitialSync(), InitialSync(rooms=20)),
     "pages": Sizes(Pages(), Pages(events=800)),
+    "device_keys": Sizes(DeviceKeys(), DeviceKeys(users=8, claims=160, queries=80)),
     "idle_polls": Sizes(IdlePolls(), IdlePolls(clients=100, poll_s=5)),
 }
