@@ -1,6 +1,6 @@
 """What the journals of a server's processes tell each other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -85,20 +85,34 @@ _DECODER: Final = msgspec.msgpack.Decoder(AnyMessage)
 class Topics:
     """How the payloads of each topic travel."""
 
-    __slots__ = ("_decoders",)
+    __slots__ = ("_decoders", "_shared")
 
     def __init__(self) -> None:
         self._decoders: dict[str, msgspec.msgpack.Decoder[Any]] = {}
+        self._shared: dict[str, Callable[[Any], object]] = {}
 
-    def register(self, topic: str, payload_type: Any) -> None:  # noqa: ANN401 - a type form
-        """Payloads of *topic* are of *payload_type*, which msgspec can pack."""
+    def register(
+        self,
+        topic: str,
+        payload_type: Any,  # noqa: ANN401 - a type form
+        *,
+        shared: Callable[[Any], object] | None = None,
+    ) -> None:
+        """Payloads of *topic* are of *payload_type*, which msgspec can pack.
+
+        If the process that announces has something of its own in them, *shared* takes
+        the rest out.
+        """
         assert topic not in self._decoders, f"{topic} is registered already"
         self._decoders[topic] = msgspec.msgpack.Decoder(payload_type)
+        if shared is not None:
+            self._shared[topic] = shared
 
     def pack(self, topic: str, payload: object) -> Raw:
         """*payload* for the way."""
         assert topic in self._decoders, f"{topic} does not travel"
-        return Raw(_ENCODER.encode(payload))
+        shared = self._shared.get(topic)
+        return Raw(_ENCODER.encode(payload if shared is None else shared(payload)))
 
     def unpack(self, topic: str, payload: Raw) -> object:
         """*payload* as it was announced.

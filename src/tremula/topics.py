@@ -1,0 +1,60 @@
+"""What the processes of a server tell each other: the payload of each topic.
+
+None where the news is that something has changed: whoever needs it reads it.
+"""
+
+from operator import attrgetter
+from typing import Any, Final
+
+from tremula.features.account_data import service as account_data
+from tremula.features.account_data.storage import AccountDatum
+from tremula.features.device_keys import signatures
+from tremula.features.device_lists import service as device_lists
+from tremula.features.devices import service as devices
+from tremula.features.directory import published
+from tremula.features.one_time_keys import service as one_time_keys
+from tremula.features.presence import service as presence
+from tremula.features.profiles import service as profiles
+from tremula.features.receipts import service as receipts
+from tremula.features.receipts.storage import StoredReceipt
+from tremula.features.sessions import service as sessions
+from tremula.features.to_device import service as to_device
+from tremula.features.typing import service as typing
+from tremula.infra.federation import durable_edus
+from tremula.infra.replication.messages import Topics
+from tremula.protocol.identifiers import UserId
+from tremula.rooms import erasures, memberships, partial, staging
+from tremula.rooms.events import PersistedEvent
+from tremula.rooms.storage import UserRoom
+
+_PAYLOADS: Final[dict[str, Any]] = {
+    staging.MEMBERS_TOPIC: None,
+    partial.COMPLETED_TOPIC: PersistedEvent,
+    memberships.TOPIC: UserRoom,
+    erasures.TOPIC: None,
+    account_data.TOPIC: AccountDatum,
+    device_lists.TOPIC: device_lists.DeviceListChange,
+    devices.TOPIC: devices.DeviceChange,
+    durable_edus.TOPIC: None,
+    one_time_keys.TOPIC: None,
+    presence.TOPIC: None,
+    profiles.TOPIC: None,
+    published.TOPIC: published.VisibilityChange,
+    receipts.PRIVATE_TOPIC: StoredReceipt,
+    receipts.PUBLIC_TOPIC: StoredReceipt,
+    sessions.TOPIC: None,
+    signatures.TOPIC: frozenset[UserId],
+    to_device.TOPIC: None,
+    typing.TOPIC: None,
+}
+
+
+def all_topics() -> Topics:
+    """Every topic of this server."""
+    topics = Topics()
+    topics.register(
+        staging.EVENT_TOPIC, staging.RoomChange, shared=attrgetter("change")
+    )
+    for topic, payload_type in _PAYLOADS.items():
+        topics.register(topic, payload_type)
+    return topics
