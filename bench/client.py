@@ -196,6 +196,11 @@ class User:
         answer: dict[str, Any] = orjson.loads(await self._call("POST", path, body))
         return answer
 
+    async def put(self, path: str, body: object) -> dict[str, Any]:
+        """Put to such an endpoint."""
+        answer: dict[str, Any] = orjson.loads(await self._call("PUT", path, body))
+        return answer
+
     async def pages(self, room_id: str) -> AsyncIterator[list[dict[str, Any]]]:
         """A room's events in pages of 100, newest first."""
         query = {"dir": "b", "limit": "100"}

@@ -134,6 +134,12 @@ ROWS: Final = (
         "query_cpu_ms",
         Budget(0.3),
     ),
+    Row(
+        "message to a device, delivered: ms CPU",
+        "to_device",
+        "cpu_ms",
+        Budget(0.4),
+    ),
     Row("idle: MB resident", "idle", "rss_mb", Budget(70)),
     Row("start to first answer: s", "idle", "startup_s", Budget(0.6)),
     Row(

@@ -12,6 +12,7 @@ from bench.scenarios.rooms import CreateRooms, GrowingRoom
 from bench.scenarios.sending import DurableSend, SendInRoom
 from bench.scenarios.subject import Scenario
 from bench.scenarios.syncing import FanOut, Latency
+from bench.scenarios.to_device import ToDevice
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,5 +36,6 @@ SCENARIOS: Final[Mapping[str, Sizes]] = {
     "initial_sync": Sizes(InitialSync(), InitialSync(rooms=20)),
     "pages": Sizes(Pages(), Pages(events=800)),
     "device_keys": Sizes(DeviceKeys(), DeviceKeys(users=8, claims=160, queries=80)),
+    "to_device": Sizes(ToDevice(), ToDevice(messages=160)),
     "idle_polls": Sizes(IdlePolls(), IdlePolls(clients=100, poll_s=5)),
 }
