@@ -130,6 +130,7 @@ from tremula.features.remote_devices.federation import (
     SigningKeyEdus,
 )
 from tremula.features.remote_devices.fetching import ListFetcher
+from tremula.features.remote_devices.introducing import DeviceListIntroducer
 from tremula.features.remote_devices.noting import note_own_change
 from tremula.features.remote_devices.resync import Resync
 from tremula.features.remote_devices.service import RemoteDeviceKeys
@@ -968,6 +969,16 @@ def _tell_of_devices(
         edus=outbound.durable_edus,
     )
     base.supervisor.keep_running("device_list_edus", sender.run)
+    introducer = DeviceListIntroducer(
+        db=base.database,
+        journal=base.journal,
+        reader=engine.reader,
+        events=engine.events,
+        shared=engine.shared,
+        published=published,
+        edus=outbound.durable_edus,
+    )
+    base.supervisor.keep_running("device_list_introductions", introducer.run)
     base.router.add(
         device_keys_federation, KeysForServers(published, sender, base.server_name)
     )

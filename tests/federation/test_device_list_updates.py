@@ -155,6 +155,29 @@ async def test_servers_that_share_no_room_are_told_nothing_and_see_the_gap_later
     assert second["prev_id"] != [first["stream_id"]]
 
 
+async def test_whoever_joins_is_introduced_to_servers_that_are_new_to_them(
+    server: Server, remote: Remote, phone: Client, inbox: Inbox
+) -> None:
+    """Once: not for a new name, nor for another room with the same servers."""
+    keys = await publish(phone, CryptoDevice(ALICE, "PHONE"))
+    await _until_told(server)
+    owner = server.client("@owner:a.test")
+    first = await shared_room(server, remote, owner)
+    second = await shared_room(server, remote, owner)
+
+    await join(phone, first.room_id)
+    [told] = await updates(inbox, 1)
+    assert (told["device_id"], told["keys"], told["prev_id"]) == ("PHONE", keys, [])
+    assert told["stream_id"] == (await listed(remote, server))["stream_id"]
+
+    await join(phone, second.room_id)
+    await phone.put(f"/v3/profile/{ALICE}/displayname", {"displayname": "Alice"})
+    laptop = server.client(ALICE, device_id="LAPTOP")
+    await publish(laptop, CryptoDevice(ALICE, "LAPTOP"))
+    devices = [each["device_id"] for each in await updates(inbox, 2)]
+    assert devices[:2] == ["PHONE", "LAPTOP"]
+
+
 async def test_when_many_devices_go_one_update_makes_others_fetch_the_list(
     server: Server, remote: Remote, phone: Client, inbox: Inbox
 ) -> None:

@@ -110,14 +110,17 @@ class SharedRooms(Struct, frozen=True):
                 )
         return found
 
-    async def servers_with(self, user_id: UserId) -> set[ServerName]:
-        """The other servers that share a room with our user *user_id*.
+    async def servers_with(
+        self, user_id: UserId, *, but_nid: int | None = None
+    ) -> set[ServerName]:
+        """The other servers that share a room with our user *user_id*, or one but for
+        the room *but_nid*.
 
         It loads the user's rooms: they are about to be in use, or were lately.
         """
         found: set[ServerName] = set()
-        for room_id in (await self.memberships.joined_by(user_id)).values():
-            view = await self.reader.find_room(room_id)
+        for nid, room_id in (await self.memberships.joined_by(user_id)).items():
+            view = await self.reader.find_room(room_id) if nid != but_nid else None
             if view is not None:
                 found |= view.joined_servers.keys()
         return found - {self.own}

@@ -120,7 +120,7 @@ class DeviceListSender:
                 "device_id": each.device_id,
                 "stream_id": stream_id,
                 "prev_id": [] if before is None else [before],
-                **_device(told.keys, each.device_id),
+                **device_content(told.keys, each.device_id),
             }
             self._add(unit, servers, LIST_UPDATE, content, each.device_id)
         assert stream_id is not None, "there is at least one device"
@@ -147,7 +147,8 @@ class _Told(Struct, frozen=True):
     stream_id: int | None
 
 
-def _device(keys: UserKeys, device_id: DeviceId) -> dict[str, Any]:
+def device_content(keys: UserKeys, device_id: DeviceId) -> dict[str, Any]:
+    """What an update says of the device itself."""
     key_json = keys.devices.get(device_id)
     if key_json is None:
         return {"deleted": True}
