@@ -60,6 +60,7 @@ class PublishedKeys:
         self._cache: ByteLRU[UserId, UserKeys] = ByteLRU(_CACHE_BYTES)
         self._changes = 0
         journal.subscribe(DEVICE_LIST_TOPIC, lambda _pos, key, _: self._forget(key))
+        journal.on_forget(self._forget_all)
 
     async def of_user(self, user_id: UserId) -> UserKeys | None:
         """The keys of one of our users, None if there is no such user."""
@@ -94,6 +95,10 @@ class PublishedKeys:
             for user_id, keys in loaded.items():
                 self._cache.put(user_id, keys, keys.size_bytes)
         return loaded
+
+    def _forget_all(self) -> None:
+        self._changes += 1
+        self._cache.clear()
 
     def _forget(self, key: object) -> None:
         assert isinstance(key, str)

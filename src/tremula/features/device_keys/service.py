@@ -1,7 +1,7 @@
 """Keys of the devices of our own users, and what this feature offers to others."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import orjson
 from msgspec import Struct
@@ -20,6 +20,7 @@ from tremula.infra.locks import KeyedLocks
 from tremula.protocol.canonical import encode_canonical
 from tremula.protocol.device_keys import (
     DeviceKeys,
+    Json,
     Usage,
     key_id_of,
     parse_device_keys,
@@ -94,11 +95,13 @@ class DeviceKeyUploads(Struct, frozen=True):
     ) -> Mapping[str, int]:
         """Publish keys of a device; the numbers of one-time keys left, by algorithm.
 
-        *device_keys* is as it came, or None.
+        *device_keys* is as it came, or None. They count even if one-time keys that
+        came with them are refused.
 
         Raises:
             TooLarge, BadJson, InvalidParam, MissingParam: keys are malformed.
-            InvalidSignature: they are not signed by the device.
+            InvalidSignature: they are not signed by the device, or a signature of the
+                self-signing key is wrong.
             UnknownToken: the device has just been deleted.
         """
         if device_keys is not None:
@@ -122,8 +125,7 @@ class DeviceKeyUploads(Struct, frozen=True):
                 return
             unit = self.journal.unit()
             updated = storage.update_device(unit, user_id, device_id, key_json)
-            if stored.key_json is not None:
-                self._drop_outdated(unit, keys, orjson.loads(stored.key_json))
+            self._drop_outdated(unit, keys, stored.key_json)
             storage.upsert_signatures(unit, cross_signed, pos=unit.pos())
             self.lists.changed(unit, user_id, DeviceListChange((device_id,)))
             await self.journal.commit(unit)
@@ -161,12 +163,14 @@ class DeviceKeyUploads(Struct, frozen=True):
         return stored
 
     def _drop_outdated(
-        self, unit: JournalUnit, keys: DeviceKeys, before: Mapping[str, Any]
+        self, unit: JournalUnit, keys: DeviceKeys, stored_json: bytes | None
     ) -> None:
-        if without_signatures(before) == without_signatures(keys.content):
-            return
         user_id, device_id = keys.user_id, keys.device_id
-        storage.delete_signatures_of(unit, user_id, device_id)
+        before: Json | None = None if stored_json is None else orjson.loads(stored_json)
+        if before is None or not _say_the_same(before, keys.content):
+            storage.delete_signatures_of(unit, user_id, device_id)
+        if before is None:
+            return
         key_id = key_id_of(device_id)
         if before["keys"][key_id] != keys.content["keys"][key_id]:
             # Those that are left are signed by the key that was.
@@ -204,6 +208,10 @@ class DeviceKeyUploads(Struct, frozen=True):
         storage.delete_devices(unit, user_id, but_device_id=but_device_id)
         storage.delete_orphaned_signatures(unit, user_id)
         self.lists.changed(unit, user_id, DeviceListChange(tuple(known)))
+
+
+def _say_the_same(one: Json, other: Json) -> bool:
+    return without_signatures(one) == without_signatures(other)
 
 
 def _gone() -> UnknownToken:
