@@ -56,6 +56,10 @@ class EventStore(Struct, frozen=True):
         for nid in nids:
             self.cache.discard(nid)
 
+    def forget_all(self) -> None:
+        """Read every event anew next time."""
+        self.cache.clear()
+
     async def server_json(self, nids: Sequence[int]) -> dict[int, bytes]:
         """What only servers need of the events of these numbers."""
         found: dict[int, bytes] = {}

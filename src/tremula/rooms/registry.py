@@ -82,6 +82,11 @@ class RoomRegistry(Struct):
             del self._rooms[room.view.room_id]
             self._entries -= self._weights.pop(room.view.room_id)
 
+    def discard_idle(self) -> None:
+        """Forget all rooms that nothing is being written to."""
+        while self._drop_oldest():
+            pass
+
     def holds(self, room: Room) -> bool:
         """Whether *room* is still the one that may be written to."""
         return self._rooms.get(room.view.room_id) is room

@@ -27,6 +27,7 @@ class RoomTelling(Struct, frozen=True):
     def listen(self, journal: Journal) -> None:
         """Be the first who is told."""
         journal.adapt(EVENT_TOPIC, self._take_over)
+        journal.on_forget(self._forget_all)
 
     def _take_over(self, _pos: int, _key: Hashable, payload: object) -> PersistedEvent:
         if isinstance(payload, OwnChange):
@@ -35,6 +36,10 @@ class RoomTelling(Struct, frozen=True):
         self.events.keep(payload.stored)
         room = self.registry.find_loaded(payload.room_id)
         return self._told(payload, None if room is None else room.view)
+
+    def _forget_all(self) -> None:
+        self.events.forget_all()
+        self.registry.discard_idle()
 
     def _told(self, change: RoomChange, view: RoomView | None) -> PersistedEvent:
         stored = change.stored

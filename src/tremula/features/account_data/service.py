@@ -63,6 +63,7 @@ class AccountData:
         )
         self._changing: KeyedLocks[tuple[UserId, int]] = KeyedLocks()
         journal.subscribe(TOPIC, self._forget_ignored)
+        journal.on_forget(self._ignored.clear)
 
     async def get(self, user_id: UserId, data_type: str) -> bytes:
         """The content of global account data.

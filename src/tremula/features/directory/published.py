@@ -42,6 +42,7 @@ class PublishedRooms:
         # By this, the members are others than the events say.
         journal.subscribe(COMPLETED_TOPIC, self._on_event)
         journal.subscribe(TOPIC, self._on_visibility)
+        journal.on_forget(self._forget_all)
 
     async def ranked(self) -> Sequence[Entry]:
         """All entries in the directory's order; rooms without members left out.
@@ -112,6 +113,11 @@ class PublishedRooms:
         # A redaction may empty a name or a topic.
         if payload.stored.is_state or payload.redacts is not None:
             self._changed(room_nid)
+
+    def _forget_all(self) -> None:
+        self._changes += 1
+        self._rooms = self._ranked = None
+        self._entries.clear()
 
     def _changed(self, room_nid: int) -> None:
         self._changes += 1

@@ -46,6 +46,7 @@ class Profiles:
         self._cache: ByteLRU[UserId, Profile] = ByteLRU(_CACHE_BYTES)
         self._changing: KeyedLocks[UserId] = KeyedLocks()
         journal.subscribe(TOPIC, lambda _pos, key, _payload: self._forget(key))
+        journal.on_forget(self._cache.clear)
 
     def create(self, unit: JournalUnit, user_id: UserId, displayname: str) -> None:
         """Give a new user a profile, in the *unit* that makes the user.

@@ -98,6 +98,7 @@ class Sessions:
         self._hashes_of: dict[UserId, set[bytes]] = {}
         self._revocations = 0
         journal.subscribe(TOPIC, self._forget_user)
+        journal.on_forget(self._forget_all)
 
     async def authenticate(
         self, token: str, *, client_ip: str, user_agent: str
@@ -283,6 +284,11 @@ class Sessions:
             hashes.discard(old_hash)
             if not hashes:
                 del self._hashes_of[user_id]
+
+    def _forget_all(self) -> None:
+        self._revocations += 1
+        self._cached.clear()
+        self._hashes_of.clear()
 
     def _forget_user(self, _pos: int, key: Hashable, _payload: object) -> None:
         self._revocations += 1
