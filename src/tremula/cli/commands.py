@@ -45,6 +45,7 @@ def _app() -> App:
         ("tremula.cli.tokens:app", "token", "Registration tokens; likewise."),
         ("tremula.cli.keys:app", "key", "The signing key; likewise."),
         ("tremula.cli.database:app", "database", "Copy a whole database."),
+        ("tremula.cli.cluster:app", "cluster", "The processes of a server."),
         ("tremula.cli.certificates:app", "cert", "Certificates for trials."),
     ):
         app.command(path, name=name, help=purpose)

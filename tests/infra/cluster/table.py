@@ -50,7 +50,7 @@ class Table:
                     writer=1,
                     is_leaving=each.is_leaving,
                     is_reachable=each.is_reachable,
-                    is_late=each.expires_s <= self.now_s,
+                    quiet_ms=LEASE_MS + int((self.now_s - each.expires_s) * 1000),
                 )
                 for name, each in sorted(self.rows.items())
             ),

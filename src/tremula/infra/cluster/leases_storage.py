@@ -68,7 +68,7 @@ _BEAT = """
 """
 _MEMBERS = """
     SELECT member, address, version, writer, is_leaving, is_reachable,
-        expires_ms <= EXTRACT(EPOCH FROM clock_timestamp()) * 1000
+        CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 - expires_ms AS BIGINT)
     FROM infra_members ORDER BY member
 """
 _HOLDINGS = "SELECT member, epoch FROM infra_slots ORDER BY slot"
@@ -154,15 +154,12 @@ class PostgresLeases:
         """See ``LeaseTable.beat``."""
         async with self._session() as session:
             alive = await session.fetchval(_BEAT, member, LEASE_MS, int(is_reachable))
-            if alive is None:
-                return None
-            members = await session.fetch(_MEMBERS)
-            epochs = await session.fetchval(_EPOCHS)
-            if epochs != self._epochs:
-                rows = await session.fetch(_HOLDINGS)
-                self._holdings = tuple(Holding(*row) for row in rows)
-                self._epochs = sum(each.epoch for each in self._holdings)
-        return Sight(tuple(_member(row) for row in members), self._holdings)
+            return None if alive is None else await self._sight(session)
+
+    async def look(self) -> Sight:
+        """What a heartbeat would see, without being a member."""
+        async with self._session() as session:
+            return await self._sight(session)
 
     async def bury(self, members: Sequence[str]) -> None:
         """See ``LeaseTable.bury``."""
@@ -210,6 +207,15 @@ class PostgresLeases:
         await session.execute(_FREE_WRITERS, writers)
         await session.execute(_DELETE_MEMBERS, [member for member, _ in members])
 
+    async def _sight(self, session: Connection) -> Sight:
+        members = await session.fetch(_MEMBERS)
+        epochs = await session.fetchval(_EPOCHS)
+        if epochs != self._epochs:
+            rows = await session.fetch(_HOLDINGS)
+            self._holdings = tuple(Holding(*row) for row in rows)
+            self._epochs = sum(each.epoch for each in self._holdings)
+        return Sight(tuple(_member(row) for row in members), self._holdings)
+
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Connection]:
         try:
@@ -238,7 +244,7 @@ class PostgresLeases:
 
 
 def _member(row: Sequence[object]) -> Member:
-    name, address, version, writer, is_leaving, is_reachable, is_late = row
+    name, address, version, writer, is_leaving, is_reachable, late_ms = row
     return Member(
         id=str(name),
         address=str(address),
@@ -246,5 +252,5 @@ def _member(row: Sequence[object]) -> Member:
         writer=int(str(writer)),
         is_leaving=bool(is_leaving),
         is_reachable=bool(is_reachable),
-        is_late=bool(is_late),
+        quiet_ms=LEASE_MS + int(str(late_ms)),
     )

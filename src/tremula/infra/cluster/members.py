@@ -28,7 +28,7 @@ UNREACHABLE_S: Final = 5.0
 
 
 class Member(Struct, frozen=True):
-    """A process, as the database has it. ``is_late``: its lease has ended."""
+    """A process, as the database has it. ``quiet_ms``: since its last heartbeat."""
 
     id: str
     address: str
@@ -36,7 +36,12 @@ class Member(Struct, frozen=True):
     writer: int
     is_leaving: bool = False
     is_reachable: bool = True
-    is_late: bool = False
+    quiet_ms: int = 0
+
+    @property
+    def is_late(self) -> bool:
+        """Whether its lease has ended."""
+        return self.quiet_ms >= LEASE_MS
 
 
 class Holding(Struct, frozen=True):
