@@ -90,6 +90,7 @@ class KeysServer:
     accounts: AccountsServer
     one_time: FakeOneTimeKeys
     remote: FakeRemoteDevices
+    cross_signing: CrossSigning
     signatures: Signatures
     changes: list[tuple[UserId, DeviceListChange]]
     app: Client
@@ -120,13 +121,14 @@ def start_keys(accounts: AccountsServer) -> KeysServer:
     changing: KeyedLocks[UserId] = KeyedLocks()
     uploads = DeviceKeyUploads(db, journal, lists, one_time, changing)
     devices.observe(uploads)
+    cross_signing = CrossSigning(db, journal, lists, accounts.uia, changing)
     signatures = Signatures(db, journal, lists, published, remote, changing, OWN)
     accounts.router.add(
         routes,
         KeysEdge(
             uploads,
             KeyQueries(db, published, remote, OWN),
-            CrossSigning(db, journal, lists, accounts.uia, changing),
+            cross_signing,
             signatures,
         ),
     )
@@ -140,6 +142,7 @@ def start_keys(accounts: AccountsServer) -> KeysServer:
         accounts=accounts,
         one_time=one_time,
         remote=remote,
+        cross_signing=cross_signing,
         signatures=signatures,
         changes=changes,
         app=Client(application.for_listener()),

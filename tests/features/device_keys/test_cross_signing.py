@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.device_keys import CrossSigningIdentity, CryptoDevice
 from tests.features.device_keys.server import (
@@ -19,6 +20,12 @@ from tests.features.device_keys.server import (
 from tests.features.rooms import error_of
 from tests.http_client import Client
 from tremula.features.device_lists.service import DeviceListChange
+from tremula.features.uia.service import UiaRequired
+from tremula.infra.http import Requester
+from tremula.infra.locks import KeyedLocks
+from tremula.protocol.device_keys import Usage
+from tremula.protocol.errors import Forbidden
+from tremula.protocol.identifiers import DeviceId, UserId
 
 UPLOAD = "/v3/keys/device_signing/upload"
 PHONE = CryptoDevice(ALICE, "PHONE")
@@ -281,6 +288,35 @@ async def test_of_first_keys_that_come_at_once_one_counts(alice: Client) -> None
     )
 
     assert sorted(each.status for each in responses) == [200, 401, 401, 401, 401]
+
+
+async def test_of_first_keys_that_come_to_two_processes_one_counts(
+    alice: Client, keys: KeysServer
+) -> None:
+    """The lock is of one process; the table decides among several."""
+    requester = Requester(
+        user_id=UserId(ALICE),
+        device_id=DeviceId("PHONE"),
+        is_guest=False,
+        token_id=1,
+        is_admin=False,
+    )
+    processes = [
+        replace(keys.cross_signing, changing=KeyedLocks[UserId]()) for _ in range(2)
+    ]
+
+    results = await asyncio.gather(
+        *(
+            each.upload(requester, {Usage.MASTER: key.public("master")}, auth=None)
+            for each, key in zip(processes, (FIRST, SECOND), strict=True)
+        ),
+        return_exceptions=True,
+    )
+
+    [refusal] = [each for each in results if each is not None]
+    # The latter where one had been stored before the other looked.
+    assert isinstance(refusal, Forbidden | UiaRequired)
+    assert (await master_of_alice(alice))["usage"] == ["master"]
 
 
 async def test_guests_have_no_cross_signing_keys(keys: KeysServer) -> None:

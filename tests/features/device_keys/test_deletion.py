@@ -14,6 +14,7 @@ from tests.features.device_keys.server import (
 )
 from tests.http_client import Client
 from tests.server import Server
+from tremula.features.device_keys.storage import Signature, upsert_signatures
 from tremula.features.device_lists.service import DeviceListChange
 from tremula.protocol.identifiers import DeviceId
 
@@ -61,6 +62,23 @@ async def test_a_device_that_comes_back_has_no_keys(
     assert "LAPTOP" not in (await query(bob, ALICE))["device_keys"][ALICE]
     await publish(again, LAPTOP)
     found = await query(bob, ALICE)
+    assert found["device_keys"][ALICE]["LAPTOP"] == LAPTOP.keys()
+
+
+async def test_a_signature_that_came_with_the_deletion_is_not_the_next_devices(
+    laptop: Client, alice: Client, keys: KeysServer
+) -> None:
+    """Nothing but their order keeps apart what two processes do to one user."""
+    await laptop.post("/v3/logout", {})
+    journal = keys.accounts.journal
+    unit = journal.unit()
+    late = Signature(ALICE, ALICE, "LAPTOP", IDENTITY.name("self_signing"), "A" * 86)
+    upsert_signatures(unit, [late], pos=unit.pos())
+    await journal.commit(unit)
+
+    await publish(await keys.device("alice", "LAPTOP"), LAPTOP)
+
+    found = await query(alice, ALICE)
     assert found["device_keys"][ALICE]["LAPTOP"] == LAPTOP.keys()
 
 
