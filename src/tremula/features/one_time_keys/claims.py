@@ -58,6 +58,16 @@ class KeyClaims(Struct, frozen=True):
             by_server.setdefault(server_of(claim.user_id), []).append(claim)
         here = by_server.pop(self.own, [])
         answer = ClaimAnswer(await self.keys.claim(here) if here else {}, {})
+        if by_server:
+            await self._claim_elsewhere(by_server, answer, timeout_s)
+        return answer
+
+    async def _claim_elsewhere(
+        self,
+        by_server: Mapping[ServerName, Sequence[KeyClaim]],
+        answer: ClaimAnswer,
+        timeout_s: float,
+    ) -> None:
         slots = asyncio.Semaphore(_SERVERS_AT_ONCE)
         await together(
             {
@@ -65,7 +75,6 @@ class KeyClaims(Struct, frozen=True):
                 for server, part in by_server.items()
             }
         )
-        return answer
 
     async def _add_remote(
         self,

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from msgspec import Struct
+
 from tremula.features.sync.parts import InboxPage, SyncContext
 from tremula.features.to_device import storage
 from tremula.features.to_device.service import TOPIC
@@ -14,10 +16,24 @@ from tremula.protocol.identifiers import DeviceId, UserId
 # "100 messages is recommended as a reasonable limit."
 PAGE_MAX: Final = 100
 
-_EMPTIED_BYTES: Final = 8 * 1024 * 1024
+_KNOWN_BYTES: Final = 8 * 1024 * 1024
 _ENTRY_BYTES: Final = 300
 
 _NOTHING: Final = InboxPage()
+
+
+class _Known(Struct):
+    """Up to where a device's messages are deleted, and were last shown by this process.
+
+    What is not known is looked up: losing this costs a query.
+    """
+
+    emptied_pos: int | None = None
+    shown_pos: int = 0
+
+    def has_shown(self, up_to: int) -> bool:
+        """Whether there are messages up to that position for certain."""
+        return (self.emptied_pos or 0) < self.shown_pos <= up_to
 
 
 class DeviceInbox:
@@ -30,25 +46,27 @@ class DeviceInbox:
     def __init__(self, db: Reader, journal: Journal) -> None:
         self._db = db
         self._journal = journal
-        # Up to where each device's messages are known to be deleted.
-        self._emptied: ByteLRU[tuple[UserId, DeviceId], int] = ByteLRU(_EMPTIED_BYTES)
+        self._known: ByteLRU[tuple[UserId, DeviceId], _Known] = ByteLRU(_KNOWN_BYTES)
 
     async def received(
         self, user_id: UserId, device_id: DeviceId, since: StreamToken
     ) -> None:
         """Delete what the token proves that the device has. Durable on return."""
         received_pos = since.received_pos
-        emptied_pos = self._emptied.get((user_id, device_id))
-        if emptied_pos is not None and (
-            received_pos <= emptied_pos
-            or self._journal.changed_pos(TOPIC, user_id) <= emptied_pos
+        known = self._known.get((user_id, device_id)) or _Known()
+        if known.emptied_pos is not None and (
+            received_pos <= known.emptied_pos
+            or self._journal.changed_pos(TOPIC, user_id) <= known.emptied_pos
         ):
             return
-        if await storage.has_messages(self._db, user_id, device_id, up_to=received_pos):
+        if known.has_shown(received_pos) or await storage.has_messages(
+            self._db, user_id, device_id, up_to=received_pos
+        ):
             unit = self._journal.unit()
             storage.delete_messages(unit, user_id, device_id, up_to=received_pos)
             await self._journal.commit(unit)
-        self._emptied.put((user_id, device_id), received_pos, _ENTRY_BYTES)
+        known.emptied_pos = received_pos
+        self._known.put((user_id, device_id), known, _ENTRY_BYTES)
 
     async def page(self, ctx: SyncContext, since: StreamToken | None) -> InboxPage:
         """The oldest messages that the device has not received."""
@@ -67,6 +85,9 @@ class DeviceInbox:
             limit=PAGE_MAX + 1,
         )
         page = found[:PAGE_MAX]
+        known = self._known.get((ctx.user_id, ctx.device_id))
+        if page and known is not None:
+            known.shown_pos = page[-1][0]
         return InboxPage(
             events=[event for _, event in page],
             device_pos=page[-1][0] if len(found) > len(page) else None,
