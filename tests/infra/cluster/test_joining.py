@@ -1,6 +1,7 @@
 """Members over real PostgreSQL and real NATS: who does what, and what is stored."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,14 +12,15 @@ from msgspec import Struct
 
 from tests.conftest import new_database
 from tests.nats_server import NatsServer, running_nats
-from tests.postgres_server import PostgresServer
+from tests.postgres_server import PostgresServer, running_postgres
 from tremula.infra.clock import SystemClock
 from tremula.infra.cluster.joining import Machinery, Membership, joined
 from tremula.infra.config import BusUrls, Cluster, PostgresUrl
-from tremula.infra.db import Statements
+from tremula.infra.db import DatabaseUnavailable, Statements
 from tremula.infra.metrics import Metrics
 from tremula.infra.slots import SLOTS, CallTypes, slot_of
 from tremula.infra.supervisor import Supervisor
+from tremula.protocol.errors import Unknown
 
 DEADLINE_S = 30
 
@@ -169,3 +171,40 @@ async def test_after_nats_was_away_calls_travel_again(
             nats.start()
 
         assert travelling.result() == 3
+
+
+async def test_after_postgresql_was_away_everything_goes_on_where_it_was(
+    nats: NatsServer,
+) -> None:
+    """Crashed amid calls: what was answered is stored once, and no slot has moved."""
+    with running_postgres() as server:
+        source = PostgresUrl(server.url("postgres"))
+        async with member(source, nats) as one, member(source, nats) as two:
+            await settled(one, two)
+            before = set(one.membership.keeper.slots)
+            key, answers = key_of(two), [0]
+            calling, is_over = asyncio.Event(), False
+
+            async def call_on() -> None:
+                while not is_over:
+                    with contextlib.suppress(DatabaseUnavailable, Unknown):
+                        answers.append(await one.call(key))
+                        calling.set()
+                    await asyncio.sleep(0)
+
+            async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
+                group.create_task(call_on())
+                await calling.wait()
+                await asyncio.to_thread(server.stop, "immediate")
+                await asyncio.to_thread(server.start)
+                calling.clear()
+                await calling.wait()
+                is_over = True
+            await settled(one, two)
+
+            stored = await two.call(key)
+            assert set(one.membership.keeper.slots) == before
+    # A commit whose answer was lost counts, though its caller was told nothing.
+    assert answers == sorted(set(answers))
+    assert stored - answers[-1] == 1
+    assert len(answers) <= stored <= len(answers) + 2
