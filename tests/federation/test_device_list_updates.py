@@ -17,6 +17,7 @@ from tests.query_counter import counted
 from tests.server import Server, config_for, running_server
 from tremula.features.remote_devices import untold_storage
 from tremula.features.remote_devices.untold_storage import SIGNING_KEYS
+from tremula.infra.db import Statements
 from tremula.protocol.identifiers import DeviceId, RoomId, ServerName, UserId
 
 ALICE = "@alice:a.test"
@@ -218,6 +219,32 @@ async def test_what_a_crash_left_untold_is_told_at_the_next_start(
     async with running_server(config, transport=line):
         assert (await updates(inbox, 1))[0]["device_id"] == "GONE"
         await inbox.until(lambda inbox: bool(inbox.edus(SIGNING)))
+
+
+async def test_hostile_broken_keys_of_one_user_keep_nobody_elses_back(
+    server: Server, remote: Remote, phone: Client, inbox: Inbox
+) -> None:
+    """CVE-2025-61672, should such keys ever get into the database."""
+    room = await shared_room(server, remote, phone)
+    other = server.client("@other:a.test", device_id="TABLET")
+    await join(other, room.room_id)
+    await publish(phone, CryptoDevice(ALICE, "PHONE"))
+    await updates(inbox, 1)
+    unit = Statements()
+    unit.run(
+        "UPDATE device_keys SET key_json = :key_json WHERE user_id = :user_id",
+        key_json=b"[{",
+        user_id=ALICE,
+    )
+    await server.db.commit(unit)
+
+    renamed = await phone.put("/v3/devices/PHONE", {"display_name": "broken"})
+    assert renamed.status == 200
+    assert await untold_storage.untold(server.db, UserId(ALICE))
+    await publish(other, CryptoDevice("@other:a.test", "TABLET"))
+
+    assert (await updates(inbox, 2))[-1]["device_id"] == "TABLET"
+    assert await untold_storage.untold(server.db, UserId(ALICE))
 
 
 async def test_an_upload_costs_what_servers_there_are_not_rooms(

@@ -103,7 +103,8 @@ class ListFetcher:
         finally:
             if self._running.get(user_id) is future:
                 del self._running[user_id]
-            future.cancel()
+            if not future.done():
+                future.set_result(Fetched(error=RemoteError("not fetched")))
 
     async def _fetched(self, user_id: UserId) -> Fetched:
         try:

@@ -5,6 +5,7 @@ contains servers which are not already receiving updates".
 """
 
 import asyncio
+from collections import deque
 
 from msgspec import Struct
 
@@ -51,18 +52,17 @@ class DeviceListIntroducer:
         self._shared = shared
         self._published = published
         self._edus = edus
-        self._joins: list[_Join] = []
+        self._joins: deque[_Join] = deque()
         self._somebody_joined = asyncio.Event()
         journal.subscribe(MEMBERSHIP_TOPIC, self._membership_changed)
 
     async def run(self) -> None:
         """Tell for ever; meant for the supervisor."""
         while True:
-            await self._somebody_joined.wait()
             self._somebody_joined.clear()
-            joins, self._joins = self._joins, []
-            for join in joins:
-                await self._introduce(join)
+            while self._joins:
+                await self._introduce(self._joins.popleft())
+            await self._somebody_joined.wait()
 
     def _membership_changed(self, _pos: int, user_id: object, room: object) -> None:
         assert isinstance(user_id, str)

@@ -16,6 +16,7 @@ from tremula.rooms.sharing import SharedRooms
 _AT_ONCE: Final = 32
 _FORGOTTEN_AT_ONCE: Final = 500
 _FORGET_EVERY_S: Final = 3600.0
+_SHORTEST_WAIT_S: Final = 1.0
 
 
 class Resync:
@@ -60,9 +61,16 @@ class Resync:
 
     async def fetch_due(self) -> None:
         """Fetch all that is due now, and tell who shares a room."""
-        now_ms = self._clock.now_ms()
-        while due := await storage.due(self._db, now_ms=now_ms, limit=_AT_ONCE):
+        before: list[UserId] = []
+        while due := await self._due():
+            if due == before:
+                # Nothing of it can be stored now.
+                return
             await together({user_id: self._fetch(user_id) for user_id in due})
+            before = due
+
+    async def _due(self) -> list[UserId]:
+        return await storage.due(self._db, now_ms=self._clock.now_ms(), limit=_AT_ONCE)
 
     async def forget_unshared(self) -> None:
         """Forget the lists of users with whom we share no room any more."""
@@ -104,7 +112,8 @@ class Resync:
         retry_ms = await storage.next_retry_ms(self._db)
         wait_s = _FORGET_EVERY_S
         if retry_ms is not None:
-            wait_s = min(wait_s, max(0.0, (retry_ms - self._clock.now_ms()) / 1000))
+            until_s = (retry_ms - self._clock.now_ms()) / 1000
+            wait_s = min(wait_s, max(_SHORTEST_WAIT_S, until_s))
         try:
             async with asyncio.timeout(wait_s):
                 await self._fetcher.something_wanted.wait()

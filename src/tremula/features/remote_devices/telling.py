@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
+import structlog
 from msgspec import Struct
 
 from tremula.features.device_keys.service import PublishedKeys, UserKeys
@@ -16,6 +17,8 @@ from tremula.infra.federation.durable_edus import DurableEdus
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.identifiers import DeviceId, ServerName, UserId, server_of
 from tremula.rooms.sharing import SharedRooms
+
+log = structlog.get_logger(__name__)
 
 LIST_UPDATE: Final = "m.device_list_update"
 SIGNING_KEY_UPDATE: Final = "m.signing_key_update"
@@ -71,7 +74,13 @@ class DeviceListSender:
         """Tell what has changed so far."""
         self._something_changed.clear()
         while self._changed:
-            await self._tell(self._changed.pop())
+            user_id = self._changed.pop()
+            try:
+                await self._tell(user_id)
+            except Exception:
+                # CVE-2025-61672: whatever is wrong with the keys of one user, others
+                # are told of. What is untold is tried again with the next change.
+                log.exception("device_list_not_told", user_id=user_id)
 
     def _device_list_changed(self, _pos: int, user_id: object, _change: object) -> None:
         assert isinstance(user_id, str)
