@@ -75,6 +75,21 @@ async def test_whoever_waits_looks_again(server: Server) -> None:
     assert [event["event_id"] for event in room["timeline"]["events"]] == [event_id]
 
 
+async def test_a_room_read_anew_names_its_members_anew(server: Server) -> None:
+    """What was made of its members before it was forgotten is not taken for theirs."""
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await create_room(alice, preset="public_chat")
+    forget(server)
+    alone = (await synced(alice))["rooms"]["join"][room_id]["summary"]
+    assert "m.heroes" not in alone
+    await join(bob, room_id)
+
+    forget(server)
+
+    together = (await synced(alice))["rooms"]["join"][room_id]["summary"]
+    assert together["m.heroes"] == [BOB]
+
+
 async def test_a_logout_is_not_forgotten(server: Server) -> None:
     alice = server.client(ALICE)
     await alice.get("/v3/account/whoami")

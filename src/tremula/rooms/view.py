@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from itertools import count
 from typing import Any, Final
 
 from tremula.protocol.auth_state import AuthState
@@ -29,6 +30,8 @@ from tremula.rooms.state import (
 )
 
 _HISTORIES_MAX: Final = 512
+
+_members_versions = count(1)
 
 # (room_pos, value) of each change of a state key, oldest first.
 # Grows with the room; `protocol.history_visibility.History` is its reader's view.
@@ -77,8 +80,6 @@ class RoomView:
         self.completed_pos = 0
         # With the event that it was read from.
         self._acl: tuple[StateEvent, ServerAcl] | None = None
-        # Counts the changes of members.
-        self.members_version = 0
         self.reset(state, room_pos)
 
     def reset(self, state: StateMap, room_pos: int) -> None:
@@ -92,7 +93,8 @@ class RoomView:
         self._auth = AuthState(self.version, state)
         also = self.partial.servers if self.partial else ()
         self._members = Members(state, also=also)
-        self.members_version += 1
+        # Another one after each change of members, and whenever the room is loaded.
+        self.members_version = next(_members_versions)
         # The state but its members: a handful of events in a room of any size.
         self.other_state = {
             (event.type, event.state_key): event
@@ -247,7 +249,7 @@ class RoomView:
         if key[0] != MEMBER:
             return
         before = self.state.get(key)
-        self.members_version += 1
+        self.members_version = next(_members_versions)
         self._members.move(
             UserId(key[1]),
             before=before.content["membership"] if before else None,
