@@ -16,6 +16,7 @@ from tremula.infra.cluster.members import Member, Sight
 from tremula.infra.slots import SlotLease
 
 _REMEMBERED: Final = 64
+_MEMBERS_REMEMBERED: Final = 1_024
 
 
 class Steps(Struct, frozen=True):
@@ -31,8 +32,10 @@ def assigned(members: tuple[str, ...], slots: int) -> tuple[str | None, ...]:
     """The member that should hold each of *slots* slots; None if there is none."""
     if not members:
         return (None,) * slots
+    weights = [_weights(member, slots) for member in members]
     return tuple(
-        max(members, key=lambda member: _weight(member, slot)) for slot in range(slots)
+        max(zip(column, members, strict=True))[1]
+        for column in zip(*weights, strict=True)
     )
 
 
@@ -70,5 +73,10 @@ def steps(
     return Steps(tuple(sorted(late)) if may_bury else (), tuple(claim), tuple(give))
 
 
-def _weight(member: str, slot: int) -> bytes:
-    return blake2b(f"{member} {slot}".encode(), digest_size=8).digest()
+@lru_cache(_MEMBERS_REMEMBERED)
+def _weights(member: str, slots: int) -> tuple[bytes, ...]:
+    """How much *member* is meant for each slot. Takes 1 ms for 1,024 of them."""
+    return tuple(
+        blake2b(f"{member} {slot}".encode(), digest_size=8).digest()
+        for slot in range(slots)
+    )

@@ -18,7 +18,7 @@ from tremula.infra.clock import Clock
 from tremula.infra.cluster.in_flight import InFlight
 from tremula.infra.cluster.keeper import LeaseKeeper
 from tremula.infra.cluster.leases_storage import PostgresLeases
-from tremula.infra.cluster.metrics import CallMetrics, watch_leases
+from tremula.infra.cluster.metrics import CallMetrics, watch_bus, watch_leases
 from tremula.infra.cluster.slots import ClusterSlots
 from tremula.infra.config import BusUrls, Cluster, PostgresUrl
 from tremula.infra.db import Database, migrate_together, open_member_database
@@ -80,6 +80,7 @@ async def joined(
         keeper = LeaseKeeper(
             leases, member, bus=bus, subject=subject, clock=clock, in_flight=in_flight
         )
+        watch_bus(bus, metrics.registry)
         watch_leases(keeper, in_flight, metrics.registry)
         slots = ClusterSlots(
             keeper,

@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from tremula.infra.bus import Bus
 from tremula.infra.cluster.in_flight import InFlight
 from tremula.infra.cluster.keeper import LeaseKeeper
 from tremula.infra.cluster.messages import Outcome
@@ -38,6 +39,27 @@ class CallMetrics:
     def given_up(self) -> None:
         """Count a call that nobody could be found for in time."""
         self._calls.labels("given_up").inc()
+
+
+def watch_bus(bus: Bus, registry: CollectorRegistry) -> None:
+    """Show in *registry* whether the bus is there, and how often it was lost."""
+    connected = Gauge(
+        "tremula_bus_connected",
+        "Whether this process is connected to the bus",
+        registry=registry,
+    )
+    connected.set_function(lambda: bus.is_connected)
+    losses = Counter(
+        "tremula_bus_losses_total",
+        "How often the connection to the bus was lost",
+        registry=registry,
+    )
+
+    def count(is_connected: bool) -> None:
+        if not is_connected:
+            losses.inc()
+
+    bus.on_state(count)
 
 
 def watch_leases(

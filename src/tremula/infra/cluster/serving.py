@@ -10,6 +10,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from tremula.infra.bus import Bus
 from tremula.infra.clock import Clock
 from tremula.infra.cluster.messages import (
     Outcome,
@@ -41,8 +42,11 @@ class _Pieces(Struct):
 class CallServer:
     """Answers requests with what *perform* says, and remembers that."""
 
-    def __init__(self, perform: Perform, supervisor: Supervisor, clock: Clock) -> None:
+    def __init__(
+        self, perform: Perform, bus: Bus, supervisor: Supervisor, clock: Clock
+    ) -> None:
         self._perform = perform
+        self._bus = bus
         self._supervisor = supervisor
         self._clock = clock
         self._replies: dict[str, asyncio.Future[Reply]] = {}
@@ -66,7 +70,11 @@ class CallServer:
         await asyncio.wait([reply], timeout=PENDING_S)
         if not reply.done():
             return pack(Reply(Outcome.PENDING))
-        return pack(reply.result())
+        packed = pack(reply.result())
+        if len(packed) > self._bus.payload_bytes_max:
+            log.error("cluster_answer_too_large", size_bytes=len(packed))
+            return pack(Reply(Outcome.FAILED))
+        return packed
 
     def _begin(self, request: Request) -> asyncio.Future[Reply]:
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()

@@ -65,7 +65,7 @@ class ClusterSlots:
         self._clock = clock
         self._in_flight = in_flight
         self._metrics = metrics
-        self._server = CallServer(self._perform, supervisor, clock)
+        self._server = CallServer(self._perform, bus, supervisor, clock)
         self._handlers: dict[str, SlotHandler] = {}
         self._wires: dict[str, Wire] = {}
 

@@ -1,0 +1,135 @@
+"""Calls that come over the bus: each is done once, and remembered for a while."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.fakes.bus import FakeBus, FakeNetwork
+from tests.fakes.clock import FakeClock
+from tremula.infra.cluster.messages import (
+    Outcome,
+    Reply,
+    Request,
+    pack,
+    unpack_reply,
+)
+from tremula.infra.cluster.serving import REMEMBERED_S, CallServer
+from tremula.infra.metrics import Metrics
+from tremula.infra.supervisor import Supervisor
+
+
+class Work:
+    """What requests ask for; it answers with the next of ``outcomes``."""
+
+    def __init__(self) -> None:
+        self.done: list[Request] = []
+        self.outcomes: list[Outcome] = []
+        self.answer = b"done"
+
+    async def perform(self, request: Request) -> Reply:
+        self.done.append(request)
+        outcome = self.outcomes.pop(0) if self.outcomes else Outcome.ANSWERED
+        return Reply(outcome, self.answer)
+
+
+@pytest.fixture
+def work() -> Work:
+    return Work()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def bus() -> FakeBus:
+    return FakeNetwork(payload_bytes_max=1_000).member()
+
+
+@pytest.fixture
+async def server(
+    work: Work, bus: FakeBus, clock: FakeClock
+) -> AsyncIterator[CallServer]:
+    supervisor = Supervisor(Metrics())
+    yield CallServer(work.perform, bus, supervisor, clock)
+    await supervisor.stop()
+
+
+def request(call: str, *, piece: int = 0, pieces: int = 1) -> bytes:
+    return pack(Request(call, "kind", "key", b"%d" % piece, piece, pieces))
+
+
+async def ask(server: CallServer, raw: bytes) -> Reply:
+    return unpack_reply(await server.respond(raw))
+
+
+async def test_a_call_that_is_repeated_is_done_once(
+    server: CallServer, work: Work
+) -> None:
+    first = asyncio.gather(*(ask(server, request("a")) for _ in range(3)))
+
+    assert set(await first) == {Reply(Outcome.ANSWERED, b"done")}
+    assert await ask(server, request("a")) == Reply(Outcome.ANSWERED, b"done")
+    assert len(work.done) == 1
+
+
+async def test_it_is_remembered_for_longer_than_anybody_asks(
+    server: CallServer, work: Work, clock: FakeClock
+) -> None:
+    await ask(server, request("a"))
+    clock.advance_ms(int(REMEMBERED_S * 1000))
+    await ask(server, request("a"))
+    assert len(work.done) == 1
+
+    clock.advance_ms(1)
+    await ask(server, request("a"))
+
+    assert len(work.done) == 2
+
+
+@pytest.mark.parametrize("outcome", [Outcome.MOVED, Outcome.UNAVAILABLE])
+async def test_what_was_not_done_may_be_done_later(
+    server: CallServer, work: Work, outcome: Outcome
+) -> None:
+    work.outcomes = [outcome]
+
+    assert (await ask(server, request("a"))).outcome is outcome
+    assert (await ask(server, request("a"))).outcome is Outcome.ANSWERED
+
+
+async def test_pieces_come_in_any_order_and_more_than_once(
+    server: CallServer, work: Work
+) -> None:
+    for piece in (2, 0, 2):
+        reply = await ask(server, request("a", piece=piece, pieces=3))
+        assert reply.outcome is Outcome.PENDING
+
+    await ask(server, request("a", piece=1, pieces=3))
+
+    assert [each.command for each in work.done] == [b"012"]
+
+
+async def test_pieces_of_a_call_that_was_given_up_are_forgotten(
+    server: CallServer, work: Work, clock: FakeClock
+) -> None:
+    await ask(server, request("a", piece=0, pieces=2))
+    clock.advance_ms(int(REMEMBERED_S * 1000) + 1)
+
+    reply = await ask(server, request("a", piece=1, pieces=2))
+
+    assert reply.outcome is Outcome.PENDING
+    assert not work.done
+
+
+async def test_an_answer_that_is_too_large_is_a_failure(
+    server: CallServer, work: Work
+) -> None:
+    work.answer = bytes(2_000)
+
+    assert (await ask(server, request("a"))).outcome is Outcome.FAILED
+
+
+async def test_what_cannot_be_read_is_a_failure(server: CallServer) -> None:
+    assert (await ask(server, b"\xc1")).outcome is Outcome.FAILED
