@@ -4,7 +4,13 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
 
-import { ClientEvent, EventType, KnownMembership, MatrixEventEvent } from "matrix-js-sdk";
+import {
+    ClientEvent,
+    EventType,
+    KnownMembership,
+    MatrixEventEvent,
+    SyncState,
+} from "matrix-js-sdk";
 import {
     CryptoEvent,
     VerificationRequestEvent,
@@ -13,7 +19,16 @@ import {
 
 import { startedHomeserver } from "./homeserver.js";
 import { PATIENCE_MS, until } from "./until.js";
-import { acceptInvite, createRoom, logIn, PASSWORD, register, seen, syncing } from "./user.js";
+import {
+    acceptInvite,
+    createRoom,
+    logIn,
+    PASSWORD,
+    register,
+    seen,
+    syncing,
+    syncState,
+} from "./user.js";
 
 const homeserver = startedHomeserver();
 
@@ -65,17 +80,23 @@ async function decrypted(room, eventId) {
     return event.getContent().body;
 }
 
+/** An encrypted room of two people, as each of them knows it. */
+async function encryptedRoom(alice, bob) {
+    const aliceRoom = await createRoom(alice, { invite: [bob.getUserId()], ...ENCRYPTED });
+    const bobRoom = await acceptInvite(bob, aliceRoom.roomId);
+    const membership = () => aliceRoom.getMember(bob.getUserId())?.membership;
+    await until(alice, ClientEvent.Sync, () => membership() === KnownMembership.Join);
+    return [aliceRoom, bobRoom];
+}
+
 test("two people speak in secret, each with two devices", async (t) => {
     const phone = await encrypting(t, await register(homeserver.url, "alice"));
     const laptop = await encrypting(t, await logIn(homeserver.url, phone.getUserId()));
     const bob = await encrypting(t, await register(homeserver.url, "bob"));
     const desk = await encrypting(t, await logIn(homeserver.url, bob.getUserId()));
 
-    const phoneRoom = await createRoom(phone, { invite: [bob.getUserId()], ...ENCRYPTED });
+    const [phoneRoom, bobRoom] = await encryptedRoom(phone, bob);
     const { roomId } = phoneRoom;
-    const bobRoom = await acceptInvite(bob, roomId);
-    const isThere = () => phoneRoom.getMember(bob.getUserId())?.membership;
-    await until(phone, ClientEvent.Sync, () => isThere() === KnownMembership.Join);
     const rooms = [laptop, desk].map((client) =>
         until(client, ClientEvent.Sync, () => client.getRoom(roomId)),
     );
@@ -98,8 +119,7 @@ test("a user signs devices with cross-signing keys, which others see", async (t)
     const bob = await encrypting(t, await register(homeserver.url, "bob"));
     await bootstrap(phone);
     await bootstrap(bob);
-    const room = await createRoom(phone, { invite: [bob.getUserId()], ...ENCRYPTED });
-    await acceptInvite(bob, room.roomId);
+    await encryptedRoom(phone, bob);
 
     const user = phone.getUserId();
     const devices = await bob.getCrypto().getUserDeviceInfo([user], true);
@@ -149,4 +169,21 @@ test("devices of one user verify each other, and one signs the other", async (t)
         const status = await phone.getCrypto().getDeviceVerificationStatus(...ids);
         return status.signedByOwner;
     });
+});
+
+test("what was sent right before a restart is read after it", async (t) => {
+    const alice = await encrypting(t, await register(homeserver.url, "alice"));
+    const bob = await encrypting(t, await register(homeserver.url, "bob"));
+    const [aliceRoom, bobRoom] = await encryptedRoom(alice, bob);
+
+    const { event_id: before } = await alice.sendTextMessage(aliceRoom.roomId, "before");
+    await homeserver.stop();
+    await Promise.all([alice, bob].map((client) => syncState(client, SyncState.Reconnecting)));
+    await homeserver.start();
+    for (const client of [alice, bob]) assert.ok(client.retryImmediately());
+    await Promise.all([alice, bob].map((client) => syncState(client, SyncState.Syncing)));
+    const { event_id: after } = await bob.sendTextMessage(aliceRoom.roomId, "after");
+
+    assert.equal(await decrypted(bobRoom, before), "before");
+    assert.equal(await decrypted(aliceRoom, after), "after");
 });

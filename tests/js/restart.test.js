@@ -3,11 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { ClientEvent, SyncState } from "matrix-js-sdk";
+import { SyncState } from "matrix-js-sdk";
 
 import { startedHomeserver } from "./homeserver.js";
-import { until } from "./until.js";
-import { seen, timeline, twoInARoom } from "./user.js";
+import { seen, syncState, timeline, twoInARoom } from "./user.js";
 
 const homeserver = startedHomeserver();
 
@@ -33,8 +32,3 @@ test("clients go on after a restart as if nothing had happened", async (t) => {
     const again = await alice.http.authedRequest("PUT", path, undefined, content);
     assert.equal(again.event_id, before);
 });
-
-/** Wait until a client says of its sync that it is so. */
-function syncState(client, state) {
-    return until(client, ClientEvent.Sync, () => client.getSyncState() === state);
-}

@@ -50,6 +50,11 @@ export async function syncing(t, client, options = {}) {
     return client;
 }
 
+/** Wait until a client says of its sync that it is so. */
+export function syncState(client, state) {
+    return until(client, ClientEvent.Sync, () => client.getSyncState() === state);
+}
+
 /** Create a room; returns it as the creator's client knows it from `/sync`. */
 export async function createRoom(client, options = {}) {
     const { room_id: roomId } = await client.createRoom(options);
