@@ -1,5 +1,7 @@
 """With whom a user has begun to share a room, or ceased to."""
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from tremula.infra.journal import Journal
@@ -53,7 +55,7 @@ class Company(Struct, frozen=True):
         met.discard(user_id)
         parted.discard(user_id)
         if met:
-            met -= await self._shared_all_along(user_id, met, then_by_room)
+            met -= await self._shared_all_along(user_id, met, then_by_room, since)
         if parted:
             parted -= await self.shared.sharing_with(user_id, parted)
         return Encounters(met, parted)
@@ -74,7 +76,11 @@ class Company(Struct, frozen=True):
         return [room_id for nid, room_id in rooms.items() if nid in changed]
 
     async def _shared_all_along(
-        self, user_id: UserId, others: set[UserId], changed: dict[int, MembersThen]
+        self,
+        user_id: UserId,
+        others: set[UserId],
+        changed: Mapping[int, MembersThen],
+        since: int,
     ) -> set[UserId]:
         found: set[UserId] = set()
         for nid, room_id in (await self.memberships.joined_by(user_id)).items():
@@ -84,6 +90,6 @@ class Company(Struct, frozen=True):
             then = changed.get(nid)
             if then is None:
                 found |= others & view.joined_members()
-            elif user_id not in then.changed:
+            elif user_id not in then.changed and view.completed_pos <= since:
                 found |= then.stayed_among(others)
         return found
