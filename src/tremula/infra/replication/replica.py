@@ -5,8 +5,8 @@ import heapq
 import logging
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from itertools import count
-from typing import Protocol
+from itertools import count, pairwise
+from typing import Final, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -29,6 +29,9 @@ _log = logging.getLogger(__name__)
 
 Announcement = tuple[str, int | str, object, int, int]
 """``(topic, key, payload, pos, size_bytes)``."""
+
+MESSAGE_BYTES_MAX: Final = 262_144
+"""The announcements of a message, unless one alone has more: a bus takes a megabyte."""
 
 # What happens at one position, in this order.
 _DONE, _ANNOUNCED, _WOKEN, _ANSWERED = range(4)
@@ -316,19 +319,40 @@ class Replica:
             for unit in self._outgoing
             for topic, key, payload, pos, size in unit.announced
         ]
+        announced.sort(key=_pos_of)
         woken = [each for unit in self._outgoing for each in unit.woken]
         first_pos = min((unit.first_pos for unit in self._outgoing), default=None)
         self._outgoing.clear()
         self._owes = False
+        watermark = self._active_teller.watermark
+        *parts, last = _parts(announced)
+        for part, following in pairwise([*parts, last]):
+            # What is still to come holds everybody back.
+            self._say(part, (), part[0].pos, following[0].pos - 1, is_urgent=False)
+        if last or woken:
+            first_pos = last[0].pos if parts else first_pos
+            self._say(last, woken, first_pos, watermark, is_urgent=is_urgent)
+        else:
+            self._say(last, woken, None, watermark, is_urgent=is_urgent)
+
+    def _say(
+        self,
+        announced: list[Announced],
+        woken: Sequence[Woken],
+        first_pos: int | None,
+        watermark: int,
+        *,
+        is_urgent: bool,
+    ) -> None:
         self._send(
             Message(
                 self._writer,
                 self._incarnation,
-                self._order.send(first_pos if announced or woken else None),
-                self._active_teller.watermark,
+                self._order.send(first_pos),
+                watermark,
                 self._order.heard,
                 announced,
-                woken,
+                list(woken),
                 is_urgent,
             )
         )
@@ -359,3 +383,20 @@ class Replica:
             self._active_teller.reach(floor)
             return True
         return bool(self._due) and self._due[0][0] <= self._floor
+
+
+def _pos_of(announced: Announced) -> int:
+    return announced.pos
+
+
+def _parts(announced: list[Announced]) -> list[list[Announced]]:
+    """*announced* in messages that a bus takes; one, if there is nothing."""
+    parts: list[list[Announced]] = [[]]
+    size_bytes = 0
+    for each in announced:
+        size_bytes += len(bytes(each.payload))
+        if size_bytes > MESSAGE_BYTES_MAX and parts[-1]:
+            parts.append([])
+            size_bytes = len(bytes(each.payload))
+        parts[-1].append(each)
+    return parts

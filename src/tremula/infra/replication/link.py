@@ -1,0 +1,88 @@
+"""Brings a replica's messages over the bus, and sees who comes and goes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from typing import Final, Protocol
+
+import structlog
+
+from tremula.infra.bus import Bus, BusError
+from tremula.infra.replication.replica import Replica
+
+log = structlog.get_logger(__name__)
+
+BEAT_S: Final = 1.0
+"""How often a process says that it is there, so that others notice what they missed."""
+_JOURNAL: Final = "journal"
+_PATIENCE_S: Final = 0.2
+
+
+class Writers(Protocol):
+    """Knows the processes of this server, as the database has them."""
+
+    def writers(self) -> Collection[int]:
+        """The numbers of those that may write, this one among them."""
+        ...
+
+    async def last_pos(self, writer: int) -> int:
+        """A position above all that *writer*, who is gone, can have taken."""
+        ...
+
+
+class ReplicationLink:
+    """What a replica sends goes to all, in order; what cannot go is lost, and the
+    others see that by the numbers.
+    """
+
+    def __init__(self, bus: Bus, subject: str, writers: Writers) -> None:
+        self._bus = bus
+        self._subject = f"{subject}.{_JOURNAL}"
+        self._writers = writers
+        self._outgoing: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def send(self, packed: bytes) -> None:
+        """Have *packed* sent after what was handed over before."""
+        self._outgoing.put_nowait(packed)
+
+    async def carry(self) -> None:
+        """Send what there is to send; has to run all the time."""
+        while True:
+            packed = await self._outgoing.get()
+            try:
+                await self._bus.publish(self._subject, packed)
+            except BusError as error:
+                log.info("replication_message_lost", reason=str(error))
+
+    async def join(self, replica: Replica, own: int) -> None:
+        """Take part: returns once all others have counted this process in, and the
+        journal shows everything from before.
+        """
+        await self._bus.subscribe(self._subject, replica.receive)
+        while not set(self._writers.writers()) - {own} <= set(replica.peers):
+            replica.hello()
+            await asyncio.sleep(_PATIENCE_S)
+        settled = asyncio.ensure_future(replica.settle_in())
+        await self._until(settled, replica.beat)
+
+    async def watch(self, replica: Replica) -> None:
+        """Beat, and count out who is gone; has to run all the time."""
+        while True:
+            await self.look(replica)
+            await asyncio.sleep(BEAT_S)
+
+    async def look(self, replica: Replica) -> None:
+        """Beat once, and count out who is gone by now."""
+        for writer in set(replica.peers) - set(self._writers.writers()):
+            log.warning("replication_writer_gone", writer=writer)
+            last_pos = await self._writers.last_pos(writer)
+            replica.drop(writer, last_pos=last_pos)
+        replica.beat()
+
+    async def _until(
+        self, settled: "asyncio.Future[None]", beat: Callable[[], None]
+    ) -> None:
+        while not settled.done():
+            done: Awaitable[object] = asyncio.wait([settled], timeout=_PATIENCE_S)
+            await done
+            beat()
+        settled.result()
