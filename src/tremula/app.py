@@ -906,7 +906,11 @@ def _build_encryption(
     )
     fetcher, remote_lists = _build_remote_lists(base, engine, people)
     remote = RemoteDeviceKeys(
-        base.database, engine.shared, fetcher, AskedServers(base.federation)
+        base.database,
+        base.journal,
+        engine.shared,
+        fetcher,
+        AskedServers(base.federation),
     )
     signatures = _add_device_keys(base, people, one_time_keys, published, remote)
     _tell_of_devices(base, engine, outbound, published)

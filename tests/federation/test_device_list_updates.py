@@ -20,27 +20,22 @@ from tremula.features.remote_devices.untold_storage import SIGNING_KEYS
 from tremula.infra.db import Statements
 from tremula.protocol.identifiers import DeviceId, RoomId, ServerName, UserId
 
-ALICE = "@alice:a.test"
+ALICE = "@alice:two.test"
 BOB = "@bob:far.test"
 LIST = "m.device_list_update"
 SIGNING = "m.signing_key_update"
 
 
 @pytest.fixture
-async def server(database_source: DatabaseSource, federation: Federation) -> Server:
-    return await federation.start("a.test", database_source)
+def server(two: Server) -> Server:
+    return two
 
 
 @pytest.fixture
-def inbox() -> Inbox:
-    return Inbox()
-
-
-@pytest.fixture
-def remote(server: Server, federation: Federation, inbox: Inbox) -> Remote:
-    remote = add_remote(federation, FAR)
+def inbox(remote: Remote) -> Inbox:
+    inbox = Inbox()
     remote.answers["/v1/send/"] = inbox.answer
-    return remote
+    return inbox
 
 
 @pytest.fixture
@@ -162,7 +157,7 @@ async def test_whoever_joins_is_introduced_to_servers_that_are_new_to_them(
     """Once: not for a new name, nor for another room with the same servers."""
     keys = await publish(phone, CryptoDevice(ALICE, "PHONE"))
     await _until_told(server)
-    owner = server.client("@owner:a.test")
+    owner = server.client("@owner:two.test")
     first = await shared_room(server, remote, owner)
     second = await shared_room(server, remote, owner)
 
@@ -204,7 +199,7 @@ async def test_what_a_crash_left_untold_is_told_at_the_next_start(
 ) -> None:
     remote, inbox = add_remote(federation, FAR), Inbox()
     remote.answers["/v1/send/"] = inbox.answer
-    name = ServerName("a.test")
+    name = ServerName("two.test")
     config = replace(config_for(database_source, tmp_path), server_name=name)
     line = federation.network.line(name)
     async with running_server(config, transport=line) as server:
@@ -226,7 +221,7 @@ async def test_hostile_broken_keys_of_one_user_keep_nobody_elses_back(
 ) -> None:
     """CVE-2025-61672, should such keys ever get into the database."""
     room = await shared_room(server, remote, phone)
-    other = server.client("@other:a.test", device_id="TABLET")
+    other = server.client("@other:two.test", device_id="TABLET")
     await join(other, room.room_id)
     await publish(phone, CryptoDevice(ALICE, "PHONE"))
     await updates(inbox, 1)
@@ -241,7 +236,7 @@ async def test_hostile_broken_keys_of_one_user_keep_nobody_elses_back(
     renamed = await phone.put("/v3/devices/PHONE", {"display_name": "broken"})
     assert renamed.status == 200
     assert await untold_storage.untold(server.db, UserId(ALICE))
-    await publish(other, CryptoDevice("@other:a.test", "TABLET"))
+    await publish(other, CryptoDevice("@other:two.test", "TABLET"))
 
     assert (await updates(inbox, 2))[-1]["device_id"] == "TABLET"
     assert await untold_storage.untold(server.db, UserId(ALICE))
@@ -255,7 +250,7 @@ async def test_an_upload_costs_what_servers_there_are_not_rooms(
         room = await shared_room(server, remote, phone)
         for number in range(5):
             await room.join(f"@u{number}:far.test")
-        await join(server.client(f"@local:{'a.test'}"), room.room_id)
+        await join(server.client("@local:two.test"), room.room_id)
 
     with counted(server.db) as queries:
         await publish(phone, CryptoDevice(ALICE, "PHONE"))

@@ -69,16 +69,17 @@ class ListFetcher:
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self.something_wanted = asyncio.Event()
 
-    async def fetch(self, user_id: UserId) -> Fetched:
+    async def fetch(self, user_id: UserId, *, seen_pos: int) -> Fetched:
         """The list of a user, for everyone who waits for it.
 
-        It goes on when they stop waiting.
+        It goes on when they stop waiting. At the journal position *seen_pos* there was
+        none that counts: if one has come since, that will do.
         """
         future = self._running.get(user_id)
         if future is None:
             future = asyncio.get_running_loop().create_future()
             self._running[user_id] = future
-            work = partial(self._run, user_id, future)
+            work = partial(self._run, user_id, seen_pos, future)
             self._supervisor.run_once("fetch_device_list", work)
         return await asyncio.shield(future)
 
@@ -96,24 +97,33 @@ class ListFetcher:
         await self._journal.commit(unit)
         self.something_wanted.set()
 
-    async def _run(self, user_id: UserId, future: "asyncio.Future[Fetched]") -> None:
+    async def _run(
+        self, user_id: UserId, seen_pos: int, future: "asyncio.Future[Fetched]"
+    ) -> None:
         try:
             async with self._slots:
-                future.set_result(await self._fetched(user_id))
+                future.set_result(await self._fetched(user_id, seen_pos))
         finally:
             if self._running.get(user_id) is future:
                 del self._running[user_id]
             if not future.done():
                 future.set_result(Fetched(error=RemoteError("not fetched")))
 
-    async def _fetched(self, user_id: UserId) -> Fetched:
+    async def _fetched(self, user_id: UserId, seen_pos: int) -> Fetched:
         try:
-            return await self._fetch(user_id)
+            kept = await self._kept_since(user_id, seen_pos)
+            return Fetched(kept) if kept else await self._fetch(user_id)
         except Exception:
             # CVE-2025-61672: whatever is wrong with what one server answers, nobody
             # else is to wait for it.
             log.exception("device_list_failed", user_id=user_id)
             return await self._failed(user_id, RemoteError("our own failure"))
+
+    async def _kept_since(self, user_id: UserId, pos: int) -> UserKeys | None:
+        if await storage.wanted_among(self._db, [user_id]):
+            return None
+        kept = (await storage.lists_of(self._db, [user_id])).get(user_id)
+        return kept.keys if kept is not None and kept.shared_pos >= pos else None
 
     async def _fetch(self, user_id: UserId) -> Fetched:
         # Before it is due in the background this one is done.

@@ -100,7 +100,8 @@ class Resync:
             storage.delete_wanted(unit, user_id, fetched_pos=self._journal.position)
             await self._journal.commit(unit)
             return
-        fetched = await self._fetcher.fetch(user_id)
+        seen_pos = self._journal.position
+        fetched = await self._fetcher.fetch(user_id, seen_pos=seen_pos)
         if fetched.error is not None:
             return
         unit = self._journal.unit()

@@ -12,6 +12,7 @@ from tremula.features.remote_devices.fetching import Fetched, ListFetcher
 from tremula.features.remote_devices.storage import StoredList
 from tremula.infra.db import Reader
 from tremula.infra.federation.errors import PeerError, RemoteError
+from tremula.infra.journal import Journal
 from tremula.infra.together import together
 from tremula.protocol.identifiers import ServerName, UserId, server_of
 from tremula.rooms.sharing import SharedRooms
@@ -33,6 +34,7 @@ class RemoteDeviceKeys(Struct, frozen=True):
     """
 
     db: Reader
+    journal: Journal
     shared: SharedRooms
     fetcher: ListFetcher
     asked: RemoteDevices
@@ -44,6 +46,7 @@ class RemoteDeviceKeys(Struct, frozen=True):
 
         If a server can't be asked, what was known of its users last counts.
         """
+        seen_pos = self.journal.position
         shared = await self.shared.with_remote(user_ids)
         # In this order: a list that is no longer wanted is there.
         wanted = await self._wanted(list(shared))
@@ -55,7 +58,7 @@ class RemoteDeviceKeys(Struct, frozen=True):
         }
         to_fetch = _to_fetch([each for each in shared if each not in fresh])
         to_ask = [each for each in user_ids if each not in {*fresh, *to_fetch}]
-        fetching = self._fetch(to_fetch, timeout_s)
+        fetching = self._fetch(to_fetch, seen_pos, timeout_s)
         asking = self.asked.query(to_ask, timeout_s=timeout_s)
         answers = await together({"fetched": fetching, "asked": asking})
         users: dict[UserId, UserKeys] = {}
@@ -84,10 +87,10 @@ class RemoteDeviceKeys(Struct, frozen=True):
         return wanted
 
     async def _fetch(
-        self, user_ids: Collection[UserId], timeout_s: float
+        self, user_ids: Collection[UserId], seen_pos: int, timeout_s: float
     ) -> RemoteKeys:
         fetched = await together(
-            {each: self._fetch_in_time(each, timeout_s) for each in user_ids}
+            {each: self._fetch_in_time(each, seen_pos, timeout_s) for each in user_ids}
         )
         return RemoteKeys(
             {
@@ -102,10 +105,12 @@ class RemoteDeviceKeys(Struct, frozen=True):
             },
         )
 
-    async def _fetch_in_time(self, user_id: UserId, timeout_s: float) -> Fetched:
+    async def _fetch_in_time(
+        self, user_id: UserId, seen_pos: int, timeout_s: float
+    ) -> Fetched:
         try:
             async with asyncio.timeout(timeout_s):
-                return await self.fetcher.fetch(user_id)
+                return await self.fetcher.fetch(user_id, seen_pos=seen_pos)
         except TimeoutError:
             return Fetched(error=RemoteError("no answer in time"))
 
