@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from tests.conftest import new_database
 from tests.nats_server import NatsServer, running_nats
-from tests.postgres_server import PostgresServer, running_postgres
+from tests.postgres_server import running_postgres
 from tremula.infra.clock import SystemClock
 from tremula.infra.cluster.joining import Machinery, Membership, joined
 from tremula.infra.config import BusUrls, Cluster, PostgresUrl
@@ -65,15 +64,6 @@ class Member:
 def nats(tmp_path: Path) -> Iterator[NatsServer]:
     with running_nats(tmp_path) as server:
         yield server
-
-
-@pytest.fixture
-async def source(
-    postgres_server: PostgresServer, tmp_path: Path
-) -> AsyncIterator[PostgresUrl]:
-    async with new_database(postgres_server, tmp_path) as source:
-        assert isinstance(source, PostgresUrl)
-        yield source
 
 
 @asynccontextmanager

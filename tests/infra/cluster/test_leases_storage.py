@@ -3,13 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
-from tests.conftest import new_database
-from tests.postgres_server import PostgresServer
+from tests.infra.db.members import until_waiting
 from tremula.infra.cluster.leases_storage import PostgresLeases
 from tremula.infra.config.tree import PostgresUrl
 from tremula.infra.db import (
@@ -20,15 +18,6 @@ from tremula.infra.db import (
     open_member_database,
 )
 from tremula.infra.slots import SLOTS, SlotLease
-
-
-@pytest.fixture
-async def source(
-    postgres_server: PostgresServer, tmp_path: Path
-) -> AsyncIterator[PostgresUrl]:
-    async with new_database(postgres_server, tmp_path) as source:
-        assert isinstance(source, PostgresUrl)
-        yield source
 
 
 @pytest.fixture
@@ -148,7 +137,9 @@ async def test_who_is_buried_amid_a_batch_stores_nothing(
     unit = Statements()
     unit.run("INSERT INTO infra_server (id, server_name) VALUES (1, 'a')")
     commit = asyncio.gather(db.commit(unit), return_exceptions=True)
-    await _until_waiting(source)
+    observer = await asyncpg.connect(source.url)
+    await until_waiting(observer, 1)
+    await observer.close()
     await expire(source, "a")
 
     await leases.bury(["a"])
@@ -191,16 +182,3 @@ async def test_who_leaves_is_seen_to_leave_and_then_is_gone(
     assert leaving is not None
     assert leaving.members[0].is_leaving
     assert await leases.beat("a", is_reachable=True) is None
-
-
-async def _until_waiting(source: PostgresUrl) -> None:
-    """Wait until a session of the database waits for a lock."""
-    waiting = (
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        " AND datname = current_database()"
-    )
-    connection = await asyncpg.connect(source.url)
-    async with asyncio.timeout(30):
-        while not await connection.fetchval(waiting):
-            pass
-    await connection.close()

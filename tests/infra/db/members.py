@@ -1,5 +1,6 @@
 """Members of a cluster at one PostgreSQL, with the tables of ``things``."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,7 +10,10 @@ import asyncpg  # type: ignore[import-untyped]  # it ships no types
 from tests.infra.db.things import open_with_things, thing
 from tremula.infra.config.tree import PostgresUrl
 from tremula.infra.db import Database, Statements, WriterLease, open_member_database
+from tremula.infra.db.postgres_session import Connection
 from tremula.infra.slots import SlotLease
+
+_DEADLINE_S = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +70,14 @@ def under(lease: SlotLease, nid: int) -> Statements:
     unit = thing(nid, str(nid))
     unit.lease = lease
     return unit
+
+
+async def until_waiting(observer: Connection, count: int) -> None:
+    """Wait until *count* sessions of the observer's database wait for a lock."""
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND datname = current_database()"
+    )
+    async with asyncio.timeout(_DEADLINE_S):
+        while int(await observer.fetchval(waiting)) < count:
+            pass

@@ -16,7 +16,7 @@ from tremula.infra.cluster.members import (
     Member,
 )
 from tremula.infra.cluster.tenure import LeaseEnded, Tenure
-from tremula.infra.db import DatabaseUnavailable
+from tremula.infra.db import DatabaseError
 from tremula.infra.slots import SlotLease
 
 log = structlog.get_logger(__name__)
@@ -116,7 +116,7 @@ class LeaseKeeper:
                 for ended in self._ended:
                     ended()
                 return
-            except DatabaseUnavailable as error:
+            except DatabaseError as error:
                 log.warning("cluster_heartbeat_failed", reason=str(error))
             await self._pause()
 
@@ -141,14 +141,14 @@ class LeaseKeeper:
                 await self._table.announce_leaving(self.member)
                 while not self._tenure.holdings.is_empty:
                     await self.look_again(HEARTBEAT_S)
-        except (DatabaseUnavailable, TimeoutError) as error:
+        except (DatabaseError, TimeoutError) as error:
             log.warning("cluster_leaving_failed", reason=str(error))
 
     async def withdraw(self) -> None:
         """Be no member any more, after `run` and all writing have ended."""
         try:
             await self._table.withdraw(self.member)
-        except DatabaseUnavailable as error:
+        except DatabaseError as error:
             # The others notice when the lease ends.
             log.warning("cluster_leaving_failed", reason=str(error))
 

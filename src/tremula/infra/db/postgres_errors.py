@@ -15,6 +15,9 @@ SERVER_GONE: Final = (
 )
 """What asyncpg raises when the server is gone, going or not there yet."""
 
+DEADLOCK: Final = asyncpg.DeadlockDetectedError
+"""What it raises where two sessions wait for each other: the whole may be repeated."""
+
 
 def translated(error: Exception) -> Exception:
     """What the caller is told; *error* itself if it is a bug of ours."""

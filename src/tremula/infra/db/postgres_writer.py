@@ -25,7 +25,7 @@ from tremula.infra.db.fencing import (
 )
 from tremula.infra.db.metrics import WriterMetrics
 from tremula.infra.db.params import postgres_text
-from tremula.infra.db.postgres_errors import SERVER_GONE, translated
+from tremula.infra.db.postgres_errors import DEADLOCK, SERVER_GONE, translated
 from tremula.infra.db.postgres_session import Session, end
 from tremula.infra.db.unit import Unit, check_predecessor
 from tremula.infra.slots import SlotLease
@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 QUEUE_UNITS_MAX: Final = 20_000
 _RECONNECT_FIRST_S: Final = 0.1
 _RECONNECT_MOST_S: Final = 2.0
+_DEADLOCKS_MAX: Final = 5
 
 Pending = tuple[Unit, Settled]
 Outcomes = list[Exception | None]
@@ -152,6 +153,18 @@ class PostgresWriter:
 
     async def _execute(self, batch: Sequence[Pending]) -> Outcomes:
         """Run the statements in a transaction that is left open."""
+        for _ in range(_DEADLOCKS_MAX):
+            try:
+                return await self._try_execute(batch)
+            except DEADLOCK as error:
+                # With the batch of another member, which now goes on.
+                log.info("postgres_writer_deadlock", reason=str(error))
+                await self._connection.execute("ROLLBACK")
+                for unit, _settled in batch:
+                    unit.error = None
+        raise DatabaseUnavailable("batches of other processes are in the way")
+
+    async def _try_execute(self, batch: Sequence[Pending]) -> Outcomes:
         lost = await self._begin(batch)
         if not lost:
             statements = (each for unit, _ in batch for each in unit.statements)
@@ -161,7 +174,7 @@ class PostgresWriter:
                 for group in grouped(statements):
                     await self._send(group)
             except Exception as error:
-                if self._is_lost(error):
+                if self._is_lost(error) or isinstance(error, DEADLOCK):
                     raise
                 await self._connection.execute("ROLLBACK")
                 lost = await self._begin(batch)
@@ -199,7 +212,7 @@ class PostgresWriter:
             for group in grouped(unit.statements):
                 await self._send(group)
         except Exception as error:
-            if self._is_lost(error):
+            if self._is_lost(error) or isinstance(error, DEADLOCK):
                 raise
             await self._connection.execute(
                 "ROLLBACK TO SAVEPOINT unit; RELEASE SAVEPOINT unit"
