@@ -25,13 +25,6 @@ from tremula.protocol.identifiers import DeviceId
 
 
 @pytest.fixture
-async def alice(server: Server) -> Client:
-    client = server.client(ALICE, device_id=DEVICE)
-    assert (await client.get("/v3/account/whoami")).status == 200
-    return client
-
-
-@pytest.fixture
 async def bob(server: Server, alice: Client) -> Client:
     client = server.client(BOB)
     assert (await client.get("/v3/account/whoami")).status == 200

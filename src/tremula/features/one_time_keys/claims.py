@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import structlog
 from msgspec import Struct
 
 from tremula.features.one_time_keys.service import ClaimedKeys, KeyClaim, OneTimeKeys
 from tremula.infra.federation.client import FederationClient
-from tremula.infra.federation.errors import PeerUnreachable, RemoteError
+from tremula.infra.federation.errors import PeerError, PeerUnreachable, RemoteError
 from tremula.infra.together import together
 from tremula.protocol.errors import BadJson
 from tremula.protocol.identifiers import (
@@ -19,8 +18,6 @@ from tremula.protocol.identifiers import (
     parse_user_id,
     server_of,
 )
-
-log = structlog.get_logger(__name__)
 
 CLAIMS_MAX: Final = 10_000
 """So many devices may be asked for at once."""
@@ -87,10 +84,14 @@ class KeyClaims(Struct, frozen=True):
         try:
             async with asyncio.timeout(min(timeout_s, _TIMEOUT_MAX_S)), slots:
                 answer.keys.update(await self._ask(server, claims))
-        except (RemoteError, TimeoutError) as error:
-            log.info("claim_failed", destination=server, reason=str(error))
-            # Without the reason: it may name addresses of our network.
-            answer.failures[server] = {"status": 503, "message": "not reached"}
+        except PeerError as error:
+            answer.failures[server] = {"errcode": error.errcode, "error": error.message}
+        except (RemoteError, TimeoutError):
+            # Without what went wrong: it may name addresses of our network.
+            answer.failures[server] = {
+                "errcode": "M_UNKNOWN",
+                "error": "the server did not answer",
+            }
 
     async def _ask(self, server: ServerName, claims: Sequence[KeyClaim]) -> ClaimedKeys:
         wanted: dict[UserId, dict[DeviceId, str]] = {}
