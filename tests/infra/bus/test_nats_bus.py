@@ -76,6 +76,21 @@ async def test_requests_are_served_side_by_side(
     assert (first, second) == (b"1", b"2")
 
 
+async def test_nothing_is_missed_that_begins_while_it_connects(
+    nats: NatsServer, supervisor: Supervisor
+) -> None:
+    watched = start(supervisor, nats.url)
+    subjects = [f"double.{number}" for number in range(200)]
+    for subject in subjects:
+        await watched.bus.serve(subject, double)
+        await asyncio.sleep(0)
+    if not watched.bus.is_connected:
+        await watched.until(is_connected=True)
+
+    for subject in subjects:
+        assert await watched.bus.request(subject, b"2", DEADLINE_S) == b"22"
+
+
 async def test_it_is_known_at_once_that_nobody_serves(
     nats: NatsServer, supervisor: Supervisor
 ) -> None:

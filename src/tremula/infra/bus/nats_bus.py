@@ -7,7 +7,7 @@ own reconnecting gives up on some errors, and buffers what nobody waits for any 
 import asyncio
 import random
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -63,6 +63,7 @@ class _Connection:
         self.lost = asyncio.Event()
         self.inbox = ""
         self.answers: dict[str, asyncio.Future[Msg]] = {}
+        self.attached = 0
 
     async def closed(self) -> None:
         """Fail whoever waits for an answer: none will come."""
@@ -76,6 +77,11 @@ class _Connection:
         answer = self.answers.get(message.subject)
         if answer is not None and not answer.done():
             answer.set_result(message)
+
+
+class _Subscription(Struct, frozen=True):
+    subject: str
+    take: Callable[[_Connection, Msg], Awaitable[None]]
 
 
 class NatsBus:
@@ -93,10 +99,10 @@ class NatsBus:
         self._supervisor = supervisor
         self._name = name
         self._trust = trust or NatsTrust()
-        self._listeners: list[tuple[str, Listener]] = []
-        self._responders: list[tuple[str, Responder]] = []
+        self._subscriptions: list[_Subscription] = []
         self._callbacks: list[Callable[[bool], None]] = []
         self._connection: _Connection | None = None
+        self._newest: _Connection | None = None
         self._requests = 0
         self._serving = 0
 
@@ -159,15 +165,25 @@ class NatsBus:
 
     async def subscribe(self, subject: str, listener: Listener) -> None:
         """See ``Bus.subscribe``."""
-        self._listeners.append((subject, listener))
-        if self._connection is not None:
-            await self._listen(self._connection, subject, listener)
+
+        async def take(_: _Connection, message: Msg) -> None:
+            listener(message.data)
+
+        await self._subscribe(_Subscription(subject, take))
 
     async def serve(self, subject: str, responder: Responder) -> None:
         """See ``Bus.serve``."""
-        self._responders.append((subject, responder))
-        if self._connection is not None:
-            await self._respond(self._connection, subject, responder)
+
+        async def take(connection: _Connection, message: Msg) -> None:
+            if self._serving >= REQUESTS_SERVED_MAX:
+                log.warning("bus_request_dropped", serving=self._serving)
+                return
+            self._serving += 1
+            self._supervisor.run_once(
+                "bus_request", partial(self._answer, connection, responder, message)
+            )
+
+        await self._subscribe(_Subscription(subject, take))
 
     # The connection
 
@@ -194,10 +210,8 @@ class NatsBus:
             await connection.client.subscribe(
                 f"{connection.inbox}.*", cb=connection.take_answer
             )
-            for subject, listener in self._listeners:
-                await self._listen(connection, subject, listener)
-            for subject, responder in self._responders:
-                await self._respond(connection, subject, responder)
+            self._newest = connection
+            await self._attach(connection)
             await connection.client.flush(_CONNECT_TIMEOUT_S)
         except (NatsError, OSError, TimeoutError, NoServersError) as error:
             log.warning("bus_unreachable", server=server.place, error=str(error))
@@ -248,27 +262,23 @@ class NatsBus:
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self._trust.ca_file)
 
-    async def _listen(
-        self, connection: _Connection, subject: str, listener: Listener
-    ) -> None:
-        async def deliver(message: Msg) -> None:
-            listener(message.data)
+    async def _subscribe(self, subscription: _Subscription) -> None:
+        self._subscriptions.append(subscription)
+        if self._newest is None:
+            return
+        try:
+            await self._attach(self._newest)
+        except (NatsError, OSError) as error:
+            # It is lost: the next connection begins with all subscriptions.
+            log.info("bus_error", error=repr(error))
 
-        await connection.client.subscribe(subject, cb=deliver)
-
-    async def _respond(
-        self, connection: _Connection, subject: str, responder: Responder
-    ) -> None:
-        async def deliver(message: Msg) -> None:
-            if self._serving >= REQUESTS_SERVED_MAX:
-                log.warning("bus_request_dropped", serving=self._serving)
-                return
-            self._serving += 1
-            self._supervisor.run_once(
-                "bus_request", partial(self._answer, connection, responder, message)
-            )
-
-        await connection.client.subscribe(subject, cb=deliver)
+    async def _attach(self, connection: _Connection) -> None:
+        """Begin what was subscribed to; also what comes in while this goes on."""
+        while connection.attached < len(self._subscriptions):
+            subscription = self._subscriptions[connection.attached]
+            connection.attached += 1
+            take = partial(subscription.take, connection)
+            await connection.client.subscribe(subscription.subject, cb=take)
 
     async def _answer(
         self, connection: _Connection, responder: Responder, message: Msg
