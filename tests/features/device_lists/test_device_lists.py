@@ -170,6 +170,22 @@ async def test_a_poll_without_changes_makes_no_query(lists: Lists) -> None:
     assert queries.reads == []
 
 
+async def test_a_join_costs_the_same_in_a_room_of_any_size(lists: Lists) -> None:
+    reads = []
+    for size in (2, 40):
+        others = [UserId(f"@u{size}-{number}:test") for number in range(size)]
+        room_id = await lists.server.create_room(ALICE, *others)
+        since = lists.now
+        assert await lists.news(ALICE, since) == (set(), set())
+        joining = UserId(f"@new{size}:test")
+        await lists.member(room_id, joining, "join")
+        with counted(lists.server.database) as queries:
+            assert await lists.news(ALICE, since) == ({joining}, set())
+        reads.append(len(queries.reads))
+
+    assert reads == [3, 3]
+
+
 USERS = (ALICE, BOB, MALLORY)
 
 
