@@ -6,6 +6,7 @@ import pytest
 
 from tests.fakes.remote import authority, trusted_ca_file, validity
 from tests.infra.bus.connecting import DEADLINE_S, connected, logged, start
+from tests.infra.bus.nats_accounts import Accounts
 from tests.nats_server import running_nats
 from tremula.infra.bus.nats_bus import NatsTrust
 from tremula.infra.bus.nats_servers import parse_nats_url
@@ -47,6 +48,17 @@ async def test_credentials_in_the_url_are_shown(
 ) -> None:
     with running_nats(tmp_path, settings) as server:
         assert await speaks(supervisor, f"nats://{login}@{server.place}")
+
+
+async def test_a_credentials_file_of_nats_is_shown(
+    tmp_path: Path, supervisor: Supervisor
+) -> None:
+    accounts = Accounts()
+    file = tmp_path / "tremula.creds"
+    file.write_text(accounts.credentials(), encoding="ascii")
+    with running_nats(tmp_path, accounts.settings()) as server:
+        trust = NatsTrust(credentials_file=file)
+        assert await speaks(supervisor, server.url, trust)
 
 
 async def test_a_wrong_password_is_told_without_repeating_it(

@@ -2,87 +2,29 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import signal
+import sys
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from msgspec import Struct
 
+from tests.infra.cluster.counting import Member, member
 from tests.nats_server import NatsServer, running_nats
 from tests.postgres_server import running_postgres
-from tremula.infra.clock import SystemClock
-from tremula.infra.cluster.joining import Machinery, Membership, joined
-from tremula.infra.config import BusUrls, Cluster, PostgresUrl
-from tremula.infra.db import DatabaseUnavailable, Statements
-from tremula.infra.metrics import Metrics
-from tremula.infra.slots import SLOTS, CallTypes, slot_of
-from tremula.infra.supervisor import Supervisor
+from tremula.infra.config import PostgresUrl
+from tremula.infra.db import DatabaseUnavailable
+from tremula.infra.slots import SLOTS, slot_of
 from tremula.protocol.errors import Unknown
 
 DEADLINE_S = 30
-
-
-class Count(Struct, frozen=True):
-    """A command: count one more of the key; the answer is how many there are."""
-
-    times: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A process, and what it has of the cluster."""
-
-    membership: Membership
-    supervisor: Supervisor
-
-    async def count(self, key: str, command: Count) -> int:
-        """The handler: read, then write under the lease."""
-        membership = self.membership
-        lease = membership.slots.lease(key)
-        row = await membership.database.first(
-            "SELECT pos FROM federation_followed WHERE id = 1"
-        )
-        stored = 0 if row is None else int(row[0])
-        unit = Statements(lease=lease)
-        unit.run(
-            "INSERT INTO federation_followed (id, pos) VALUES (1, :pos)"
-            " ON CONFLICT (id) DO UPDATE SET pos = :pos",
-            pos=stored + command.times,
-        )
-        await membership.database.commit(unit)
-        return stored + command.times
-
-    async def call(self, key: str) -> int:
-        """Have it counted by whoever holds the slot."""
-        counted: int = await self.membership.slots.call("count", key, Count())
-        return counted
 
 
 @pytest.fixture
 def nats(tmp_path: Path) -> Iterator[NatsServer]:
     with running_nats(tmp_path) as server:
         yield server
-
-
-@asynccontextmanager
-async def member(source: PostgresUrl, nats: NatsServer) -> AsyncIterator[Member]:
-    """One member, which hands over at its end."""
-    metrics = Metrics()
-    supervisor = Supervisor(metrics)
-    machinery = Machinery(supervisor, SystemClock(), metrics)
-    cluster = Cluster(bus=BusUrls((nats.url,)))
-    async with joined(source, cluster, "example.org", machinery) as membership:
-        member = Member(membership, supervisor)
-        types = CallTypes(Count, int)
-        membership.slots.register("count", member.count, types)
-        await membership.slots.open()
-        try:
-            yield member
-        finally:
-            await membership.keeper.leave()
-            await supervisor.stop()
 
 
 async def settled(*members: Member) -> None:
@@ -99,18 +41,12 @@ async def settled(*members: Member) -> None:
             await keepers[0].look_again(1)
 
 
-def key_of(member: Member) -> str:
-    """A key whose slot *member* holds."""
-    held = member.membership.keeper.slots
-    return next(key for key in map(str, range(100_000)) if slot_of(key) in held)
-
-
 async def test_members_do_each_other_s_commands_and_none_twice(
     source: PostgresUrl, nats: NatsServer
 ) -> None:
-    async with member(source, nats) as one, member(source, nats) as two:
+    async with member(source, nats.url) as one, member(source, nats.url) as two:
         await settled(one, two)
-        key = key_of(two)
+        key = two.key()
 
         answers = [await each.call(key) for each in (one, two, one, two)]
 
@@ -121,7 +57,7 @@ async def test_members_do_each_other_s_commands_and_none_twice(
 async def test_while_members_come_and_go_nothing_is_lost_or_doubled(
     source: PostgresUrl, nats: NatsServer
 ) -> None:
-    async with member(source, nats) as first, AsyncExitStack() as others:
+    async with member(source, nats.url) as first, AsyncExitStack() as others:
         await settled(first)
         is_over = False
         answers: list[int] = []
@@ -133,7 +69,9 @@ async def test_while_members_come_and_go_nothing_is_lost_or_doubled(
         async with asyncio.TaskGroup() as group:
             group.create_task(call_on())
             for _ in range(3):
-                joined_later = await others.enter_async_context(member(source, nats))
+                joined_later = await others.enter_async_context(
+                    member(source, nats.url)
+                )
                 await settled(first, joined_later)
                 await others.aclose()
                 await settled(first)
@@ -146,9 +84,9 @@ async def test_while_members_come_and_go_nothing_is_lost_or_doubled(
 async def test_after_nats_was_away_calls_travel_again(
     source: PostgresUrl, nats: NatsServer
 ) -> None:
-    async with member(source, nats) as one, member(source, nats) as two:
+    async with member(source, nats.url) as one, member(source, nats.url) as two:
         await settled(one, two)
-        key = key_of(two)
+        key = two.key()
         assert await one.call(key) == 1
         lost = asyncio.Event()
         one.membership.bus.on_state(lambda is_up: None if is_up else lost.set())
@@ -169,10 +107,10 @@ async def test_after_postgresql_was_away_everything_goes_on_where_it_was(
     """Crashed amid calls: what was answered is stored once, and no slot has moved."""
     with running_postgres() as server:
         source = PostgresUrl(server.url("postgres"))
-        async with member(source, nats) as one, member(source, nats) as two:
+        async with member(source, nats.url) as one, member(source, nats.url) as two:
             await settled(one, two)
             before = set(one.membership.keeper.slots)
-            key, answers = key_of(two), [0]
+            key, answers = two.key(), [0]
             calling, is_over = asyncio.Event(), False
 
             async def call_on() -> None:
@@ -198,3 +136,64 @@ async def test_after_postgresql_was_away_everything_goes_on_where_it_was(
     assert answers == sorted(set(answers))
     assert stored - answers[-1] == 1
     assert len(answers) <= stored <= len(answers) + 2
+
+
+@asynccontextmanager
+async def process(
+    source: PostgresUrl, nats: NatsServer
+) -> AsyncGenerator[asyncio.subprocess.Process]:
+    """A member as a process of its own, killed at the end."""
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.infra.cluster.member_process"),
+        *(source.url, nats.url),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+
+
+async def until_two(member: Member) -> str:
+    """Wait for the other process; a key whose slot it holds."""
+    keeper = member.membership.keeper
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            for key in map(str, range(100)):
+                holder = keeper.holder(slot_of(key))
+                if holder is not None and holder.id != keeper.member:
+                    return key
+            await keeper.look_again(1)
+
+
+async def test_the_work_of_who_is_killed_goes_on_elsewhere(
+    source: PostgresUrl, nats: NatsServer
+) -> None:
+    async with member(source, nats.url) as here, process(source, nats) as child:
+        key = await until_two(here)
+        assert await here.call(key) == 1
+        child.kill()
+
+        async with asyncio.timeout(DEADLINE_S):
+            assert await here.call(key) == 2
+            await settled(here)
+
+
+async def test_who_stops_and_goes_on_learns_that_it_is_none_any_more(
+    source: PostgresUrl, nats: NatsServer
+) -> None:
+    async with member(source, nats.url) as here, process(source, nats) as child:
+        key = await until_two(here)
+        assert await here.call(key) == 1
+        child.send_signal(signal.SIGSTOP)
+
+        async with asyncio.timeout(DEADLINE_S):
+            assert await here.call(key) == 2
+            await settled(here)
+            child.send_signal(signal.SIGCONT)
+            output, _ = await child.communicate()
+
+        assert output.splitlines()[-1] == b"ended 0"
+        assert await here.call(key) == 3
