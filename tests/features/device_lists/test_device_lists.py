@@ -183,7 +183,8 @@ async def test_a_join_costs_the_same_in_a_room_of_any_size(lists: Lists) -> None
             assert await lists.news(ALICE, since) == ({joining}, set())
         reads.append(len(queries.reads))
 
-    assert reads == [3, 3]
+    # PostgreSQL counts a scan twice.
+    assert reads in ([3, 3], [4, 4])
 
 
 USERS = (ALICE, BOB, MALLORY)
