@@ -12,6 +12,7 @@ from tests.infra.cluster.cluster import (
     Size,
     in_cluster,
 )
+from tremula.infra.cluster.members import UNREACHABLE_S
 from tremula.infra.cluster.messages import CallFailed
 from tremula.infra.cluster.slots import DEADLINE_S
 from tremula.infra.db import DatabaseUnavailable, SlotLost
@@ -262,3 +263,30 @@ async def test_what_moves_is_told(cluster: Cluster) -> None:
 
     assert gone == set(other.keeper.slots)
     assert await one.slots.call("note", cluster.key_of(other), Note("x")) == ["m1", "x"]
+
+
+@in_cluster
+async def test_who_is_cut_off_from_the_bus_hands_over_to_who_has_it(
+    cluster: Cluster,
+) -> None:
+    one, other = await two(cluster)
+    key = cluster.key_of(one)
+    one.bus.cut()
+    await asyncio.sleep(UNREACHABLE_S + 2)
+
+    assert len(other.keeper.slots) == SLOTS
+    assert await other.note(key, "x") == ["m1", "x"]
+    one.bus.heal()
+    await asyncio.sleep(2)
+    assert await other.note(key, "x") == ["m0", "x"]
+
+
+@in_cluster
+async def test_without_a_bus_everybody_keeps_what_it_has(cluster: Cluster) -> None:
+    one, other = await two(cluster)
+    before = set(one.keeper.slots), set(other.keeper.slots)
+    for member in (one, other):
+        member.bus.cut()
+    await asyncio.sleep(UNREACHABLE_S * 3)
+
+    assert (set(one.keeper.slots), set(other.keeper.slots)) == before
