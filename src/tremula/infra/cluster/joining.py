@@ -18,9 +18,10 @@ from tremula.infra.clock import Clock
 from tremula.infra.cluster.in_flight import InFlight
 from tremula.infra.cluster.keeper import LeaseKeeper
 from tremula.infra.cluster.leases_storage import PostgresLeases
+from tremula.infra.cluster.members import LeaseTable
 from tremula.infra.cluster.metrics import CallMetrics, watch_bus, watch_leases
 from tremula.infra.cluster.slots import ClusterSlots
-from tremula.infra.config import BusUrls, Cluster, PostgresUrl
+from tremula.infra.config import Cluster, PostgresUrl
 from tremula.infra.db import Database, migrate_together, open_member_database
 from tremula.infra.metrics import Metrics
 from tremula.infra.supervisor import Supervisor
@@ -62,52 +63,76 @@ async def joined(
         DatabaseRefused: the database can't be used, or not as it is.
         DatabaseUnavailable: it can't be reached now.
     """
-    assert cluster.bus is not None, "without a bus there is one process"
-    supervisor, clock, metrics = (
-        machinery.supervisor,
-        machinery.clock,
-        machinery.metrics,
-    )
     await migrate_together(source)
     member = secrets.token_hex(8)
-    subject = _subject(server_name)
     leases = PostgresLeases(source.url)
     try:
         lease = await leases.join(member, _address(), __version__)
         log.info("cluster_joined", member=member, writer=lease.writer)
-        bus = _bus(cluster.bus, cluster, supervisor, name=f"tremula {member}")
-        in_flight = InFlight(clock.monotonic_s)
-        keeper = LeaseKeeper(
-            leases, member, bus=bus, subject=subject, clock=clock, in_flight=in_flight
-        )
-        watch_bus(bus, metrics.registry)
-        watch_leases(keeper, in_flight, metrics.registry)
-        slots = ClusterSlots(
-            keeper,
-            bus=bus,
-            subject=subject,
-            supervisor=supervisor,
-            clock=clock,
-            in_flight=in_flight,
-            metrics=CallMetrics(metrics.registry),
-        )
-        supervisor.keep_running("bus", bus.run)
-        supervisor.keep_running("leases", keeper.run)
-        database = await open_member_database(source, lease, registry=metrics.registry)
+        parts = _build(leases, member, cluster, server_name, machinery)
         try:
-            yield Membership(database, lease.writer, bus, subject, keeper, slots)
+            database = await open_member_database(
+                source, lease, registry=machinery.metrics.registry
+            )
+            try:
+                yield Membership(
+                    database=database,
+                    writer=lease.writer,
+                    bus=parts.bus,
+                    subject=parts.subject,
+                    keeper=parts.keeper,
+                    slots=parts.slots,
+                )
+            finally:
+                await database.close()
         finally:
-            await database.close()
-            await keeper.withdraw()
+            await parts.keeper.withdraw()
     finally:
         await leases.close()
 
 
-def _bus(
-    urls: BusUrls, cluster: Cluster, supervisor: Supervisor, *, name: str
-) -> NatsBus:
+class _Parts(Struct, frozen=True):
+    bus: Bus
+    subject: str
+    keeper: LeaseKeeper
+    slots: ClusterSlots
+
+
+def _build(
+    leases: LeaseTable,
+    member: str,
+    cluster: Cluster,
+    server_name: str,
+    machinery: Machinery,
+) -> _Parts:
+    """The parts of a member, whose heart beats from now on."""
+    supervisor, clock = machinery.supervisor, machinery.clock
+    registry, subject = machinery.metrics.registry, _subject(server_name)
+    bus = _bus(cluster, supervisor, name=f"tremula {member}")
+    in_flight = InFlight(clock.monotonic_s)
+    keeper = LeaseKeeper(
+        leases, member, bus=bus, subject=subject, clock=clock, in_flight=in_flight
+    )
+    slots = ClusterSlots(
+        keeper,
+        bus=bus,
+        subject=subject,
+        supervisor=supervisor,
+        clock=clock,
+        in_flight=in_flight,
+        metrics=CallMetrics(registry),
+    )
+    watch_bus(bus, registry)
+    watch_leases(keeper, in_flight, registry)
+    supervisor.keep_running("bus", bus.run)
+    supervisor.keep_running("leases", keeper.run)
+    return _Parts(bus, subject, keeper, slots)
+
+
+def _bus(cluster: Cluster, supervisor: Supervisor, *, name: str) -> NatsBus:
+    assert cluster.bus is not None, "without a bus there is one process"
     return NatsBus(
-        [parse_nats_url(url) for url in urls.urls],
+        [parse_nats_url(url) for url in cluster.bus.urls],
         supervisor,
         name=name,
         trust=NatsTrust(cluster.bus_ca_file, cluster.bus_credentials_file),
