@@ -25,9 +25,11 @@ from tremula.infra.db import (
     Conflict,
     DatabaseInUse,
     DatabaseUnavailable,
+    ServerNameChanged,
     SlotLost,
     Statements,
     WriterLost,
+    check_server_name,
     migrate_together,
 )
 
@@ -173,6 +175,21 @@ async def test_members_migrate_one_after_the_other(
 
         async with member(source, await Leases(source).number(5)) as db:
             assert await db.all("SELECT member FROM infra_members") == []
+
+
+async def test_members_that_begin_at_once_agree_on_the_server_name(
+    source: PostgresUrl, leases: Leases
+) -> None:
+    async with (
+        member(source, await leases.number(2)) as one,
+        member(source, await leases.number(3)) as two,
+    ):
+        await asyncio.gather(
+            *(check_server_name(each, "example.org") for each in (one, two))
+        )
+
+        with pytest.raises(ServerNameChanged):
+            await check_server_name(two, "example.com")
 
 
 async def test_who_was_stopped_and_goes_on_after_the_take_over_writes_nothing(

@@ -14,7 +14,7 @@ from typing import Final, LiteralString, Protocol
 from msgspec import Struct
 
 from tremula.infra.db.database import Database
-from tremula.infra.db.errors import DatabaseTooNew, ServerNameChanged
+from tremula.infra.db.errors import Conflict, DatabaseTooNew, ServerNameChanged
 from tremula.infra.db.reader import Engine, Reader, Row
 from tremula.infra.db.unit import Statements
 
@@ -106,8 +106,14 @@ async def check_server_name(db: Database, server_name: str) -> None:
             "INSERT INTO infra_server (id, server_name) VALUES (1, :server_name)",
             server_name=server_name,
         )
-        await db.commit(unit)
-    elif found != server_name:
+        try:
+            await db.commit(unit)
+        except Conflict:
+            # Another process that began at the same time was faster.
+            found = await find_server_name(db)
+        else:
+            return
+    if found != server_name:
         raise ServerNameChanged(
             f"the database belongs to the server {found}; the name of a server can't"
             f" change to {server_name}, because every user and room ID contains it"
