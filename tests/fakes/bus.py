@@ -30,6 +30,7 @@ class FakeNetwork:
     loss: float = 0.0
     payload_bytes_max: int = 1024 * 1024
     members: "list[FakeBus]" = field(default_factory=list)
+    requests: int = 0
     _random: random.Random = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -114,6 +115,7 @@ class FakeBus:
     async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
         """See ``Bus.request``."""
         self._check(payload)
+        self.network.requests += 1
         serving = [
             member
             for member in self.network.members

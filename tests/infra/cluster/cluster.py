@@ -109,12 +109,12 @@ class Member:
         if isinstance(command, Size):
             return len(command.data)
         self.notes.append((key, command.text))
-        if command.text == "slow":
+        if command.text.startswith("slow"):
             await self.held_up.wait()
-        return [self.name, command.text]
+        return [self.name, command.text[:8]]
 
     async def note(self, key: str, text: str) -> list[str]:
-        """Have the holder of *key* write down *text*; who did?"""
+        """Have the holder of *key* write down *text*; who did, and how it begins."""
         answer: list[str] = await self.slots.call("note", key, Note(text))
         return answer
 

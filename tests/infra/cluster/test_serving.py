@@ -123,6 +123,16 @@ async def test_pieces_of_a_call_that_was_given_up_are_forgotten(
     assert not work.done
 
 
+async def test_who_asks_how_a_call_goes_begins_none(
+    server: CallServer, work: Work
+) -> None:
+    assert (await ask(server, request("a", pieces=0))).outcome is Outcome.MOVED
+    await ask(server, request("a"))
+
+    assert (await ask(server, request("a", pieces=0))).outcome is Outcome.ANSWERED
+    assert len(work.done) == 1
+
+
 async def test_an_answer_that_is_too_large_is_a_failure(
     server: CallServer, work: Work
 ) -> None:

@@ -119,6 +119,19 @@ async def test_a_call_that_takes_long_is_waited_for_and_done_once(
 
 
 @in_cluster
+async def test_a_large_command_that_takes_long_travels_once(cluster: Cluster) -> None:
+    cluster.network.payload_bytes_max = 4_096
+    one, other = await two(cluster)
+    asyncio.get_running_loop().call_later(5 * DEADLINE_S, other.held_up.set)
+
+    text = "slow" * 25_000
+    assert await one.note(cluster.key_of(other), text) == ["m1", "slowslow"]
+    assert len(other.notes) == 1
+    # 33 pieces, and once in two seconds the question how it goes.
+    assert cluster.network.requests < 33 + 5 * DEADLINE_S
+
+
+@in_cluster
 async def test_lost_messages_do_not_double_a_call(cluster: Cluster) -> None:
     one, other = await two(cluster)
     keys = cluster.keys_of(other, 30)

@@ -38,7 +38,7 @@ class Request(Struct, frozen=True, array_like=True):
     """A call: ``id`` is the same when it is repeated.
 
     ``command`` is piece number ``piece`` of ``pieces``; only the last is answered with
-    what became of the call.
+    what became of the call. Without any pieces it asks for just that.
     """
 
     id: str

@@ -63,11 +63,14 @@ class CallServer:
             return pack(Reply(Outcome.FAILED))
         reply = self._replies.get(request.id)
         if reply is None:
+            if not request.pieces:
+                return pack(Reply(Outcome.MOVED))
             whole = self._assembled(request)
             if whole is None:
                 return pack(Reply(Outcome.PENDING))
             reply = self._begin(whole)
-        await asyncio.wait([reply], timeout=PENDING_S)
+        is_last = request.piece >= request.pieces - 1
+        await asyncio.wait([reply], timeout=PENDING_S if is_last else 0)
         if not reply.done():
             return pack(Reply(Outcome.PENDING))
         packed = pack(reply.result())

@@ -100,6 +100,7 @@ class ClusterSlots:
         """
         call = _Call(secrets.token_hex(16), kind, key, slot_of(key))
         packed: bytes | None = None
+        is_begun = False
         deadline_s = self._clock.monotonic_s() + DEADLINE_S
         while self._clock.monotonic_s() < deadline_s:
             if self._keeper.lease(call.slot) is not None:
@@ -110,8 +111,10 @@ class ClusterSlots:
             else:
                 if packed is None:
                     packed = self._wires[kind].pack_command(command)
-                reply = await self._travel(call, packed)
-                if reply is not None and reply.outcome is Outcome.PENDING:
+                # Where it is being done it need not be sent again.
+                reply = await self._travel(call, b"" if is_begun else packed)
+                is_begun = reply is not None and reply.outcome is Outcome.PENDING
+                if is_begun:
                     # Somebody is at it: however long that takes.
                     deadline_s = self._clock.monotonic_s() + DEADLINE_S
                     continue
@@ -149,11 +152,14 @@ class ClusterSlots:
             log.info("cluster_call_unanswered", holder=holder.id, reason=repr(error))
             self._metrics.unanswered()
             return None
-        assert reply is not None, "a command has a piece at least"
+        assert reply is not None, "there is one request at least"
         self._metrics.answered(reply.outcome, self._clock.monotonic_s() - started_s)
         return reply
 
     def _requests(self, call: _Call, packed: bytes) -> Iterator[Request]:
+        if not packed:
+            yield Request(call.id, call.kind, call.key, b"", 0, 0)
+            return
         size = self._bus.payload_bytes_max - _OVERHEAD_BYTES
         pieces = -(-len(packed) // size)
         for piece in range(pieces):
