@@ -1,6 +1,7 @@
 """Strict JSON from outside (HOSTILE "Parsers")."""
 
 import json
+import tracemalloc
 
 import orjson
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.protocol.strategies import JSON_VALUES
 from tremula.protocol.errors import NotJson
-from tremula.protocol.json import parse_json, parse_json_exact
+from tremula.protocol.json import encode_to_keep, parse_json, parse_json_exact
 
 
 @pytest.mark.parametrize(
@@ -175,3 +176,17 @@ def test_exact_parsing_changes_nothing_else(value: object) -> None:
     raw = json.dumps([value, "12345678901234567890"]).encode()
 
     assert parse_json_exact(raw) == [value, "12345678901234567890"]
+
+
+def test_what_is_kept_takes_no_more_memory_than_it_has_to() -> None:
+    """orjson's own result of a few bytes keeps 4 KB: a million of them are 4 GB."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        kept = [encode_to_keep({"number": number}) for number in range(100)]
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert kept[7] == b'{"number":7}'
+    assert after - before < 100 * 200

@@ -60,6 +60,18 @@ def parse_json_exact(raw: bytes, *, depth_max: int = PEER_DEPTH_MAX) -> object:
         raise NotJson(f"not valid JSON: {error}") from error
 
 
+def encode_to_keep(value: object) -> bytes:
+    """*value* as JSON that stays in memory.
+
+    What orjson returns holds on to the 4 KB that it was written into, however short it
+    is (3.13): this is a copy.
+
+    Raises:
+        TypeError: it cannot be JSON.
+    """
+    return b"%b" % orjson.dumps(value)
+
+
 def loads_exact(raw: bytes) -> Any:  # noqa: ANN401 - whatever was stored
     """Our own JSON, in which integers may have any size."""
     return json.loads(raw) if _LONG_INTEGER.search(raw) else orjson.loads(raw)

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from tremula.protocol.json import encode_to_keep
 from tremula.protocol.room_versions import RedactionRules, RoomVersion
 
 
@@ -20,7 +21,7 @@ def redact(version: RoomVersion, pdu: Mapping[str, Any]) -> dict[str, Any]:
 
 def redact_client_event(version: RoomVersion, client_json: bytes) -> bytes:
     """As ``redact``, from and to the bytes of an event in client format."""
-    return orjson.dumps(redact(version, orjson.loads(client_json)))
+    return encode_to_keep(redact(version, orjson.loads(client_json)))
 
 
 def redact_content(

@@ -115,7 +115,8 @@ class Network:
         others = set(self.processes) - {writer}
         while set(process.replica.peers) != others:
             self.step()
-        settled = asyncio.ensure_future(process.replica.settle_in())
+        process.replica.settle_in()
+        settled = asyncio.ensure_future(process.replica.settled())
         while not settled.done():
             await asyncio.sleep(0)
             self.step()

@@ -19,6 +19,7 @@ from tremula.protocol.errors import (
     TooLarge,
 )
 from tremula.protocol.identifiers import RoomId, UserId, parse_room_id
+from tremula.protocol.json import encode_to_keep
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.reader import RoomReader
 
@@ -184,7 +185,7 @@ class AccountData:
         Raises:
             TooLarge: the content is past its bound.
         """
-        encoded = orjson.dumps(content)
+        encoded = encode_to_keep(content)
         if len(encoded) > CONTENT_BYTES_MAX:
             raise TooLarge(f"account data has at most {CONTENT_BYTES_MAX} bytes")
         datum = AccountDatum(room_nid, data_type, encoded)

@@ -17,6 +17,7 @@ from tremula.infra.db import Reader
 from tremula.infra.journal import Journal
 from tremula.protocol.device_keys import Usage, key_id_of
 from tremula.protocol.identifiers import DeviceId, UserId
+from tremula.protocol.json import encode_to_keep
 
 _AT_ONCE: Final = 500
 _CACHE_BYTES: Final = 16 * 1024 * 1024
@@ -166,4 +167,4 @@ def signed_by(
         signatures[user_id] = {**signatures.get(user_id, {}), **added}
     if unsigned:
         key["unsigned"] = unsigned
-    return orjson.dumps(key)
+    return encode_to_keep(key)

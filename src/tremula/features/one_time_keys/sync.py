@@ -1,14 +1,14 @@
 """What `/sync` tells a device of its keys (CS "Extensions to /sync")."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
-
-import orjson
 
 from tremula.features.one_time_keys.service import TOPIC, OneTimeKeys
 from tremula.infra.cache import ByteLRU
 from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import DeviceId, UserId
+from tremula.protocol.json import encode_to_keep
 from tremula.protocol.one_time_keys import SIGNED_CURVE25519
 
 _CACHE_BYTES: Final = 4 * 1024 * 1024
@@ -39,9 +39,17 @@ class KeyStatus:
         pos = self._journal.position
         counts = _NO_KEYS | await self._keys.counts(user_id, device_id)
         unused = await self._keys.unused_fallback_types(user_id, device_id)
-        sections = {
-            "device_one_time_keys_count": orjson.dumps(counts),
-            "device_unused_fallback_key_types": orjson.dumps(unused),
-        }
+        sections = _sections(frozenset(counts.items()), tuple(unused))
         self._known.put((user_id, device_id), (pos, sections), size_bytes=_DEVICE_BYTES)
         return sections
+
+
+@lru_cache(maxsize=1_024)
+def _sections(
+    counts: frozenset[tuple[str, int]], unused: tuple[str, ...]
+) -> Mapping[str, bytes]:
+    """The same object for all devices with as many keys, of which there are many."""
+    return {
+        "device_one_time_keys_count": encode_to_keep(dict(sorted(counts))),
+        "device_unused_fallback_key_types": encode_to_keep(unused),
+    }

@@ -86,6 +86,10 @@ class DeviceInbox:
         )
         page = found[:PAGE_MAX]
         known = self._known.get((ctx.user_id, ctx.device_id))
+        if since is None and not found:
+            # There is nothing to delete when its first token comes back.
+            known = _Known(emptied_pos=ctx.now)
+            self._known.put((ctx.user_id, ctx.device_id), known, _ENTRY_BYTES)
         if page and known is not None:
             known.shown_pos = page[-1][0]
         return InboxPage(

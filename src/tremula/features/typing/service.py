@@ -8,7 +8,6 @@ from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
 
-import orjson
 from msgspec import Struct
 
 from tremula.features.typing import storage
@@ -16,6 +15,7 @@ from tremula.infra.clock import Clock
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import RoomId, UserId
+from tremula.protocol.json import encode_to_keep
 from tremula.rooms.memberships import TOPIC as MEMBERSHIP_TOPIC
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.storage import UserRoom
@@ -48,7 +48,7 @@ class TypingUsers(Struct, frozen=True):
     def of(cls, user_ids: tuple[UserId, ...]) -> "TypingUsers":
         """Encode the event once for everyone."""
         event = {"type": "m.typing", "content": {"user_ids": user_ids}}
-        return cls(user_ids, orjson.dumps(event))
+        return cls(user_ids, encode_to_keep(event))
 
 
 class TypingListener(Protocol):

@@ -1,7 +1,7 @@
 """Brings a replica's messages over the bus, and sees who comes and goes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from typing import Final, Protocol
 
 import structlog
@@ -61,8 +61,10 @@ class ReplicationLink:
         while not set(self._writers.writers()) - {own} <= set(replica.peers):
             replica.hello()
             await asyncio.sleep(_PATIENCE_S)
-        settled = asyncio.ensure_future(replica.settle_in())
-        await self._until(settled, replica.beat)
+        replica.settle_in()
+        while not await self._is_settled(replica):
+            # What was asked, or answered, may be lost.
+            replica.beat()
 
     async def watch(self, replica: Replica) -> None:
         """Beat, and count out who is gone; has to run all the time."""
@@ -78,11 +80,10 @@ class ReplicationLink:
             replica.drop(writer, last_pos=last_pos)
         replica.beat()
 
-    async def _until(
-        self, settled: "asyncio.Future[None]", beat: Callable[[], None]
-    ) -> None:
-        while not settled.done():
-            done: Awaitable[object] = asyncio.wait([settled], timeout=_PATIENCE_S)
-            await done
-            beat()
-        settled.result()
+    async def _is_settled(self, replica: Replica) -> bool:
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await replica.settled()
+        except TimeoutError:
+            return False
+        return True

@@ -136,15 +136,14 @@ class Replica:
         """Ask all who are there to count this one in."""
         self._send(Hello(self._writer, self._incarnation))
 
-    async def settle_in(self) -> None:
-        """All who are there have welcomed us: take part, and return once the journal
+    def settle_in(self) -> None:
+        """All who are there have welcomed us: take part. Once `settled`, the journal
         shows everything from before.
         """
         self._heard_pos = max(self._heard_pos, self._active_teller.watermark)
         self._takes_part = True
         self._tell(is_urgent=True)
         self._release()
-        await self.settled()
 
     def bye(self) -> None:
         """Go, having announced everything."""
