@@ -51,7 +51,9 @@ async def test_members_do_each_other_s_commands_and_none_twice(
         answers = [await each.call(key) for each in (one, two, one, two)]
 
         assert answers == [1, 2, 3, 4]
-        assert one.membership.writer != two.membership.writer
+        writers = {one.membership.writer, two.membership.writer}
+        assert len(writers) == 2
+        assert one.membership.writers() == two.membership.writers() == writers
 
 
 async def test_while_members_come_and_go_nothing_is_lost_or_doubled(

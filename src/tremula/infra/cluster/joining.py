@@ -3,7 +3,7 @@
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from hashlib import blake2b
 
@@ -51,6 +51,13 @@ class Membership(Struct, frozen=True):
     subject: str
     keeper: LeaseKeeper
     slots: ClusterSlots
+
+    def writers(self) -> Collection[int]:
+        """The numbers of those that may write, this one among them.
+
+        Whoever is missing writes nothing more, whatever it may still try.
+        """
+        return {self.writer, *(each.writer for each in self.keeper.members)}
 
 
 @asynccontextmanager
