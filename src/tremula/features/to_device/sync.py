@@ -1,5 +1,6 @@
 """The inbox of a device in `/sync`."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -70,29 +71,33 @@ class DeviceInbox:
 
     async def page(self, ctx: SyncContext, since: StreamToken | None) -> InboxPage:
         """The oldest messages that the device has not received."""
-        received_pos = since.received_pos if since else 0
-        if (
-            ctx.device_id is None
-            or self._journal.changed_pos(TOPIC, ctx.user_id) <= received_pos
-        ):
+        if ctx.device_id is None:
             return _NOTHING
-        found = await storage.messages_after(
-            self._db,
-            ctx.user_id,
-            ctx.device_id,
-            after=received_pos,
-            up_to=ctx.now,
-            limit=PAGE_MAX + 1,
-        )
-        page = found[:PAGE_MAX]
-        known = self._known.get((ctx.user_id, ctx.device_id))
+        place = (ctx.user_id, ctx.device_id)
+        found = await self._after(place, since.received_pos if since else 0, ctx.now)
         if since is None and not found:
             # There is nothing to delete when its first token comes back.
-            known = _Known(emptied_pos=ctx.now)
-            self._known.put((ctx.user_id, ctx.device_id), known, _ENTRY_BYTES)
+            self._known.put(place, _Known(emptied_pos=ctx.now), _ENTRY_BYTES)
+        page = found[:PAGE_MAX]
+        known = self._known.get(place)
         if page and known is not None:
             known.shown_pos = page[-1][0]
         return InboxPage(
             events=[event for _, event in page],
             device_pos=page[-1][0] if len(found) > len(page) else None,
+        )
+
+    async def _after(
+        self, place: tuple[UserId, DeviceId], received_pos: int, now: int
+    ) -> Sequence[tuple[int, bytes]]:
+        user_id, device_id = place
+        if self._journal.changed_pos(TOPIC, user_id) <= received_pos:
+            return ()
+        return await storage.messages_after(
+            self._db,
+            user_id,
+            device_id,
+            after=received_pos,
+            up_to=now,
+            limit=PAGE_MAX + 1,
         )
