@@ -165,11 +165,27 @@ def test_a_postgresql_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_bad_key_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "tremula.toml").write_text("colour = 'blue'")
+    (tmp_path / "tremula.toml").write_text("paint = 'blue'")
 
     code, err = refusal(tmp_path, *FREE_PORT)
 
-    assert (code, err) == (ExitCode.CONFIG, "tremula: colour: unknown key\n")
+    assert (code, err) == (ExitCode.CONFIG, "tremula: paint: unknown key\n")
+
+
+def test_several_processes_are_refused_as_long_as_they_are_not_one_server(
+    tmp_path: Path,
+) -> None:
+    code, err = refusal(
+        tmp_path,
+        *FREE_PORT,
+        "--database=postgresql://localhost/tremula",
+        "--bus=nats://localhost",
+    )
+
+    assert (code, err) == (
+        ExitCode.CONFIG,
+        "tremula: cluster.bus: several processes cannot be one server yet; leave it out\n",
+    )
 
 
 def test_the_announcement_says_who_may_register() -> None:

@@ -41,6 +41,12 @@ def serve(*, source: Source = DEFAULT_SOURCE) -> None:
     from tremula.infra.logging import configure_logging
 
     config = source.load()
+    if config.cluster.bus is not None:
+        # Each would take the other's rooms for its own.
+        raise CommandFailed(
+            "cluster.bus: several processes cannot be one server yet; leave it out",
+            ExitCode.CONFIG,
+        )
     prepare_data_dir(config.data_dir)
     configure_logging(config.logging.level, config.logging.format)
     _allow_many_connections()

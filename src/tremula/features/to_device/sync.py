@@ -89,7 +89,7 @@ class DeviceInbox:
 
     async def _after(
         self, place: tuple[UserId, DeviceId], received_pos: int, now: int
-    ) -> Sequence[tuple[int, bytes]]:
+    ) -> Sequence[tuple[int, str]]:
         user_id, device_id = place
         if self._journal.changed_pos(TOPIC, user_id) <= received_pos:
             return ()
