@@ -182,10 +182,8 @@ def test_several_processes_are_refused_as_long_as_they_are_not_one_server(
         "--bus=nats://localhost",
     )
 
-    assert (code, err) == (
-        ExitCode.CONFIG,
-        "tremula: cluster.bus: several processes cannot be one server yet; leave it out\n",
-    )
+    assert code == ExitCode.CONFIG
+    assert err.startswith("tremula: cluster.bus: several processes cannot be one ")
 
 
 def test_the_announcement_says_who_may_register() -> None:
