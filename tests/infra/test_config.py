@@ -185,8 +185,19 @@ def test_a_bad_file_is_refused_by_one_line_that_names_the_key(
 
 
 BAD_VARIABLES = [
-    ("TREMULA_SERVERNAME", "x", "TREMULA_SERVERNAME: no key has this variable"),
-    ("TREMULA_PRESENCE", "false", "TREMULA_PRESENCE: no key has this variable"),
+    (
+        "TREMULA_SERVERNAME",
+        "x",
+        "TREMULA_SERVERNAME: no key has this variable, "
+        "did you mean TREMULA_SERVER_NAME?",
+    ),
+    (
+        "TREMULA_RATE_LIMITS_ENABLED",
+        "false",
+        "TREMULA_RATE_LIMITS_ENABLED: no key has this variable, "
+        "did you mean TREMULA_RATE_LIMITS__ENABLED?",
+    ),
+    ("TREMULA_XYZ", "false", "TREMULA_XYZ: no key has this variable"),
     ("TREMULA_PRESENCE__ENABLED", "maybe", "TREMULA_PRESENCE__ENABLED: is not a TOML"),
     ("TREMULA_LISTEN", "8008", "TREMULA_LISTEN: must be ADDRESS:PORT, not '8008'"),
     (

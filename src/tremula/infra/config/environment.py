@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Annotated, Any, cast, get_args, get_origin
 
 from tremula.infra.config.parse import ConfigError, is_table, keys_of, without_none
@@ -48,7 +49,9 @@ def overlay_environment(
     sources: dict[str, str] = {}
     for variable in sorted(filter(_is_key, environment)):
         if variable not in keys:
-            raise ConfigError(variable, "no key has this variable")
+            close = get_close_matches(variable, keys, n=1)
+            hint = f", did you mean {close[0]}?" if close else ""
+            raise ConfigError(variable, f"no key has this variable{hint}")
         key = keys[variable]
         value = _value(kinds[key], environment[variable], variable)
         set_key(raw, key, value, source=variable)
