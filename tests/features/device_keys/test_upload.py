@@ -21,6 +21,7 @@ from tremula.protocol.identifiers import DeviceId
 UPLOAD = "/v3/keys/upload"
 PHONE = CryptoDevice(ALICE, "PHONE")
 OF_ALICE = CrossSigningIdentity(ALICE)
+DROPPED = (ALICE, ("PHONE",))
 CHANGED = (ALICE, DeviceListChange((DeviceId("PHONE"),)))
 
 
@@ -69,19 +70,30 @@ async def test_new_identity_keys_drop_what_the_old_ones_had_signed(
     alice: Client, bob: Client, keys: KeysServer
 ) -> None:
     await publish(alice, PHONE)
+    keys.one_time.dropped.clear()
     renewed = CryptoDevice(ALICE, "PHONE", "2")
 
     await publish(alice, renewed)
 
     assert await devices_of_alice(bob) == {"PHONE": renewed.keys()}
-    assert keys.one_time.dropped == [(ALICE, ("PHONE",))]
+    assert keys.one_time.dropped == [DROPPED]
     assert keys.changes == [CHANGED, CHANGED]
+
+
+async def test_the_first_keys_drop_what_a_device_of_this_id_left_behind(
+    alice: Client, keys: KeysServer
+) -> None:
+    """Its one-time keys may have come while it was being deleted."""
+    await publish(alice, PHONE)
+
+    assert keys.one_time.dropped == [DROPPED]
 
 
 async def test_another_algorithm_leaves_one_time_keys_alone(
     alice: Client, keys: KeysServer
 ) -> None:
     await publish(alice, PHONE)
+    keys.one_time.dropped.clear()
 
     more = PHONE.keys(algorithms=["m.olm.v1.curve25519-aes-sha2", "org.example"])
     assert (await alice.post(UPLOAD, {"device_keys": more})).status == 200

@@ -169,11 +169,10 @@ class DeviceKeyUploads(Struct, frozen=True):
         before: Json | None = None if stored_json is None else orjson.loads(stored_json)
         if before is None or not _say_the_same(before, keys.content):
             storage.delete_signatures_of(unit, user_id, device_id)
-        if before is None:
-            return
         key_id = key_id_of(device_id)
-        if before["keys"][key_id] != keys.content["keys"][key_id]:
-            # Those that are left are signed by the key that was.
+        if before is None or before["keys"][key_id] != keys.content["keys"][key_id]:
+            # Those that are left are signed by the key that was: another's, if they came
+            # while a device of this ID was being deleted.
             self.one_time.devices_deleted(unit, user_id, [device_id])
 
     def device_added(
