@@ -171,8 +171,8 @@ class DeviceKeyUploads(Struct, frozen=True):
             storage.delete_signatures_of(unit, user_id, device_id)
         key_id = key_id_of(device_id)
         if before is None or before["keys"][key_id] != keys.content["keys"][key_id]:
-            # Those that are left are signed by the key that was: another's, if they came
-            # while a device of this ID was being deleted.
+            # Those that are left are signed by the key that was: of another device, if
+            # they came while one of this ID was being deleted.
             self.one_time.devices_deleted(unit, user_id, [device_id])
 
     def device_added(
