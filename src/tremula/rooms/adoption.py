@@ -32,7 +32,7 @@ from tremula.rooms.state import MEMBER, StateEvent, StateMap, StateUpdate, state
 from tremula.rooms.view import RoomView
 
 
-class AdoptRoom(Struct, frozen=True):
+class AdoptRoom(Struct, frozen=True, tag=True):
     """The command that travels to the owner of a room's slot.
 
     ``servers`` are those in the room if members are left out of the state, else None.

@@ -46,7 +46,7 @@ _AUTH_ROUNDS_MAX: Final = 4
 log = structlog.get_logger(__name__)
 
 
-class FillGap(Struct, frozen=True):
+class FillGap(Struct, frozen=True, tag=True):
     """The command that travels to the owner of a room's slot."""
 
     gap: HistoryGap

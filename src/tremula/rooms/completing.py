@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 _Step = Callable[[Room], Awaitable[JournalUnit]]
 
 
-class CompleteState(Struct, frozen=True):
+class CompleteState(Struct, frozen=True, tag=True):
     """The command that travels to the owner of a room's slot: ask *server*."""
 
     server: ServerName

@@ -68,7 +68,7 @@ class Receipt(Struct, frozen=True):
     reason: str | None = None
 
 
-class ReceiveEvents(Struct, frozen=True):
+class ReceiveEvents(Struct, frozen=True, tag=True):
     """The command that travels to the owner of a room's slot."""
 
     events: tuple[ReceivedEvent, ...]

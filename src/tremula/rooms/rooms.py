@@ -11,7 +11,7 @@ from msgspec import Struct
 from tremula.infra.clock import Clock
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
-from tremula.infra.slots import Slots
+from tremula.infra.slots import CallTypes, Slots
 from tremula.protocol.annotations import annotation_digest
 from tremula.protocol.errors import (
     AuthRuleViolation,
@@ -35,7 +35,7 @@ from tremula.rooms.gaps import Gaps
 from tremula.rooms.graph import PREV_EVENTS_CITED_MAX
 from tremula.rooms.history_gaps import HistoryGap
 from tremula.rooms.judging import Judge
-from tremula.rooms.peers import Peers
+from tremula.rooms.peers import PeerFailed, Peers
 from tremula.rooms.receiving import Receipt, ReceiveEvents, Receiving
 from tremula.rooms.rechecking import Rechecking
 from tremula.rooms.registry import RoomRegistry
@@ -51,14 +51,17 @@ _SLOT_KIND: Final = "room"
 _OPAQUE_ID_LENGTH: Final = 18
 
 
-class AppendEvents(Struct, frozen=True):
+class AppendEvents(Struct, frozen=True, tag=True):
     """The command that travels to the owner of a room's slot."""
 
     drafts: tuple[Draft, ...]
 
 
 Command = AppendEvents | ReceiveEvents | AdoptRoom | CompleteState | FillGap
-Answer = list[EventId] | Mapping[EventId, Receipt] | EventId | bool
+Answer = list[EventId] | Mapping[EventId, Receipt] | EventId | bool | None
+
+CALLS: Final = CallTypes(Command, Answer, errors=(PeerFailed,))
+"""How commands to a room's owner, and answers, travel."""
 
 
 class Rooms:
@@ -103,7 +106,7 @@ class Rooms:
         self._adoption = Adoption(db, registry, events, journal, queues)
         self._backfilling = Backfilling(registry, events, journal, peers, clock, queues)
         RoomTelling(registry, events, registry.own.name).listen(journal)
-        slots.register(_SLOT_KIND, self._do)
+        slots.register(_SLOT_KIND, self._do, CALLS)
 
     async def append(self, room_id: RoomId, drafts: Sequence[Draft]) -> list[EventId]:
         """Send *drafts* to a room, all of them or none; durable on return.

@@ -7,7 +7,7 @@ one of them (SS "Inviting to a room").
 from typing import Any, Final
 
 from tremula.infra.clock import Clock
-from tremula.infra.slots import Slots
+from tremula.infra.slots import CallTypes, Slots
 from tremula.protocol.auth_rules import check_auth
 from tremula.protocol.auth_selection import auth_event_keys
 from tremula.protocol.errors import AuthRuleViolation, Forbidden, NotFound
@@ -29,8 +29,10 @@ class UnsentEvents:
         self._registry = registry
         self._slots = slots
         self._clock = clock
-        slots.register(_TEMPLATES, self._make_template)
-        slots.register(_INVITATIONS, self._build)
+        slots.register(
+            _TEMPLATES, self._make_template, CallTypes(Draft, dict[str, Any])
+        )
+        slots.register(_INVITATIONS, self._build, CallTypes(Draft, BuiltEvent))
 
     async def template(self, room_id: RoomId, draft: Draft) -> dict[str, Any]:
         """An unsigned event that a remote user may complete, as JSON.
