@@ -6,7 +6,7 @@ from tests.protocol.test_events import build, draft
 from tremula.infra.cluster.messages import Wire
 from tremula.protocol.errors import Forbidden
 from tremula.protocol.events import pdu_json
-from tremula.protocol.identifiers import EventId, ServerName, UserId
+from tremula.protocol.identifiers import DeviceId, EventId, ServerName, UserId
 from tremula.protocol.received_events import ReceivedEvent, receive_pdu
 from tremula.protocol.room_versions import ROOM_VERSIONS
 from tremula.rooms.adoption import AdoptRoom
@@ -18,6 +18,7 @@ from tremula.rooms.history_gaps import HistoryGap
 from tremula.rooms.peers import PeerFailed
 from tremula.rooms.receiving import Receipt, ReceiveEvents
 from tremula.rooms.rooms import CALLS, AppendEvents, Command
+from tremula.rooms.unsent import INVITATION_CALLS
 
 ALICE = UserId("@alice:example.org")
 OTHER = ServerName("other.org")
@@ -46,7 +47,7 @@ def adoption(version_id: str) -> AdoptRoom:
         AppendEvents(
             (
                 Draft("m.room.message", ALICE, {"body": "hi", "n": [2**53, None]}),
-                Draft("m.room.name", ALICE, {}, "", txn=TxnKey("PHONE", "1")),
+                Draft("m.room.name", ALICE, {}, "", txn=TxnKey(DeviceId("PHONE"), "1")),
             )
         ),
         CompleteState(OTHER),
@@ -73,6 +74,13 @@ def test_a_command_arrives(wire: Wire, command: Command) -> None:
 )
 def test_an_answer_arrives(wire: Wire, answer: object) -> None:
     assert wire.result(wire.answered(answer)) == answer
+
+
+def test_an_invitation_arrives() -> None:
+    built = received("12").stored
+    invitations = Wire(INVITATION_CALLS)
+
+    assert invitations.result(invitations.answered(built)) == built
 
 
 @pytest.mark.parametrize("error", [Forbidden("no power"), PeerFailed("is down")])

@@ -21,6 +21,9 @@ from tremula.rooms.room import Room
 _TEMPLATES: Final = "room_template"
 _INVITATIONS: Final = "room_invitation"
 
+TEMPLATE_CALLS: Final = CallTypes(Draft, dict[str, Any])
+INVITATION_CALLS: Final = CallTypes(Draft, BuiltEvent)
+
 
 class UnsentEvents:
     """Makes such events where the room's slot is held, since they follow its head."""
@@ -29,10 +32,8 @@ class UnsentEvents:
         self._registry = registry
         self._slots = slots
         self._clock = clock
-        slots.register(
-            _TEMPLATES, self._make_template, CallTypes(Draft, dict[str, Any])
-        )
-        slots.register(_INVITATIONS, self._build, CallTypes(Draft, BuiltEvent))
+        slots.register(_TEMPLATES, self._make_template, TEMPLATE_CALLS)
+        slots.register(_INVITATIONS, self._build, INVITATION_CALLS)
 
     async def template(self, room_id: RoomId, draft: Draft) -> dict[str, Any]:
         """An unsigned event that a remote user may complete, as JSON.
