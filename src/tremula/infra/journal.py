@@ -1,7 +1,7 @@
 """The journal: one order of everything that happens, for every stream.
 
 Events, receipts, typing, presence, account data, device lists …: all take positions
-from one counter, so that a sync token is one number a writer. What a unit announces
+from one counter, so that a sync token is one number. What a unit announces
 appears in strict order of position, at the moment from which ``Journal.position``
 covers it and never before.
 """

@@ -161,6 +161,29 @@ def test_a_killed_process_holds_the_others_up_only_until_it_is_counted_out() -> 
     simulated(scenario)
 
 
+def test_who_leaves_with_a_word_holds_nobody_up() -> None:
+    async def scenario(server: Server) -> None:
+        first, second = [await server.start(writer) for writer in (1, 2)]
+        since = first.journal.position
+        boot_position = first.journal.boot_position
+        await second.write("of the second")
+        await first.journal.settled()
+
+        await second.link.leave(second.replica)
+        second.tasks.pop().cancel()
+        async with asyncio.timeout(1):
+            await first.write("of the first")
+
+        assert 2 in server.writers(), "the database does not know yet"
+        assert [payload for _, payload in first.read(since)] == [
+            "of the second",
+            "of the first",
+        ]
+        assert first.journal.boot_position == boot_position, "it remembers all"
+
+    simulated(scenario)
+
+
 def test_without_the_bus_nothing_is_acknowledged_and_then_everything() -> None:
     async def scenario(server: Server) -> None:
         first, second = [await server.start(writer) for writer in (1, 2)]

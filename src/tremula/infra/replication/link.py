@@ -52,6 +52,8 @@ class ReplicationLink:
                 await self._bus.publish(self._subject, packed)
             except BusError as error:
                 log.info("replication_message_lost", reason=str(error))
+            finally:
+                self._outgoing.task_done()
 
     async def join(self, replica: Replica, own: int) -> None:
         """Take part: returns once all others have counted this process in, and the
@@ -65,6 +67,13 @@ class ReplicationLink:
         while not await self._is_settled(replica):
             # What was asked, or answered, may be lost.
             replica.beat()
+
+    async def leave(self, replica: Replica) -> None:
+        """Go, once nothing is under way: the others need not wait for the lease's end,
+        nor forget anything. `carry` must run meanwhile.
+        """
+        replica.bye()
+        await self._outgoing.join()
 
     async def watch(self, replica: Replica) -> None:
         """Beat, and count out who is gone; has to run all the time."""
