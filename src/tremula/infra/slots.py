@@ -5,7 +5,7 @@ holds every slot; in a cluster a slot is leased and a call travels to its owner.
 """
 
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
@@ -14,6 +14,9 @@ SLOTS: Final = 1_024
 
 SlotHandler = Callable[[str, Any], Awaitable[Any]]
 """Does the work: called with ``(key, command)``, returns the answer."""
+
+SlotsChanged = Callable[[Collection[int]], None]
+"""Called with the numbers of slots."""
 
 
 class SlotLease(Struct, frozen=True):
@@ -64,6 +67,21 @@ class Slots(Protocol):
         """
         ...
 
+    def holds(self, key: str) -> bool:
+        """Whether work for *key* may begin here now."""
+        ...
+
+    def on_taken(self, callback: SlotsChanged) -> None:
+        """Call *callback* with slots that are held here from now on.
+
+        One process alone holds all from the beginning, and is never called.
+        """
+        ...
+
+    def on_gone(self, callback: SlotsChanged) -> None:
+        """Call *callback* with slots that are held here no more."""
+        ...
+
     async def call(self, kind: str, key: str, command: Any) -> Any:  # noqa: ANN401 - the kind fixes both types
         """Have the owner of *key*'s slot do *command*, and return its answer."""
         ...
@@ -90,6 +108,16 @@ class SingleProcessSlots:
     def lease(self, key: str) -> SlotLease | None:  # noqa: ARG002 - all are the same
         """None: nobody else writes."""
         return None
+
+    def holds(self, key: str) -> bool:  # noqa: ARG002 - all are held
+        """Always."""
+        return True
+
+    def on_taken(self, callback: SlotsChanged) -> None:
+        """Nothing comes: everything is there."""
+
+    def on_gone(self, callback: SlotsChanged) -> None:
+        """Nothing goes."""
 
     async def call(self, kind: str, key: str, command: Any) -> Any:  # noqa: ANN401 - the kind fixes both types
         """Do *command* here and now."""

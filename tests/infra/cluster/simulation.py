@@ -84,6 +84,7 @@ class Process:
             self.name,
             now_s=self.now_s,
             work=self,
+            taken=lambda _: None,
             gone=lambda _: None,
         )
 

@@ -17,7 +17,7 @@ from tremula.infra.cluster.members import (
 )
 from tremula.infra.cluster.tenure import LeaseEnded, Tenure
 from tremula.infra.db import DatabaseError
-from tremula.infra.slots import SlotLease
+from tremula.infra.slots import SlotLease, SlotsChanged
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,8 @@ class LeaseKeeper:
         self._is_open = False
         self._hurry = asyncio.Event()
         self._beaten = asyncio.Event()
-        self._gone: list[Callable[[Collection[int]], None]] = []
+        self._taken: list[SlotsChanged] = []
+        self._gone: list[SlotsChanged] = []
         self._ended: list[Callable[[], None]] = []
         self._bus_lost_s = clock.monotonic_s()
         self._tenure = Tenure(
@@ -59,6 +60,7 @@ class LeaseKeeper:
             member,
             now_s=clock.monotonic_s,
             work=in_flight,
+            taken=self._tell_taken,
             gone=self._tell_gone,
         )
         self.handovers = 0
@@ -89,7 +91,11 @@ class LeaseKeeper:
         """Who held *slot* when the last heartbeat looked."""
         return self._tenure.holder(slot)
 
-    def on_gone(self, callback: Callable[[Collection[int]], None]) -> None:
+    def on_taken(self, callback: SlotsChanged) -> None:
+        """Call *callback* with the slots that are held here from now on."""
+        self._taken.append(callback)
+
+    def on_gone(self, callback: SlotsChanged) -> None:
         """Call *callback* with the slots that are held here no more."""
         self._gone.append(callback)
 
@@ -182,6 +188,10 @@ class LeaseKeeper:
         if not is_connected:
             self._bus_lost_s = self._clock.monotonic_s()
         self._hurry.set()
+
+    def _tell_taken(self, slots: Collection[int]) -> None:
+        for callback in self._taken:
+            callback(slots)
 
     def _tell_gone(self, slots: Collection[int]) -> None:
         self.handovers += len(slots)

@@ -22,7 +22,13 @@ from tremula.infra.cluster.messages import (
 from tremula.infra.cluster.metrics import CallMetrics
 from tremula.infra.cluster.serving import PENDING_S, CallServer
 from tremula.infra.db import SlotLost
-from tremula.infra.slots import CallTypes, SlotHandler, SlotLease, slot_of
+from tremula.infra.slots import (
+    CallTypes,
+    SlotHandler,
+    SlotLease,
+    SlotsChanged,
+    slot_of,
+)
 from tremula.infra.supervisor import Supervisor
 from tremula.protocol.errors import Unknown
 
@@ -91,6 +97,18 @@ class ClusterSlots:
         if lease is None:
             raise SlotLost(f"slot {slot} is not held here")
         return lease
+
+    def holds(self, key: str) -> bool:
+        """See ``Slots.holds``."""
+        return self._keeper.lease(slot_of(key)) is not None
+
+    def on_taken(self, callback: SlotsChanged) -> None:
+        """See ``Slots.on_taken``."""
+        self._keeper.on_taken(callback)
+
+    def on_gone(self, callback: SlotsChanged) -> None:
+        """See ``Slots.on_gone``."""
+        self._keeper.on_gone(callback)
 
     async def call(self, kind: str, key: str, command: Any) -> Any:  # noqa: ANN401 - the kind fixes both types
         """See ``Slots.call``.

@@ -6,10 +6,7 @@ from typing import Protocol
 from tremula.infra.cluster.assignment import steps
 from tremula.infra.cluster.holdings import Holdings
 from tremula.infra.cluster.members import LeaseTable, Member, Sight
-from tremula.infra.slots import SlotLease
-
-Gone = Callable[[Collection[int]], None]
-"""Told the slots that this member holds no more."""
+from tremula.infra.slots import SlotLease, SlotsChanged
 
 
 class LeaseEnded(Exception):
@@ -27,7 +24,7 @@ class Work(Protocol):
 class Tenure:
     """Holds slots for *member*, from its joining to its end."""
 
-    __slots__ = ("_gone", "_now_s", "_sight", "_table", "_work", "holdings")
+    __slots__ = ("_gone", "_now_s", "_sight", "_table", "_taken", "_work", "holdings")
 
     def __init__(
         self,
@@ -36,11 +33,13 @@ class Tenure:
         *,
         now_s: Callable[[], float],
         work: Work,
-        gone: Gone,
+        taken: SlotsChanged,
+        gone: SlotsChanged,
     ) -> None:
         self._table = table
         self._now_s = now_s
         self._work = work
+        self._taken = taken
         self._gone = gone
         self._sight = Sight((), ())
         self.holdings = Holdings(member)
@@ -93,6 +92,7 @@ class Tenure:
         if todo.claim:
             claimed = await self._table.claim(me, todo.claim)
             holdings.take(claimed)
+            self._taken([lease.slot for lease in claimed])
         given = await self._give(todo.give)
         return given or bool(claimed)
 
