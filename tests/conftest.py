@@ -9,10 +9,12 @@ from pathlib import Path
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
+from tests.backends import BACKENDS, IS_CLUSTER, runs_here
 from tests.homeserver import Homeserver, running_homeserver
 from tests.http_client import spec_header
+from tests.nats_server import NatsServer, running_nats
 from tests.postgres_server import PostgresServer, running_postgres
-from tests.server import Server, config_for, running_server
+from tests.server import ClusterUrl, Server, config_for, running_server
 from tremula.infra.config.tree import PostgresUrl, SqliteFile
 from tremula.infra.db import Database, open_database
 
@@ -27,6 +29,16 @@ def pytest_report_header() -> str:
     return spec_header()
 
 
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Leave out what does not run on the backend that was chosen."""
+    others = [item for item in items if not runs_here(item)]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if runs_here(item)]
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """PostgreSQL, and in it a template with all migrations applied."""
@@ -35,7 +47,14 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """A bus, for the servers of several processes."""
+    with running_nats(tmp_path_factory.mktemp("nats")) as server:
+        yield server
+
+
+@pytest.fixture(params=BACKENDS)
 def postgres_or_sqlite(request: pytest.FixtureRequest) -> PostgresServer | None:
     """The engine of this run of the test: the server, or None for SQLite."""
     if request.param == "sqlite":
@@ -46,11 +65,13 @@ def postgres_or_sqlite(request: pytest.FixtureRequest) -> PostgresServer | None:
 
 @pytest.fixture
 async def database_source(
-    postgres_or_sqlite: PostgresServer | None, tmp_path: Path
+    postgres_or_sqlite: PostgresServer | None,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> AsyncIterator[DatabaseSource]:
-    """A new database of each engine, not open yet."""
+    """A new database of each engine, or of a cluster, not open yet."""
     async with new_database(postgres_or_sqlite, tmp_path / "tremula.db") as source:
-        yield source
+        yield in_cluster(source, request) if IS_CLUSTER else source
 
 
 @pytest.fixture
@@ -78,6 +99,15 @@ async def homeserver(
     folder = tmp_path / "homeserver"
     async with running_homeserver(folder, database_source) as homeserver:
         yield homeserver
+
+
+def in_cluster(
+    source: DatabaseSource, request: pytest.FixtureRequest
+) -> DatabaseSource:
+    """The same database, for a server of several processes."""
+    assert isinstance(source, PostgresUrl)
+    bus: NatsServer = request.getfixturevalue("nats_server")
+    return ClusterUrl(source.url, bus.url)
 
 
 @asynccontextmanager

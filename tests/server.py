@@ -1,8 +1,9 @@
 """A whole server in this process, and clients of its users."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ from tests.http_client import Client, HttpResponse
 from tremula.app import Tremula, open_app
 from tremula.infra.clock import Clock, SystemClock
 from tremula.infra.config import (
+    BusUrls,
+    Cluster,
     Config,
     PasswordHashing,
     PostgresUrl,
@@ -21,11 +24,20 @@ from tremula.infra.config import (
 )
 from tremula.infra.db import Database
 from tremula.infra.federation.transport import FederationTransport
-from tremula.infra.http.asgi import AsgiApp
+from tremula.infra.http.asgi import AsgiApp, Receive, Scope, Send
 from tremula.protocol.identifiers import ServerName, UserId, localpart_of
 
 PASSWORD: Final = "correct horse"
 SERVER_NAME: Final = ServerName("test")
+PROCESSES: Final = 2
+"""Of how many a server in a cluster consists."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterUrl(PostgresUrl):
+    """The database of a server of several processes, and their bus."""
+
+    bus_url: str
 
 
 def config_for(database: SqliteFile | PostgresUrl, data_dir: Path) -> Config:
@@ -39,16 +51,31 @@ def config_for(database: SqliteFile | PostgresUrl, data_dir: Path) -> Config:
         ),
         password_hashing=PasswordHashing(time_cost=1, memory_kib=8, parallelism=1),
         rate_limits=RateLimits(enabled=False),
+        cluster=(
+            Cluster(bus=BusUrls((database.bus_url,)))
+            if isinstance(database, ClusterUrl)
+            else Cluster()
+        ),
     )
 
 
 @dataclass(slots=True)
 class Server:
-    """A server under test."""
+    """A server under test, of one process or of several that answer in turn."""
 
-    app: Tremula
+    apps: Sequence[Tremula]
     asgi: AsgiApp
     users: set[str] = field(default_factory=set)
+
+    @property
+    def app(self) -> Tremula:
+        """The process, or one of them."""
+        return self.apps[0]
+
+    @property
+    def waiting_users(self) -> int:
+        """How many users wait for news now."""
+        return sum(app.journal.waiting_users for app in self.apps)
 
     @property
     def db(self) -> Database:
@@ -114,6 +141,16 @@ class UserClient(Client):
         return token
 
 
+class _InTurn:
+    """Has each request answered by the next process, as a balancer would."""
+
+    def __init__(self, apps: Sequence[AsgiApp]) -> None:
+        self._turns = cycle(apps)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await next(self._turns)(scope, receive, send)
+
+
 @asynccontextmanager
 async def running_server(
     config: Config,
@@ -123,11 +160,17 @@ async def running_server(
 ) -> AsyncIterator[Server]:
     """Start a server, without listeners, and stop it at the end.
 
-    Unless there is a *transport*, no other server can be reached.
+    In a cluster it has several processes, all in this one. Unless there is a
+    *transport*, no other server can be reached.
     """
-    async with open_app(
-        config,
-        clock=clock or SystemClock(),
-        transport=transport or FakeTransport(is_down=True),
-    ) as app:
-        yield Server(app, app.application.for_listener())
+    clock = clock or SystemClock()
+    transport = transport or FakeTransport(is_down=True)
+    processes = PROCESSES if config.cluster.bus is not None else 1
+    async with AsyncExitStack() as stack:
+        apps = [
+            await stack.enter_async_context(
+                open_app(config, clock=clock, transport=transport)
+            )
+            for _ in range(processes)
+        ]
+        yield Server(apps, _InTurn([app.application.for_listener() for app in apps]))

@@ -9,9 +9,11 @@ import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import pytest
 import pytest_asyncio
 
+from tests.backends import BACKENDS, IS_CLUSTER
 from tests.conformance.attacker import Attacker
 from tests.conformance.world import make_world
 from tests.conformance.write_watch import watched
+from tests.conftest import in_cluster
 from tests.postgres_server import PostgresServer
 from tests.server import Server, config_for, running_server
 from tremula.infra.config import PostgresUrl, SqliteFile
@@ -19,7 +21,7 @@ from tremula.infra.config import PostgresUrl, SqliteFile
 _numbers = count(1)
 
 
-@pytest.fixture(params=["sqlite", "postgres"], scope="module")
+@pytest.fixture(params=BACKENDS, scope="module")
 def lasting_database(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> SqliteFile | PostgresUrl:
@@ -27,7 +29,8 @@ def lasting_database(
     if request.param == "sqlite":
         return SqliteFile(tmp_path_factory.mktemp("lasting") / "tremula.db")
     postgres: PostgresServer = request.getfixturevalue("postgres_server")
-    return PostgresUrl(asyncio.run(_new_database(postgres)))
+    source = PostgresUrl(asyncio.run(_new_database(postgres)))
+    return in_cluster(source, request) if IS_CLUSTER else source
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

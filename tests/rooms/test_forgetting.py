@@ -65,7 +65,7 @@ async def test_whoever_waits_looks_again(server: Server) -> None:
     since = (await synced(bob))["next_batch"]
     query = {"set_presence": "offline", "since": since, "timeout": "30000"}
     waiting = asyncio.ensure_future(bob.get("/v3/sync", query=query))
-    while not server.app.journal.waiting_users:  # noqa: ASYNC110 - no event tells
+    while not server.waiting_users:  # noqa: ASYNC110 - no event tells
         await asyncio.sleep(0)
 
     forget(server)

@@ -29,7 +29,7 @@ async def _waiting(
     """A sync that has begun to wait."""
     task = asyncio.create_task(sync(client, since, timeout=LONG_MS))
     async with asyncio.timeout(10):
-        while not server.app.journal.waiting_users:  # noqa: ASYNC110 - no event tells
+        while not server.waiting_users:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0)
     return task
 

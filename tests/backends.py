@@ -1,0 +1,31 @@
+"""What the suite runs on: a server of one process on each engine, or a cluster.
+
+``TEST_BACKEND=cluster`` (`make test-cluster`) runs the tests of whole servers, and no
+others, against two processes over one PostgreSQL.
+"""
+
+import os
+from typing import Final
+
+import pytest
+
+CLUSTER: Final = "cluster"
+IS_CLUSTER: Final = os.environ.get("TEST_BACKEND") == CLUSTER
+BACKENDS: Final = (CLUSTER,) if IS_CLUSTER else ("sqlite", "postgres")
+
+# They open a database by themselves, without a server.
+_ONE_PROCESS: Final = {"database", "engine"}
+_PARAMETERS: Final = ("postgres_or_sqlite", "lasting_database")
+
+
+def runs_here(item: pytest.Item) -> bool:
+    """Whether *item* is to run on the backend that was chosen."""
+    if not IS_CLUSTER:
+        return True
+    if not isinstance(item, pytest.Function) or item.get_closest_marker("one_process"):
+        return False
+    callspec = getattr(item, "callspec", None)
+    chosen = {} if callspec is None else callspec.params
+    return any(chosen.get(name) == CLUSTER for name in _PARAMETERS) and not (
+        _ONE_PROCESS & set(item.fixturenames)
+    )
