@@ -33,7 +33,7 @@ class DeviceKeys:
         """See `Scenario`."""
         owners = await subject.homeserver.users(self.users)
         claimers = await subject.homeserver.users(self.claimers)
-        uploads = [(user, _upload(user, self.one_time_keys)) for user in owners]
+        uploads = [(user, upload_body(user, self.one_time_keys)) for user in owners]
         async with measured(subject.processes) as uploading:
             await each(uploads, lambda upload: self._publish(*upload), at_once=4)
 
@@ -66,7 +66,7 @@ class DeviceKeys:
         check(counts == {_ALGORITHM: self.one_time_keys}, "keys were not all counted")
 
 
-def _upload(user: User, one_time_keys: int) -> Json:
+def upload_body(user: User, one_time_keys: int) -> Json:
     """The body with which a new device publishes its keys."""
     key = SigningKey.from_seed(
         f"ed25519:{user.device_id}", secrets.token_bytes(_KEY_BYTES)

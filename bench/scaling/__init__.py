@@ -1,0 +1,1 @@
+"""The figures behind docs/scaling.md."""
