@@ -86,6 +86,8 @@ from tremula.features.history import routes as history_routes
 from tremula.features.history.elsewhere import Elsewhere
 from tremula.features.history.filling import GapFilling
 from tremula.features.history.service import History
+from tremula.features.key_backup import routes as key_backup_routes
+from tremula.features.key_backup.service import KeyBackup
 from tremula.features.login import routes as login_routes
 from tremula.features.login.service import Logins
 from tremula.features.login.tokens import LoginTokens
@@ -570,6 +572,8 @@ def _build_people(base: _Base, engine: _Engine, remote: RemoteMemberships) -> _P
     base.router.add(presence_routes, presence)
     base.supervisor.keep_running("presence", presence.run)
     device_lists = DeviceLists(base.server_name, engine.memberships, note_own_change)
+    key_backup = KeyBackup(db)
+    base.router.add(key_backup_routes, key_backup)
     accounts, sessions, last_seen, tokens = _build_accounts(
         base,
         engine,
@@ -581,6 +585,7 @@ def _build_people(base: _Base, engine: _Engine, remote: RemoteMemberships) -> _P
             filters.erase,
             presence.erase,
             KeyErasure(journal, device_lists).erase,
+            key_backup.erase,
         ),
     )
     return _People(

@@ -99,22 +99,6 @@ NOT_YET: Final = _grouped(
             "requestTokenToResetPasswordMSISDN",
             "unbind3pidFromAccount",
         ),
-        "End-to-end encryption (issue 6)": (
-            "deleteRoomKeyBySessionId",
-            "deleteRoomKeys",
-            "deleteRoomKeysByRoomId",
-            "deleteRoomKeysVersion",
-            "getRoomKeyBySessionId",
-            "getRoomKeys",
-            "getRoomKeysByRoomId",
-            "getRoomKeysVersion",
-            "getRoomKeysVersionCurrent",
-            "postRoomKeysVersion",
-            "putRoomKeyBySessionId",
-            "putRoomKeys",
-            "putRoomKeysByRoomId",
-            "putRoomKeysVersion",
-        ),
         "Media (issue 7)": (
             "createContent",
             "getConfig",
@@ -171,4 +155,4 @@ NOT_YET: Final = _grouped(
 )
 
 # Lower it with every operation that is done.
-NOT_YET_COUNT: Final = 80
+NOT_YET_COUNT: Final = 66

@@ -17,7 +17,20 @@ BOB: Final = "@bob:test"
 CAROL: Final = "@carol:test"
 EVE: Final = "@eve:test"
 
+BACKUP_VERSION: Final = "1"
+
 Body = dict[str, Any]
+
+_BACKUP: Final[Body] = {
+    "algorithm": "m.megolm_backup.v1.curve25519-aes-sha2",
+    "auth_data": {"public_key": "key", "signatures": {}},
+}
+_BACKED_UP: Final[Body] = {
+    "first_message_index": 1,
+    "forwarded_count": 0,
+    "is_verified": True,
+    "session_data": {"ciphertext": "secret"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +97,13 @@ class World:
             "roomAlias": self.alias,
             "roomId": self.room_id,
             "roomIdOrAlias": self.room_id,
+            "sessionId": "session",
             "stateKey": "",
             "tag": "u.work",
             "txnId": f"t{next(_numbers)}",
             "type": "org.example.data",
             "userId": self.user_id,
+            "version": BACKUP_VERSION,
         }
         match operation.operation_id:
             case "knockRoom":
@@ -113,6 +128,7 @@ async def make_world(server: Server) -> World:
     await alice.post(f"/v3/rooms/{room_id}/ban", {"user_id": EVE})
     made = await alice.post(f"/v3/user/{user_id}/filter", {"presence": {"limit": 1}})
     await alice.put(f"/v3/user/{user_id}/account_data/org.example.data", {"a": 1})
+    await alice.post("/v3/room_keys/version", _BACKUP)
     return World(
         server=server,
         alice=alice,
@@ -177,6 +193,13 @@ _BODIES: Final[Mapping[str, Callable[[World], Body]]] = {
     "kick": lambda _world: {"user_id": BOB},
     "login": lambda world: world.password_auth,
     "postReceipt": lambda _world: {"thread_id": "main"},
+    "postRoomKeysVersion": lambda _world: _BACKUP,
+    "putRoomKeyBySessionId": lambda _world: _BACKED_UP,
+    "putRoomKeys": lambda world: {
+        "rooms": {world.room_id: {"sessions": {"session": _BACKED_UP}}}
+    },
+    "putRoomKeysByRoomId": lambda _world: {"sessions": {"session": _BACKED_UP}},
+    "putRoomKeysVersion": lambda _world: _BACKUP | {"version": BACKUP_VERSION},
     "queryPublicRooms": lambda _world: {"limit": 5},
     "refresh": lambda _world: {"refresh_token": "none"},
     "register": _register,
@@ -198,4 +221,8 @@ _QUERIES: Final[Mapping[str, Mapping[str, str]]] = {
     "getEventByTimestamp": {"ts": "1", "dir": "f"},
     "getRoomEvents": {"dir": "b"},
     "registrationTokenValidity": {"token": "x"},
+} | {
+    f"{method}{scope}": {"version": BACKUP_VERSION}
+    for method in ("delete", "get", "put")
+    for scope in ("RoomKeys", "RoomKeysByRoomId", "RoomKeyBySessionId")
 }

@@ -1,0 +1,1 @@
+"""Encrypted copies of room keys (CS "Server-side key backups")."""
