@@ -141,6 +141,10 @@ from tremula.features.remote_devices.telling import (
     SIGNING_KEY_UPDATE,
     DeviceListSender,
 )
+from tremula.features.rendezvous import json_routes as json_rendezvous_routes
+from tremula.features.rendezvous import routes as rendezvous_routes
+from tremula.features.rendezvous.routes import TextRendezvous
+from tremula.features.rendezvous.service import Rendezvous
 from tremula.features.room_creation import routes as room_creation_routes
 from tremula.features.room_creation.service import RoomCreation
 from tremula.features.room_previews import routes as room_previews_routes
@@ -245,6 +249,8 @@ from tremula.rooms.verification import EventVerifier
 from tremula.rooms.visibility import Visibility
 
 UNSTABLE_FEATURES: Final = {
+    "io.element.msc4388": True,
+    "org.matrix.msc4108": True,
     "org.matrix.msc4222": True,
     "uk.tcpip.msc4133.stable": True,
 }
@@ -1121,6 +1127,10 @@ def _add_service_endpoints(base: _Base) -> None:
     base.router.add(
         wellknown_routes, WellKnown(config.public_base_url, config.federation.delegate)
     )
+    rendezvous = Rendezvous(base.database, base.clock)
+    base_url = config.public_base_url or f"https://{config.server_name}"
+    base.router.add(rendezvous_routes, TextRendezvous(rendezvous, base_url))
+    base.router.add(json_rendezvous_routes, rendezvous)
 
 
 def _peers(config: Config) -> Peers:

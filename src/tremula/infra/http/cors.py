@@ -2,13 +2,15 @@
 
 from tremula.infra.http.asgi import Message, RawHeaders
 
-CORS_HEADERS: RawHeaders = [
+_EVERYWHERE: RawHeaders = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE, OPTIONS"),
-    (
-        b"access-control-allow-headers",
-        b"X-Requested-With, Content-Type, Authorization",
-    ),
+]
+_ALLOWED = b"X-Requested-With, Content-Type, Authorization"
+
+CORS_HEADERS: RawHeaders = [
+    *_EVERYWHERE,
+    (b"access-control-allow-headers", _ALLOWED),
 ]
 
 _DAY_S = 86_400
@@ -18,6 +20,11 @@ _DAY_S = 86_400
 PREFLIGHT_START: Message = {
     "type": "http.response.start",
     "status": 204,
-    "headers": [*CORS_HEADERS, (b"access-control-max-age", b"%d" % _DAY_S)],
+    "headers": [
+        *_EVERYWHERE,
+        # With those that make requests conditional (MSC4108).
+        (b"access-control-allow-headers", _ALLOWED + b", If-Match, If-None-Match"),
+        (b"access-control-max-age", b"%d" % _DAY_S),
+    ],
 }
 PREFLIGHT_BODY: Message = {"type": "http.response.body", "body": b""}

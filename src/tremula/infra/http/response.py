@@ -29,6 +29,10 @@ _CONTENT_TYPE = b"content-type"
 _JSON_TYPE = (_CONTENT_TYPE, b"application/json")
 _JSON_HEADERS: RawHeaders = [_JSON_TYPE, *CORS_HEADERS]
 
+# "A server MUST NOT send a Content-Length header field" with 204; that of 304 would be
+# of what is not sent.
+_WITHOUT_BODY = (204, 304)
+
 
 class Encoded(Struct):
     """A response as ASGI sends it."""
@@ -55,6 +59,8 @@ def _encode_whole(response: Response) -> Encoded:
         (name.lower().encode("ascii"), value.encode("latin-1"))
         for name, value in response.headers.items()
     ]
+    if response.status in _WITHOUT_BODY:
+        return Encoded(response.status, [*CORS_HEADERS, *own], b"")
     names = {name for name, _ in own}
     preset = [header for header in _JSON_HEADERS if header[0] not in names]
     length = (b"content-length", b"%d" % len(body))
