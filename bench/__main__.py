@@ -18,7 +18,7 @@ from bench.results import Report, load_reports
 from bench.run import Plan, run
 from bench.scenarios import SCENARIOS
 from bench.servers import NotStarted
-from bench.starting import ENGINES
+from bench.starting import ALONE, ENGINES
 from bench.table import markdown, put_into
 
 
@@ -107,8 +107,8 @@ def _add_run_options(
     parser.add_argument(
         "--engines",
         type=_names_of(ENGINES),
-        default=tuple(ENGINES),
-        help=f"some of {','.join(ENGINES)} (all)",
+        default=ALONE,
+        help=f"some of {','.join(ENGINES)} ({','.join(ALONE)})",
     )
     parser.add_argument(
         "--synapse-venv",

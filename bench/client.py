@@ -10,6 +10,7 @@ from collections.abc import (
     Iterable,
     Iterator,
     Mapping,
+    Sequence,
 )
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -45,11 +46,27 @@ def check(holds: object, complaint: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Homeserver:
-    """One server under test, over connections that stay open."""
+class Addresses:
+    """The URLs of a server's processes; sends go to ``senders`` if there are any."""
 
-    url: str
+    all: Sequence[str]
+    senders: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Homeserver:
+    """One server under test, over connections that stay open.
+
+    Its processes are asked in turn.
+    """
+
+    addresses: Addresses
     session: aiohttp.ClientSession
+    _turns: Iterator[int] = field(default_factory=itertools.count, repr=False)
+
+    def only_at(self, url: str) -> "Homeserver":
+        """The same server, of which one process is asked."""
+        return Homeserver(Addresses([url]), self.session)
 
     async def call(
         self,
@@ -68,7 +85,9 @@ class Homeserver:
         headers = {"Content-Type": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        target = f"{self.url}{_V3}{path}" + (f"?{urlencode(query)}" if query else "")
+        target = f"{self._url_for(path)}{_V3}{path}" + (
+            f"?{urlencode(query)}" if query else ""
+        )
         async with self.session.request(
             method,
             URL(target, encoded=True),
@@ -100,6 +119,12 @@ class Homeserver:
     async def users(self, count: int) -> list["User"]:
         """New users."""
         return await each(range(count), lambda _: self.register(), at_once=8)
+
+    def _url_for(self, path: str) -> str:
+        urls = self.addresses.all
+        if "/send/" in path and self.addresses.senders:
+            urls = self.addresses.senders
+        return urls[next(self._turns) % len(urls)]
 
     def _user(self, answer: bytes, password: str) -> "User":
         body = orjson.loads(answer)
@@ -226,13 +251,13 @@ class User:
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Homeserver]:
-    """The server at *url*, over as many connections as it takes."""
+async def connected(addresses: Addresses) -> AsyncIterator[Homeserver]:
+    """The server at *addresses*, over as many connections as it takes."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15),
         timeout=aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S),
     ) as session:
-        yield Homeserver(url, session)
+        yield Homeserver(addresses, session)
 
 
 async def each(

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Final
 
 SERVER: Final = "server"
 POSTGRES: Final = "postgres"
+NATS: Final = "nats"
+REDIS: Final = "redis"
 
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
@@ -23,22 +25,28 @@ _PARENT, _CHILD_USER, _CHILD_SYSTEM, _RSS = 1, 13, 14, 21
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """The process trees of one server, by label; `SERVER` is its own."""
+    """The process trees of one server, by label; those under `SERVER` are its own."""
 
-    roots: Mapping[str, int]
+    roots: Mapping[str, Sequence[int]]
 
     def cpu_s(self) -> dict[str, float]:
         """What each tree has used since it began, its dead children included."""
-        return {label: _tree_cpu_s(root) for label, root in self.roots.items()}
+        return {
+            label: sum(map(_tree_cpu_s, roots)) for label, roots in self.roots.items()
+        }
 
     def rss_kb(self) -> float:
-        """The memory of the server's own tree that is resident now."""
-        pages = sum(int(_stat(pid)[_RSS]) for pid in _tree(self.roots[SERVER]))
+        """The memory of the server's own trees that is resident now."""
+        pages = sum(int(_stat(pid)[_RSS]) for pid in self._own())
         return pages * _PAGE_BYTES / 1024
 
     def peak_rss_kb(self) -> float:
-        """The most memory that the server's own tree has had resident."""
-        return sum(map(_peak_rss_kb, _tree(self.roots[SERVER])))
+        """The most memory that the server's own trees have had resident."""
+        return sum(map(_peak_rss_kb, self._own()))
+
+    def _own(self) -> Iterator[int]:
+        for root in self.roots[SERVER]:
+            yield from _tree(root)
 
 
 @dataclass(slots=True)
@@ -55,7 +63,7 @@ class Usage:
             self.cpu_s[label] = self.cpu_s.get(label, 0.0) + seconds
 
     def cpu_ms_per(self, count: int) -> dict[str, float]:
-        """``{"cpu_ms": …}`` an operation, and ``postgres_cpu_ms`` if there is one."""
+        """``{"cpu_ms": …}`` an operation, and ``postgres_cpu_ms`` etc. of others."""
         per_operation = {
             label: seconds * 1000 / count for label, seconds in self.cpu_s.items()
         }

@@ -61,7 +61,9 @@ async def _measure(
 ) -> None:
     async with AsyncExitStack() as stack:
         subjects = [
-            Subject(server, await stack.enter_async_context(connected(server.url)))
+            Subject(
+                server, await stack.enter_async_context(connected(server.addresses))
+            )
             for server in servers
         ]
         for number, (name, scenario) in enumerate(plan.scenarios.items(), first):

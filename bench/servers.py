@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
+from bench.client import Addresses
 from bench.processes import POSTGRES, SERVER, Processes
 from tests.interop.trust import CertificateFiles
 from tests.postgres_server import PostgresServer, free_port
@@ -50,15 +51,27 @@ class FederationAddress:
         return ServerName(f"{HOST}:{self.port}")
 
 
+class Holders(Protocol):
+    """Knows which process of a server does what there is to do in a room."""
+
+    async def url_of(self, room_id: str) -> str:
+        """Where that process answers."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server; ``startup_s`` is until its first answer, schema in place."""
+    """A running server; ``startup_s`` is until its first answer, schema in place.
+
+    ``holders`` is None where any process may write to any room, or there is one.
+    """
 
     name: str
     server_name: ServerName
-    url: str
+    addresses: Addresses
     processes: Processes
     startup_s: float
+    holders: Holders | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +96,12 @@ def tremula(
     folder: Path,
     postgres: PostgresServer | None,
     federation: FederationAddress | None = None,
+    *,
+    bus_url: str = "",
 ) -> Program:
-    """Tremula, called *name*, on SQLite in *folder*, or on *postgres*."""
+    """Tremula, called *name*, on SQLite in *folder*, or on *postgres*; with a bus it is
+    one process of several.
+    """
     port = free_port()
     server_name = federation.server_name if federation else LONELY
     return Program(
@@ -95,6 +112,7 @@ def tremula(
             *("--server-name", server_name, "--data-dir", str(folder)),
             "--database",
             postgres.url("postgres") if postgres else "sqlite:tremula.db",
+            *(("--bus", bus_url) if bus_url else ()),
         ),
         folder=folder,
         port=port,
@@ -114,22 +132,22 @@ def running(
     """
     startups_s = []
     for _ in range(starts):
-        with _started(program) as (_, startup_s):
+        with started(program) as (_, startup_s):
             startups_s.append(startup_s)
-    with _started(program) as (pid, startup_s):
+    with started(program) as (pid, startup_s):
         startups_s.append(startup_s)
-        roots = {SERVER: pid} | ({POSTGRES: postgres.pid} if postgres else {})
+        roots = {SERVER: (pid,)} | ({POSTGRES: (postgres.pid,)} if postgres else {})
         yield Server(
             program.name,
             program.server_name,
-            program.url,
+            Addresses([program.url]),
             Processes(roots),
             statistics.median(startups_s[1:] or startups_s),
         )
 
 
 @contextmanager
-def _started(program: Program) -> Iterator[tuple[int, float]]:
+def started(program: Program) -> Iterator[tuple[int, float]]:
     """The process id, and the seconds until the first answer."""
     log_path = program.folder / "server.log"
     began_s = time.perf_counter()

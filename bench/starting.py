@@ -2,17 +2,25 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench.cluster import synapse_cluster, tremula_cluster
 from bench.outcome import say
 from bench.servers import STARTS, FederationAddress, Server, running, tremula
 from bench.synapse import synapse
 from tests.postgres_server import PostgresServer, running_postgres
 
-ENGINES: Final = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
+CLUSTER: Final = "cluster"
+ENGINES: Final = {
+    "sqlite": "SQLite",
+    "postgres": "PostgreSQL",
+    CLUSTER: "two processes",
+}
+ALONE: Final = ("sqlite", "postgres")
+"""The engines of a server that is one process."""
 
 # As `initdb` leaves it: with fsync.
 _POSTGRES_DEFAULTS: Final[dict[str, str]] = {}
@@ -38,7 +46,10 @@ class Kind:
     @property
     def name(self) -> str:
         """What it is called in tables."""
-        return f"{self.program}, {ENGINES[self.engine]}"
+        engine = ENGINES[self.engine]
+        if self.is_synapse and self.engine == CLUSTER:
+            engine = "two event persisters"
+        return f"{self.program}, {engine}"
 
 
 @contextmanager
@@ -57,15 +68,28 @@ def new_server(
     with ExitStack() as stack:
         folder = stack.enter_context(new_folder(parent))
         postgres: PostgresServer | None = None
-        if kind.engine == "postgres":
+        if kind.engine != "sqlite":
             postgres = stack.enter_context(new_postgres(parent))
+        say(f"starting {kind.name}")
+        if kind.engine == CLUSTER:
+            assert postgres is not None
+            assert federation is None, "it is measured alone"
+            yield stack.enter_context(_cluster(kind, folder, postgres))
+            return
         program = (
             synapse(kind.name, kind.synapse_venv, folder, postgres, federation)
             if kind.synapse_venv
             else tremula(kind.name, folder, postgres, federation)
         )
-        say(f"starting {kind.name}")
         yield stack.enter_context(running(program, postgres, starts=starts))
+
+
+def _cluster(
+    kind: Kind, folder: Path, postgres: PostgresServer
+) -> AbstractContextManager[Server]:
+    if kind.synapse_venv:
+        return synapse_cluster(kind.name, folder, postgres, kind.synapse_venv)
+    return tremula_cluster(kind.name, folder, postgres)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from bench.servers import (
 from tests.postgres_server import PostgresServer, free_port
 
 _MODULE: Final = "synapse.app.homeserver"
+_WORKER_MODULE: Final = "synapse.app.generic_worker"
 _UNLIMITED: Final = {"per_second": 1_000_000, "burst_count": 1_000_000}
 _RATE_LIMITS: Final = {
     "rc_message": _UNLIMITED,
@@ -47,6 +49,7 @@ def synapse(
     folder: Path,
     postgres: PostgresServer | None,
     federation: FederationAddress | None = None,
+    persisters: "EventPersisters | None" = None,
 ) -> Program:
     """Synapse, called *name*, as it comes but for limits, passwords' cost, and its log.
 
@@ -62,6 +65,9 @@ def synapse(
         **_reach(port, federation),
         "database": _database(folder, postgres),
     }
+    if persisters:
+        settings["listeners"].append(persisters.listener)
+        settings |= persisters.settings
     config.write_text(json.dumps(settings, indent=1))
     command = (str(venv / "bin/python"), "-m", _MODULE, "-c", str(config))
     keys = subprocess.run(
@@ -77,6 +83,52 @@ def synapse(
         port=port,
         environment={},
     )
+
+
+class EventPersisters:
+    """Workers that store events and are sent messages; all talk over a Redis."""
+
+    def __init__(self, redis_port: int, count: int) -> None:
+        self._redis_port = redis_port
+        self._main_port = free_port()
+        self._ports = {f"persister{number}": free_port() for number in range(count)}
+
+    @property
+    def listener(self) -> dict[str, Any]:
+        """Where the main process listens to them."""
+        return _listener(self._main_port, "replication", tls=False)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What all processes have to know."""
+        ports = {"main": self._main_port, **self._ports}
+        return {
+            "redis": {"enabled": True, "host": HOST, "port": self._redis_port},
+            "worker_replication_secret": "bench",
+            "instance_map": {
+                name: {"host": HOST, "port": port} for name, port in ports.items()
+            },
+            "stream_writers": {"events": list(self._ports)},
+        }
+
+    def programs(self, main: Program) -> list[Program]:
+        """How they are started, beside *main*."""
+        return [self._program(main, name) for name in self._ports]
+
+    def _program(self, main: Program, name: str) -> Program:
+        port, config = free_port(), main.folder / f"{name}.yaml"
+        settings = {
+            "worker_app": _WORKER_MODULE,
+            "worker_name": name,
+            "worker_log_config": str(main.folder / "log.yaml"),
+            "worker_listeners": [
+                _listener(self._ports[name], "replication", tls=False),
+                _listener(port, "client", tls=False),
+            ],
+        }
+        config.write_text(json.dumps(settings, indent=1))
+        command = [_WORKER_MODULE if part == _MODULE else part for part in main.command]
+        return replace(main, command=(*command, "-c", str(config)), port=port)
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from bench.processes import NATS, POSTGRES, REDIS
 from bench.results import Report
 from bench.rows import ROWS, Row
 
@@ -12,6 +13,7 @@ _ABSENT: Final = ""
 _BEGIN: Final = "<!-- figures: "
 _END: Final = "<!-- end of figures -->"
 _TRUSTED_LOAD_CORES: Final = 0.1
+_OTHERS: Final = (POSTGRES, NATS, REDIS)
 
 
 def markdown(report: Report) -> str:
@@ -47,20 +49,21 @@ def _figure(report: Report, row: Row, server: str) -> str:
     own = metrics.get(row.metric)
     if own is None:
         return _ABSENT
-    postgres = _postgres_share(metrics, row.metric)
-    text = _number(own)
-    if postgres is not None:
-        text += f" + {_number(postgres)}"
+    others = _shares_of_others(metrics, row.metric)
+    text = " + ".join(map(_number, (own, *others.values())))
     is_ours = server.startswith("Tremula")
-    if is_ours and row.budget and not row.budget.is_kept(own, postgres):
+    if is_ours and row.budget and not row.budget.is_kept(own, others):
         text += " ✗"
     return text
 
 
-def _postgres_share(metrics: Mapping[str, float], metric: str) -> float | None:
+def _shares_of_others(metrics: Mapping[str, float], metric: str) -> dict[str, float]:
+    """By the name of who is not the server, but used CPU for it."""
     if not metric.endswith("cpu_ms"):
-        return None
-    return metrics.get(f"{metric.removesuffix('cpu_ms')}postgres_cpu_ms")
+        return {}
+    prefix = metric.removesuffix("cpu_ms")
+    shares = {label: metrics.get(f"{prefix}{label}_cpu_ms") for label in _OTHERS}
+    return {label: share for label, share in shares.items() if share is not None}
 
 
 def _notes(report: Report) -> Iterator[str]:
@@ -69,7 +72,8 @@ def _notes(report: Report) -> Iterator[str]:
         f"`{report.command}`, {report.began}: {machine.cores} cores"
         f" ({machine.processor}), the load generator on one of them;"
         f" Python {machine.python}; an fsync takes {machine.fsync_ms} ms."
-        " CPU is that of the server's processes; “+” is PostgreSQL's own."
+        " CPU is that of the server's processes; “+” is PostgreSQL's own,"
+        " and that of NATS or Redis."
         " ✗ is past the budget."
     )
     busiest = max((each.other_load_cores for each in report.results), default=0)

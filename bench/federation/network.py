@@ -38,7 +38,7 @@ class Network:
             server = await asyncio.to_thread(
                 stack.enter_context, new_server(kind, self.parent, address, starts=0)
             )
-            async with connected(server.url) as homeserver:
+            async with connected(server.addresses) as homeserver:
                 yield Subject(server, homeserver)
             await asyncio.to_thread(stack.close)
 

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from bench.processes import Processes
+from bench.processes import NATS, Processes
 from bench.scaling.members import Member, cluster
 from tests.nats_server import NatsServer, running_nats
 from tests.postgres_server import free_port
@@ -164,15 +164,15 @@ async def _measure(
     event: PersistedEvent, count: int, load: Load, nats: NatsServer, port: int
 ) -> Told:
     assert nats.process is not None
-    processes = Processes({"nats": nats.process.pid})
+    processes = Processes({NATS: (nats.process.pid,)})
     batch = [_own_change(event)] * load.batch
     async with cluster(nats.url, count) as members:
         await _store(members, load, batch, stores=5)
-        before, nats_s = await asyncio.to_thread(_varz, port), processes.cpu_s()["nats"]
+        before, nats_s = await asyncio.to_thread(_varz, port), processes.cpu_s()[NATS]
         cpu_s = time.process_time()
         waited_s = await _store(members, load, batch, stores=load.stores)
         cpu_s = time.process_time() - cpu_s
-        nats_s = processes.cpu_s()["nats"] - nats_s
+        nats_s = processes.cpu_s()[NATS] - nats_s
         after = await asyncio.to_thread(_varz, port)
     events = load.stores * min(load.writers, count) * load.batch
     return Told(

@@ -81,7 +81,7 @@ async def measure_operations(scale: int) -> Operations:
         new_postgres(None) as postgres,
         running(tremula("Tremula", folder, postgres), postgres, starts=0) as server,
     ):
-        async with connected(server.url) as homeserver:
+        async with connected(server.addresses) as homeserver:
             subject = Subject(server, homeserver)
             written = await _measure(subject, postgres, scale)
             delivery = await FanOut(clients=scale, messages=10).run(subject)

@@ -32,7 +32,7 @@ async def measure_memory(scale: int) -> list[Held]:
         new_postgres(None) as postgres,
         running(tremula("Tremula", folder, postgres), postgres, starts=1) as server,
     ):
-        async with connected(server.url) as homeserver:
+        async with connected(server.addresses) as homeserver:
             # What is loaded with the first request of a kind is no user's.
             await _warm_up(homeserver)
             steps = _steps(homeserver, scale)

@@ -13,6 +13,7 @@ from bench.scenarios.sending import DurableSend, SendInRoom
 from bench.scenarios.subject import Scenario
 from bench.scenarios.syncing import FanOut, Latency
 from bench.scenarios.to_device import ToDevice
+from bench.scenarios.travelling import Travelling
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ SCENARIOS: Final[Mapping[str, Sizes]] = {
     "idle": Sizes(Idle(), Idle(seconds=2)),
     "send": Sizes(DurableSend(), DurableSend(messages=640)),
     "send_in_room": Sizes(SendInRoom(), SendInRoom(messages=160)),
+    "travelling": Sizes(Travelling(), Travelling(rooms=8)),
     "latency": Sizes(Latency(), Latency(messages=50)),
     "fan_out": Sizes(FanOut(), FanOut(clients=50, messages=5)),
     "create_room": Sizes(CreateRooms(), CreateRooms(rooms=24)),

@@ -37,10 +37,25 @@ def test_each_figure_stands_beside_its_budget() -> None:
 
     assert header[1:] == ["budget", *report.servers]
     assert cpu[0] == "durable send, 16 senders, 8 rooms: ms CPU"
-    assert cpu[1] == "≤ 0.4; PostgreSQL ≤ 0.6, ≤ 1.2 in all"
+    assert cpu[1] == "≤ 0.4; PostgreSQL ≤ 0.6, ≤ 1.2 in all; two processes ≤ 1.8 in all"
     assert cpu[2:] == ["0.35", "0.50 + 0.40", "12.2"]
     # Past the budget, which is ours alone.
     assert rate[1:] == ["≥ 2,000", "2,500", "1,900 ✗", "70.0"]
+
+
+def test_of_two_processes_all_that_was_used_counts() -> None:
+    used = {"cpu_ms": 1.0, "postgres_cpu_ms": 0.5, "nats_cpu_ms": 0.2}
+    report = _report(
+        _send("Tremula, two processes", **used),
+        _send("Tremula, slower", **used | {"nats_cpu_ms": 0.4}),
+        _send("Synapse", cpu_ms=12.2, postgres_cpu_ms=3.0, redis_cpu_ms=1.0),
+    )
+
+    assert _cells(report)[2][2:] == [
+        "1.00 + 0.50 + 0.20",
+        "1.00 + 0.50 + 0.40 ✗",
+        "12.2 + 3.00 + 1.00",
+    ]
 
 
 def test_rounds_are_shown_by_their_median() -> None:
