@@ -60,7 +60,7 @@ def synapse(
     config = folder / "homeserver.yaml"
     # YAML reads JSON.
     (folder / "log.yaml").write_text(json.dumps(_LOGGING))
-    settings = {
+    settings: dict[str, Any] = {
         **_config(folder),
         **_reach(port, federation),
         "database": _database(folder, postgres),
