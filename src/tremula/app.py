@@ -577,7 +577,9 @@ def _build_people(base: _Base, engine: _Engine, remote: RemoteMemberships) -> _P
     )
     base.router.add(presence_routes, presence)
     base.supervisor.keep_running("presence", presence.run)
-    device_lists = DeviceLists(base.server_name, engine.memberships, note_own_change)
+    device_lists = DeviceLists(
+        db, base.server_name, engine.memberships, note_own_change
+    )
     key_backup = KeyBackup(db)
     base.router.add(key_backup_routes, key_backup)
     accounts, sessions, last_seen, tokens = _build_accounts(
@@ -968,7 +970,7 @@ def _build_remote_lists(
     )
     base.supervisor.keep_running("device_list_resync", resync.run)
     return fetcher, RemoteLists(
-        db, journal, clock, shared, lists, fetcher, resync, changing
+        db, journal, clock, shared, lists, resync, changing
     )
 
 

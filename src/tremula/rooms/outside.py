@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal
 from tremula.infra.locks import KeyedLocks
+from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.events import BuiltEvent
 from tremula.protocol.identifiers import EventId, RoomId, ServerName, UserId
 from tremula.protocol.room_versions import RoomVersion, get_room_version
@@ -99,12 +100,9 @@ class OutsideRooms(Struct, frozen=True):
     _locks: KeyedLocks[RoomId] = field(default_factory=KeyedLocks[RoomId])
 
     async def record(self, outside: OutsideMembership) -> None:
-        """Store a new membership; the user's devices are told.
+        """Store a new membership; the user's devices are told."""
 
-        Raises:
-            Conflict: the room became known at this very moment.
-        """
-        async with self._locks.of(outside.room_id):
+        async def attempt() -> None:
             known = await storage.find_room(self.db, outside.room_id)
             unit = self.journal.unit()
             pos = unit.pos()
@@ -125,6 +123,10 @@ class OutsideRooms(Struct, frozen=True):
             self.memberships.record(unit, outside.user_id, user_room)
             unit.wake([outside.user_id])
             await self.journal.commit(unit)
+
+        async with self._locks.of(outside.room_id):
+            # A room that has just become known has a number.
+            await reread_on_conflict(attempt)
 
     async def find(self, user_id: UserId, room_id: RoomId) -> OutsideMembership | None:
         """What *user_id* is to a room from the outside; None for all other rooms."""

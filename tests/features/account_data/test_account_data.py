@@ -167,7 +167,7 @@ async def test_malformed_account_data_is_refused(
 async def test_the_number_of_types_is_bounded(user_data: UserDataServer) -> None:
     unit = user_data.journal.unit()
     for number in range(TYPES_MAX):
-        user_data.account_data.store(unit, ALICE, 0, f"type{number}", {})
+        user_data.account_data.replace(unit, ALICE, 0, f"type{number}", {}, None)
     await user_data.journal.commit(unit)
     alice = user_data.client(ALICE)
 

@@ -114,7 +114,7 @@ def start_keys(accounts: AccountsServer) -> KeysServer:
     def note(_unit: JournalUnit, user_id: UserId, change: DeviceListChange) -> None:
         changes.append((user_id, change))
 
-    lists = DeviceLists(OWN, Memberships(db, journal), note)
+    lists = DeviceLists(db, OWN, Memberships(db, journal), note)
     one_time, remote = FakeOneTimeKeys(), FakeRemoteDevices()
     devices = accounts.accounts.devices
     published = PublishedKeys(db, journal, devices, accounts.users)

@@ -6,11 +6,12 @@ from typing import Any, Final
 import orjson
 
 from tremula.features.account_data import storage
-from tremula.features.account_data.storage import GLOBAL, AccountDatum
+from tremula.features.account_data.storage import GLOBAL, AccountDatum, SeenContent
 from tremula.infra.cache import ByteLRU
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
+from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.errors import (
     BadJson,
     Forbidden,
@@ -22,6 +23,8 @@ from tremula.protocol.identifiers import RoomId, UserId, parse_room_id
 from tremula.protocol.json import encode_to_keep
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.reader import RoomReader
+
+__all__ = ["AccountData", "SeenContent"]
 
 # Announced with the user ID as key and an `AccountDatum` as payload.
 TOPIC: Final = "account_data"
@@ -140,11 +143,19 @@ class AccountData:
         Raises:
             TooLarge, InvalidParam: a bound is passed.
         """
-        async with self._changing.of((user_id, room_nid)):
-            before = await self.find_in_room(user_id, room_nid, data_type)
+
+        async def attempt() -> None:
+            seen = await storage.find_content(self._db, user_id, room_nid, data_type)
+            before = _parsed(seen)
             after = change(before)
             if after != before:
-                await self._set(user_id, room_nid, data_type, after)
+                await self._check_count(user_id, room_nid, seen)
+                unit = self._journal.unit()
+                self.replace(unit, user_id, room_nid, data_type, after, seen)
+                await self._journal.commit(unit)
+
+        async with self._changing.of((user_id, room_nid)):
+            await reread_on_conflict(attempt)
 
     async def events_in_room(self, user_id: UserId, room_nid: int) -> list[bytes]:
         """All that was set of a room, each as JSON."""
@@ -157,9 +168,13 @@ class AccountData:
         self, user_id: UserId, room_nid: int, data_type: str
     ) -> dict[str, Any]:
         """The parsed content of account data of a room; empty if there is none."""
-        raw = await storage.find_content(self._db, user_id, room_nid, data_type)
-        content: dict[str, Any] = orjson.loads(raw) if raw else {}
-        return content
+        return _parsed(await self.find_seen(user_id, room_nid, data_type))
+
+    async def find_seen(
+        self, user_id: UserId, room_nid: int, data_type: str
+    ) -> SeenContent | None:
+        """As `find_in_room`, to be replaced; None if there is none."""
+        return await storage.find_content(self._db, user_id, room_nid, data_type)
 
     async def own_room_nid(self, user_id: UserId, room_id: RoomId) -> int:
         """The number of a room that *user_id* has or had a membership of.
@@ -172,26 +187,31 @@ class AccountData:
             raise Forbidden(f"{user_id} is not a member of room {room_id}")
         return view.nid
 
-    def store(
+    def replace(
         self,
         unit: JournalUnit,
         user_id: UserId,
         room_nid: int,
         data_type: str,
         content: Mapping[str, Any],
+        seen: SeenContent | None,
     ) -> None:
-        """Add the setting of account data, the server's own too, to *unit*.
+        """Set account data, the server's own too, in *unit*; *seen* is what it was.
+
+        If it is not that any more, the unit fails with ``Conflict``.
 
         Raises:
             TooLarge: the content is past its bound.
         """
-        encoded = encode_to_keep(content)
-        if len(encoded) > CONTENT_BYTES_MAX:
-            raise TooLarge(f"account data has at most {CONTENT_BYTES_MAX} bytes")
-        datum = AccountDatum(room_nid, data_type, encoded)
-        pos = unit.pos()
-        storage.upsert_datum(unit, user_id, datum, pos=pos)
-        size_bytes = 256 + len(encoded)
+        datum = _datum(room_nid, data_type, content)
+        pos, seen_pos = unit.pos(), 0 if seen is None else seen.pos
+        storage.replace_datum(unit, user_id, datum, seen_pos=seen_pos, pos=pos)
+        self._announce(unit, user_id, datum, pos)
+
+    def _announce(
+        self, unit: JournalUnit, user_id: UserId, datum: AccountDatum, pos: int
+    ) -> None:
+        size_bytes = 256 + len(datum.content)
         unit.announce(TOPIC, user_id, datum, pos=pos, size_bytes=size_bytes)
         unit.wake({user_id})
 
@@ -201,8 +221,8 @@ class AccountData:
         if ignored is not None:
             return ignored
         before = self._journal.changed_pos(TOPIC, user_id)
-        raw = await storage.find_content(self._db, user_id, GLOBAL, IGNORED_USERS)
-        ignored = _parse_ignored(raw)
+        seen = await storage.find_content(self._db, user_id, GLOBAL, IGNORED_USERS)
+        ignored = _ignored_in(_parsed(seen))
         # What has changed while it was being read must not be kept.
         if self._journal.changed_pos(TOPIC, user_id) == before:
             self._ignored.put(user_id, ignored, 200 + 100 * len(ignored))
@@ -218,10 +238,10 @@ class AccountData:
     async def _get_content(
         self, user_id: UserId, room_nid: int, data_type: str
     ) -> bytes:
-        content = await storage.find_content(self._db, user_id, room_nid, data_type)
-        if content is None:
+        seen = await storage.find_content(self._db, user_id, room_nid, data_type)
+        if seen is None:
             raise NotFound(f"there is no account data of type {data_type}")
-        return content
+        return seen.content
 
     async def _set(
         self,
@@ -230,13 +250,23 @@ class AccountData:
         data_type: str,
         content: Mapping[str, Any],
     ) -> None:
-        if await storage.find_content(self._db, user_id, room_nid, data_type) is None:
-            count = await storage.count_types(self._db, user_id, room_nid)
-            if count >= TYPES_MAX:
-                raise InvalidParam(f"no more than {TYPES_MAX} types of account data")
+        datum = _datum(room_nid, data_type, content)
+        seen = await storage.find_content(self._db, user_id, room_nid, data_type)
+        await self._check_count(user_id, room_nid, seen)
         unit = self._journal.unit()
-        self.store(unit, user_id, room_nid, data_type, content)
+        pos = unit.pos()
+        storage.upsert_datum(unit, user_id, datum, pos=pos)
+        self._announce(unit, user_id, datum, pos)
         await self._journal.commit(unit)
+
+    async def _check_count(
+        self, user_id: UserId, room_nid: int, seen: SeenContent | None
+    ) -> None:
+        if seen is not None:
+            return
+        count = await storage.count_types(self._db, user_id, room_nid)
+        if count >= TYPES_MAX:
+            raise InvalidParam(f"no more than {TYPES_MAX} types of account data")
 
     def _forget_ignored(self, _pos: int, user_id: object, datum: object) -> None:
         assert isinstance(user_id, str)
@@ -252,7 +282,18 @@ def _check_type(data_type: str) -> None:
         raise InvalidParam(f"a type has at most {TYPE_BYTES_MAX} bytes")
 
 
-def _parse_ignored(raw: bytes | None) -> frozenset[UserId]:
+def _datum(room_nid: int, data_type: str, content: Mapping[str, Any]) -> AccountDatum:
+    encoded = encode_to_keep(content)
+    if len(encoded) > CONTENT_BYTES_MAX:
+        raise TooLarge(f"account data has at most {CONTENT_BYTES_MAX} bytes")
+    return AccountDatum(room_nid, data_type, encoded)
+
+
+def _parsed(seen: SeenContent | None) -> dict[str, Any]:
+    return {} if seen is None else seen.parsed()
+
+
+def _ignored_in(content: Mapping[str, Any]) -> frozenset[UserId]:
     """Read the content of ``m.ignored_user_list``; malformed content names nobody."""
-    ignored = orjson.loads(raw).get("ignored_users") if raw else None
+    ignored = content.get("ignored_users")
     return frozenset(map(UserId, ignored)) if isinstance(ignored, dict) else frozenset()

@@ -1,7 +1,7 @@
 """Queries on ``account_data`` (0004_account_data.sql)."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from msgspec import Struct
@@ -25,20 +25,32 @@ class AccountDatum(Struct, frozen=True):
         return b'{"type":%b,"content":%b}' % (orjson.dumps(self.type), self.content)
 
 
+class SeenContent(Struct, frozen=True):
+    """A content as it was read, and the position of its setting."""
+
+    content: bytes
+    pos: int
+
+    def parsed(self) -> dict[str, Any]:
+        """The content, which is a JSON object."""
+        content: dict[str, Any] = orjson.loads(self.content)
+        return content
+
+
 async def find_content(
     db: Reader, user_id: UserId, room_nid: int, data_type: str
-) -> bytes | None:
+) -> SeenContent | None:
     """The content of one type, global or of a room."""
     row = await db.first(
         """
-        SELECT content FROM account_data
+        SELECT content, pos FROM account_data
         WHERE user_id = :user_id AND room_nid = :room_nid AND type = :type
         """,
         user_id=user_id,
         room_nid=room_nid,
         type=data_type,
     )
-    return row[0] if row else None
+    return SeenContent(*row) if row else None
 
 
 async def count_types(db: Reader, user_id: UserId, room_nid: int) -> int:
@@ -107,5 +119,29 @@ def upsert_datum(unit: Unit, user_id: UserId, datum: AccountDatum, *, pos: int) 
         room_nid=datum.room_nid,
         type=datum.type,
         content=datum.content,
+        pos=pos,
+    )
+
+
+def replace_datum(
+    unit: Unit, user_id: UserId, datum: AccountDatum, *, seen_pos: int, pos: int
+) -> None:
+    """Set the content of one type that was set at *seen_pos* last (0: never).
+
+    If it has been set since, the unit fails with ``Conflict``.
+    """
+    unit.run(
+        """
+        INSERT INTO account_data (user_id, room_nid, type, content, pos)
+        VALUES (:user_id, :room_nid, :type, :content, :pos)
+        ON CONFLICT (user_id, room_nid, type) DO UPDATE
+        SET content = excluded.content,
+            pos = CASE WHEN account_data.pos = :seen_pos THEN excluded.pos END
+        """,
+        user_id=user_id,
+        room_nid=datum.room_nid,
+        type=datum.type,
+        content=datum.content,
+        seen_pos=seen_pos,
         pos=pos,
     )

@@ -11,10 +11,11 @@ from tremula.features.device_keys.signatures import verified_signatures
 from tremula.features.device_keys.storage import Signature
 from tremula.features.device_lists.service import DeviceListChange, DeviceLists
 from tremula.features.uia.service import Uia, digest_of
-from tremula.infra.db import Conflict, Reader
+from tremula.infra.db import Reader
 from tremula.infra.http import Requester
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
+from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.canonical import encode_canonical
 from tremula.protocol.device_keys import (
     CrossSigningKey,
@@ -56,7 +57,9 @@ class CrossSigning(Struct, frozen=True):
             usage: parse_cross_signing_key(raw, user_id, usage)
             for usage, raw in keys.items()
         }
-        async with self.changing.of(user_id):
+
+        async def attempt() -> None:
+            seen_pos = await self.lists.seen_pos(user_id)
             stored = await own_keys(self.db, user_id)
             new = _new(given, stored)
             if not new and (given or stored.cross_signing):
@@ -69,12 +72,12 @@ class CrossSigning(Struct, frozen=True):
             unit = self.journal.unit()
             self._replace(unit, user_id, checked, stored)
             storage.upsert_signatures(unit, signatures, pos=unit.pos())
-            self.lists.changed(unit, user_id, DeviceListChange(signing_keys=True))
-            try:
-                await self.journal.commit(unit)
-            except Conflict as error:
-                # Another process was faster: a device of that ID, or other keys.
-                raise Forbidden("there are other keys meanwhile") from error
+            change = DeviceListChange(signing_keys=True)
+            self.lists.changed(unit, user_id, change, seen_pos=seen_pos)
+            await self.journal.commit(unit)
+
+        async with self.changing.of(user_id):
+            await reread_on_conflict(attempt)
 
     def _replace(
         self, unit: JournalUnit, user_id: UserId, new: NewKeys, stored: OwnKeys

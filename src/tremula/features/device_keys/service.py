@@ -17,6 +17,7 @@ from tremula.features.device_lists.service import DeviceListChange, DeviceLists
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
+from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.canonical import encode_canonical
 from tremula.protocol.device_keys import (
     DeviceKeys,
@@ -118,7 +119,9 @@ class DeviceKeyUploads(Struct, frozen=True):
     async def _publish(self, keys: DeviceKeys) -> None:
         user_id, device_id = keys.user_id, keys.device_id
         key_json = encode_canonical(keys.self_signed)
-        async with self.changing.of(user_id):
+
+        async def attempt() -> None:
+            seen_pos = await self.lists.seen_pos(user_id)
             stored = await self._stored(user_id, device_id)
             cross_signed = await self._cross_signed(keys)
             if stored.key_json == key_json and not cross_signed:
@@ -127,10 +130,14 @@ class DeviceKeyUploads(Struct, frozen=True):
             updated = storage.update_device(unit, user_id, device_id, key_json)
             self._drop_outdated(unit, keys, stored.key_json)
             storage.upsert_signatures(unit, cross_signed, pos=unit.pos())
-            self.lists.changed(unit, user_id, DeviceListChange((device_id,)))
+            change = DeviceListChange((device_id,))
+            self.lists.changed(unit, user_id, change, seen_pos=seen_pos)
             await self.journal.commit(unit)
-        if not updated.rows:
-            raise _gone()
+            if not updated.rows:
+                raise _gone()
+
+        async with self.changing.of(user_id):
+            await reread_on_conflict(attempt)
 
     async def _cross_signed(self, keys: DeviceKeys) -> list[Signature]:
         """The signature that came with *keys* by the self-signing key, if it is new.

@@ -17,6 +17,7 @@ from tremula.features.device_lists.service import DeviceListChange, DeviceLists
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal
 from tremula.infra.locks import KeyedLocks
+from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.device_keys import (
     CrossSigningKey,
     Json,
@@ -69,7 +70,9 @@ class Signatures(Struct, frozen=True):
         if sum(map(len, uploaded.values())) > ENTRIES_MAX:
             raise InvalidParam(f"at most {ENTRIES_MAX} keys at once")
         masters = await self._masters(uploaded.keys() - {user_id})
-        async with self.changing.of(user_id):
+
+        async def attempt() -> Failures:
+            seen_pos = await self.lists.seen_pos(user_id)
             stored = await own_keys(self.db, user_id)
             good: list[Signature] = []
             failures: Failures = {}
@@ -84,8 +87,11 @@ class Signatures(Struct, frozen=True):
                         good += _verified(user_id, owner, name, raw, targets)
                     except MatrixError as error:
                         failures.setdefault(owner, {})[name] = error.body()
-            await self._store(user_id, stored, good)
-        return failures
+            await self._store(user_id, stored, good, seen_pos=seen_pos)
+            return failures
+
+        async with self.changing.of(user_id):
+            return await reread_on_conflict(attempt)
 
     async def signed_after(self, user_id: UserId, pos: int) -> Collection[UserId]:
         """The other users whose keys *user_id* has signed after *pos*.
@@ -114,7 +120,12 @@ class Signatures(Struct, frozen=True):
         }
 
     async def _store(
-        self, user_id: UserId, stored: OwnKeys, signatures: Iterable[Signature]
+        self,
+        user_id: UserId,
+        stored: OwnKeys,
+        signatures: Iterable[Signature],
+        *,
+        seen_pos: int,
     ) -> None:
         signatures = list(signatures)
         if not signatures:
@@ -132,7 +143,9 @@ class Signatures(Struct, frozen=True):
         if own:
             devices = tuple(DeviceId(name) for name in own if name in stored.devices)
             change = DeviceListChange(devices, signing_keys=len(own) > len(devices))
-            self.lists.changed(unit, user_id, change)
+            self.lists.changed(unit, user_id, change, seen_pos=seen_pos)
+        else:
+            self.lists.check_unchanged(unit, user_id, seen_pos=seen_pos)
         await self.journal.commit(unit)
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from tremula.features.device_lists import storage
+from tremula.infra.db import Reader
 from tremula.infra.journal import JournalUnit
 from tremula.protocol.identifiers import DeviceId, ServerName, UserId, server_of
 from tremula.rooms.memberships import Memberships
@@ -30,11 +31,26 @@ OwnListener = Callable[[JournalUnit, UserId, DeviceListChange], None]
 
 
 class DeviceLists(Struct, frozen=True):
-    """Records changes of device lists, of our users and of other servers'."""
+    """Records changes of device lists, of our users and of other servers'.
 
+    What rests on keys that were read says when it has seen them: ``seen_pos``, asked
+    for before. If they have changed meanwhile, its unit fails with ``Conflict``.
+    """
+
+    db: Reader
     own: ServerName
     memberships: Memberships
     on_own_change: OwnListener
+
+    async def seen_pos(self, user_id: UserId) -> int:
+        """The position of the newest change of the keys of *user_id*."""
+        return await storage.find_change(self.db, user_id) or 0
+
+    def check_unchanged(
+        self, unit: JournalUnit, user_id: UserId, *, seen_pos: int
+    ) -> None:
+        """Let *unit* fail if the keys of *user_id* have changed since *seen_pos*."""
+        storage.check_unchanged(unit, user_id, seen_pos=seen_pos)
 
     def changed(
         self,
@@ -43,6 +59,7 @@ class DeviceLists(Struct, frozen=True):
         change: DeviceListChange,
         *,
         room_nids: AbstractSet[int] | None = None,
+        seen_pos: int | None = None,
     ) -> None:
         """The keys of *user_id* change with *unit*: who shares a room is to know.
 
@@ -50,7 +67,10 @@ class DeviceLists(Struct, frozen=True):
         right before the commit: it takes a journal position.
         """
         pos = unit.pos()
-        storage.upsert_change(unit, user_id, pos=pos)
+        if seen_pos is None:
+            storage.upsert_change(unit, user_id, pos=pos)
+        else:
+            storage.upsert_unless_changed(unit, user_id, seen_pos=seen_pos, pos=pos)
         if server_of(user_id) == self.own:
             joined = self.memberships.find_joined(user_id)
             room_nids = None if joined is None else joined.keys()

@@ -56,13 +56,14 @@ def update_display_name(
 
 
 def update_last_seen(unit: Unit, sightings: Sequence[Sighting]) -> None:
-    """Record when and from where devices were used last."""
+    """Record when and from where devices were used last; later sightings stay."""
     unit.run_many(
         """
         UPDATE devices
         SET last_seen_ts_ms = :ts_ms, last_seen_ip = :ip,
             last_seen_user_agent = :user_agent
         WHERE user_id = :user_id AND device_id = :device_id
+            AND (last_seen_ts_ms IS NULL OR last_seen_ts_ms < :ts_ms)
         """,
         [
             {

@@ -2,14 +2,17 @@
 what the member events of our own hold.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from tremula.features.profiles import storage
 from tremula.features.profiles.remote import Profile, RemoteProfiles
+from tremula.features.profiles.storage import StoredProfile
 from tremula.infra.cache import ByteLRU
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
+from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.errors import NotFound
 from tremula.protocol.identifiers import ServerName, UserId, server_of
 from tremula.protocol.profiles import (
@@ -27,6 +30,7 @@ TOPIC: Final = "profile"
 
 _CACHE_BYTES: Final = 4 * 1024 * 1024
 _ENTRY_BYTES: Final = 400
+_NO_PROFILE: Final = StoredProfile({}, 0)
 
 
 class Profiles:
@@ -104,41 +108,51 @@ class Profiles:
             ProfileTooLarge: the profile would grow past 64 KiB.
         """
         encoded = encode_field(parse_field_name(name), value)
-        async with self._changing.of(user_id):
-            fields = await self._find_fields(user_id) or {}
+
+        def change(unit: JournalUnit, fields: Profile) -> bool:
             if fields.get(name) == encoded:
-                return
+                return False
             check_profile_size({**fields, name: encoded})
-            unit = self._journal.unit()
-            storage.insert_profile(unit, user_id)
             storage.upsert_field(unit, user_id, name, encoded)
-            pos = unit.pos()
-            if name in MEMBER_FIELDS:
-                storage.update_propagation(unit, user_id, pos=pos)
-            unit.announce(TOPIC, user_id, None, pos=pos)
-            await self._journal.commit(unit)
+            return True
+
+        await self._change(user_id, name, change)
 
     async def delete_field(self, user_id: UserId, name: str) -> None:
         """Remove one field of the profile; nothing happens if it is not there."""
-        async with self._changing.of(user_id):
-            fields = await self._find_fields(user_id) or {}
-            if name not in fields:
-                return
-            unit = self._journal.unit()
+
+        def change(unit: JournalUnit, fields: Profile) -> bool:
             storage.delete_field(unit, user_id, name)
+            return name in fields
+
+        await self._change(user_id, name, change)
+
+    async def erase(self, user_id: UserId) -> None:
+        """Remove every field of the profile."""
+        unit = self._journal.unit()
+        storage.delete_fields(unit, user_id)
+        unit.announce(TOPIC, user_id, None, pos=unit.pos())
+        await self._journal.commit(unit)
+
+    async def _change(
+        self, user_id: UserId, name: str, change: Callable[[JournalUnit, Profile], bool]
+    ) -> None:
+        """Store what *change* adds to the unit, unless it says that nothing changes."""
+
+        async def attempt() -> None:
+            seen = await storage.find_profile(self._db, user_id) or _NO_PROFILE
+            unit = self._journal.unit()
+            if not change(unit, seen.fields):
+                return
             pos = unit.pos()
+            storage.upsert_profile(unit, user_id, seen_pos=seen.changed_pos, pos=pos)
             if name in MEMBER_FIELDS:
                 storage.update_propagation(unit, user_id, pos=pos)
             unit.announce(TOPIC, user_id, None, pos=pos)
             await self._journal.commit(unit)
 
-    async def erase(self, user_id: UserId) -> None:
-        """Remove every field of the profile."""
         async with self._changing.of(user_id):
-            unit = self._journal.unit()
-            storage.delete_fields(unit, user_id)
-            unit.announce(TOPIC, user_id, None, pos=unit.pos())
-            await self._journal.commit(unit)
+            await reread_on_conflict(attempt)
 
     async def _get_fields(self, user_id: UserId) -> Profile:
         fields = await self._find_fields(user_id)
@@ -151,7 +165,8 @@ class Profiles:
         if fields is not None:
             return fields
         before = self._journal.changed_pos(TOPIC, user_id)
-        fields = await storage.fields_of(self._db, user_id)
+        profile = await storage.find_profile(self._db, user_id)
+        fields = None if profile is None else profile.fields
         # What has changed while it was being read must not be kept.
         if fields is not None and self._journal.changed_pos(TOPIC, user_id) == before:
             size_bytes = _ENTRY_BYTES + sum(map(len, fields.values()))

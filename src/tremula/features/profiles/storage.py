@@ -1,14 +1,26 @@
-"""Queries on ``profiles`` and ``profiles_fields`` (0004_account_data.sql)."""
+"""Queries on ``profiles`` and ``profiles_fields`` (0004_account_data.sql).
+
+``changed_pos`` (0025_one_decision.sql) is the position of the newest change.
+"""
+
+from msgspec import Struct
 
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.identifiers import UserId
 
 
-async def fields_of(db: Reader, user_id: UserId) -> dict[str, bytes] | None:
-    """The fields of a profile as JSON by name; ``None`` if there is no such user."""
+class StoredProfile(Struct, frozen=True):
+    """The fields of a profile as JSON by name, as of ``changed_pos``."""
+
+    fields: dict[str, bytes]
+    changed_pos: int
+
+
+async def find_profile(db: Reader, user_id: UserId) -> StoredProfile | None:
+    """The profile of a user, if there is such a user."""
     rows = await db.all(
         """
-        SELECT f.field_name, f.field_value
+        SELECT f.field_name, f.field_value, p.changed_pos
         FROM profiles p
         LEFT JOIN profiles_fields f ON f.user_id = p.user_id
         WHERE p.user_id = :user_id
@@ -17,7 +29,8 @@ async def fields_of(db: Reader, user_id: UserId) -> dict[str, bytes] | None:
     )
     if not rows:
         return None
-    return {name: value for name, value in rows if name is not None}
+    fields = {name: value for name, value, _ in rows if name is not None}
+    return StoredProfile(fields, rows[0][2])
 
 
 async def propagations(db: Reader, *, limit: int) -> list[tuple[UserId, int]]:
@@ -43,6 +56,25 @@ def insert_profile(unit: Unit, user_id: UserId) -> None:
         ON CONFLICT (user_id) DO NOTHING
         """,
         user_id=user_id,
+    )
+
+
+def upsert_profile(unit: Unit, user_id: UserId, *, seen_pos: int, pos: int) -> None:
+    """A profile that was changed at *seen_pos* last (0: it is new) changes at *pos*.
+
+    If it has changed since, the unit fails with ``Conflict``.
+    """
+    unit.run(
+        """
+        INSERT INTO profiles (user_id, propagate_pos, changed_pos)
+        VALUES (:user_id, 0, :pos)
+        ON CONFLICT (user_id) DO UPDATE
+        SET changed_pos = CASE WHEN profiles.changed_pos = :seen_pos
+            THEN excluded.changed_pos END
+        """,
+        user_id=user_id,
+        seen_pos=seen_pos,
+        pos=pos,
     )
 
 

@@ -5,13 +5,18 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from tremula.features.account_data.service import FULLY_READ, AccountData
+from tremula.features.account_data.service import (
+    FULLY_READ,
+    AccountData,
+    SeenContent,
+)
 from tremula.features.receipts import storage
 from tremula.features.receipts.storage import StoredReceipt
 from tremula.infra.clock import Clock
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
+from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import EventId, RoomId, UserId
 from tremula.protocol.receipts import (
@@ -33,6 +38,14 @@ PRIVATE_TOPIC: Final = "private_receipt"
 
 # Public and private receipts of all threads of one user in one room.
 RECEIPTS_MAX: Final = 5_000
+
+
+class _Move(Struct, frozen=True):
+    """A receipt and its event; of a read marker also what the marker was."""
+
+    receipt: Receipt
+    event: StoredEvent
+    seen: SeenContent | None = None
 
 
 class Receipts(Struct, frozen=True):
@@ -70,38 +83,43 @@ class Receipts(Struct, frozen=True):
             event = await self.events.get(view.nid, receipt.event_id)
             await self._check_thread(event, receipt.thread_id)
             moved.append((receipt, event))
-        async with self._moving.of((user_id, view.nid)):
-            ahead = [
-                (receipt, event)
-                for receipt, event in moved
-                if await self._moves_forward(user_id, receipt, event)
+        given_ms = self.clock.now_ms() if ts_ms is None else ts_ms
+
+        async def attempt() -> None:
+            found = [
+                await self._forward(user_id, receipt, event) for receipt, event in moved
             ]
-            if ahead:
-                given_ms = self.clock.now_ms() if ts_ms is None else ts_ms
-                await self._write(user_id, view, ahead, given_ms)
+            moves = [move for move in found if move is not None]
+            if moves:
+                await self._write(user_id, view, moves, given_ms)
+
+        async with self._moving.of((user_id, view.nid)):
+            await reread_on_conflict(attempt)
 
     async def _write(
-        self,
-        user_id: UserId,
-        view: RoomView,
-        moved: Sequence[tuple[Receipt, StoredEvent]],
-        ts_ms: int,
+        self, user_id: UserId, view: RoomView, moves: Sequence[_Move], ts_ms: int
     ) -> None:
         unit = self.journal.unit()
-        for receipt, event in moved:
-            if receipt.type is ReceiptType.FULLY_READ:
-                content = {"event_id": event.event_id}
-                self.account_data.store(unit, user_id, view.nid, FULLY_READ, content)
+        for move in moves:
+            if move.receipt.type is ReceiptType.FULLY_READ:
+                self._add_marker(unit, user_id, move)
             else:
                 stored = StoredReceipt(
                     room_nid=view.nid,
                     user_id=user_id,
-                    receipt=receipt,
-                    room_pos=event.room_pos,
+                    receipt=move.receipt,
+                    room_pos=move.event.room_pos,
                     ts_ms=ts_ms,
                 )
                 self._add(unit, view, stored)
         await self.journal.commit(unit)
+
+    def _add_marker(self, unit: JournalUnit, user_id: UserId, move: _Move) -> None:
+        content = {"event_id": move.event.event_id}
+        room_nid = move.event.room_nid
+        self.account_data.replace(
+            unit, user_id, room_nid, FULLY_READ, content, move.seen
+        )
 
     def _add(self, unit: JournalUnit, view: RoomView, stored: StoredReceipt) -> None:
         pos = unit.pos()
@@ -113,26 +131,32 @@ class Receipts(Struct, frozen=True):
             unit.announce(PUBLIC_TOPIC, view.nid, stored, pos=pos)
             unit.wake_rooms(view.joined_members(), (view.nid,))
 
-    async def _moves_forward(
+    async def _forward(
         self, user_id: UserId, receipt: Receipt, event: StoredEvent
-    ) -> bool:
+    ) -> _Move | None:
+        """The move that *receipt* is, if it is one forward."""
         if receipt.type is ReceiptType.FULLY_READ:
-            marker = await self.account_data.find_in_room(
-                user_id, event.room_nid, FULLY_READ
-            )
-            before = marker.get("event_id")
-            if not isinstance(before, str):
-                return True
-            at = await self.events.find(event.room_nid, EventId(before))
-            return at is None or event.room_pos > at.room_pos
+            return await self._marker_forward(user_id, receipt, event)
         room_pos = await storage.find_room_pos(
             self.db, event.room_nid, user_id, receipt
         )
-        if room_pos is not None:
-            return event.room_pos > room_pos
-        if receipt.thread_id is not None:
+        if room_pos is None and receipt.thread_id is not None:
             await self._check_count(user_id, event.room_nid)
-        return True
+        if room_pos is not None and event.room_pos <= room_pos:
+            return None
+        return _Move(receipt, event)
+
+    async def _marker_forward(
+        self, user_id: UserId, receipt: Receipt, event: StoredEvent
+    ) -> _Move | None:
+        room_nid = event.room_nid
+        seen = await self.account_data.find_seen(user_id, room_nid, FULLY_READ)
+        before = seen.parsed().get("event_id") if seen else None
+        if isinstance(before, str):
+            at = await self.events.find(room_nid, EventId(before))
+            if at is not None and event.room_pos <= at.room_pos:
+                return None
+        return _Move(receipt, event, seen)
 
     async def _check_count(self, user_id: UserId, room_nid: int) -> None:
         count = await storage.count_receipts(self.db, room_nid, user_id)

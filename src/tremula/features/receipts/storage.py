@@ -112,7 +112,10 @@ async def receipts_after(
 
 
 def upsert_receipt(unit: Unit, stored: StoredReceipt, *, pos: int) -> None:
-    """Replace the user's receipt of this type and thread, if it moves forward."""
+    """Move the user's receipt of this type and thread forward.
+
+    If it stands there or further already, the unit fails with ``Conflict``.
+    """
     unit.run(
         """
         INSERT INTO receipts (room_nid, user_id, receipt_type, thread_id,
@@ -123,8 +126,8 @@ def upsert_receipt(unit: Unit, stored: StoredReceipt, *, pos: int) -> None:
         SET event_id = excluded.event_id,
             room_pos = excluded.room_pos,
             ts_ms = excluded.ts_ms,
-            pos = excluded.pos
-        WHERE excluded.room_pos > receipts.room_pos
+            pos = CASE WHEN excluded.room_pos > receipts.room_pos
+                THEN excluded.pos END
         """,
         room_nid=stored.room_nid,
         user_id=stored.user_id,

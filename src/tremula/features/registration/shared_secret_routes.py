@@ -25,7 +25,7 @@ async def get_registration_nonce(
     _req: Request, registration: SharedSecretRegistration
 ) -> Json:
     """Issue a nonce. Errors: M_UNRECOGNIZED."""
-    return {"nonce": registration.issue_nonce()}
+    return {"nonce": await registration.issue_nonce()}
 
 
 @endpoint("POST", _PATH, auth=Auth.NONE, limit="account")

@@ -1,8 +1,10 @@
-"""Queries on ``registration_tokens`` (created in migrations/0003_accounts.sql)."""
+"""Queries on ``registration_tokens`` (created in migrations/0003_accounts.sql), and on
+``registration_nonces`` (0025_one_decision.sql).
+"""
 
 from msgspec import Struct
 
-from tremula.infra.db import Reader, Unit
+from tremula.infra.db import Reader, Returned, Unit
 
 
 class RegistrationToken(Struct, frozen=True):
@@ -71,3 +73,41 @@ async def all_tokens(db: Reader) -> list[RegistrationToken]:
         """
     )
     return [RegistrationToken(*row) for row in rows]
+
+
+def insert_nonce(unit: Unit, nonce_hash: bytes, *, expires_ts_ms: int) -> None:
+    """Add a nonce."""
+    unit.run(
+        """
+        INSERT INTO registration_nonces (nonce_hash, expires_ts_ms)
+        VALUES (:nonce_hash, :expires_ts_ms)
+        """,
+        nonce_hash=nonce_hash,
+        expires_ts_ms=expires_ts_ms,
+    )
+
+
+def delete_expired_nonces(unit: Unit, now_ms: int, *, kept_max: int) -> None:
+    """Remove nonces that have expired, and the oldest ones if there are too many."""
+    unit.run(
+        """
+        DELETE FROM registration_nonces
+        WHERE expires_ts_ms <= :now_ms OR nonce_hash IN (
+            SELECT n.nonce_hash FROM registration_nonces n
+            ORDER BY n.expires_ts_ms DESC LIMIT 1000000 OFFSET :kept_max
+        )
+        """,
+        now_ms=now_ms,
+        kept_max=kept_max,
+    )
+
+
+def take_nonce(unit: Unit, nonce_hash: bytes) -> Returned:
+    """Remove a nonce: ``(expires_ts_ms,)``. Of two requests only one gets the row."""
+    return unit.returning(
+        """
+        DELETE FROM registration_nonces WHERE nonce_hash = :nonce_hash
+        RETURNING expires_ts_ms
+        """,
+        nonce_hash=nonce_hash,
+    )

@@ -1,13 +1,12 @@
 """What other servers tell of their users' devices (SS "Device Management")."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
 
 from tremula.features.device_lists.service import DeviceListChange, DeviceLists
 from tremula.features.remote_devices import storage
-from tremula.features.remote_devices.fetching import ListFetcher
 from tremula.features.remote_devices.parsing import (
     DeviceUpdate,
     SigningKeyUpdate,
@@ -19,6 +18,7 @@ from tremula.infra.clock import Clock
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
+from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.errors import Forbidden
 from tremula.protocol.identifiers import (
     DeviceId,
@@ -27,7 +27,7 @@ from tremula.protocol.identifiers import (
     parse_user_id,
     server_of,
 )
-from tremula.rooms.sharing import Shared, SharedRooms
+from tremula.rooms.sharing import SharedRooms
 
 _DEVICES_MAX: Final = 1_000
 
@@ -40,7 +40,6 @@ class RemoteLists(Struct, frozen=True):
     clock: Clock
     shared: SharedRooms
     lists: DeviceLists
-    fetcher: ListFetcher
     resync: Resync
     changing: KeyedLocks[UserId]
 
@@ -50,23 +49,19 @@ class RemoteLists(Struct, frozen=True):
         Raises:
             Forbidden: we share no room with the user.
         """
-        async with self.changing.of(user_id):
-            shared = await self._shared_with(user_id)
-            known = await self._known(user_id, shared)
-            if known is not None and update.stream_id <= known.stream_id:
+
+        def take_over(unit: JournalUnit, known: StoredList) -> bool:
+            if update.stream_id <= known.stream_id:
                 # It was in what we have fetched.
-                return
-            unit = self.journal.unit()
-            if known is None:
-                self._superseded(unit, user_id)
-            elif update.follows(known.stream_id):
+                return False
+            if update.follows(known.stream_id):
                 _apply(unit, user_id, known, update)
             else:
                 self.resync.want(unit, user_id)
-            change = DeviceListChange((DeviceId(update.device_id),))
-            self._announce(unit, user_id, change, shared)
-            await self.journal.commit(unit)
-        self.resync.notice()
+            return True
+
+        change = DeviceListChange((DeviceId(update.device_id),))
+        await self._change(user_id, change, take_over)
 
     async def update_signing_keys(
         self, user_id: UserId, update: SigningKeyUpdate
@@ -76,48 +71,52 @@ class RemoteLists(Struct, frozen=True):
         Raises:
             Forbidden: we share no room with the user.
         """
-        async with self.changing.of(user_id):
-            shared = await self._shared_with(user_id)
-            known = await self._known(user_id, shared)
-            keys = update.keys()
-            unit = self.journal.unit()
-            if known is None:
-                self._superseded(unit, user_id)
-            elif keys.master is None or keys.self_signing is None:
+        keys = update.keys()
+
+        def take_over(unit: JournalUnit, known: StoredList) -> bool:
+            if keys.master is None or keys.self_signing is None:
                 # What it says is not whole, or not valid: we ask.
                 self.resync.want(unit, user_id)
             else:
-                storage.update_signing_keys(unit, user_id, keys)
-            change = DeviceListChange(signing_keys=True)
-            self._announce(unit, user_id, change, shared)
-            await self.journal.commit(unit)
-        self.resync.notice()
+                storage.update_signing_keys(unit, user_id, known=known, keys=keys)
+            return True
 
-    async def _shared_with(self, user_id: UserId) -> Shared:
-        shared = (await self.shared.with_remote([user_id])).get(user_id)
-        if shared is None:
-            raise Forbidden(f"we share no room with {user_id}")
-        return shared
+        await self._change(user_id, DeviceListChange(signing_keys=True), take_over)
 
-    async def _known(self, user_id: UserId, shared: Shared) -> StoredList | None:
-        """The list that is kept up to date, if there is one."""
-        known = (await storage.lists_of(self.db, [user_id])).get(user_id)
-        if known is None or shared.since_pos > known.shared_pos:
-            return None
-        wanted = await storage.wanted_among(self.db, [user_id])
-        return None if wanted else known
-
-    def _superseded(self, unit: JournalUnit, user_id: UserId) -> None:
-        """What is being fetched, if anything is, may lack what has just been told."""
-        storage.update_seen(
-            unit, user_id, pos=unit.pos(), retry_at_ms=self.clock.now_ms()
-        )
-        unit.on_commit(lambda: self.fetcher.supersede(user_id))
-
-    def _announce(
-        self, unit: JournalUnit, user_id: UserId, change: DeviceListChange, to: Shared
+    async def _change(
+        self,
+        user_id: UserId,
+        change: DeviceListChange,
+        take_over: Callable[[JournalUnit, StoredList], bool],
     ) -> None:
-        self.lists.changed(unit, user_id, change, room_nids=to.room_nids)
+        """Store what *take_over* makes of the list that is kept up to date, if one is;
+        nothing if it says that nothing is new.
+        """
+
+        async def attempt() -> None:
+            seen_pos = await self.lists.seen_pos(user_id)
+            shared = (await self.shared.with_remote([user_id])).get(user_id)
+            if shared is None:
+                raise Forbidden(f"we share no room with {user_id}")
+            # In this order: a list that is no longer wanted is there.
+            wanted = await storage.wanted_among(self.db, [user_id])
+            known = (await storage.lists_of(self.db, [user_id])).get(user_id)
+            kept = known if known and shared.since_pos <= known.shared_pos else None
+            unit = self.journal.unit()
+            if wanted:
+                # What is being fetched may lack what has just been told.
+                now_ms = self.clock.now_ms()
+                storage.upsert_seen(unit, user_id, pos=unit.pos(), retry_at_ms=now_ms)
+            elif kept is not None and not take_over(unit, kept):
+                return
+            self.lists.changed(
+                unit, user_id, change, room_nids=shared.room_nids, seen_pos=seen_pos
+            )
+            await self.journal.commit(unit)
+
+        async with self.changing.of(user_id):
+            await reread_on_conflict(attempt)
+        self.resync.notice()
 
 
 def _apply(
@@ -130,7 +129,7 @@ def _apply(
         storage.delete_device(unit, user_id, device_id)
     elif not is_new or len(known.keys.devices) < _DEVICES_MAX:
         storage.upsert_devices(unit, user_id, {device_id: device_keys})
-    storage.update_stream_id(unit, user_id, stream_id=update.stream_id)
+    storage.update_stream_id(unit, user_id, known=known, stream_id=update.stream_id)
 
 
 class DeviceListEdus(Struct, frozen=True):

@@ -9,6 +9,7 @@ import structlog
 from msgspec import Struct
 
 from tremula.features.device_keys.service import UserKeys
+from tremula.features.device_lists.service import TOPIC as DEVICE_LIST_TOPIC
 from tremula.features.remote_devices import storage
 from tremula.features.remote_devices.parsing import FetchedList, parse_list
 from tremula.features.remote_devices.storage import StoredList
@@ -18,6 +19,7 @@ from tremula.infra.federation.client import FederationClient
 from tremula.infra.federation.errors import PeerError, RemoteError
 from tremula.infra.journal import Journal
 from tremula.infra.locks import KeyedLocks
+from tremula.infra.rereading import reread_on_conflict
 from tremula.infra.supervisor import Supervisor
 from tremula.protocol.identifiers import UserId, server_of
 from tremula.rooms.sharing import SharedRooms
@@ -68,6 +70,7 @@ class ListFetcher:
         self._running: dict[UserId, asyncio.Future[Fetched]] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self.something_wanted = asyncio.Event()
+        journal.subscribe(DEVICE_LIST_TOPIC, self._superseded)
 
     async def fetch(self, user_id: UserId, *, seen_pos: int) -> Fetched:
         """The list of a user, for everyone who waits for it.
@@ -83,10 +86,6 @@ class ListFetcher:
             self._supervisor.run_once("fetch_device_list", work)
         return await asyncio.shield(future)
 
-    def supersede(self, user_id: UserId) -> None:
-        """An update has come: who asks from now on does not get what is on its way."""
-        self._running.pop(user_id, None)
-
     async def want(self, user_ids: list[UserId], *, in_ms: int = 0) -> None:
         """Have lists fetched in the background."""
         if not user_ids:
@@ -96,6 +95,11 @@ class ListFetcher:
         storage.insert_wanted(unit, user_ids, retry_at_ms=retry_at_ms)
         await self._journal.commit(unit)
         self.something_wanted.set()
+
+    def _superseded(self, _pos: int, user_id: object, _payload: object) -> None:
+        # An update has come: who asks from now on does not get what is on its way.
+        assert isinstance(user_id, str)
+        self._running.pop(UserId(user_id), None)
 
     async def _run(
         self, user_id: UserId, seen_pos: int, future: "asyncio.Future[Fetched]"
@@ -151,7 +155,8 @@ class ListFetcher:
     async def _keep(
         self, user_id: UserId, fetched: FetchedList | None, *, asked_pos: int
     ) -> None:
-        async with self._changing.of(user_id):
+
+        async def attempt() -> None:
             shared = await self._shared.with_remote([user_id])
             known = (await storage.lists_of(self._db, [user_id])).get(user_id)
             if known is not None and known.shared_pos > asked_pos:
@@ -166,6 +171,9 @@ class ListFetcher:
                 storage.replace_list(unit, user_id, stored)
             storage.delete_wanted(unit, user_id, fetched_pos=asked_pos)
             await self._journal.commit(unit)
+
+        async with self._changing.of(user_id):
+            await reread_on_conflict(attempt)
 
     async def _failed(self, user_id: UserId, error: RemoteError) -> Fetched:
         before = (await storage.wanted_among(self._db, [user_id])).get(user_id, 0)

@@ -52,8 +52,19 @@ async def lists_of(db: Reader, user_ids: Sequence[UserId]) -> dict[UserId, Store
 
 
 def replace_list(unit: Unit, user_id: UserId, stored: StoredList) -> None:
-    """Take a list over, in place of what was known of the user."""
-    delete_lists(unit, [user_id])
+    """Take a list over, in place of what was known of the user.
+
+    If a later one is known, or comes at this moment, the unit fails with ``Conflict``.
+    """
+    unit.run(
+        """
+        DELETE FROM remote_devices_lists
+        WHERE user_id = :user_id AND shared_pos <= :shared_pos
+        """,
+        user_id=user_id,
+        shared_pos=stored.shared_pos,
+    )
+    unit.run("DELETE FROM remote_devices WHERE user_id = :user_id", user_id=user_id)
     unit.run(
         """
         INSERT INTO remote_devices_lists (user_id, stream_id, shared_pos, master_key,
@@ -81,20 +92,34 @@ def delete_lists(unit: Unit, user_ids: Collection[UserId]) -> None:
     )
 
 
-def update_stream_id(unit: Unit, user_id: UserId, *, stream_id: int) -> None:
-    """An update has been taken over."""
+def update_stream_id(
+    unit: Unit, user_id: UserId, *, known: StoredList, stream_id: int
+) -> None:
+    """An update of *known* is taken over.
+
+    If that is not what is known by then, the unit fails with ``Conflict``.
+    """
     unit.run(
         """
-        UPDATE remote_devices_lists SET stream_id = :stream_id
+        UPDATE remote_devices_lists
+        SET stream_id = CASE
+            WHEN stream_id = :known_id AND shared_pos = :shared_pos
+                THEN CAST(:stream_id AS BIGINT)
+        END
         WHERE user_id = :user_id
         """,
         user_id=user_id,
+        known_id=known.stream_id,
+        shared_pos=known.shared_pos,
         stream_id=stream_id,
     )
 
 
-def update_signing_keys(unit: Unit, user_id: UserId, keys: UserKeys) -> None:
-    """The user has new cross-signing keys."""
+def update_signing_keys(
+    unit: Unit, user_id: UserId, *, known: StoredList, keys: UserKeys
+) -> None:
+    """The user has new cross-signing keys; it fails as `update_stream_id`."""
+    update_stream_id(unit, user_id, known=known, stream_id=known.stream_id)
     unit.run(
         """
         UPDATE remote_devices_lists
@@ -167,12 +192,16 @@ def insert_wanted(
     )
 
 
-def update_seen(unit: Unit, user_id: UserId, *, pos: int, retry_at_ms: int) -> None:
-    """An update came at *pos*; its list is to be fetched after that, if at all."""
+def upsert_seen(unit: Unit, user_id: UserId, *, pos: int, retry_at_ms: int) -> None:
+    """An update came at *pos* of a list that is wanted: to be fetched after that, also
+    if it has just been.
+    """
     unit.run(
         """
-        UPDATE remote_devices_wanted SET seen_pos = :pos, retry_at_ms = :retry_at_ms
-        WHERE user_id = :user_id
+        INSERT INTO remote_devices_wanted (user_id, seen_pos, failures, retry_at_ms)
+        VALUES (:user_id, :pos, 0, :retry_at_ms)
+        ON CONFLICT (user_id) DO UPDATE
+        SET seen_pos = excluded.seen_pos, retry_at_ms = excluded.retry_at_ms
         """,
         user_id=user_id,
         pos=pos,
