@@ -22,6 +22,8 @@ from tremula.features.account_data.sync import (
 from tremula.features.account_data.tags import Tags
 from tremula.features.capabilities import routes as capabilities_routes
 from tremula.features.capabilities.service import Capabilities
+from tremula.features.dehydrated_devices import routes as dehydrated_devices_routes
+from tremula.features.dehydrated_devices.service import DehydratedDevices
 from tremula.features.device_keys import federation as device_keys_federation
 from tremula.features.device_keys import routes as device_keys_routes
 from tremula.features.device_keys.asking import AskedServers
@@ -250,6 +252,7 @@ from tremula.rooms.visibility import Visibility
 
 UNSTABLE_FEATURES: Final = {
     "io.element.msc4388": True,
+    "org.matrix.msc3814": True,
     "org.matrix.msc4108": True,
     "org.matrix.msc4222": True,
     "uk.tcpip.msc4133.stable": True,
@@ -925,7 +928,7 @@ def _build_encryption(
         fetcher,
         AskedServers(base.federation),
     )
-    signatures = _add_device_keys(base, people, one_time_keys, published, remote)
+    keys = _add_device_keys(base, people, one_time_keys, published, remote)
     _tell_of_devices(base, engine, outbound, published)
     to_device = ToDevice(
         base.database,
@@ -937,9 +940,14 @@ def _build_encryption(
     people.accounts.devices.observe(to_device)
     base.router.add(to_device_routes, to_device)
     base.supervisor.keep_running("to_device_sweep", to_device.run)
+    dehydrated = DehydratedDevices(
+        base.database, base.journal, accounts.devices, keys.uploads, to_device
+    )
+    accounts.devices.observe(dehydrated)
+    base.router.add(dehydrated_devices_routes, dehydrated)
     return _Encryption(
         one_time_keys=one_time_keys,
-        signatures=signatures,
+        signatures=keys.signatures,
         to_device=to_device,
         remote_lists=remote_lists,
     )
@@ -1007,7 +1015,7 @@ def _add_device_keys(
     one_time_keys: OneTimeKeys,
     published: PublishedKeys,
     remote: RemoteDevices,
-) -> Signatures:
+) -> KeysEdge:
     db, journal, own = base.database, base.journal, base.server_name
     lists, accounts = people.device_lists, people.accounts
     # One change of a user's keys at a time.
@@ -1022,7 +1030,7 @@ def _add_device_keys(
         signatures,
     )
     base.router.add(device_keys_routes, edge)
-    return signatures
+    return edge
 
 
 def _add_sync(

@@ -161,17 +161,30 @@ class Devices(Struct, frozen=True):
         To be called right before the commit: it takes journal positions.
         """
         device_id = device.device_id or _generate_device_id()
+        self.add(unit, user_id, device_id, device.display_name)
+        tokens = self.sessions.issue(
+            unit, user_id, device_id, refreshable=device.refreshable
+        )
+        return LoggedIn(user_id, device_id, tokens)
+
+    def add(
+        self,
+        unit: JournalUnit,
+        user_id: UserId,
+        device_id: DeviceId,
+        display_name: str | None,
+    ) -> None:
+        """Add a device in *unit*, unless it is there, without logging it in.
+
+        To be called right before the commit: it takes journal positions.
+        """
         storage.insert_device(
-            unit, user_id, device_id, device.display_name, ts_ms=self.clock.now_ms()
+            unit, user_id, device_id, display_name, ts_ms=self.clock.now_ms()
         )
         change = DeviceChange(changed=(device_id,))
         unit.announce(TOPIC, user_id, change, pos=unit.pos())
         for observer in self.observers:
             observer.device_added(unit, user_id, device_id)
-        tokens = self.sessions.issue(
-            unit, user_id, device_id, refreshable=device.refreshable
-        )
-        return LoggedIn(user_id, device_id, tokens)
 
     async def all_of(self, user_id: UserId) -> list[Device]:
         """Every device of the user."""
@@ -218,13 +231,21 @@ class Devices(Struct, frozen=True):
         if not device_ids:
             return
         unit = self.journal.unit()
+        self.remove(unit, user_id, device_ids)
+        await self.journal.commit(unit)
+
+    def remove(
+        self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
+    ) -> None:
+        """As `delete`, in *unit*. To be called right before the commit: it takes
+        journal positions.
+        """
         storage.delete_devices(unit, user_id, device_ids)
         self.sessions.revoke_devices(unit, user_id, device_ids)
         change = DeviceChange(deleted=tuple(device_ids))
         unit.announce(TOPIC, user_id, change, pos=unit.pos())
         for observer in self.observers:
             observer.devices_deleted(unit, user_id, device_ids)
-        await self.journal.commit(unit)
 
     async def delete_all(self, user_id: UserId) -> None:
         """Remove every device of the user and make their tokens unknown."""

@@ -100,6 +100,19 @@ class ToDevice(Struct, frozen=True):
             raise
         await self._empty_overfull(here)
 
+    async def messages_after(
+        self, user_id: UserId, device_id: DeviceId, *, after: int, limit: int
+    ) -> list[tuple[int, str]]:
+        """The oldest messages in an inbox past a position: ``(pos, event)``."""
+        return await storage.messages_after(
+            self.db,
+            user_id,
+            device_id,
+            after=after,
+            up_to=self.journal.position,
+            limit=limit,
+        )
+
     async def run(self) -> None:
         """Forget what is old once an hour, for the supervisor."""
         while True:

@@ -1,0 +1,1 @@
+"""Devices that live on the server, asleep (MSC3814)."""
