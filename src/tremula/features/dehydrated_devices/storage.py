@@ -1,4 +1,4 @@
-"""Queries on ``dehydrated_devices`` (migrations/0025_dehydrated_devices.sql)."""
+"""Queries on ``dehydrated_devices`` (migrations/0026_dehydrated_devices.sql)."""
 
 from collections.abc import Sequence
 
