@@ -9,7 +9,15 @@ from tremula.infra.replication.messages import Topics
 from tremula.protocol.identifiers import EventId, RoomId, ServerName, UserId
 from tremula.protocol.room_versions import ROOM_VERSIONS
 from tremula.rooms.events import StoredEvent
-from tremula.rooms.staging import EVENT_TOPIC, OwnChange, Remains, RoomChange
+from tremula.rooms.staging import (
+    EVENT_TOPIC,
+    REREAD_TOPIC,
+    OwnChange,
+    OwnReread,
+    Remains,
+    Reread,
+    RoomChange,
+)
 from tremula.rooms.state import StateEvent, StateMap, StateUpdate
 from tremula.rooms.view import RoomView
 from tremula.topics import all_topics
@@ -33,8 +41,16 @@ def declared_topics() -> list[str]:
 
 @pytest.mark.parametrize("topic", declared_topics())
 def test_every_topic_has_its_payload(topic: str, topics: Topics) -> None:
-    if topic != EVENT_TOPIC:
+    if topic not in {EVENT_TOPIC, REREAD_TOPIC}:
         assert topics.pack(topic, None)
+
+
+def test_that_a_room_is_to_be_read_anew_arrives(topics: Topics) -> None:
+    told = Reread(RoomId("!room"), (1, 2))
+
+    packed = topics.pack(REREAD_TOPIC, OwnReread(told))
+
+    assert topics.unpack(REREAD_TOPIC, packed) == told
 
 
 def test_a_change_of_a_room_arrives_as_it_was_announced(topics: Topics) -> None:

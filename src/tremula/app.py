@@ -5,7 +5,7 @@ Read it from top to bottom to see what leans on what.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from msgspec import Struct
@@ -209,7 +209,6 @@ from tremula.infra.clock import Clock, SystemClock
 from tremula.infra.config import Config, PostgresUrl, SqliteFile
 from tremula.infra.db import Database
 from tremula.infra.db.migrations import check_server_name
-from tremula.infra.db.opening import open_database
 from tremula.infra.federation.client import FederationClient
 from tremula.infra.federation.durable_edus import TOPIC as DURABLE_EDUS_TOPIC
 from tremula.infra.federation.durable_edus import DurableEdus
@@ -227,8 +226,9 @@ from tremula.infra.http.server import HttpServer
 from tremula.infra.journal import Journal
 from tremula.infra.locks import KeyedLocks
 from tremula.infra.metrics import Metrics
+from tremula.infra.process import Process, alone
 from tremula.infra.ratelimit import RateLimiter
-from tremula.infra.slots import SingleProcessSlots
+from tremula.infra.slots import Slots
 from tremula.infra.supervisor import Supervisor
 from tremula.protocol.identifiers import ServerName, UserId
 from tremula.rooms.access import RoomAccess
@@ -266,6 +266,7 @@ class Tremula(Struct, frozen=True, kw_only=True):
     """
 
     config: Config
+    process: Process
     database: Database
     journal: Journal
     application: Application
@@ -295,22 +296,46 @@ async def open_app(
     """
     metrics = Metrics()
     clock = clock or SystemClock()
-    database = await open_database(_source(config), registry=metrics.registry)
-    try:
-        await check_server_name(database, config.server_name)
-        supervisor = Supervisor(metrics)
-        async with open_transport(config.outbound, clock) as over_https:
-            app, last_seen = await _build(
-                config, clock, database, metrics, supervisor, transport or over_https
-            )
-            try:
-                yield app
-            finally:
-                app.journal.release_waiting()
-                await supervisor.stop()
+    async with (
+        _process(config, clock, metrics) as process,
+        open_transport(config.outbound, clock) as over_https,
+    ):
+        await check_server_name(process.database, config.server_name)
+        supervisor = Supervisor(metrics, waits=True)
+        app, last_seen = await _build(
+            config, clock, process, metrics, supervisor, transport or over_https
+        )
+        try:
+            await process.begin()
+            supervisor.begin()
+            yield app
+        finally:
+            await process.leave()
+            app.journal.release_waiting()
+            await supervisor.stop()
+            if not process.ended.is_set():
                 await last_seen.flush()
-    finally:
-        await database.close()
+
+
+def _process(
+    config: Config, clock: Clock, metrics: Metrics
+) -> AbstractAsyncContextManager[Process]:
+    source = _source(config)
+    if config.cluster.bus is None:
+        return alone(source, metrics)
+    assert isinstance(source, PostgresUrl), "the configuration is checked"
+    # A process alone loads nothing of it.
+    from tremula.infra.cluster.process import one_of_several  # noqa: PLC0415
+    from tremula.topics import all_topics  # noqa: PLC0415
+
+    return one_of_several(
+        source,
+        config.cluster,
+        config.server_name,
+        topics=all_topics(),
+        clock=clock,
+        metrics=metrics,
+    )
 
 
 class _Base(Struct, frozen=True, kw_only=True):
@@ -318,8 +343,7 @@ class _Base(Struct, frozen=True, kw_only=True):
 
     config: Config
     clock: Clock
-    database: Database
-    journal: Journal
+    process: Process
     metrics: Metrics
     supervisor: Supervisor
     router: Router
@@ -327,6 +351,18 @@ class _Base(Struct, frozen=True, kw_only=True):
     own: OwnServer
     federation: FederationClient
     key_ring: KeyRing
+
+    @property
+    def database(self) -> Database:
+        return self.process.database
+
+    @property
+    def journal(self) -> Journal:
+        return self.process.journal
+
+    @property
+    def slots(self) -> Slots:
+        return self.process.slots
 
     @property
     def server_name(self) -> ServerName:
@@ -387,19 +423,19 @@ class _Outbound(Struct, frozen=True, kw_only=True):
 async def _build(
     config: Config,
     clock: Clock,
-    database: Database,
+    process: Process,
     metrics: Metrics,
     supervisor: Supervisor,
     transport: FederationTransport,
 ) -> tuple[Tremula, LastSeen]:
+    database = process.database
     own_keys = await open_own_keys(database, clock, config.server_name)
     own = OwnServer(config.server_name, own_keys.current)
     federation = FederationClient(_peers(config), own.key, transport)
     base = _Base(
         config=config,
         clock=clock,
-        database=database,
-        journal=await Journal.open(database),
+        process=process,
         metrics=metrics,
         supervisor=supervisor,
         router=Router(),
@@ -429,10 +465,12 @@ async def _build(
         limiter=base.limiter,
         metrics=metrics,
         servers=_authentication(base, outbound.queues),
+        catch_up=process.catch_up,
     )
     _watch_shutdown(base, application.shutting_down)
     app = Tremula(
         config=config,
+        process=process,
         database=database,
         journal=base.journal,
         application=application,
@@ -445,9 +483,10 @@ async def _build(
 
 
 def _watch_shutdown(base: _Base, shutting_down: asyncio.Event) -> None:
-    base.router.add(
-        observing, Observing(base.metrics, is_ready=lambda: not shutting_down.is_set())
-    )
+    def is_ready() -> bool:
+        return base.process.is_ready and not shutting_down.is_set()
+
+    base.router.add(observing, Observing(base.metrics, is_ready))
 
     async def release_long_polls() -> None:
         await shutting_down.wait()
@@ -460,6 +499,8 @@ async def _build_engine(base: _Base) -> _Engine:
     memberships = Memberships(base.database, base.journal)
     registry = RoomRegistry(
         base.database,
+        base.journal,
+        base.slots,
         base.own,
         memberships,
         state_entries_max=base.config.caches.state_entries_max,
@@ -468,13 +509,12 @@ async def _build_engine(base: _Base) -> _Engine:
     reader = RoomReader(base.database, registry, events)
     visibility = Visibility(base.database, events)
     erasures = await Erasures.open(base.database, base.journal, visibility)
-    slots = SingleProcessSlots()
     return _Engine(
         rooms=Rooms(
             registry=registry,
             events=events,
             journal=base.journal,
-            slots=slots,
+            slots=base.slots,
             txns=SentTxns(base.database),
             clock=base.clock,
             peers=RemoteEvents(base.federation, EventVerifier(base.key_ring)),
@@ -490,7 +530,7 @@ async def _build_engine(base: _Base) -> _Engine:
         verifier=EventVerifier(base.key_ring),
         past=RoomPast(base.database),
         outside=OutsideRooms(base.database, base.journal, memberships),
-        unsent=UnsentEvents(registry, slots, base.clock),
+        unsent=UnsentEvents(registry, base.slots, base.clock),
         shared=SharedRooms(base.server_name, base.database, reader, memberships),
     )
 

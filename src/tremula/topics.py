@@ -55,6 +55,7 @@ def all_topics() -> Topics:
     topics.register(
         staging.EVENT_TOPIC, staging.RoomChange, shared=attrgetter("change")
     )
+    topics.register(staging.REREAD_TOPIC, staging.Reread, shared=attrgetter("told"))
     for topic, payload_type in _PAYLOADS.items():
         topics.register(topic, payload_type)
     return topics

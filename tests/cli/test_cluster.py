@@ -51,6 +51,7 @@ def test_members_are_listed_with_what_they_hold(
     async def two(leases: PostgresLeases) -> None:
         for member in ("first", "second"):
             await leases.join(member, f"{member}.internal:1", "1.0")
+            await leases.beat(member, is_reachable=True)
         await leases.claim("first", range(SLOTS - 10))
         await leases.claim("second", range(SLOTS))
         await leases.announce_leaving("second")

@@ -172,20 +172,6 @@ def test_a_bad_key_is_refused(tmp_path: Path) -> None:
     assert (code, err) == (ExitCode.CONFIG, "tremula: paint: unknown key\n")
 
 
-def test_several_processes_are_refused_as_long_as_they_are_not_one_server(
-    tmp_path: Path,
-) -> None:
-    code, err = refusal(
-        tmp_path,
-        *FREE_PORT,
-        "--database=postgresql://localhost/tremula",
-        "--bus=nats://localhost",
-    )
-
-    assert code == ExitCode.CONFIG
-    assert err.startswith("tremula: cluster.bus: several processes cannot be one ")
-
-
 def test_the_announcement_says_who_may_register() -> None:
     environment = {"TREMULA_SERVER_NAME": "a.org", "TREMULA_LISTEN": "0.0.0.0:8008"}
     exposed = load_config(None, environment)

@@ -196,14 +196,17 @@ class _Engine:
 async def _start_engine(database: Database, clock: FakeClock) -> _Engine:
     journal = await Journal.open(database)
     memberships = Memberships(database, journal)
-    registry = RoomRegistry(database, OwnServer(SERVER, _KEY), memberships)
+    slots = SingleProcessSlots()
+    registry = RoomRegistry(
+        database, journal, slots, OwnServer(SERVER, _KEY), memberships
+    )
     events = EventStore(database, ByteLRU(1_000_000))
     reader = RoomReader(database, registry, events)
     rooms = Rooms(
         registry=registry,
         events=events,
         journal=journal,
-        slots=SingleProcessSlots(),
+        slots=slots,
         txns=SentTxns(database),
         clock=clock,
     )

@@ -24,6 +24,9 @@ from tremula.infra.config import Config, RegistrationMode, SqliteFile
 # waiting clients get a message: each brings objects that live for a poll.
 _GC_THRESHOLDS: Final = (20_000, 20, 20)
 
+_GRACE_S: Final = 30
+"""How long what was asked may still take when the server stops."""
+
 _REGISTRATION: Final = {
     RegistrationMode.OPEN: "open: whoever reaches the server can make an account",
     RegistrationMode.TOKEN: "with a token, made by: tremula token create",
@@ -41,12 +44,6 @@ def serve(*, source: Source = DEFAULT_SOURCE) -> None:
     from tremula.infra.logging import configure_logging
 
     config = source.load()
-    if config.cluster.bus is not None:
-        # Each would take the other's rooms for its own.
-        raise CommandFailed(
-            "cluster.bus: several processes cannot be one server yet; leave it out",
-            ExitCode.CONFIG,
-        )
     prepare_data_dir(config.data_dir)
     configure_logging(config.logging.level, config.logging.format)
     _allow_many_connections()
@@ -55,25 +52,47 @@ def serve(*, source: Source = DEFAULT_SOURCE) -> None:
 
 
 async def _serve(config: Config, file: Path | None) -> None:
-    from tremula.app import open_app
-    from tremula.infra.http.errors import ListenError
-
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    while not stopping.is_set():
+        # Again if the other processes took this one for dead: it goes on as a new one.
+        config = await _serve_once(config, file, stopping)
+
+
+async def _serve_once(
+    config: Config, file: Path | None, stopping: asyncio.Event
+) -> Config:
+    """Serve until *stopping* is set, or this process has to begin anew.
+
+    Returns the configuration with the ports that were free.
+    """
+    from tremula.app import open_app
+    from tremula.infra.http.errors import ListenError
+    from tremula.infra.together import first_of
+
     async with open_app(config) as server:
         http = server.http_server()
         try:
             await http.listen(config.listeners)
         except ListenError as error:
             raise CommandFailed(str(error), ExitCode.ADDRESS) from error
+        listeners = tuple(
+            replace(listener, port=port)
+            for listener, port in zip(config.listeners, http.ports, strict=True)
+        )
         sys.stdout.write(announcement(config, http.ports, file))
         sys.stdout.flush()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         gc.enable()
-        await stopping.wait()
-        await http.stop()
+        ended = server.process.ended
+        await first_of(stopping, ended)
+        if not ended.is_set():
+            # Others take over while this one is still asked.
+            await server.process.leave()
+        await http.stop(grace_s=0 if ended.is_set() else _GRACE_S)
+        return replace(config, listeners=listeners)
 
 
 def announcement(config: Config, ports: Sequence[int], file: Path | None) -> str:

@@ -27,10 +27,11 @@ from tremula.infra.journal_unit import (
     run_hooks,
 )
 from tremula.infra.notifier import Notifier, Users
+from tremula.infra.other_writers import OtherWriters
 from tremula.infra.positions import Positions
 from tremula.infra.replication.messages import Woken
 from tremula.infra.replication.replica import Announcement, Replica
-from tremula.infra.tail import TopicTail
+from tremula.infra.tails import Tails
 from tremula.protocol.identifiers import UserId
 
 __all__ = [
@@ -67,25 +68,28 @@ class Journal:
         self._database = database
         self._positions = positions
         self._replica = replica
+        self._others = None if replica is None else OtherWriters(replica)
         self._audience: Audience | None = None
         self._adapters: dict[str, Adapter] = {}
         self._forgetters: list[Callable[[], None]] = []
         self._in_flight: deque[JournalUnit] = deque()
         self._open: list[JournalUnit] = []
         self._publishing = False
-        self._tails: dict[str, TopicTail] = {}
         self._subscribers: dict[str, list[Subscriber]] = {}
         self.position = positions.last
         """Everything up to here is committed and visible."""
-        self.boot_position = positions.last
-        """Changes after this one are known in memory, until a tail drops them."""
+        self._tails = Tails(positions.last)
+        self.changed_pos = self._tails.changed_pos
+        self.tail = self._tails.after
+        self.newest = self._tails.newest
+        self.changed_keys = self._tails.changed_keys
         self._notifier = Notifier(self.position)
         if replica is not None:
             replica.start(self)
 
     @classmethod
     async def open(cls, database: Database) -> "Journal":
-        """Start above every position that was ever handed out."""
+        """The journal of a process alone, above every position ever handed out."""
         return cls(database, await Positions.open(database))
 
     # Writing
@@ -100,7 +104,8 @@ class Journal:
         Raises:
             Conflict: a constraint refused it; nothing of it was stored.
             InvalidValue: a parameter can't be stored.
-            DatabaseUnavailable: the engine can't be reached; nothing was stored.
+            DatabaseUnavailable: the engine can't be reached; nothing was stored. Or
+                the other writers can't be: then it may be stored.
         """
         await self.submit(unit)
 
@@ -123,6 +128,8 @@ class Journal:
             else:
                 self._publish()
 
+        if self._others is not None and unit.first_pos is not None:
+            self._others.keep(future)
         unit.stage = Stage.SUBMITTED
         try:
             self._database.submit(unit, settled)
@@ -168,42 +175,10 @@ class Journal:
 
     # Reading
 
-    def changed_pos(self, topic: str, key: Hashable) -> int:
-        """A position after which *key* has not changed: its newest, if remembered.
-
-        A key that memory does not know answers ``boot_position`` or, once old changes
-        had to be forgotten, a later one: never too low. So ``changed_pos(…) <= since``
-        means "nothing new", and anything else "look".
-        """
-        tail = self._tails.get(topic)
-        return self.boot_position if tail is None else tail.changed_pos(key)
-
-    def tail(
-        self, topic: str, key: Hashable, after: int
-    ) -> list[tuple[int, object]] | None:
-        """``(pos, payload)`` of *key* after position *after*, oldest first.
-
-        None if the tail no longer reaches back that far: ask the database.
-        """
-        tail = self._tails.get(topic)
-        if tail is not None:
-            return tail.after(key, after)
-        return None if after < self.boot_position else []
-
-    def newest(self, topic: str, key: Hashable, count: int) -> list[object]:
-        """The newest *count* payloads of *key* that memory has, oldest first."""
-        tail = self._tails.get(topic)
-        return [] if tail is None else tail.newest(key, count)
-
-    def changed_keys(self, topic: str, after: int) -> AbstractSet[Hashable] | None:
-        """The keys of *topic* that changed after *after*; costs what changed.
-
-        None if the tail no longer reaches back that far: ask the database.
-        """
-        tail = self._tails.get(topic)
-        if tail is not None:
-            return tail.keys_after(after)
-        return None if after < self.boot_position else frozenset()
+    @property
+    def boot_position(self) -> int:
+        """Changes after this one are known in memory, until a tail drops them."""
+        return self._tails.start_pos
 
     def subscribe(self, topic: str, subscriber: Subscriber) -> None:
         """Call *subscriber* with each announcement of *topic*, after its commit."""
@@ -312,10 +287,7 @@ class Journal:
         adapter = self._adapters.get(topic)
         if adapter is not None:
             payload = adapter(pos, key, payload)
-        tail = self._tails.get(topic)
-        if tail is None:
-            tail = self._tails[topic] = TopicTail(self.boot_position)
-        tail.append(pos, key, payload, size_bytes)
+        self._tails.append(topic, pos, key, payload, size_bytes)
         for subscriber in self._subscribers.get(topic, ()):
             guarded(subscriber, pos, key, payload)
 
@@ -332,8 +304,7 @@ class Journal:
 
     def forget(self, up_to: int) -> None:
         """Remember nothing: up to there something may have been announced unheard."""
-        self.boot_position = max(self.boot_position, up_to)
-        self._tails.clear()
+        self._tails.forget(up_to)
         for forgetter in self._forgetters:
             guarded(forgetter)
         self._notifier.forget(up_to)
@@ -346,10 +317,28 @@ class Journal:
         """Call *forgetter* to empty a cache that announcements keep up to date."""
         self._forgetters.append(forgetter)
 
-    async def settled(self) -> None:
-        """Return once everything is visible that others had acknowledged by now."""
-        if self._replica is not None:
-            await self._replica.settled()
+    async def settled(self, pos: int = 0) -> None:
+        """Return once everything is visible that others had acknowledged by now, and
+        everything up to *pos*, which somebody has stored or shown.
+
+        Raises:
+            Unknown: (503) it takes too long: the others can't be reached.
+        """
+        if self._others is not None:
+            await self._others.settled(pos)
+
+    async def covers(self, pos: int) -> bool:
+        """Whether *pos* is visible; waits for it, as `settled`, if it has been shown
+        by another process.
+        """
+        if self.position < pos <= self.watermark:
+            await self.settled(pos)
+        return pos <= self.position
+
+    def give_up(self) -> None:
+        """Let nobody wait for the other writers: they can't be reached."""
+        if self._others is not None:
+            self._others.give_up()
 
 
 def _pos_of(announcement: Announcement) -> int:

@@ -11,7 +11,7 @@ from tremula.infra.db import Params, Returned, Statement, Statements
 from tremula.infra.notifier import Users
 from tremula.infra.replication.messages import Woken
 from tremula.infra.replication.replica import Announcement, OwnUnit
-from tremula.infra.slots import SlotLease
+from tremula.infra.slots import SlotLease, current_lease
 from tremula.protocol.identifiers import UserId
 
 _log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class JournalUnit:
         self.error: Exception | None = None
         self.future: asyncio.Future[None] | None = None
         self.predecessor: JournalUnit | None = None
-        self.lease: SlotLease | None = None
+        self.lease = current_lease()
 
     @property
     def statements(self) -> list[Statement]:
@@ -137,7 +137,10 @@ class JournalUnit:
         self.predecessor = unit
 
     def under(self, lease: SlotLease | None) -> None:
-        """Store this unit only if nobody else holds the slot of *lease* by then."""
+        """Store this unit only if nobody else holds the slot of *lease* by then.
+
+        Those of a command are under its lease anyway.
+        """
         self.lease = lease
 
     def on_commit(self, hook: Callable[[], None]) -> None:

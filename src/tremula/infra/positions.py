@@ -85,6 +85,16 @@ class Positions:
         self._submitted = until
 
 
+async def reserved_pos_of(db: Reader, writer: int) -> int:
+    """A position above all that *writer* can have taken."""
+    row = await db.first(
+        "SELECT reserved_pos FROM infra_writers WHERE writer = :writer", writer=writer
+    )
+    assert row is not None, f"writer {writer} has never been"
+    (reserved_pos,) = row
+    return int(reserved_pos)
+
+
 def _next_of(last: int, writer: int, writers: int) -> int:
     """The first position of *writer* after *last*."""
     pos = last - last % writers + writer

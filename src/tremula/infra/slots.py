@@ -5,7 +5,9 @@ holds every slot; in a cluster a slot is leased and a call travels to its owner.
 """
 
 import zlib
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
@@ -24,6 +26,24 @@ class SlotLease(Struct, frozen=True):
 
     slot: int
     epoch: int
+
+
+_current: Final[ContextVar[SlotLease | None]] = ContextVar("lease", default=None)
+
+
+def current_lease() -> SlotLease | None:
+    """The lease of the command that is being done, for what it stores."""
+    return _current.get()
+
+
+@contextmanager
+def doing(lease: SlotLease) -> Iterator[None]:
+    """Do a command under *lease*."""
+    token = _current.set(lease)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def slot_of(key: str) -> int:
@@ -60,7 +80,8 @@ class Slots(Protocol):
         ...
 
     def lease(self, key: str) -> SlotLease | None:
-        """What units for *key* are to be stored under; None if there is one process.
+        """What units for *key* are to be stored under if they are not those of a
+        command; None if there is one process.
 
         Raises:
             SlotLost: another process holds the slot.

@@ -31,13 +31,25 @@ class Backoff(Struct, frozen=True):
 
 
 class Supervisor:
-    """Runs background tasks: none dies silently, none outlives `stop`."""
+    """Runs background tasks: none dies silently, none outlives `stop`.
 
-    def __init__(self, metrics: Metrics, backoff: Backoff | None = None) -> None:
+    If it ``waits``, all of them begin with `begin`.
+    """
+
+    def __init__(
+        self, metrics: Metrics, backoff: Backoff | None = None, *, waits: bool = False
+    ) -> None:
         self._metrics = metrics
         self._backoff = backoff or Backoff()
+        self._begun = asyncio.Event()
+        if not waits:
+            self.begin()
         self._tasks: set[asyncio.Task[object]] = set()
         self._is_stopping = False
+
+    def begin(self) -> None:
+        """Let begin what has been waiting, and what follows."""
+        self._begun.set()
 
     def keep_running(self, name: str, work: Work) -> None:
         """Run *work*, again whenever it fails, until it returns or `stop`."""
@@ -72,6 +84,7 @@ class Supervisor:
 
     async def _attempt(self, name: str, work: Work) -> bool:
         """Whether *work* came to its end."""
+        await self._begun.wait()
         try:
             await work()
         except Exception:

@@ -8,6 +8,15 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
+async def first_of(*events: asyncio.Event) -> None:
+    """Wait until one of *events* is set."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(event.wait()) for event in events]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+
+
 async def together(work: Mapping[K, Coroutine[Any, Any, V]]) -> dict[K, V]:
     """Do all of *work* at once; its results by the same keys.
 

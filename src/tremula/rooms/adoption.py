@@ -27,7 +27,7 @@ from tremula.rooms.partial import PartialState
 from tremula.rooms.peers import PeerFailed
 from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.room import Room
-from tremula.rooms.staging import Staged
+from tremula.rooms.staging import Staged, announce_reread
 from tremula.rooms.state import MEMBER, StateEvent, StateMap, StateUpdate, state_content
 from tremula.rooms.view import RoomView
 
@@ -188,6 +188,7 @@ class Adoption(Struct, frozen=True):
             room.view.apply(base_pos, update)
 
         unit.on_commit(take_over)
+        announce_reread(unit, room.view)
         state = room.head.state.updated(update)
         head = replace(
             room.head,

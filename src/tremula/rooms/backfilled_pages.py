@@ -18,6 +18,7 @@ from tremula.rooms.events import StoredEvent
 from tremula.rooms.graph import Standing
 from tremula.rooms.history_gaps import HistoryGap
 from tremula.rooms.outliers import Outliers, RoomIdentity, check_outliers
+from tremula.rooms.staging import announce_reread
 from tremula.rooms.view import RoomView
 from tremula.rooms.whole_events import nodes_of, whole_events
 
@@ -91,6 +92,7 @@ class PageStorage(Struct, frozen=True):
         histories.write(unit, view.nid, nids)
         redactions.write_early(unit, view.nid, nids)
         unit.on_commit(view.forget_histories)
+        announce_reread(unit, view, [each.event_nid for each in checked.known.values()])
         await self.journal.commit(unit)
         return True
 

@@ -18,6 +18,7 @@ from tremula.rooms.judging import violation
 from tremula.rooms.partial import PartialState
 from tremula.rooms.peers import PeerFailed
 from tremula.rooms.room import Room
+from tremula.rooms.staging import announce_reread
 from tremula.rooms.state import MEMBER, StateEvent, StateUpdate, state_event
 from tremula.rooms.whole_events import portions, whole_events
 
@@ -81,6 +82,7 @@ class BaseStates(Struct, frozen=True):
         state = room.head.state.updated(StateUpdate(tuple(entries), tuple(gone)))
         unit.on_commit(lambda: room.take_state(state))
         unit.on_commit(lambda: self.events.forget(replaced))
+        announce_reread(unit, room.view, replaced)
         return unit
 
     async def _agreed(self, room: Room, known: _State, told: _State) -> _State:

@@ -21,6 +21,7 @@ from tremula.rooms.receiving import ReceiveEvents, Receiving
 from tremula.rooms.rechecking import Rechecking
 from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.room import Room
+from tremula.rooms.staging import announce_reread
 from tremula.rooms.whole_events import whole_events
 
 log = structlog.get_logger(__name__)
@@ -103,12 +104,13 @@ class Completing(Struct, frozen=True):
         corrections = await self.rechecking.corrections(room, partial)
         join = await self.receiving.events.by_nid(partial.join_nid)
         unit = self.journal.unit()
-        head = room.head
+        head, nids = room.head, list[int]()
         if corrections is not None:
             head = corrections.write(unit, room, partial)
             nids = [each.nid for each in corrections.events]
             log.warning("state_corrected", room_id=room.view.room_id, event_nids=nids)
             unit.on_commit(lambda: self.receiving.events.forget(nids))
+        announce_reread(unit, room.view, nids)
         pos = unit.pos()
         partial_storage.update_completed(unit, room.view.nid, pos=pos)
         unit.on_commit(lambda: room.become_complete(head, pos=pos))

@@ -1,8 +1,9 @@
 """Reads stored events, newest ones from memory."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from tremula.infra.cache import ByteLRU
 from tremula.infra.db import Reader
@@ -15,6 +16,7 @@ from tremula.rooms.events_storage import Moment
 
 _NIDS_PER_QUERY = 500
 _MOMENTS_PER_QUERY = 500
+_REDACTIONS_MAX = 1_000
 
 # Past every position of a room.
 END_POS = 2**62
@@ -25,6 +27,10 @@ class EventStore(Struct, frozen=True):
 
     db: Reader
     cache: ByteLRU[int, StoredEvent]
+    # For what was read just before it was redacted.
+    _redactions: OrderedDict[int, tuple[bytes, int]] = field(
+        default_factory=OrderedDict[int, tuple[bytes, int]]
+    )
 
     async def by_nids(self, nids: Iterable[int]) -> dict[int, StoredEvent]:
         """The events of these numbers; unknown ones are left out.
@@ -168,6 +174,9 @@ class EventStore(Struct, frozen=True):
 
     def redact(self, nid: int, client_json: bytes, *, by_nid: int) -> None:
         """Have the event *nid*, if in memory, be what a redaction leaves of it."""
+        self._redactions[nid] = (client_json, by_nid)
+        if len(self._redactions) > _REDACTIONS_MAX:
+            self._redactions.popitem(last=False)
         event = self.cache.get(nid)
         if event is not None:
             event.redact(client_json, by_nid=by_nid)
@@ -177,5 +186,8 @@ class EventStore(Struct, frozen=True):
         known = self.cache.get(event.event_nid)
         if known is not None:
             return known
+        redaction = self._redactions.get(event.event_nid)
+        if redaction is not None:
+            event.redact(redaction[0], by_nid=redaction[1])
         self.keep(event)
         return event

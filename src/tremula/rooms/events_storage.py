@@ -17,6 +17,7 @@ class NewestEvent(Struct, frozen=True):
     event_id: EventId
     room_pos: int
     depth: int
+    journal_pos: int
 
     @property
     def extremity(self) -> Extremity:
@@ -385,7 +386,9 @@ async def find_newest(db: Reader, room_nid: int) -> NewestEvent | None:
     """The newest event of the room's timeline."""
     row = await db.first(
         """
-        SELECT event_nid, event_id, room_pos, depth FROM rooms_events
+        SELECT event_nid, event_id, room_pos, depth,
+            COALESCE(arrived_pos, event_nid)
+        FROM rooms_events
         WHERE room_nid = :room_nid AND room_pos IS NOT NULL
         ORDER BY room_pos DESC LIMIT 1
         """,

@@ -107,6 +107,7 @@ class Rooms:
         self._backfilling = Backfilling(registry, events, journal, peers, clock, queues)
         RoomTelling(registry, events, registry.own.name).listen(journal)
         slots.register(_SLOT_KIND, self._do, CALLS)
+        slots.on_taken(lambda _: txns.look_again())
 
     async def append(self, room_id: RoomId, drafts: Sequence[Draft]) -> list[EventId]:
         """Send *drafts* to a room, all of them or none; durable on return.

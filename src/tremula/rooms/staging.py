@@ -1,6 +1,6 @@
 """Events that are decided upon, and the statements that store and announce them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -36,6 +36,9 @@ EVENT_TOPIC: Final = "event"
 
 MEMBERS_TOPIC: Final = "members"
 """Announced by room nid when member events may have changed: far less than events."""
+
+REREAD_TOPIC: Final = "reread"
+"""Announced by room nid when more of a room has changed than a new event tells."""
 
 _MEMBERS_BYTES: Final = 64
 
@@ -146,6 +149,19 @@ class OwnChange(Struct, frozen=True):
     change: RoomChange
 
 
+class Reread(Struct, frozen=True):
+    """Other processes read a room, and some of its events, anew."""
+
+    room_id: RoomId
+    event_nids: tuple[int, ...]
+
+
+class OwnReread(Struct, frozen=True):
+    """The same, of this process's doing: it knows already."""
+
+    told: Reread
+
+
 class EventWriter(Struct, frozen=True):
     """Adds to a unit what storing an event takes, and announces it."""
 
@@ -254,6 +270,16 @@ class EventWriter(Struct, frozen=True):
             EventId(""), 0, room_pos, MEMBER, user_id, user_id, {"membership": "leave"}
         )
         self.write_membership(unit, view, gone, pos=pos)
+
+
+def announce_reread(
+    unit: JournalUnit, view: RoomView, event_nids: Iterable[int] = ()
+) -> None:
+    """Have other processes read the room anew, and these events; this one knows what
+    has changed. Takes a journal position.
+    """
+    told = Reread(view.room_id, tuple(event_nids))
+    unit.announce(REREAD_TOPIC, view.nid, OwnReread(told), pos=unit.pos())
 
 
 def _remains(redaction: Redaction | EarlyRedaction | None) -> Remains | None:

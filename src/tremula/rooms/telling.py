@@ -8,8 +8,16 @@ from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import ServerName
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import PersistedEvent
+from tremula.rooms.partial import COMPLETED_TOPIC
 from tremula.rooms.registry import RoomRegistry
-from tremula.rooms.staging import EVENT_TOPIC, OwnChange, Remains, RoomChange
+from tremula.rooms.staging import (
+    EVENT_TOPIC,
+    REREAD_TOPIC,
+    OwnChange,
+    Remains,
+    Reread,
+    RoomChange,
+)
 from tremula.rooms.view import RoomView
 
 
@@ -27,15 +35,35 @@ class RoomTelling(Struct, frozen=True):
     def listen(self, journal: Journal) -> None:
         """Be the first who is told."""
         journal.adapt(EVENT_TOPIC, self._take_over)
+        journal.subscribe(REREAD_TOPIC, self._reread)
+        journal.subscribe(COMPLETED_TOPIC, self._completed)
         journal.on_forget(self._forget_all)
 
     def _take_over(self, _pos: int, _key: Hashable, payload: object) -> PersistedEvent:
         if isinstance(payload, OwnChange):
-            return self._told(payload.change, payload.view)
-        assert isinstance(payload, RoomChange)
-        self.events.keep(payload.stored)
-        room = self.registry.find_loaded(payload.room_id)
-        return self._told(payload, None if room is None else room.view)
+            change, view = payload.change, payload.view
+        else:
+            assert isinstance(payload, RoomChange)
+            self.events.keep(payload.stored)
+            change, view = payload, None
+        room = self.registry.find_loaded(change.room_id)
+        if room is None:
+            self.registry.note(change)
+        else:
+            # Of an own change, too, which may have been read anew since.
+            view = room.view
+        return self._told(change, view)
+
+    def _reread(self, _pos: int, _key: Hashable, payload: object) -> None:
+        if isinstance(payload, Reread):
+            self.registry.discard_id(payload.room_id)
+            self.events.forget(payload.event_nids)
+
+    def _completed(self, _pos: int, room_nid: Hashable, payload: object) -> None:
+        assert isinstance(payload, PersistedEvent)
+        assert isinstance(room_nid, int)
+        if not self.registry.slots.holds(payload.room_id):
+            self.registry.completions.done(room_nid)
 
     def _forget_all(self) -> None:
         self.events.forget_all()

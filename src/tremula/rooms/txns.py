@@ -34,12 +34,19 @@ class SentTxns:
     """Finds the event of a repeated request.
 
     The first event that a device sends to a room costs one query; later ones none,
-    as this process is the only writer of the room.
+    as long as this process is the only writer of the room.
     """
 
     def __init__(self, db: Reader) -> None:
         self._db = db
         self._devices: OrderedDict[_Key, _Device] = OrderedDict()
+
+    def look_again(self) -> None:
+        """Others may have written to some rooms: trust memory for no more than what
+        is on its way.
+        """
+        for device in self._devices.values():
+            device.complete = False
 
     async def find(self, room_nid: int, draft: Draft) -> EventId | None:
         """The durable event that *draft*'s transaction id was used for before."""
@@ -103,6 +110,8 @@ def _settle(
     error = done.exception()
     if error is not None:
         del device.sent[key]
+        # It may be stored all the same.
+        device.complete = False
         # Whoever repeated the request meanwhile gets the same answer; maybe nobody.
         pending.set_exception(error)
         pending.exception()

@@ -39,12 +39,14 @@ async def test_members_get_numbers_of_their_own(leases: PostgresLeases) -> None:
     numbers = [await leases.join(each, "here", "1") for each in "abc"]
 
     assert [each.writer for each in numbers] == [1, 2, 3]
-    sight = await leases.beat("b", is_reachable=False)
+    # Whoever has just joined is still to be heard of.
+    await leases.beat("b", is_reachable=True)
+    sight = await leases.beat("a", is_reachable=False)
     assert sight is not None
     assert [(each.id, each.is_reachable) for each in sight.members] == [
-        ("a", True),
-        ("b", False),
-        ("c", True),
+        ("a", False),
+        ("b", True),
+        ("c", False),
     ]
     assert not any(each.is_late for each in sight.members)
 

@@ -140,7 +140,8 @@ async def running_engine(
     own = OwnServer(ServerName(name), SigningKey.from_seed("ed25519:1", seed))
     journal = await Journal.open(database)
     memberships = Memberships(database, journal)
-    registry = RoomRegistry(database, own, memberships)
+    slots = SingleProcessSlots()
+    registry = RoomRegistry(database, journal, slots, own, memberships)
     events = EventStore(database, ByteLRU(8_000_000))
     clock = FakeClock()
     yield Engine(
@@ -155,7 +156,7 @@ async def running_engine(
             registry=registry,
             events=events,
             journal=journal,
-            slots=SingleProcessSlots(),
+            slots=slots,
             txns=SentTxns(database),
             clock=clock,
             peers=peers,

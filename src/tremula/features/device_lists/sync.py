@@ -65,7 +65,7 @@ class DeviceListsPart(Struct, frozen=True):
         Raises:
             InvalidParam: that is ahead of everything this server handed out.
         """
-        if since > self.journal.position:
+        if not await self.journal.covers(since):
             raise InvalidParam("from is not a token of this server")
         return await self._news(user_id, since)
 

@@ -40,7 +40,7 @@ class Sync(Struct, frozen=True):
             InvalidParam: ``since`` is ahead of everything this server handed out.
         """
         since = request.since.pos if request.since else 0
-        if since > self.journal.position:
+        if not await self.journal.covers(since):
             raise InvalidParam("since is not a token of this server")
         if request.since and request.device_id:
             await self.inbox.received(request.user_id, request.device_id, request.since)

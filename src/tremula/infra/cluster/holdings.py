@@ -33,6 +33,10 @@ class Holdings:
         """The lease under which a command for *slot* may begin now; None if none."""
         return self._held.get(slot) if now_s < self._until_s else None
 
+    def is_alive(self, now_s: float) -> bool:
+        """Whether nobody can have taken this member for dead yet."""
+        return now_s < self._until_s
+
     @property
     def slots(self) -> Collection[int]:
         """The slots whose commands are taken."""
@@ -79,7 +83,8 @@ class Holdings:
             self._leaving[slot] = lease
 
     def drop_all(self) -> list[int]:
-        """Hold nothing more; returns the slots that were held."""
+        """Hold nothing more, as one that is dead; returns the slots that were held."""
+        self._until_s = float("-inf")
         lost = [*self._held, *self._leaving]
         self.drop(lost)
         return lost

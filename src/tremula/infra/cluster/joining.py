@@ -40,13 +40,15 @@ class Machinery(Struct, frozen=True):
 class Membership(Struct, frozen=True):
     """What a process has of its cluster.
 
-    ``writer`` is its number among those who write. The bus's subjects of this server
+    ``writer`` is its number among those who write, ``incarnation`` tells it from those
+    who had the number before. The bus's subjects of this server
     begin with ``subject``. It holds no slots before ``slots.open()``, when all kinds of
     calls are registered; before it ends, ``keeper.leave()`` hands them over.
     """
 
     database: Database
     writer: int
+    incarnation: int
     bus: Bus
     subject: str
     keeper: LeaseKeeper
@@ -85,6 +87,7 @@ async def joined(
                 yield Membership(
                     database=database,
                     writer=lease.writer,
+                    incarnation=lease.epoch,
                     bus=parts.bus,
                     subject=parts.subject,
                     keeper=parts.keeper,

@@ -11,6 +11,7 @@ from tremula.infra.clock import Clock
 from tremula.infra.cluster.in_flight import InFlight
 from tremula.infra.cluster.members import (
     HEARTBEAT_S,
+    STEP_OUT_S,
     UNREACHABLE_S,
     LeaseTable,
     Member,
@@ -91,6 +92,11 @@ class LeaseKeeper:
         """Who held *slot* when the last heartbeat looked."""
         return self._tenure.holder(slot)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the others count on this member, as far as it can know."""
+        return self._tenure.holdings.is_alive(self._clock.monotonic_s())
+
     def on_taken(self, callback: SlotsChanged) -> None:
         """Call *callback* with the slots that are held here from now on."""
         self._taken.append(callback)
@@ -100,9 +106,8 @@ class LeaseKeeper:
         self._gone.append(callback)
 
     def on_ended(self, callback: Callable[[], None]) -> None:
-        """Call *callback* once the others took this process for dead.
-
-        It can store nothing more, and has to begin anew.
+        """Call *callback* once the others took this process for dead, or have each
+        other while it has not: it can store nothing more, and has to begin anew.
         """
         self._ended.append(callback)
 
@@ -117,8 +122,8 @@ class LeaseKeeper:
         while True:
             try:
                 await self._beat()
-            except LeaseEnded:
-                log.critical("cluster_lease_ended", member=self.member)
+            except LeaseEnded as error:
+                log.critical("cluster_lease_ended", reason=str(error))
                 for ended in self._ended:
                     ended()
                 return
@@ -160,7 +165,10 @@ class LeaseKeeper:
 
     async def _beat(self) -> None:
         self._hurry.clear()
-        await self._tenure.look(is_reachable=self._is_open and self._is_reachable())
+        is_reachable = self._is_open and self._without_bus_s() < UNREACHABLE_S
+        await self._tenure.look(is_reachable=is_reachable)
+        if self._without_bus_s() >= STEP_OUT_S and self._have_each_other():
+            await self._tenure.step_out()
         changed = self._is_open and await self._tenure.act()
         self._beaten.set()
         if changed:
@@ -179,10 +187,16 @@ class LeaseKeeper:
             # It is time for the next one.
             return
 
-    def _is_reachable(self) -> bool:
+    def _without_bus_s(self) -> float:
         if self._bus.is_connected:
-            return True
-        return self._clock.monotonic_s() - self._bus_lost_s < UNREACHABLE_S
+            return 0
+        return self._clock.monotonic_s() - self._bus_lost_s
+
+    def _have_each_other(self) -> bool:
+        return any(
+            each.is_reachable and not each.is_late and each.id != self.member
+            for each in self.members
+        )
 
     def _note_bus(self, is_connected: bool) -> None:
         if not is_connected:

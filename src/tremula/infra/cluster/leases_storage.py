@@ -52,7 +52,7 @@ _TAKE_WRITER = """
 _INSERT_MEMBER = """
     INSERT INTO infra_members
         (member, address, version, writer, is_leaving, is_reachable, expires_ms)
-    VALUES ($1, $2, $3, $4, 0, 1, EXTRACT(EPOCH FROM clock_timestamp()) * 1000 + $5)
+    VALUES ($1, $2, $3, $4, 0, 0, EXTRACT(EPOCH FROM clock_timestamp()) * 1000 + $5)
 """
 _INSERT_SLOTS = """
     INSERT INTO infra_slots (slot, member, epoch)

@@ -25,6 +25,9 @@ STEADY_GAP_S: Final = 1.5
 """Heartbeats further apart than this are not in a row."""
 UNREACHABLE_S: Final = 5.0
 """A member without the bus for so long hands its slots to those that have it."""
+STEP_OUT_S: Final = 8.0
+"""After so long it begins anew if others have the bus: these wait for it. Whoever has
+lost it at the same time has said so by then."""
 
 
 class Member(Struct, frozen=True):

@@ -27,6 +27,7 @@ from tremula.infra.slots import (
     SlotHandler,
     SlotLease,
     SlotsChanged,
+    doing,
     slot_of,
 )
 from tremula.infra.supervisor import Supervisor
@@ -147,7 +148,8 @@ class ClusterSlots:
         )
 
     async def _do_here(self, call: _Call, command: Any) -> Any:  # noqa: ANN401 - the kind fixes both types
-        with self._in_flight.command(call.slot):
+        lease = self.lease(call.key)
+        with self._in_flight.command(call.slot), doing(lease):
             return await self._handlers[call.kind](call.key, command)
 
     async def _travel(self, call: _Call, packed: bytes) -> Reply | None:

@@ -1,7 +1,7 @@
 """One member's life: heartbeat, look, act. It awaits nothing but the table."""
 
 from collections.abc import Callable, Collection
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from tremula.infra.cluster.assignment import steps
 from tremula.infra.cluster.holdings import Holdings
@@ -71,12 +71,21 @@ class Tenure:
         sent_s = self._now_s()
         sight = await self._table.beat(me, is_reachable=is_reachable)
         if sight is None:
-            if lost := self.holdings.drop_all():
-                self._gone(lost)
-            raise LeaseEnded(f"{me} is no member any more")
+            self._end(f"{me} is no member any more")
         self._sight = sight
         if lost := self.holdings.seen(sight, sent_s=sent_s):
             self._gone(lost)
+
+    async def step_out(self) -> None:
+        """Be no member any more: the others have each other, and wait for this one.
+
+        Raises:
+            DatabaseUnavailable: it failed; the lease goes on running out.
+            LeaseEnded: always, else.
+        """
+        me = self.holdings.member
+        await self._table.withdraw(me)
+        self._end(f"{me} could not reach the others")
 
     async def act(self) -> bool:
         """Take and give the slots that the last look calls for; whether any.
@@ -95,6 +104,11 @@ class Tenure:
             self._taken([lease.slot for lease in claimed])
         given = await self._give(todo.give)
         return given or bool(claimed)
+
+    def _end(self, reason: str) -> NoReturn:
+        if lost := self.holdings.drop_all():
+            self._gone(lost)
+        raise LeaseEnded(reason)
 
     async def _give(self, leases: Collection[SlotLease]) -> bool:
         """Let go of those of *leases* that nothing is being done under."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from itertools import count
 from secrets import token_hex
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from msgspec import Struct, field
@@ -68,12 +68,24 @@ class _RequestIds:
         return f"{self._process}-{next(self._counter):x}"
 
 
+class CatchUp(Protocol):
+    """Waits until a request can be answered with all that was acknowledged before."""
+
+    async def __call__(self, *, writes: bool) -> None:
+        """*writes*: whether the request does.
+
+        Raises:
+            Unknown: (503) that is not to be had in time.
+        """
+        ...
+
+
 class Application(Struct, frozen=True, kw_only=True):
     """What the listeners of this process have in common.
 
     ``shutting_down`` is set when the server begins to stop: what waits on behalf of a
     client (a long poll) answers then with what it has. Without ``servers``, no other
-    server is let in.
+    server is let in. Requests of the APIs wait for ``catch_up``.
     """
 
     router: Router
@@ -81,6 +93,7 @@ class Application(Struct, frozen=True, kw_only=True):
     limiter: RateLimiter
     metrics: Metrics
     servers: ServerAuthenticator | None = None
+    catch_up: CatchUp | None = None
     shutting_down: asyncio.Event = field(default_factory=asyncio.Event)
     request_ids: _RequestIds = field(default_factory=_RequestIds)
 
@@ -96,7 +109,10 @@ class Application(Struct, frozen=True, kw_only=True):
     def _route(self, bound: BoundEndpoint) -> "_Route":
         class_name = bound.endpoint.limit
         limit = None if class_name is None else self.limiter.limit(class_name)
-        return _Route(bound, limit, _Observers(self.metrics, bound.operation))
+        # What operators ask of a process, it answers as it is.
+        catch_up = self.catch_up if bound.endpoint.path.startswith("/_") else None
+        observers = _Observers(self.metrics, bound.operation)
+        return _Route(bound, limit, observers, catch_up)
 
 
 class _Observers:
@@ -122,16 +138,21 @@ class _Observers:
 class _Route:
     """An endpoint with all that answering it needs."""
 
-    __slots__ = ("endpoint", "function", "limit", "observers", "service")
+    __slots__ = ("catch_up", "endpoint", "function", "limit", "observers", "service")
 
     def __init__(
-        self, bound: BoundEndpoint, limit: Limit | None, observers: _Observers
+        self,
+        bound: BoundEndpoint,
+        limit: Limit | None,
+        observers: _Observers,
+        catch_up: CatchUp | None,
     ) -> None:
         self.endpoint = bound.endpoint
         self.function = bound.function
         self.service = bound.service
         self.limit = limit
         self.observers = observers
+        self.catch_up = catch_up
 
 
 class _ListenerApp:
@@ -199,6 +220,8 @@ class _ListenerApp:
         connection: Connection | None,
     ) -> Json:
         endpoint = route.endpoint
+        if route.catch_up is not None:
+            await route.catch_up(writes=endpoint.method != "GET")
         requester = None
         if endpoint.auth.takes_token:
             requester = await self._authenticate(endpoint, request)

@@ -119,14 +119,12 @@ class Replica:
         self._takes_part = False
         self._is_releasing = False
         self._teller: Teller | None = None
-        self._reached: list[tuple[int, asyncio.Future[None]]] = []
+        self._reached: list[tuple[int, int, asyncio.Future[None]]] = []
 
     @property
     def peers(self) -> Collection[int]:
         """The writers that are counted in, beside this one."""
         return self._order.peers
-
-    # Coming and going
 
     def start(self, teller: Teller) -> None:
         """Tell *teller* from now on. Alone until others are welcomed."""
@@ -146,7 +144,7 @@ class Replica:
         self._release()
 
     def bye(self) -> None:
-        """Go, having announced everything."""
+        """Go. Everything is announced."""
         self._send(Bye(self._writer, self._incarnation, self._order.number))
 
     def drop(self, writer: int, *, last_pos: int) -> None:
@@ -161,8 +159,6 @@ class Replica:
         self._active_teller.forget(last_pos)
         self._tell(is_urgent=True)
         self._release()
-
-    # Writing
 
     def store(self, unit: OwnUnit) -> None:
         """Announce *unit* with the next `flush`."""
@@ -188,14 +184,16 @@ class Replica:
         self._tell()
         self._release()
 
-    # Reading
+    def is_settled(self, pos: int = 0) -> bool:
+        """Whether `settled` would return at once."""
+        return max(self._heard_pos, pos) <= self._floor
 
-    async def settled(self) -> None:
-        """Return once all is told that has been heard of until now."""
-        if self._heard_pos <= self._floor:
-            return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._reached.append((self._heard_pos, future))
+    async def settled(self, pos: int = 0) -> None:
+        """Return once all is told that has been heard of until now, and up to *pos*."""
+        future = asyncio.get_running_loop().create_future()
+        pos = max(self._heard_pos, pos)
+        heapq.heappush(self._reached, (pos, next(self._numbers), future))
+        self._release()
         await future
 
     def receive(self, packed: bytes) -> None:
@@ -297,8 +295,6 @@ class Replica:
     def _ask(self, writer: int) -> None:
         self._send(Hello(self._writer, self._incarnation, to=writer))
 
-    # Inside
-
     @property
     def _active_teller(self) -> Teller:
         assert self._teller is not None, "start() comes first"
@@ -371,7 +367,7 @@ class Replica:
         finally:
             self._is_releasing = False
         while self._reached and self._reached[0][0] <= self._floor:
-            future = self._reached.pop(0)[1]
+            future = heapq.heappop(self._reached)[2]
             if not future.done():
                 future.set_result(None)
 

@@ -1,0 +1,191 @@
+"""One process of several: joins the cluster, and the one order of their journals."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import Final
+
+from msgspec import Struct
+
+from tremula.infra.clock import Clock
+from tremula.infra.cluster.joining import Machinery, Membership, joined
+from tremula.infra.cluster.members import UNREACHABLE_S
+from tremula.infra.config import Cluster, PostgresUrl
+from tremula.infra.db import Database
+from tremula.infra.journal import Journal
+from tremula.infra.metrics import Metrics
+from tremula.infra.other_writers import not_now
+from tremula.infra.positions import Positions, reserved_pos_of
+from tremula.infra.process import Process
+from tremula.infra.replication.link import ReplicationLink
+from tremula.infra.replication.messages import Topics
+from tremula.infra.replication.replica import Replica
+from tremula.infra.slots import Slots
+from tremula.infra.supervisor import Supervisor
+
+WRITERS: Final = 1_024
+"""Of so many positions each process takes one (see ``Positions``)."""
+
+
+class OneOfSeveral:
+    """Implements ``Process`` for a member of a cluster."""
+
+    def __init__(
+        self,
+        membership: Membership,
+        journal: Journal,
+        replica: Replica,
+        link: ReplicationLink,
+        supervisor: Supervisor,
+    ) -> None:
+        self._membership = membership
+        self._journal = journal
+        self._replica = replica
+        self._link = link
+        self._supervisor = supervisor
+        self._connected = asyncio.Event()
+        self._has_begun = False
+        self.ended = asyncio.Event()
+        membership.bus.on_state(self._note_bus)
+        membership.keeper.on_ended(self._end)
+
+    @property
+    def database(self) -> Database:
+        """See ``Process.database``; it fences what this process writes."""
+        return self._membership.database
+
+    @property
+    def journal(self) -> Journal:
+        """See ``Process.journal``."""
+        return self._journal
+
+    @property
+    def slots(self) -> Slots:
+        """See ``Process.slots``."""
+        return self._membership.slots
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the database, the bus and the others can be reached."""
+        return (
+            self._has_begun
+            and self._connected.is_set()
+            and self._membership.keeper.is_alive
+        )
+
+    async def begin(self) -> None:
+        """See ``Process.begin``. Then the journal shows everything from before."""
+        membership = self._membership
+        while not membership.keeper.is_alive:
+            # Who else is there, only the database tells.
+            await membership.keeper.look_again(UNREACHABLE_S)
+        await self._link.join(self._replica, membership.writer)
+        # What the services have read while they were built may be out of date by now.
+        self._journal.forget(self._journal.position)
+        self._supervisor.keep_running("replication_watch", self._watch)
+        await membership.slots.open()
+        self._has_begun = True
+
+    async def catch_up(self, *, writes: bool) -> None:
+        """See ``Process.catch_up``. A few comparisons if nothing is under way."""
+        if writes and not self._connected.is_set():
+            await self._bus_is_back()
+        if not self._membership.keeper.is_alive:
+            # What the others acknowledge from now on may never be heard of here.
+            raise not_now()
+        await self._journal.settled()
+
+    async def leave(self) -> None:
+        """See ``Process.leave``."""
+        self._has_begun = False
+        if not self.ended.is_set():
+            await self._membership.keeper.leave()
+
+    async def say_bye(self) -> None:
+        """Go, after all writing has ended: nobody need count this process out."""
+        if self._connected.is_set() and not self.ended.is_set():
+            await self._link.leave(self._replica)
+
+    async def _watch(self) -> None:
+        await self._link.watch(self._replica)
+
+    async def _bus_is_back(self) -> None:
+        try:
+            async with asyncio.timeout(UNREACHABLE_S):
+                await self._connected.wait()
+        except TimeoutError as error:
+            raise not_now() from error
+
+    def _note_bus(self, is_connected: bool) -> None:
+        if is_connected:
+            self._connected.set()
+        else:
+            self._connected.clear()
+            loop = asyncio.get_running_loop()
+            loop.call_later(UNREACHABLE_S, self._stop_waiting)
+
+    def _stop_waiting(self) -> None:
+        if not self._connected.is_set():
+            self._journal.give_up()
+
+    def _end(self) -> None:
+        self.ended.set()
+        self._journal.give_up()
+
+
+class _Writers(Struct, frozen=True):
+    membership: Membership
+
+    def writers(self) -> Collection[int]:
+        return self.membership.writers()
+
+    async def last_pos(self, writer: int) -> int:
+        return await reserved_pos_of(self.membership.database, writer)
+
+
+@asynccontextmanager
+async def one_of_several(
+    source: PostgresUrl,
+    cluster: Cluster,
+    server_name: str,
+    *,
+    topics: Topics,
+    clock: Clock,
+    metrics: Metrics,
+) -> AsyncIterator[Process]:
+    """A process of a cluster; *topics* are all that its services announce.
+
+    Raises:
+        DatabaseRefused: the database can't be used, or not as it is.
+        DatabaseUnavailable: it can't be reached now.
+    """
+    supervisor = Supervisor(metrics)
+    machinery = Machinery(supervisor, clock, metrics)
+    try:
+        async with joined(source, cluster, server_name, machinery) as membership:
+            try:
+                process = await _open(membership, topics, supervisor)
+                yield process
+                await process.say_bye()
+            finally:
+                await supervisor.stop()
+    finally:
+        await supervisor.stop()
+
+
+async def _open(
+    membership: Membership, topics: Topics, supervisor: Supervisor
+) -> OneOfSeveral:
+    database, writer = membership.database, membership.writer
+    link = ReplicationLink(membership.bus, membership.subject, _Writers(membership))
+    replica = Replica(
+        writer=writer,
+        incarnation=membership.incarnation,
+        topics=topics,
+        send=link.send,
+        soon=asyncio.get_running_loop().call_soon,
+    )
+    positions = await Positions.open(database, writer=writer, writers=WRITERS)
+    journal = Journal(database, positions, replica)
+    supervisor.keep_running("replication", link.carry)
+    return OneOfSeveral(membership, journal, replica, link, supervisor)

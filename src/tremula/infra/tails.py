@@ -1,0 +1,69 @@
+"""What the topics of the journal have said lately."""
+
+from collections.abc import Hashable
+from collections.abc import Set as AbstractSet
+
+from tremula.infra.tail import TopicTail
+
+
+class Tails:
+    """The tail of each topic. Changes after ``start_pos`` are known in memory, until
+    one drops them.
+    """
+
+    __slots__ = ("_by_topic", "start_pos")
+
+    def __init__(self, start_pos: int) -> None:
+        self.start_pos = start_pos
+        self._by_topic: dict[str, TopicTail] = {}
+
+    def append(
+        self, topic: str, pos: int, key: Hashable, payload: object, size_bytes: int
+    ) -> None:
+        """Remember an announcement."""
+        tail = self._by_topic.get(topic)
+        if tail is None:
+            tail = self._by_topic[topic] = TopicTail(self.start_pos)
+        tail.append(pos, key, payload, size_bytes)
+
+    def forget(self, up_to: int) -> None:
+        """Remember nothing from before *up_to*."""
+        self.start_pos = max(self.start_pos, up_to)
+        self._by_topic.clear()
+
+    def changed_pos(self, topic: str, key: Hashable) -> int:
+        """A position after which *key* has not changed: its newest, if remembered.
+
+        A key that memory does not know answers ``start_pos`` or, once old changes
+        had to be forgotten, a later one: never too low. So ``changed_pos(…) <= since``
+        means "nothing new", and anything else "look".
+        """
+        tail = self._by_topic.get(topic)
+        return self.start_pos if tail is None else tail.changed_pos(key)
+
+    def after(
+        self, topic: str, key: Hashable, pos: int
+    ) -> list[tuple[int, object]] | None:
+        """``(pos, payload)`` of *key* after position *pos*, oldest first.
+
+        None if the tail no longer reaches back that far: ask the database.
+        """
+        tail = self._by_topic.get(topic)
+        if tail is not None:
+            return tail.after(key, pos)
+        return None if pos < self.start_pos else []
+
+    def newest(self, topic: str, key: Hashable, count: int) -> list[object]:
+        """The newest *count* payloads of *key* that memory has, oldest first."""
+        tail = self._by_topic.get(topic)
+        return [] if tail is None else tail.newest(key, count)
+
+    def changed_keys(self, topic: str, after: int) -> AbstractSet[Hashable] | None:
+        """The keys of *topic* that changed after *after*; costs what changed.
+
+        None if the tail no longer reaches back that far: ask the database.
+        """
+        tail = self._by_topic.get(topic)
+        if tail is not None:
+            return tail.keys_after(after)
+        return None if after < self.start_pos else frozenset()
