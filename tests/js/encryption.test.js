@@ -66,6 +66,26 @@ async function bootstrap(client, { password } = {}) {
     });
 }
 
+/** What a user keeps outside of all devices: the key to the secret storage. */
+function safe() {
+    let held = null;
+    return {
+        cacheSecretStorageKey: (_id, _info, key) => (held = key),
+        getSecretStorageKey: async ({ keys }) => [Object.keys(keys)[0], held],
+    };
+}
+
+/** Make cross-signing keys and the secret storage, to which `safe` has the key. */
+async function bootstrapWithSecrets(client) {
+    await bootstrap(client);
+    const crypto = client.getCrypto();
+    const recoveryKey = await crypto.createRecoveryKeyFromPassphrase();
+    await crypto.bootstrapSecretStorage({
+        createSecretStorageKey: async () => recoveryKey,
+        setupNewSecretStorage: true,
+    });
+}
+
 /** The next thing that `emitter` tells of as `event`. */
 async function occurrence(emitter, event) {
     const [what] = await once(emitter, event, { signal: AbortSignal.timeout(PATIENCE_MS) });
@@ -169,6 +189,58 @@ test("devices of one user verify each other, and one signs the other", async (t)
         const status = await phone.getCrypto().getDeviceVerificationStatus(...ids);
         return status.signedByOwner;
     });
+});
+
+test("a new device reads old messages once it has the keys of the backup", async (t) => {
+    const phone = await encrypting(t, await register(homeserver.url, "alice"));
+    const bob = await encrypting(t, await register(homeserver.url, "bob"));
+    await bootstrap(phone);
+    const [phoneRoom] = await encryptedRoom(phone, bob);
+    const { roomId } = phoneRoom;
+    const { event_id: old } = await phone.sendTextMessage(roomId, "from before");
+    await phone.getCrypto().resetKeyBackup();
+    const backedUp = await until(phone, CryptoEvent.KeyBackupSessionsRemaining, async () => {
+        const info = await phone.http.authedRequest("GET", "/room_keys/version");
+        return info.count > 0 && info;
+    });
+    const key = await phone.getCrypto().getSessionBackupPrivateKey();
+
+    const laptop = await encrypting(t, await logIn(homeserver.url, phone.getUserId()));
+    const room = await until(laptop, ClientEvent.Sync, () => laptop.getRoom(roomId));
+    const event = await seen(room, old);
+    await until(event, MatrixEventEvent.Decrypted, () => event.isDecryptionFailure());
+    await laptop.getCrypto().storeSessionBackupPrivateKey(key, backedUp.version);
+    const restored = await laptop.getCrypto().restoreKeyBackup();
+
+    assert.deepEqual(restored, { total: backedUp.count, imported: backedUp.count });
+    assert.equal(await decrypted(room, old), "from before");
+});
+
+test("what is said while nobody is logged in is kept for the next device", async (t) => {
+    const cryptoCallbacks = safe();
+    const phone = await encrypting(
+        t,
+        await register(homeserver.url, "alice", { cryptoCallbacks }),
+    );
+    const bob = await encrypting(t, await register(homeserver.url, "bob"));
+    await bootstrapWithSecrets(phone);
+    const [phoneRoom] = await encryptedRoom(phone, bob);
+    const { roomId } = phoneRoom;
+    const user = phone.getUserId();
+    await phone.getCrypto().startDehydration();
+    await until(bob, CryptoEvent.DevicesUpdated, async () => {
+        const devices = await bob.getCrypto().getUserDeviceInfo([user]);
+        return devices.get(user)?.size === 2;
+    });
+    await phone.logout(true);
+    const { event_id: missed } = await bob.sendTextMessage(roomId, "are you there?");
+
+    const laptop = await encrypting(t, await logIn(homeserver.url, user, { cryptoCallbacks }));
+    await bootstrap(laptop);
+    await laptop.getCrypto().startDehydration();
+
+    const room = await until(laptop, ClientEvent.Sync, () => laptop.getRoom(roomId));
+    assert.equal(await decrypted(room, missed), "are you there?");
 });
 
 test("what was sent right before a restart is read after it", async (t) => {

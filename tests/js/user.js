@@ -17,26 +17,27 @@ export function newClient(url, options = {}) {
 }
 
 /** The client of a new account, whose name begins with `name`. */
-export async function register(url, name) {
+export async function register(url, name, options = {}) {
     const username = `${name}-${randomUUID()}`;
     const auth = { type: "m.login.dummy" };
     const request = { username, password: PASSWORD, auth };
-    return clientOf(url, await newClient(url).registerRequest(request));
+    return clientOf(url, await newClient(url).registerRequest(request), options);
 }
 
 /** The client of another device of a user. */
-export async function logIn(url, user) {
+export async function logIn(url, user, options = {}) {
     const identifier = { type: "m.id.user", user };
     const request = { type: "m.login.password", identifier, password: PASSWORD };
-    return clientOf(url, await newClient(url).loginRequest(request));
+    return clientOf(url, await newClient(url).loginRequest(request), options);
 }
 
-function clientOf(url, account) {
+function clientOf(url, account, options) {
     return newClient(url, {
         accessToken: account.access_token,
         deviceId: account.device_id,
         timelineSupport: true,
         userId: account.user_id,
+        ...options,
     });
 }
 
