@@ -28,12 +28,14 @@ class Server:
     stored: list[Told] = field(default_factory=list)
 
     def writers(self) -> Collection[int]:
-        return self.members.keys()
+        return self.members.keys() - self.unseen
 
     async def last_pos(self, writer: int) -> int:
         return self.gone[writer]
 
     gone: dict[int, int] = field(default_factory=dict)
+    unseen: set[int] = field(default_factory=set)
+    """Members that are too new to be seen."""
 
     async def start(self, writer: int) -> "Member":
         start = max((m.positions.last for m in self.members.values()), default=0)
@@ -157,6 +159,24 @@ def test_a_killed_process_holds_the_others_up_only_until_it_is_counted_out() -> 
             "of the second",
             "of the first",
         ]
+
+    simulated(scenario)
+
+
+def test_who_was_never_seen_in_the_database_is_not_gone() -> None:
+    async def scenario(server: Server) -> None:
+        first = await server.start(1)
+        since = first.journal.position
+        server.unseen = {2}
+        second = await server.start(2)
+        await first.link.look(first.replica)
+        server.unseen.clear()
+
+        async with asyncio.timeout(1):
+            await second.write("of the second")
+
+        await first.journal.settled()
+        assert [payload for _, payload in first.read(since)] == ["of the second"]
 
     simulated(scenario)
 

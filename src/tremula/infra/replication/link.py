@@ -39,6 +39,8 @@ class ReplicationLink:
         self._subject = f"{subject}.{_JOURNAL}"
         self._writers = writers
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue()
+        # Those of the peers that the database was seen to have.
+        self._known: set[int] = set()
 
     def send(self, packed: bytes) -> None:
         """Have *packed* sent after what was handed over before."""
@@ -82,8 +84,15 @@ class ReplicationLink:
             await asyncio.sleep(BEAT_S)
 
     async def look(self, replica: Replica) -> None:
-        """Beat once, and count out who is gone by now."""
-        for writer in set(replica.peers) - set(self._writers.writers()):
+        """Beat once, and count out who is gone by now.
+
+        Who says hello may be newer than what was last seen of the database: only who
+        was seen there can be gone.
+        """
+        peers, writers = set(replica.peers), set(self._writers.writers())
+        gone = (self._known & peers) - writers
+        self._known = peers & writers
+        for writer in gone:
             log.warning("replication_writer_gone", writer=writer)
             last_pos = await self._writers.last_pos(writer)
             replica.drop(writer, last_pos=last_pos)
