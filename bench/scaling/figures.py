@@ -4,14 +4,19 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
-from bench.scaling.bus import Bus
+from bench.scaling.bus import Bus, Load
 from bench.scaling.capacity import Need
 from bench.scaling.database import Operations
 from bench.scaling.memory import Held
 from bench.scaling.tables import Statement, Table
+
+_TEXTS: Final = frozenset(
+    {"load", "reason", "tables", "unique keys without its column"}
+)
 
 
 @dataclass(slots=True)
@@ -35,26 +40,35 @@ class Figures:
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1))
 
 
-def tables_markdown(tables: Iterable[Table], statements: Iterable[Statement]) -> str:
-    """By what each table is distributed, and what stands in the way."""
+def tables_markdown(tables: Sequence[Table], statements: Iterable[Statement]) -> str:
+    """By what tables are distributed, and what stands in the way."""
+    by_column: dict[str, list[str]] = {}
+    for table in tables:
+        by_column.setdefault(table.column, []).append(f"`{table.name}`")
     placed = [
-        (
-            f"`{table.name}`",
-            f"`{table.column}`" if table.column else "everywhere",
-            "; ".join(f"unique `{each}`" for each in table.hindrances),
-        )
+        (f"`{column}`" if column else "nothing: on every node", ", ".join(names))
+        for column, names in sorted(by_column.items(), key=_most_tables)
+    ]
+    unique = [
+        (f"`{table.name}`", ", ".join(f"`{each}`" for each in table.hindrances))
         for table in tables
+        if table.hindrances
     ]
     hard = [
         (each.place, ", ".join(f"`{name}`" for name in each.tables), each.reason)
-        for each in statements
+        for each in dict.fromkeys(statements)
     ]
     return "\n".join(
         [
-            _table(("table", "distributed by", "in the way"), placed),
-            _table(("statement", "tables", "why it leads to several nodes"), hard),
+            _table(("distributed by", "tables"), placed),
+            _table(("table", "unique keys without its column"), unique),
+            _table(("statement", "tables", "reason"), hard),
         ]
     )
+
+
+def _most_tables(item: tuple[str, Sequence[str]]) -> int:
+    return -len(item[1])
 
 
 def bus_markdown(bus: Bus) -> str:
@@ -68,7 +82,7 @@ def bus_markdown(bus: Bus) -> str:
     rows = [
         (
             f"{told.members}",
-            "one event alone" if load.batch == 1 else f"all write {load.batch} at once",
+            _load(load, told.members),
             _number(told.messages),
             _number(told.deliveries),
             _number(told.out_bytes),
@@ -88,6 +102,12 @@ def bus_markdown(bus: Bus) -> str:
             _table(heads, rows),
         ]
     )
+
+
+def _load(load: Load, members: int) -> str:
+    if load.batch == 1:
+        return "one event alone"
+    return f"{min(load.writers, members)} write {load.batch} at once"
 
 
 def operations_markdown(operations: Operations) -> str:
@@ -138,13 +158,9 @@ def capacity_markdown(needs: Sequence[Need]) -> str:
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    rule = ["---", *["---:" if _is_figure(head) else "---" for head in heads[1:]]]
+    rule = ["---", *["---" if head in _TEXTS else "---:" for head in heads[1:]]]
     lines = [heads, rule, *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-def _is_figure(head: str) -> bool:
-    return head not in {"distributed by", "in the way", "load", "tables"}
 
 
 def _number(value: float) -> str:

@@ -81,7 +81,7 @@ class Statement:
     """SQL that one node can't do alone."""
 
     place: str
-    tables: Sequence[str]
+    tables: tuple[str, ...]
     reason: str
 
 
@@ -128,7 +128,7 @@ def _judged(place: str, sql: str, tables: Mapping[str, Table]) -> Iterator[State
     words = set(re.findall(r"\w+", sql))
     touched = [tables[word] for word in sorted(words & tables.keys())]
     placed = [table for table in touched if table.column]
-    names = [table.name for table in placed]
+    names = tuple(table.name for table in placed)
     if len({table.kind for table in placed}) > 1:
         yield Statement(place, names, "joins different kinds")
     elif any(table.column not in words for table in placed):
