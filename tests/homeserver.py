@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,7 @@ _SETTINGS: Final = {
     "TREMULA_PASSWORD_HASHING__TIME_COST": "1",
     "TREMULA_PASSWORD_HASHING__MEMORY_KIB": "8",
 }
-_LISTENING: Final = re.compile(r" +listening +http://localhost:([0-9]+) ")
+_LISTENING: Final = re.compile(r" +listening +http://[^: ]+:([0-9]+) ")
 # What must never stand in a log: failures, and coroutines that nobody awaited.
 _COMPLAINT: Final = re.compile(r"Traceback|Warning:|\[(error|critical) *\]")
 
@@ -29,10 +29,19 @@ _COMPLAINT: Final = re.compile(r"Traceback|Warning:|\[(error|critical) *\]")
 class Homeserver:
     """One server after the other over the same database, at the same address.
 
-    *folder* is made for what they write beside the database.
+    *folder* is made for what they write beside the database. With a bus it is one of
+    several processes. *prefix* is a command that runs it somewhere else, where it
+    listens on *host*.
     """
 
-    def __init__(self, folder: Path, database: SqliteFile | PostgresUrl) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database: SqliteFile | PostgresUrl,
+        bus_url: str | None = None,
+        prefix: Sequence[str] = (),
+        host: str = "127.0.0.1",
+    ) -> None:
         folder.mkdir()
         self._folder = folder
         self._database = (
@@ -40,28 +49,37 @@ class Homeserver:
             if isinstance(database, SqliteFile)
             else database.url
         )
+        self._bus = () if bus_url is None else ("--bus", bus_url)
+        self._prefix = prefix
+        self._host = host
         self._port = 0
         self._process: Process | None = None
 
     @property
     def url(self) -> str:
         """Where it listens, now or after the next start."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._host}:{self._port}"
 
     @property
     def is_running(self) -> bool:
         """Whether it was started, and not ended since."""
         return self._process is not None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it ended by itself."""
+        return self._process is not None and self._process.returncode is not None
+
     async def start(self) -> None:
         """Start, and wait until it listens."""
         assert self._process is None
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
+                *self._prefix,
                 *(sys.executable, "-m", "tremula", "serve"),
                 *("--server-name", SERVER_NAME, "--data-dir", str(self._folder)),
-                *("--database", self._database),
-                *("--listen", f"127.0.0.1:{self._port}"),
+                *("--database", self._database, *self._bus),
+                *("--listen", f"{self._host}:{self._port}"),
                 cwd=self._folder,
                 env=_environment(),
                 stdout=PIPE,
@@ -78,6 +96,19 @@ class Homeserver:
         """Crash: not one instruction more is run."""
         assert await self._end(signal.SIGKILL) == -signal.SIGKILL
 
+    def pause(self) -> None:
+        """Have it stand still, as a machine does that is short of memory."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    async def reap(self) -> int:
+        """Take note that it has ended by itself; its exit code."""
+        assert self.has_ended
+        return await self._end(signal.SIGKILL)
+
     async def clean_up(self) -> None:
         """End the process, if any is left, whatever it did."""
         if self.is_running:
@@ -89,8 +120,18 @@ class Homeserver:
         assert not _COMPLAINT.search(log), log
 
     @property
+    def complaints(self) -> list[str]:
+        """The lines of the log that say that something has failed."""
+        lines = self._log.read_text().splitlines()
+        return [line for line in lines if _COMPLAINT.search(line)]
+
+    @property
     def _log(self) -> Path:
         return self._folder / "server.log"
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     async def _end(self, number: signal.Signals) -> int:
         process, self._process = self._process, None

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
@@ -111,3 +111,17 @@ async def history(person: Person, room_id: str) -> list[str]:
         token = page.get("end")
         if token is None:
             return found[::-1]
+
+
+def assert_sent_once(whole: Sequence[str], senders: Sequence[Sender]) -> None:
+    """All that was acknowledged is in the room, once and in order, and nothing else.
+
+    *whole* are the events of a room that was made and joined before.
+    """
+    assert len(whole) == len(set(whole))
+    places = {event_id: place for place, event_id in enumerate(whole)}
+    for sender in senders:
+        order = [places[event_id] for event_id in sender.acknowledged]
+        assert order == sorted(order)
+    messages = {id_ for sender in senders for id_ in sender.acknowledged}
+    assert set(whole[-len(messages) :]) == messages

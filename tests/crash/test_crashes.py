@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from tests.crash.load import Reader, Sender, history
+from tests.crash.load import Reader, Sender, assert_sent_once, history
 from tests.crash.person import Person, http_session, register
 from tests.homeserver import PATIENCE_S, Homeserver
 
@@ -138,15 +138,7 @@ async def _assert_complete(senders: Sequence[Sender], reader: Reader) -> None:
     for room_id in {sender.room_id for sender in senders}:
         whole = await history(reader.person, room_id)
         assert reader.event_ids[room_id] == whole
-        assert len(whole) == len(set(whole))
-        sent = [sender for sender in senders if sender.room_id == room_id]
-        places = {event_id: place for place, event_id in enumerate(whole)}
-        for sender in sent:
-            order = [places[event_id] for event_id in sender.acknowledged]
-            assert order == sorted(order)
-        # Its messages are last: the room was made and joined before.
-        messages = {id_ for sender in sent for id_ in sender.acknowledged}
-        assert set(whole[-len(messages) :]) == messages
+        assert_sent_once(whole, [each for each in senders if each.room_id == room_id])
 
 
 async def _read_to_the_end(senders: Sequence[Sender], reader: Reader) -> None:
