@@ -76,6 +76,7 @@ def test_a_change_of_a_room_arrives_as_it_was_announced(topics: Topics) -> None:
         update=StateUpdate((member,), removed=(("m.room.member", "@bob:test"),)),
         changes_other_state=True,
         remains=Remains(5, b"{}", member),
+        is_sent=True,
     )
     view = RoomView(
         nid=3,

@@ -213,7 +213,9 @@ from tremula.infra.federation.client import FederationClient
 from tremula.infra.federation.durable_edus import TOPIC as DURABLE_EDUS_TOPIC
 from tremula.infra.federation.durable_edus import DurableEdus
 from tremula.infra.federation.edus import EduHandler
+from tremula.infra.federation.heard import HeardServers
 from tremula.infra.federation.opening import open_transport
+from tremula.infra.federation.outbox import Outbox
 from tremula.infra.federation.peers import Peers
 from tremula.infra.federation.queue_metrics import QueueMetrics
 from tremula.infra.federation.queues import Queues
@@ -416,7 +418,6 @@ class _Outbound(Struct, frozen=True, kw_only=True):
     """What goes to other servers."""
 
     queues: Queues
-    events: OutboundEvents
     durable_edus: DurableEdus
 
 
@@ -452,7 +453,7 @@ async def _build(
     )
     engine = await _build_engine(base)
     outbound = _build_outbound(base, engine)
-    remote = _build_handshakes(base, engine, outbound)
+    remote = _build_handshakes(base, engine)
     people = _build_people(base, engine, remote)
     _add_rooms(base, engine, people, remote)
     encryption = _build_encryption(base, engine, people, outbound)
@@ -503,6 +504,7 @@ async def _build_engine(base: _Base) -> _Engine:
         base.slots,
         base.own,
         memberships,
+        Outbox(base.clock),
         state_entries_max=base.config.caches.state_entries_max,
     )
     events = EventStore(base.database, ByteLRU(base.config.caches.events_bytes))
@@ -535,9 +537,7 @@ async def _build_engine(base: _Base) -> _Engine:
     )
 
 
-def _build_handshakes(
-    base: _Base, engine: _Engine, outbound: _Outbound
-) -> RemoteMemberships:
+def _build_handshakes(base: _Base, engine: _Engine) -> RemoteMemberships:
     rooms, reader, verifier = engine.rooms, engine.reader, engine.verifier
     own, unsent = base.own, engine.unsent
     told_state = ToldState(base.database, verifier)
@@ -546,7 +546,7 @@ def _build_handshakes(
         rooms, unsent, handshakes, base.key_ring, told_state, own.name
     )
     resident = Resident(
-        Intake(rooms, outbound.events.relaying),
+        Intake(rooms),
         reader,
         unsent,
         verifier,
@@ -665,29 +665,26 @@ def _build_outbound(base: _Base, engine: _Engine) -> _Outbound:
             base.federation,
             OutboxPdus(engine.reader, engine.events),
             metrics,
+            base.slots,
+            lambda: base.journal.position,
         ),
+        slots=base.slots,
         metrics=metrics,
     )
     base.journal.subscribe(DURABLE_EDUS_TOPIC, queues.durable_edu_stored)
-    events = OutboundEvents(
-        own=base.server_name,
-        journal=base.journal,
-        reader=engine.reader,
-        events=engine.events,
-        queues=queues,
-    )
+    events = OutboundEvents(own=base.server_name, journal=base.journal, queues=queues)
     base.supervisor.keep_running("federation_queues", queues.run)
     base.supervisor.keep_running("outbound_events", events.run)
     return _Outbound(
         queues=queues,
-        events=events,
         durable_edus=DurableEdus(base.federation.peers, base.clock),
     )
 
 
 def _authentication(base: _Base, queues: Queues) -> RequestAuthentication:
+    heard = HeardServers(base.journal, base.slots, base.clock, queues)
     return RequestAuthentication(
-        base.federation.peers, base.key_ring, base.clock, queues.heard_from
+        base.federation.peers, base.key_ring, base.clock, heard.heard_from
     )
 
 
@@ -1017,9 +1014,7 @@ def _build_remote_lists(
         fetcher=fetcher,
     )
     base.supervisor.keep_running("device_list_resync", resync.run)
-    return fetcher, RemoteLists(
-        db, journal, clock, shared, lists, resync, changing
-    )
+    return fetcher, RemoteLists(db, journal, clock, shared, lists, resync, changing)
 
 
 def _tell_of_devices(

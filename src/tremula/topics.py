@@ -20,7 +20,7 @@ from tremula.features.receipts.storage import StoredReceipt
 from tremula.features.sessions import service as sessions
 from tremula.features.to_device import service as to_device
 from tremula.features.typing import service as typing
-from tremula.infra.federation import durable_edus
+from tremula.infra.federation import durable_edus, heard
 from tremula.infra.replication.messages import Topics
 from tremula.protocol.identifiers import UserId
 from tremula.rooms import erasures, memberships, partial, staging
@@ -36,6 +36,7 @@ _PAYLOADS: Final[dict[str, Any]] = {
     device_lists.TOPIC: device_lists.DeviceListChange,
     devices.TOPIC: devices.DeviceChange,
     durable_edus.TOPIC: None,
+    heard.TOPIC: None,
     one_time_keys.TOPIC: None,
     presence.TOPIC: None,
     profiles.TOPIC: None,

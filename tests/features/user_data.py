@@ -42,6 +42,7 @@ from tremula.infra.cache import ByteLRU
 from tremula.infra.config import RateLimits
 from tremula.infra.db import Database
 from tremula.infra.federation.client import FederationClient
+from tremula.infra.federation.outbox import Outbox
 from tremula.infra.federation.peers import Peers
 from tremula.infra.http import Requester, Router
 from tremula.infra.http.application import Application
@@ -197,9 +198,9 @@ async def _start_engine(database: Database, clock: FakeClock) -> _Engine:
     journal = await Journal.open(database)
     memberships = Memberships(database, journal)
     slots = SingleProcessSlots()
-    registry = RoomRegistry(
-        database, journal, slots, OwnServer(SERVER, _KEY), memberships
-    )
+    own = OwnServer(SERVER, _KEY)
+    outbox = Outbox(clock)
+    registry = RoomRegistry(database, journal, slots, own, memberships, outbox)
     events = EventStore(database, ByteLRU(1_000_000))
     reader = RoomReader(database, registry, events)
     rooms = Rooms(

@@ -207,6 +207,7 @@ class Adoption(Struct, frozen=True):
         successor, item = room.live(head, Staged(built.event, stored, part))
         item = replace(item, graph=replace(item.graph, missing=told.missing))
         self._record_partial(room, unit, command, item, base_pos=base_pos)
+        room.begin_anew(unit, head, also=command.servers or (), pos=pos)
         room.commit(unit, successor, [item])
         self.events.remember_on_commit(unit, stored)
         return room.submit(self.journal, unit, discard=self.registry.discard)

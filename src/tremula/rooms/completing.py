@@ -15,6 +15,7 @@ from tremula.rooms import partial_storage
 from tremula.rooms.base_state import BaseStates
 from tremula.rooms.events import PersistedEvent
 from tremula.rooms.gaps import Gaps
+from tremula.rooms.head_servers import HeadServers
 from tremula.rooms.partial import COMPLETED_TOPIC, PartialState
 from tremula.rooms.partial_storage import DeferredEvent
 from tremula.rooms.receiving import ReceiveEvents, Receiving
@@ -113,6 +114,8 @@ class Completing(Struct, frozen=True):
         announce_reread(unit, room.view, nids)
         pos = unit.pos()
         partial_storage.update_completed(unit, room.view.nid, pos=pos)
+        changes = HeadServers.of(head.state).since(room.servers)
+        room.record_servers(unit, changes, pos=pos)
         unit.on_commit(lambda: room.become_complete(head, pos=pos))
         completed = PersistedEvent(room.view.room_id, join, changes_other_state=True)
         unit.announce(COMPLETED_TOPIC, room.view.nid, completed, pos=pos)

@@ -130,27 +130,16 @@ class StoredEvent(Struct):
         return 600 + 2 * len(self.client_json)
 
 
-class ServerChanges(Struct, frozen=True):
-    """The servers that have ``come`` into a room, and those that have ``gone``."""
-
-    come: frozenset[ServerName] = frozenset()
-    gone: frozenset[ServerName] = frozenset()
-
-
-NO_SERVER_CHANGES: Final = ServerChanges()
-
-
 class PersistedEvent(Struct, frozen=True):
     """What is announced of an event once it is durable.
 
     With ``changes_other_state`` the current state changed otherwise than by the event
-    itself: state was resolved. When it is announced, the room may have gone on:
-    ``has_other_servers`` and ``server_changes`` are of just after the event.
+    itself: state was resolved. ``recipients`` are the servers that are to be sent it;
+    None: there are some, but the room is not in memory here.
     """
 
     room_id: RoomId
     stored: StoredEvent
     redacts: EventId | None = None
     changes_other_state: bool = False
-    has_other_servers: bool = True
-    server_changes: ServerChanges = NO_SERVER_CHANGES
+    recipients: frozenset[ServerName] | None = frozenset()

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
@@ -69,10 +70,14 @@ class Receipt(Struct, frozen=True):
 
 
 class ReceiveEvents(Struct, frozen=True, tag=True):
-    """The command that travels to the owner of a room's slot."""
+    """The command that travels to the owner of a room's slot.
+
+    With ``is_relayed``, *origin* has sent them to this server alone.
+    """
 
     events: tuple[ReceivedEvent, ...]
     origin: ServerName
+    is_relayed: bool = False
 
 
 class _Delivery(Struct):
@@ -81,6 +86,7 @@ class _Delivery(Struct):
     """
 
     origin: ServerName
+    relayed: frozenset[EventId] = frozenset()
     known: dict[EventId, Standing] = field(default_factory=dict[EventId, Standing])
     early_redacted: set[str] = field(default_factory=set[str])
     requests_left: int = _REQUESTS_MAX
@@ -121,7 +127,9 @@ class Receiving(Struct, frozen=True):
         async with self.queues.of(room_id):
             room = await self._get_room(room_id)
             in_order = ordered(command.events, _event_of, all_named)
-            delivery = _Delivery(command.origin)
+            ids = [each.event.event_id for each in in_order]
+            relayed = frozenset(ids if command.is_relayed else ())
+            delivery = _Delivery(command.origin, relayed)
             await self._look_up(room, in_order, delivery)
             receipts = {
                 each.event.event_id: await self._take(room_id, each, delivery)
@@ -336,7 +344,9 @@ class Receiving(Struct, frozen=True):
             room_pos=head.room_pos + 1,
         )
         part = ServerPart(event.depth, built.server_json)
-        successor, item = room.live(head, Staged(event, stored, part))
+        is_relayed = event.event_id in delivery.relayed
+        item = Staged(event, stored, part, is_relayed=is_relayed)
+        successor, item = room.live(head, item)
         delivery.writes.append(self._submit(room, unit, successor, item))
         return True
 
@@ -351,6 +361,8 @@ class Receiving(Struct, frozen=True):
         arrival = await self._arrivals.read(room, received.stored, judgement)
         unit = self.journal.unit()
         successor, item = arrival.stage(room, unit)
+        if received.event.event_id in delivery.relayed:
+            item = replace(item, is_relayed=True)
         delivery.writes.append(self._submit(room, unit, successor, item))
         return Receipt(judgement.standing, judgement.reason)
 

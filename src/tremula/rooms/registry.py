@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from tremula.infra.db import Reader
+from tremula.infra.federation.outbox import Outbox
 from tremula.infra.journal import Journal
 from tremula.infra.slots import Slots, slot_of
 from tremula.protocol.identifiers import RoomId
@@ -36,6 +37,7 @@ class RoomRegistry(Struct):
     slots: Slots
     own: OwnServer
     memberships: Memberships
+    outbox: Outbox
     state_entries_max: int = STATE_ENTRIES_MAX
     completions: Completions = field(default_factory=Completions)
     _rooms: OrderedDict[RoomId, Room] = field(default_factory=OrderedDict)
@@ -69,7 +71,7 @@ class RoomRegistry(Struct):
 
     @property
     def _writer(self) -> EventWriter:
-        return EventWriter(self.own, self.memberships)
+        return EventWriter(self.own, self.memberships, self.outbox)
 
     def new(self, view: RoomView) -> Room:
         """The write side of a room that has no event in its timeline yet."""

@@ -1,7 +1,7 @@
 """The write side of one room: its head, which may be ahead of what is committed."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -14,12 +14,13 @@ from tremula.protocol.auth_selection import auth_event_keys
 from tremula.protocol.auth_state import AuthState
 from tremula.protocol.errors import Forbidden
 from tremula.protocol.events import BuiltEvent, Event, EventDraft, build_event
-from tremula.protocol.identifiers import RoomId, server_of
+from tremula.protocol.identifiers import RoomId, ServerName, server_of
 from tremula.protocol.redaction import redact_client_event
 from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms.events import Draft, StoredEvent
 from tremula.rooms.events_storage import NewestEvent, ServerPart
 from tremula.rooms.graph import PREV_EVENTS_CITED_MAX, Extremity
+from tremula.rooms.head_servers import HeadServers, ServerChanges
 from tremula.rooms.staging import (
     EVENT_TOPIC,
     NO_GRAPH_CHANGES,
@@ -70,7 +71,15 @@ class Room:
     has to read in between, as received events may need, holds ``lock``.
     """
 
-    __slots__ = ("head", "in_flight", "last_unit", "lock", "view", "writer")
+    __slots__ = (
+        "_servers",
+        "head",
+        "in_flight",
+        "last_unit",
+        "lock",
+        "view",
+        "writer",
+    )
 
     def __init__(
         self,
@@ -93,6 +102,8 @@ class Room:
         self.last_unit: JournalUnit | None = None
         self.lock = asyncio.Lock()
         self.writer = writer
+        # Copied when they are first asked for: most rooms are only read.
+        self._servers: HeadServers | None = None
 
     @property
     def version(self) -> RoomVersion:
@@ -141,14 +152,50 @@ class Room:
 
     def commit(self, unit: JournalUnit, head: Head, staged: Sequence[Staged]) -> None:
         """Add the statements of *staged* to *unit*, and move on to *head*."""
+        state = self.head.state
         for item in staged:
             self.writer.write(unit, self.view, item)
             if item.stored.is_in_timeline:
-                self.writer.announce(unit, self.view, item)
+                self._tell(unit, state, item)
+                state = state.updated(item.update)
         self.head = head
         self.in_flight += 1
         unit.on_commit(lambda: self._committed(staged))
         unit.wake_rooms(self.view.joined_members(), (self.view.nid,))
+
+    def _tell(self, unit: JournalUnit, state: StateMap, item: Staged) -> None:
+        """Tell other servers, and all processes, of what comes after *state*."""
+        changes = self.servers.follow(state, item.update)
+        self.record_servers(unit, changes, pos=item.stored.journal_pos)
+        is_sent = self.writer.send(unit, self.servers.counts, item)
+        self.writer.announce(unit, self.view, item, is_sent=is_sent)
+
+    @property
+    def servers(self) -> HeadServers:
+        """The servers in the room, after all that has been written so far."""
+        if self._servers is None:
+            self._servers = HeadServers(dict(self.view.joined_servers))
+        return self._servers
+
+    def record_servers(
+        self, unit: JournalUnit, changes: ServerChanges, *, pos: int
+    ) -> None:
+        """Store which servers have come or gone at the journal position *pos*."""
+        self.writer.outbox.servers_changed(
+            unit,
+            self.view.nid,
+            come=changes.come - {self.own.name},
+            gone=changes.gone - {self.own.name},
+            pos=pos,
+        )
+
+    def begin_anew(
+        self, unit: JournalUnit, head: Head, *, also: Collection[ServerName], pos: int
+    ) -> None:
+        """Build upon *head*, whose state others told; *also* are in the room, too."""
+        before, self._servers = self.servers, HeadServers.of(head.state, also)
+        self.record_servers(unit, self._servers.since(before), pos=pos)
+        self.head = head
 
     def submit(
         self,
@@ -178,6 +225,7 @@ class Room:
     def become_complete(self, head: Head, *, pos: int) -> None:
         """All of the state is known from the journal position *pos* on."""
         self.head = head
+        self._servers = None
         self.view.become_complete(head.state, head.room_pos, pos=pos)
 
     def _stored(self, unit: JournalUnit) -> None:

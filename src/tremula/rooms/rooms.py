@@ -94,14 +94,9 @@ class Rooms:
         judge = Judge(db, events, states)
         gaps = Gaps(db, journal, peers)
         self._receiving = Receiving(registry, events, journal, judge, gaps, queues)
+        bases = BaseStates(events, journal, states)
         self._completing = Completing(
-            registry,
-            journal,
-            gaps,
-            BaseStates(events, journal, states),
-            Rechecking(judge),
-            self._receiving,
-            queues,
+            registry, journal, gaps, bases, Rechecking(judge), self._receiving, queues
         )
         self._adoption = Adoption(db, registry, events, journal, queues)
         self._backfilling = Backfilling(registry, events, journal, peers, clock, queues)
@@ -131,20 +126,25 @@ class Rooms:
         return event_ids
 
     async def receive(
-        self, room_id: RoomId, events: Sequence[ReceivedEvent], *, origin: ServerName
+        self,
+        room_id: RoomId,
+        events: Sequence[ReceivedEvent],
+        *,
+        origin: ServerName,
+        is_relayed: bool = False,
     ) -> Mapping[EventId, Receipt]:
         """Take in events of other servers, whose signatures have been verified.
 
         Durable on return, and announced as far as clients are to see them. No event
         keeps another from being taken in. What they name and is not here is asked of
         *origin*. An event that comes next in a room that has not forked costs no query
-        beside those for all of them together.
+        beside those for all together. With *is_relayed* others are sent them.
 
         Raises:
             NotFound: this server knows no such room.
         """
         receipts: Mapping[EventId, Receipt] = await self._slots.call(
-            _SLOT_KIND, room_id, ReceiveEvents(tuple(events), origin)
+            _SLOT_KIND, room_id, ReceiveEvents(tuple(events), origin, is_relayed)
         )
         return receipts
 

@@ -1,10 +1,12 @@
 """Events that are decided upon, and the statements that store and announce them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
 
+from tremula.infra.federation.destination import Entry
+from tremula.infra.federation.outbox import Outbox
 from tremula.infra.journal import JournalUnit
 from tremula.protocol.annotations import annotation_digest
 from tremula.protocol.events import Event
@@ -27,6 +29,7 @@ from tremula.rooms import (
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.events_storage import ServerPart
 from tremula.rooms.graph import Place, Standing
+from tremula.rooms.head_servers import has_recipients
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.state import MEMBER, NO_UPDATE, StateEvent, StateUpdate
 from tremula.rooms.storage import UserRoom
@@ -104,7 +107,10 @@ NO_GRAPH_CHANGES: Final = GraphChanges()
 
 
 class Staged(Struct, frozen=True):
-    """An event that is built or received, judged, and on its way to the disk."""
+    """An event that is built or received, judged, and on its way to the disk.
+
+    What ``is_relayed`` was given to this server alone, which sends it on.
+    """
 
     event: Event
     stored: StoredEvent
@@ -112,6 +118,7 @@ class Staged(Struct, frozen=True):
     update: StateUpdate = NO_UPDATE
     redaction: Redaction | EarlyRedaction | None = None
     graph: GraphChanges = NO_GRAPH_CHANGES
+    is_relayed: bool = False
 
     @property
     def is_own_state_only(self) -> bool:
@@ -132,7 +139,10 @@ class Remains(Struct, frozen=True):
 
 
 class RoomChange(Struct, frozen=True):
-    """What an event changes in a room, as all processes are told of it."""
+    """What an event changes in a room, as all processes are told of it.
+
+    ``is_sent``: this server sends it to others.
+    """
 
     room_id: RoomId
     stored: StoredEvent
@@ -140,6 +150,7 @@ class RoomChange(Struct, frozen=True):
     update: StateUpdate
     changes_other_state: bool
     remains: Remains | None
+    is_sent: bool
 
 
 class OwnChange(Struct, frozen=True):
@@ -167,6 +178,7 @@ class EventWriter(Struct, frozen=True):
 
     own: OwnServer
     memberships: Memberships
+    outbox: Outbox
 
     def write(self, unit: JournalUnit, view: RoomView, item: Staged) -> None:
         """Store *item*, and what it changes if it has come into the timeline."""
@@ -190,7 +202,28 @@ class EventWriter(Struct, frozen=True):
         if item.redaction is not None:
             _write_redaction(unit, view.nid, item.redaction, stored)
 
-    def announce(self, unit: JournalUnit, view: RoomView, item: Staged) -> None:
+    def send(
+        self, unit: JournalUnit, servers: Collection[ServerName], item: Staged
+    ) -> bool:
+        """Send *item* to the others of *servers*, which are in the room just after it;
+        says whether it is to be sent to any.
+        """
+        stored = item.stored
+        # One of our own that another server has sent us need not be sent to others.
+        is_ours = stored.arrived_pos is None and self.own.is_named(
+            server_of(stored.sender)
+        )
+        if not (is_ours or item.is_relayed):
+            return False
+        if not has_recipients(servers, stored, self.own.name):
+            return False
+        entry = Entry(stored.journal_pos, stored.event_nid)
+        self.outbox.add(unit, entry, room_nid=stored.room_nid)
+        return True
+
+    def announce(
+        self, unit: JournalUnit, view: RoomView, item: Staged, *, is_sent: bool
+    ) -> None:
         """Have the views of all processes take *item* over once it is stored."""
         stored = item.stored
         change = RoomChange(
@@ -200,6 +233,7 @@ class EventWriter(Struct, frozen=True):
             item.update,
             not item.is_own_state_only,
             _remains(item.redaction),
+            is_sent,
         )
         unit.announce(
             EVENT_TOPIC,

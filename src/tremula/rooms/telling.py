@@ -8,6 +8,7 @@ from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import ServerName
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import PersistedEvent
+from tremula.rooms.head_servers import recipients
 from tremula.rooms.partial import COMPLETED_TOPIC
 from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.staging import (
@@ -79,17 +80,27 @@ class RoomTelling(Struct, frozen=True):
                 stored,
                 change.redacts,
                 changes_other_state=change.changes_other_state,
+                recipients=self._recipients(change, None),
             )
-        changes = view.apply(stored.room_pos, change.update)
-        servers = view.joined_servers
+        # Or it was read after more had happened than is told so far.
+        is_next = view.room_pos < stored.room_pos
+        view.apply(stored.room_pos, change.update)
         return PersistedEvent(
             change.room_id,
             stored,
             change.redacts,
             changes_other_state=change.changes_other_state,
-            has_other_servers=len(servers) > (self.own in servers),
-            server_changes=changes,
+            recipients=self._recipients(change, view if is_next else None),
         )
+
+    def _recipients(
+        self, change: RoomChange, view: RoomView | None
+    ) -> frozenset[ServerName] | None:
+        if not change.is_sent:
+            return frozenset()
+        if view is None:
+            return None
+        return recipients(view.joined_servers, change.stored, self.own)
 
     def _redact(self, remains: Remains, view: RoomView | None, *, by_nid: int) -> None:
         self.events.redact(remains.event_nid, remains.client_json, by_nid=by_nid)

@@ -18,11 +18,10 @@ from tremula.protocol.room_state import (
 )
 from tremula.protocol.room_versions import RoomVersion
 from tremula.protocol.server_acl import ServerAcl
-from tremula.rooms.events import NO_SERVER_CHANGES, ServerChanges, StoredEvent
+from tremula.rooms.events import StoredEvent
 from tremula.rooms.partial import PartialState
 from tremula.rooms.state import (
     MEMBER,
-    NO_UPDATE,
     Members,
     StateEvent,
     StateMap,
@@ -214,23 +213,9 @@ class RoomView:
         """How many users are invited."""
         return len(self._members.of("invite"))
 
-    def apply(self, room_pos: int, update: StateUpdate) -> ServerChanges:
-        """Take over an event that was just committed, and what it changes.
-
-        Returns the servers that have come or gone by it.
-        """
+    def apply(self, room_pos: int, update: StateUpdate) -> None:
+        """Take over an event that was just committed, and what it changes."""
         self.room_pos = room_pos
-        if update is NO_UPDATE:
-            return NO_SERVER_CHANGES
-        concerned = update.servers
-        before = concerned & self.joined_servers.keys()
-        self._apply(room_pos, update)
-        after = concerned & self.joined_servers.keys()
-        if before == after:
-            return NO_SERVER_CHANGES
-        return ServerChanges(come=after - before, gone=before - after)
-
-    def _apply(self, room_pos: int, update: StateUpdate) -> None:
         if update.replaced or update.removed:
             self.state_pos = room_pos
         for event in update.replaced:

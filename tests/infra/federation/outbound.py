@@ -10,16 +10,18 @@ from prometheus_client import CollectorRegistry
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.federation import FakeTransport, Sent
-from tremula.infra.db import Database
+from tremula.infra.db import Database, Statements
 from tremula.infra.federation.client import FederationClient
 from tremula.infra.federation.destination import Entry
 from tremula.infra.federation.durable_edus import TOPIC, DurableEdus
 from tremula.infra.federation.errors import PeerUnreachable
+from tremula.infra.federation.outbox import Outbox
 from tremula.infra.federation.peers import Peers
 from tremula.infra.federation.queue_metrics import QueueMetrics
-from tremula.infra.federation.queues import OutboundEvent, Queues, ServerChange
+from tremula.infra.federation.queues import Queues
 from tremula.infra.federation.sending import Sender
 from tremula.infra.journal import Journal
+from tremula.infra.slots import SingleProcessSlots
 from tremula.protocol.identifiers import ServerName
 from tremula.protocol.signing import generate
 
@@ -124,6 +126,7 @@ class Outbound:
     pdus: FakePdus = field(default_factory=FakePdus)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     peers: Peers = field(default_factory=lambda: Peers(OWN))
+    position: int = 0
     queues: Queues = field(init=False)
 
     def __post_init__(self) -> None:
@@ -132,6 +135,7 @@ class Outbound:
     def started(self) -> Queues:
         """The queues of a server that starts anew."""
         self.registry = CollectorRegistry()
+        slots = SingleProcessSlots()
         metrics = QueueMetrics.registered(self.registry)
         sender = Sender(
             self.database,
@@ -139,6 +143,8 @@ class Outbound:
             FederationClient(self.peers, generate(b"k" * 32), self.net),
             self.pdus,
             metrics,
+            slots,
+            lambda: self.position,
             jitter=lambda: 0.5,
         )
         self.queues = Queues(
@@ -146,6 +152,7 @@ class Outbound:
             clock=self.clock,
             peers=self.peers,
             sender=sender,
+            slots=slots,
             metrics=metrics,
         )
         return self.queues
@@ -173,12 +180,16 @@ class Outbound:
     async def join(
         self, *names: ServerName, pos: int = 0, room_nid: int = ROOM
     ) -> None:
-        changes = [ServerChange(room_nid, name, pos, is_joined=True) for name in names]
-        await self.queues.record([], changes, followed_pos=pos)
+        unit = Statements()
+        outbox = Outbox(self.clock)
+        outbox.servers_changed(unit, room_nid, come=names, gone=(), pos=pos)
+        await self.database.commit(unit)
 
     async def leave(self, name: ServerName, *, pos: int) -> None:
-        change = ServerChange(ROOM, name, pos, is_joined=False)
-        await self.queues.record([], [change], followed_pos=pos)
+        unit = Statements()
+        outbox = Outbox(self.clock)
+        outbox.servers_changed(unit, ROOM, come=(), gone=[name], pos=pos)
+        await self.database.commit(unit)
 
     async def add(
         self,
@@ -186,8 +197,17 @@ class Outbound:
         to: Collection[ServerName] = (THEM,),
         room_nid: int = ROOM,
     ) -> None:
-        events = [OutboundEvent(Entry(pos, pos), room_nid, to) for pos in positions]
-        await self.queues.record(events, followed_pos=positions[-1])
+        await self.store(*positions, room_nid=room_nid)
+        for pos in positions:
+            self.queues.send_event(Entry(pos, pos), to)
+
+    async def store(self, *positions: int, room_nid: int = ROOM) -> None:
+        """Add to the outbox what is not told of."""
+        unit = Statements()
+        for pos in positions:
+            Outbox(self.clock).add(unit, Entry(pos, pos), room_nid=room_nid)
+        await self.database.commit(unit)
+        self.position = positions[-1]
 
     def sent_to(self, name: ServerName) -> list[list[int]]:
         """The events of each transaction to *name*; forgets them."""

@@ -381,6 +381,7 @@ async def test_old_events_are_forgotten_but_the_newest_of_a_room(
     await outbound.add(2)
     outbound.clock.advance_ms(20 * 24 * 3600 * 1000)
     await outbound.add(3, room_nid=2)
+    await outbound.queues.prune_at_times()
     rows = await outbound.database.all("SELECT pos FROM federation_outbox ORDER BY pos")
 
     assert [pos for (pos,) in rows] == [2, 3]

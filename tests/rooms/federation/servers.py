@@ -12,6 +12,7 @@ from tests.fakes.clock import FakeClock
 from tremula.infra.cache import ByteLRU
 from tremula.infra.config.tree import PostgresUrl, SqliteFile
 from tremula.infra.db import Database, open_database
+from tremula.infra.federation.outbox import Outbox
 from tremula.infra.journal import Journal
 from tremula.infra.slots import SingleProcessSlots
 from tremula.protocol.auth_selection import auth_event_keys
@@ -140,10 +141,11 @@ async def running_engine(
     own = OwnServer(ServerName(name), SigningKey.from_seed("ed25519:1", seed))
     journal = await Journal.open(database)
     memberships = Memberships(database, journal)
-    slots = SingleProcessSlots()
-    registry = RoomRegistry(database, journal, slots, own, memberships)
-    events = EventStore(database, ByteLRU(8_000_000))
     clock = FakeClock()
+    slots = SingleProcessSlots()
+    outbox = Outbox(clock)
+    registry = RoomRegistry(database, journal, slots, own, memberships, outbox)
+    events = EventStore(database, ByteLRU(8_000_000))
     yield Engine(
         own=own,
         database=database,

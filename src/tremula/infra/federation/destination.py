@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
+from tremula.infra.slots import SlotLease
 from tremula.protocol.identifiers import ServerName
 
 # SS "Transactions": "they can have at most 50 PDUs and 100 EDUs".
@@ -77,7 +78,8 @@ class Destination(Struct):
     outage, it ``is_catching_up`` as long as it is behind; until that is over,
     ``stored_failures`` stay in the database. ``noticed_pos`` is the newest event it was
     told of. ``was_heard``: it has made requests since it could not be reached.
-    ``may_have_durable_edus``: whether to look for them.
+    ``may_have_durable_edus``: whether to look for them. What becomes of it is stored
+    under the ``lease`` of its slot.
     """
 
     name: ServerName
@@ -97,6 +99,7 @@ class Destination(Struct):
     failed_at_ms: int = 0
     retry_at_ms: int = 0
     was_heard: bool = False
+    lease: SlotLease | None = None
 
     @property
     def has_work(self) -> bool:
@@ -113,11 +116,19 @@ class Destination(Struct):
         """One more event is to be sent."""
         if self.sent_pos is None:
             self.sent_pos = entry.pos - 1
+        if entry.pos <= self._taken_pos:
+            return
         self.noticed_pos = entry.pos
         if self.failures or len(self.pending) >= _PENDING_MAX:
             self.fall_behind()
         elif not self.is_behind:
             self.pending.append(entry)
+
+    @property
+    def _taken_pos(self) -> int:
+        """Up to here events have been sent, or are on their way."""
+        begun = self.transaction.pos if self.transaction else None
+        return begun or self.sent_pos or 0
 
     def add_edu(self, key: Hashable, edu: Edu) -> int:
         """One more EDU is to be sent, in place of an earlier one with its key.
@@ -145,6 +156,12 @@ class Destination(Struct):
         """The events for the next transaction."""
         count = min(self.pdus_max, len(self.pending))
         return [self.pending.popleft() for _ in range(count)]
+
+    def catch_up_from(self, pos: int) -> None:
+        """It has got everything up to *pos*, unless more is known of it."""
+        if self.sent_pos is None and self.noticed_pos > pos:
+            self.sent_pos = pos
+            self.is_behind = True
 
     def fall_behind(self) -> None:
         """Leave to the outbox what is to be sent."""

@@ -7,19 +7,21 @@ nothing: what was begun is repeated under its ID, what follows is in the outbox.
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterable
 from functools import partial
 from typing import Final
 
-from msgspec import Struct
-
 from tremula.infra.clock import Clock
 from tremula.infra.db import Database, Statements
+from tremula.infra.federation import outbox_storage
 from tremula.infra.federation import queues_storage as storage
 from tremula.infra.federation.destination import Destination, Edu, Entry, Phase
+from tremula.infra.federation.held import HeldDestinations
 from tremula.infra.federation.peers import Peers
 from tremula.infra.federation.queue_metrics import QueueMetrics
+from tremula.infra.federation.queues_storage import DestinationRow
 from tremula.infra.federation.sending import Sender
+from tremula.infra.slots import Slots, slot_of
 from tremula.protocol.identifiers import ServerName
 
 # At once; a slow server holds up one of them for as long as a request may take.
@@ -30,28 +32,12 @@ _OUTBOX_KEPT_MS: Final = 14 * 24 * 3600 * 1000
 _PRUNE_EVERY_MS: Final = 3600 * 1000
 
 
-class OutboundEvent(Struct, frozen=True):
-    """An event for all other servers in a room, who they are now among them."""
-
-    entry: Entry
-    room_nid: int
-    destinations: Collection[ServerName]
-
-
-class ServerChange(Struct, frozen=True):
-    """A server has come into a room, or has left it, at a journal position."""
-
-    room_nid: int
-    server_name: ServerName
-    pos: int
-    is_joined: bool
-
-
 class Queues:
     """Sends to each destination one transaction at a time, as many as it takes.
 
     There is no task a destination: up to 64 senders take those for which something is
-    to be done. Destinations with nothing to do take no memory.
+    to be done. Destinations with nothing to do take no memory. Of several processes,
+    each sends to the destinations whose slots it holds.
     """
 
     def __init__(
@@ -61,6 +47,7 @@ class Queues:
         clock: Clock,
         peers: Peers,
         sender: Sender,
+        slots: Slots,
         metrics: QueueMetrics,
     ) -> None:
         self._database = database
@@ -68,6 +55,7 @@ class Queues:
         self._peers = peers
         self._sender = sender
         self._metrics = metrics
+        self._held = HeldDestinations(slots)
         self._destinations: dict[ServerName, Destination] = {}
         self._ready: deque[Destination] = deque()
         # Those that failed last time wait apart: they must not hold up the others.
@@ -77,65 +65,43 @@ class Queues:
         self._retrying_senders = 0
         self._something_to_do = asyncio.Event()
         self._prune_at_ms = 0
+        slots.on_taken(self._slots_taken)
+        slots.on_gone(self._slots_gone)
         for phase in (Phase.READY, Phase.SENDING, Phase.PAUSING):
             metrics.watch(phase.name.lower(), partial(self._count, phase))
 
     # What is to be sent
 
-    async def record(
-        self,
-        events: Sequence[OutboundEvent],
-        changes: Sequence[ServerChange] = (),
-        *,
-        followed_pos: int,
-    ) -> None:
-        """Store what is to be sent, then send it. Durable on return.
+    def send_event(self, entry: Entry, destinations: Iterable[ServerName]) -> None:
+        """Send an event, which is in the outbox, to those of them that are held here.
 
-        Safe to repeat. *followed_pos*: everything up to there has been recorded.
+        All processes are told of all events, in the order of their positions.
         """
-        unit = Statements()
-        now_ms = self._clock.now_ms()
-        for event in events:
-            storage.insert_entry(
-                unit, event.entry, room_nid=event.room_nid, ts_ms=now_ms
-            )
-        for change in changes:
-            if change.is_joined:
-                storage.upsert_server(
-                    unit, change.room_nid, change.server_name, joined_pos=change.pos
-                )
+        for name in destinations:
+            if not self._is_ours(name) or self._held.covers(name, entry.pos):
+                continue
+            destination = self._destination(name)
+            if self._held.is_read(name):
+                destination.add(entry)
             else:
-                storage.update_server_left(
-                    unit, change.room_nid, change.server_name, left_pos=change.pos
-                )
-        storage.upsert_followed_pos(unit, followed_pos)
-        self._prune(unit, now_ms)
-        await self._database.commit(unit)
-        for event in events:
-            for name in event.destinations:
-                if self._peers.permits(name):
-                    destination = self._destination(name)
-                    destination.add(event.entry)
-                    self._schedule(destination)
+                destination.noticed_pos = entry.pos
+            self._schedule(destination)
 
-    async def followed_pos(self) -> int | None:
-        """Up to where everything that is to be sent has been recorded."""
-        return await storage.find_followed_pos(self._database)
-
-    async def servers_in(self, room_nid: int) -> set[ServerName]:
-        """The servers that were recorded to be in a room."""
-        return await storage.servers_in(self._database, room_nid)
+    async def servers_at(self, room_nid: int, pos: int) -> list[ServerName]:
+        """The other servers that are in a room just after an event at *pos*."""
+        return await outbox_storage.servers_at(self._database, room_nid, pos)
 
     def send_edu(
-        self, destinations: Collection[ServerName], key: Hashable, edu: Edu
+        self, destinations: Iterable[ServerName], key: Hashable, edu: Edu
     ) -> None:
         """Send an EDU; it takes the place of one with the same *key* that waits.
 
+        Called in every process: it is sent by the one that holds the destination.
         Nothing vouches for its arrival: it is dropped when it expires, when there are
-        too many, and by a restart.
+        too many, by a restart, and when the destination moves to another process.
         """
         for name in destinations:
-            if self._peers.permits(name):
+            if self._is_ours(name):
                 destination = self._destination(name)
                 self._metrics.dropped_edus.inc(destination.add_edu(key, edu))
                 self._schedule(destination)
@@ -145,9 +111,11 @@ class Queues:
     ) -> None:
         """Send what was stored for a destination; subscribes to `DurableEdus`."""
         assert isinstance(destination, str)
-        found = self._destination(ServerName(destination))
-        found.may_have_durable_edus = True
-        self._schedule(found)
+        name = ServerName(destination)
+        if self._held.holds(name):
+            found = self._destination(name)
+            found.may_have_durable_edus = True
+            self._schedule(found)
 
     def heard_from(self, server_name: ServerName) -> None:
         """A server is up, since it has made a request: try it again soon."""
@@ -160,14 +128,26 @@ class Queues:
         if is_sooner and destination.phase is Phase.PAUSING:
             self._pause(destination)
 
+    def read_again(self) -> None:
+        """Look for what is to be sent: something may have been announced unheard."""
+        self._held.read_all()
+        self._something_to_do.set()
+
     # Sending it
 
     async def run(self) -> None:
         """Send for ever; meant for the supervisor."""
-        await self.load()
+        self._destinations.clear()
+        self._ready.clear()
+        self._retrying.clear()
+        self._pauses.clear()
+        self._held.read_all()
         async with asyncio.TaskGroup() as group:
             while True:
                 self._something_to_do.clear()
+                if self._held.is_any_unread:
+                    await self.take_up()
+                await self.prune_at_times()
                 self._start_senders(group)
                 await self._until_something_to_do()
 
@@ -178,23 +158,50 @@ class Queues:
 
     async def load(self) -> None:
         """Take up what an earlier run has left over."""
+        self._held.read_all()
+        await self.take_up()
+
+    async def take_up(self) -> None:
+        """Take up what was left over for the destinations that have come here."""
+        slots = self._held.begin_reading()
+        # Nothing is sent that could still be preceded: then everything up to what
+        # anybody has sent is there to be read.
+        covered_pos = max(
+            self._sender.position(), await storage.newest_sent_pos(self._database)
+        )
         for row in await storage.unfinished(self._database):
-            if not self._peers.permits(row.server_name):
-                continue
-            destination = self._destination(row.server_name)
+            if slot_of(row.server_name) in slots and self._is_ours(row.server_name):
+                self._take_over(row, covered_pos=covered_pos)
+        self._held.end_reading(covered_pos=covered_pos)
+        for destination in list(self._destinations.values()):
+            if slot_of(destination.name) in slots:
+                destination.catch_up_from(covered_pos)
+                self._schedule(destination)
+
+    def _take_over(self, row: DestinationRow, *, covered_pos: int) -> None:
+        destination = self._destination(row.server_name)
+        if destination.sent_pos is None and destination.transaction is None:
             destination.sent_pos = row.sent_pos
             destination.transaction = row.transaction
             destination.failures = destination.stored_failures = row.failures
             destination.retry_at_ms = row.retry_at_ms
             destination.is_catching_up = row.failures > 0
-            destination.may_have_durable_edus = True
-            destination.fall_behind()
-        self._ready.clear()
-        self._retrying.clear()
-        self._pauses.clear()
-        for destination in list(self._destinations.values()):
-            destination.phase = Phase.IDLE
-            self._schedule(destination)
+        destination.may_have_durable_edus = True
+        destination.noticed_pos = max(destination.noticed_pos, covered_pos)
+        destination.fall_behind()
+
+    def _slots_taken(self, slots: Collection[int]) -> None:
+        self._held.taken(slots)
+        self._something_to_do.set()
+
+    def _slots_gone(self, slots: Collection[int]) -> None:
+        self._held.gone(slots)
+        for name in [each for each in self._destinations if slot_of(each) in slots]:
+            # Its slot's new holder goes on. If it is being sent to, nothing follows.
+            del self._destinations[name]
+
+    def _is_ours(self, name: ServerName) -> bool:
+        return self._held.holds(name) and self._peers.permits(name)
 
     def _destination(self, name: ServerName) -> Destination:
         destination = self._destinations.get(name)
@@ -207,7 +214,9 @@ class Queues:
 
     def _schedule(self, destination: Destination) -> None:
         """Let it be sent to, now or when its pause is over."""
-        if destination.phase is not Phase.IDLE:
+        if destination.phase is not Phase.IDLE or not self._held.is_read(
+            destination.name
+        ):
             return
         if destination.has_work:
             if destination.failures:
@@ -271,19 +280,32 @@ class Queues:
 
     def _next_ready(self) -> Destination | None:
         self._end_pauses()
-        if self._ready:
-            return self._ready.popleft()
-        if self._retrying and self._retrying_senders < _RETRYING_SENDERS_MAX:
-            return self._retrying.popleft()
+        while self._ready:
+            destination = self._ready.popleft()
+            if self._is_current(destination):
+                return destination
+        while self._retrying and self._retrying_senders < _RETRYING_SENDERS_MAX:
+            destination = self._retrying.popleft()
+            if self._is_current(destination):
+                return destination
         return None
 
     async def _send(self, destination: Destination) -> None:
         destination.phase = Phase.SENDING
         await self._sender.send(destination)
         destination.phase = Phase.IDLE
-        self._schedule(destination)
+        if self._is_current(destination):
+            self._schedule(destination)
 
-    def _prune(self, unit: Statements, now_ms: int) -> None:
+    def _is_current(self, destination: Destination) -> bool:
+        """Whether it has not gone to another process meanwhile."""
+        return self._destinations.get(destination.name) is destination
+
+    async def prune_at_times(self) -> None:
+        """Forget what is old; all processes do, to no harm."""
+        now_ms = self._clock.now_ms()
         if now_ms >= self._prune_at_ms:
             self._prune_at_ms = now_ms + _PRUNE_EVERY_MS
-            storage.delete_old_entries(unit, before_ms=now_ms - _OUTBOX_KEPT_MS)
+            unit = Statements()
+            outbox_storage.delete_old_entries(unit, before_ms=now_ms - _OUTBOX_KEPT_MS)
+            await self._database.commit(unit)

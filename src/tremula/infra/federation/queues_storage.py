@@ -21,26 +21,11 @@ class DestinationRow(Struct, frozen=True):
     transaction: Transaction | None
 
 
-# The outbox
-
-
-def insert_entry(unit: Unit, entry: Entry, *, room_nid: int, ts_ms: int) -> None:
-    """Record an event for all servers in a room; nothing if it is recorded already."""
-    unit.run(
-        """
-        INSERT INTO federation_outbox (pos, room_nid, event_nid, ts_ms)
-        VALUES (:pos, :room_nid, :event_nid, :ts_ms)
-        ON CONFLICT (pos) DO NOTHING
-        """,
-        pos=entry.pos,
-        room_nid=room_nid,
-        event_nid=entry.event_nid,
-        ts_ms=ts_ms,
-    )
+# The outbox, as far as it is written: what has a higher position may come in between
 
 
 async def unsent(
-    db: Reader, destination: ServerName, *, after: int, limit: int
+    db: Reader, destination: ServerName, *, after: int, up_to: int, limit: int
 ) -> list[Entry]:
     """What *destination* has not got yet, oldest first (federation_outbox_by_room)."""
     rows = await db.all(
@@ -48,20 +33,21 @@ async def unsent(
         SELECT o.pos, o.event_nid
         FROM federation_room_servers s
         JOIN federation_outbox o ON o.room_nid = s.room_nid
-            AND o.pos > s.joined_pos AND o.pos > :after
+            AND o.pos > s.joined_pos AND o.pos > :after AND o.pos <= :up_to
             AND (s.left_pos IS NULL OR o.pos <= s.left_pos)
         WHERE s.server_name = :destination
         ORDER BY o.pos LIMIT :limit
         """,
         destination=destination,
         after=after,
+        up_to=up_to,
         limit=limit,
     )
     return [Entry(*row) for row in rows]
 
 
 async def newest_unsent(
-    db: Reader, destination: ServerName, *, after: int, limit: int
+    db: Reader, destination: ServerName, *, after: int, up_to: int, limit: int
 ) -> list[Entry]:
     """Of each room the newest of what *destination* has not got yet, oldest first."""
     rows = await db.all(
@@ -71,7 +57,7 @@ async def newest_unsent(
             SELECT MAX(e.pos) AS newest
             FROM federation_room_servers s
             JOIN federation_outbox e ON e.room_nid = s.room_nid
-                AND e.pos > s.joined_pos AND e.pos > :after
+                AND e.pos > s.joined_pos AND e.pos > :after AND e.pos <= :up_to
                 AND (s.left_pos IS NULL OR e.pos <= s.left_pos)
             WHERE s.server_name = :destination
             GROUP BY s.room_nid
@@ -81,76 +67,20 @@ async def newest_unsent(
         """,
         destination=destination,
         after=after,
+        up_to=up_to,
         limit=limit,
     )
     return [Entry(*row) for row in rows]
 
 
-def delete_old_entries(unit: Unit, *, before_ms: int) -> None:
-    """Forget what is older than *before_ms*, but for the newest event of each room."""
-    unit.run(
-        """
-        DELETE FROM federation_outbox
-        WHERE ts_ms < :before_ms AND pos < (
-            SELECT MAX(newer.pos) FROM federation_outbox newer
-            WHERE newer.room_nid = federation_outbox.room_nid
-        )
-        """,
-        before_ms=before_ms,
-    )
-
-
-# Servers in rooms
-
-
-def upsert_server(
-    unit: Unit, room_nid: int, server_name: ServerName, *, joined_pos: int
-) -> None:
-    """A server is in a room; if it was already, it has been since then."""
-    unit.run(
-        """
-        INSERT INTO federation_room_servers (server_name, room_nid, joined_pos,
-                                             left_pos)
-        VALUES (:server_name, :room_nid, :joined_pos, NULL)
-        ON CONFLICT (server_name, room_nid) DO UPDATE
-        SET joined_pos = excluded.joined_pos, left_pos = NULL
-        WHERE federation_room_servers.left_pos IS NOT NULL
-        """,
-        server_name=server_name,
-        room_nid=room_nid,
-        joined_pos=joined_pos,
-    )
-
-
-def update_server_left(
-    unit: Unit, room_nid: int, server_name: ServerName, *, left_pos: int
-) -> None:
-    """A server has left a room; nothing if it had before."""
-    unit.run(
-        """
-        UPDATE federation_room_servers SET left_pos = :left_pos
-        WHERE server_name = :server_name AND room_nid = :room_nid
-            AND left_pos IS NULL
-        """,
-        server_name=server_name,
-        room_nid=room_nid,
-        left_pos=left_pos,
-    )
-
-
-async def servers_in(db: Reader, room_nid: int) -> set[ServerName]:
-    """The servers that are recorded to be in a room."""
-    rows = await db.all(
-        """
-        SELECT server_name FROM federation_room_servers
-        WHERE room_nid = :room_nid AND left_pos IS NULL
-        """,
-        room_nid=room_nid,
-    )
-    return {ServerName(name) for (name,) in rows}
-
-
 # Destinations
+
+
+async def newest_sent_pos(db: Reader) -> int:
+    """The highest position up to which any destination has got everything."""
+    row = await db.first("SELECT MAX(sent_pos) FROM federation_destinations")
+    assert row is not None, "an aggregate has one row"
+    return row[0] or 0
 
 
 async def unfinished(db: Reader) -> list[DestinationRow]:
@@ -261,24 +191,4 @@ def upsert_failures(
         server_name=destination,
         failures=failures,
         retry_at_ms=retry_at_ms,
-    )
-
-
-# What was followed
-
-
-async def find_followed_pos(db: Reader) -> int | None:
-    """Up to where the journal was searched for events to send."""
-    row = await db.first("SELECT pos FROM federation_followed WHERE id = 1")
-    return int(row[0]) if row else None
-
-
-def upsert_followed_pos(unit: Unit, pos: int) -> None:
-    """Record up to where the journal was searched."""
-    unit.run(
-        """
-        INSERT INTO federation_followed (id, pos) VALUES (1, :pos)
-        ON CONFLICT (id) DO UPDATE SET pos = excluded.pos
-        """,
-        pos=pos,
     )

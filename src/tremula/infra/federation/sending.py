@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from tremula.infra.clock import Clock
-from tremula.infra.db import Database, Statements
+from tremula.infra.db import Database, SlotLost, Statements
 from tremula.infra.federation import durable_edus_storage
 from tremula.infra.federation import queues_storage as storage
 from tremula.infra.federation.client import FederationClient
@@ -27,6 +27,7 @@ from tremula.infra.federation.errors import (
     PeerUnreachable,
 )
 from tremula.infra.federation.queue_metrics import QueueMetrics
+from tremula.infra.slots import Slots
 from tremula.protocol.errors import BadJson
 
 log = structlog.get_logger(__name__)
@@ -50,23 +51,34 @@ class PduReader(Protocol):
 
 
 class Sender(Struct, frozen=True):
-    """Sends one transaction and takes note of what became of it."""
+    """Sends one transaction and takes note of what became of it.
+
+    ``position`` is the journal's: up to there the outbox is complete.
+    """
 
     database: Database
     clock: Clock
     client: FederationClient
     pdus: PduReader
     metrics: QueueMetrics
+    slots: Slots
+    position: Callable[[], int]
     jitter: Callable[[], float] = random.random
     _numbers: Iterator[int] = field(default_factory=count)
 
     async def send(self, to: Destination) -> None:
         """Send the next transaction, or the one that has not arrived so far."""
         try:
+            to.lease = to.lease or self.slots.lease(to.name)
             transaction = to.transaction or await self._begin(to)
             if transaction is not None:
                 await self._send(to, transaction)
             await self._store_recovery(to)
+        except SlotLost as error:
+            # If it is only this process that is late, the destination is tried again.
+            log.info("destination_lost", destination=to.name, reason=str(error))
+            to.may_have_durable_edus = True
+            to.failed(self.clock.now_ms(), jitter=self.jitter())
         except Exception:
             # CVE-2025-30355: whatever is wrong with what one server is to be sent, or
             # with its answer, the others get theirs.
@@ -106,20 +118,25 @@ class Sender(Struct, frozen=True):
         if not entries and not edus and not durable:
             return None
         transaction = Transaction(
-            txn_id=f"{self.clock.now_ms()}.{next(self._numbers)}",
+            txn_id=self._txn_id(to),
             pos=entries[-1].pos if entries else None,
             event_nids=tuple(entry.event_nid for entry in entries),
             edus=edus,
             durable_edus=len(durable),
         )
         if transaction.is_stored:
-            unit = Statements()
+            unit = Statements(lease=to.lease)
             storage.upsert_begun(unit, to.name, transaction, sent_pos=to.sent_pos)
             if durable:
                 durable_edus_storage.update_begun(unit, to.name, durable)
             await self.database.commit(unit)
         to.transaction = transaction
         return transaction
+
+    def _txn_id(self, to: Destination) -> str:
+        """An ID that was never used: clocks of other processes may be late."""
+        number = f"{self.clock.now_ms()}.{next(self._numbers)}"
+        return number if to.lease is None else f"{number}.{to.lease.epoch}"
 
     async def _next_durable_edus(self, to: Destination, *, limit: int) -> list[int]:
         if not to.may_have_durable_edus or not limit:
@@ -138,13 +155,21 @@ class Sender(Struct, frozen=True):
         assert to.sent_pos is not None, "set with the first event"
         noticed_pos = to.noticed_pos
         entries = await storage.unsent(
-            self.database, to.name, after=to.sent_pos, limit=PDUS_MAX + 1
+            self.database,
+            to.name,
+            after=to.sent_pos,
+            up_to=self.position(),
+            limit=PDUS_MAX + 1,
         )
         if len(entries) > PDUS_MAX and to.is_catching_up:
             # From the newest event of a room the other side finds the older ones. As
             # rooms come in the order of their newest events, one cursor is enough.
             return await storage.newest_unsent(
-                self.database, to.name, after=to.sent_pos, limit=to.pdus_max
+                self.database,
+                to.name,
+                after=to.sent_pos,
+                up_to=self.position(),
+                limit=to.pdus_max,
             )
         to.is_behind = len(entries) > to.pdus_max or to.noticed_pos != noticed_pos
         to.is_catching_up = to.is_behind and to.is_catching_up
@@ -195,7 +220,7 @@ class Sender(Struct, frozen=True):
             return
         if transaction.pos is not None:
             to.sent_pos = transaction.pos
-        unit = Statements()
+        unit = Statements(lease=to.lease)
         storage.update_finished(unit, to.name, sent_pos=transaction.pos)
         if transaction.durable_edus:
             durable_edus_storage.delete_begun(unit, to.name)
@@ -220,7 +245,7 @@ class Sender(Struct, frozen=True):
         await self._store_failures(to)
 
     async def _store_failures(self, to: Destination) -> None:
-        unit = Statements()
+        unit = Statements(lease=to.lease)
         storage.upsert_failures(
             unit, to.name, failures=to.failures, retry_at_ms=to.retry_at_ms
         )
@@ -276,7 +301,7 @@ class Sender(Struct, frozen=True):
         to.transaction = None
         to.fall_behind()
         to.may_have_durable_edus = True
-        unit = Statements()
+        unit = Statements(lease=to.lease)
         durable_edus_storage.update_all_waiting(unit, to.name)
         storage.update_finished(unit, to.name, sent_pos=None)
         await self.database.commit(unit)
