@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from unittest.mock import patch
 
 import msgspec
 from msgspec import Struct
@@ -17,15 +18,13 @@ from bench.scaling.members import Member, cluster
 from tests.nats_server import NatsServer, running_nats
 from tests.postgres_server import free_port
 from tests.server import config_for, running_server
-from tremula.infra.cluster.messages import Outcome, Reply, Request, Wire, pack
+from tremula.infra.cluster.messages import Request, Wire, pack
 from tremula.infra.config import SqliteFile
-from tremula.protocol.identifiers import DeviceId, EventId, UserId
-from tremula.protocol.room_versions import ROOM_VERSIONS
-from tremula.rooms.events import Draft, PersistedEvent, TxnKey
+from tremula.infra.journal import JournalUnit
+from tremula.protocol.identifiers import DeviceId, UserId
+from tremula.rooms.events import Draft, TxnKey
 from tremula.rooms.rooms import CALLS, AppendEvents
-from tremula.rooms.staging import EVENT_TOPIC, OwnChange, RoomChange
-from tremula.rooms.state import NO_UPDATE, StateMap
-from tremula.rooms.view import RoomView
+from tremula.rooms.staging import EVENT_TOPIC, OwnChange
 from tremula.topics import all_topics
 
 _TEXT: Final = "the quick brown fox jumps over the lazy dog again"
@@ -83,56 +82,39 @@ class Bus:
 
 def measure_bus(members: Sequence[int], loads: Sequence[Load]) -> Bus:
     """Each of *loads* with so many members."""
-    event = asyncio.run(_real_event())
-    told = [(load, _told(event, count, load)) for load in loads for count in members]
-    return Bus(_sizes(event), told)
+    own = asyncio.run(_real_change())
+    told = [(load, _told(own, count, load)) for load in loads for count in members]
+    return Bus(_sizes(own), told)
 
 
-async def _real_event() -> PersistedEvent:
-    """A text message that a server has stored."""
-    events: list[PersistedEvent] = []
+async def _real_change() -> OwnChange:
+    """What is announced of a text message that a server stores."""
+    changes: list[OwnChange] = []
+    announce = JournalUnit.announce
+
+    def tapped(
+        unit: JournalUnit, topic: str, key: int | str, payload: object, **where: int
+    ) -> None:
+        if isinstance(payload, OwnChange):
+            changes.append(payload)
+        announce(unit, topic, key, payload, **where)
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         async with running_server(config_for(SqliteFile(path / "db"), path)) as server:
             alice = server.client("@alice-of-some-length:test")
             room_id = (await alice.post("/v3/createRoom", {})).json["room_id"]
-            server.app.journal.subscribe(
-                EVENT_TOPIC,
-                lambda _pos, _key, payload: (
-                    events.append(payload)
-                    if isinstance(payload, PersistedEvent)
-                    else None
-                ),
-            )
-            await alice.put(f"/v3/rooms/{room_id}/send/m.room.message/txn-1", _CONTENT)
-    (event,) = events
-    return event
+            with patch.object(JournalUnit, "announce", tapped):
+                await alice.put(
+                    f"/v3/rooms/{room_id}/send/m.room.message/txn-1", _CONTENT
+                )
+    (change,) = changes
+    return change
 
 
-def _own_change(event: PersistedEvent) -> OwnChange:
-    """*event* as the process that wrote it announces it."""
-    stored = event.stored
-    change = RoomChange(
-        event.room_id,
-        stored,
-        None,
-        NO_UPDATE,
-        changes_other_state=False,
-        remains=None,
-    )
-    view = RoomView(
-        nid=stored.room_nid,
-        room_id=event.room_id,
-        version=ROOM_VERSIONS["11"],
-        state=StateMap(),
-        room_pos=stored.room_pos,
-    )
-    return OwnChange(view, change)
-
-
-def _sizes(event: PersistedEvent) -> Sizes:
+def _sizes(own: OwnChange) -> Sizes:
     """How long its forms are."""
-    stored, wire = event.stored, Wire(CALLS)
+    change, stored, wire = own.change, own.change.stored, Wire(CALLS)
     draft = Draft(
         stored.type,
         UserId(stored.sender),
@@ -140,32 +122,31 @@ def _sizes(event: PersistedEvent) -> Sizes:
         txn=TxnKey(DeviceId(stored.device_id or ""), stored.txn_id or ""),
     )
     command = wire.pack_command(AppendEvents((draft,)))
-    request = Request("0" * 32, "room", event.room_id, command)
-    reply = wire.answered([EventId(stored.event_id)])
-    assert reply.outcome is Outcome.ANSWERED
+    request = Request("0" * 32, "room", change.room_id, command)
+    reply = wire.answered([stored.event_id])
     return Sizes(
         len(stored.client_json),
-        len(bytes(all_topics().pack(EVENT_TOPIC, _own_change(event)))),
+        len(bytes(all_topics().pack(EVENT_TOPIC, own))),
         len(pack(request)),
-        len(pack(Reply(reply.outcome, reply.payload))),
+        len(pack(reply)),
     )
 
 
-def _told(event: PersistedEvent, members: int, load: Load) -> Told:
-    """Have *members* tell each other of *event*, again and again."""
+def _told(own: OwnChange, members: int, load: Load) -> Told:
+    """Have *members* tell each other of *own*, again and again."""
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
         settings = f"http: 127.0.0.1:{port}\n"
         with running_nats(Path(folder), settings) as nats:
-            return asyncio.run(_measure(event, members, load, nats, port))
+            return asyncio.run(_measure(own, members, load, nats, port))
 
 
 async def _measure(
-    event: PersistedEvent, count: int, load: Load, nats: NatsServer, port: int
+    own: OwnChange, count: int, load: Load, nats: NatsServer, port: int
 ) -> Told:
     assert nats.process is not None
     processes = Processes({NATS: (nats.process.pid,)})
-    batch = [_own_change(event)] * load.batch
+    batch = [own] * load.batch
     async with cluster(nats.url, count) as members:
         await _store(members, load, batch, stores=5)
         before, nats_s = await asyncio.to_thread(_varz, port), processes.cpu_s()[NATS]
