@@ -269,9 +269,7 @@ class Rooms:
                 room.view.nid, digest
             )
             sent = await self._unchanged(room.view, draft)
-            # Last of what is awaited: of two requests with one transaction id, the
-            # second finds here what the first has begun.
-            sent = sent or await self._txns.find(room.view.nid, draft)
+            sent = sent or await self._sent_before(room, drafts)
             if sent is not None:
                 return [sent]
             if is_duplicate:
@@ -281,6 +279,10 @@ class Rooms:
             # meanwhile: only the registry's may be written to.
             async with room.lock:
                 room = await self._get_room(room_id)
+            if (sent := await self._sent_before(room, drafts)) is not None:
+                return [sent]
+        # Nothing is awaited any more: of two requests with one transaction id, the
+        # second has found what the first has begun.
         if len(room.head.extremities) > PREV_EVENTS_CITED_MAX:
             return await self._append_after_some(room.view, drafts)
         unit = self._journal.unit()
@@ -297,6 +299,12 @@ class Rooms:
                 self._txns.begin(room.view.nid, draft, item.stored.event_id, done)
         await done
         return [item.stored.event_id for item in staged]
+
+    async def _sent_before(self, room: Room, drafts: Sequence[Draft]) -> EventId | None:
+        if len(drafts) > 1:
+            # They have no transaction ID.
+            return None
+        return await self._txns.find(room.view.nid, drafts[0])
 
     async def _append_after_some(
         self, view: RoomView, drafts: Sequence[Draft]

@@ -53,11 +53,9 @@ class SentTxns:
         if draft.txn is None:
             return None
         device = await self._device((room_nid, draft.sender, draft.txn.device_id))
-        sent = device.sent.get((draft.txn.txn_id, draft.type))
-        if isinstance(sent, asyncio.Future):
-            return await asyncio.shield(sent)
-        if sent is None and not device.complete:
-            return await events_storage.find_txn(
+        key = (draft.txn.txn_id, draft.type)
+        if key not in device.sent and not device.complete:
+            stored = await events_storage.find_txn(
                 self._db,
                 room_nid,
                 draft.sender,
@@ -65,6 +63,12 @@ class SentTxns:
                 draft.txn.txn_id,
                 draft.type,
             )
+            if stored is not None:
+                return stored
+            # A repetition may have begun while this one looked.
+        sent = device.sent.get(key)
+        if isinstance(sent, asyncio.Future):
+            return await asyncio.shield(sent)
         return sent
 
     def begin(

@@ -1,0 +1,52 @@
+"""Which event a repeated request was answered with, when several come at one time."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import LiteralString
+
+from tremula.infra.db import Engine, Row
+from tremula.protocol.identifiers import DeviceId, EventId, UserId
+from tremula.rooms.events import Draft, TxnKey
+from tremula.rooms.txns import SentTxns
+
+ROOM_NID = 1
+EVENT_ID = EventId("$event")
+DRAFT = Draft(
+    "m.room.message", UserId("@alice:test"), {}, txn=TxnKey(DeviceId("PHONE"), "1")
+)
+
+
+@dataclass(slots=True)
+class SlowReader:
+    """A database without events, which looks for one for as long as it is told to."""
+
+    engine: Engine = Engine.POSTGRES
+    has_looked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def all(self, sql: LiteralString, /, **params: object) -> list[Row]:
+        return []
+
+    async def first(self, sql: LiteralString, /, **params: object) -> Row | None:
+        await self.has_looked.wait()
+        return None
+
+    async def scan(self, sql: LiteralString, /, **params: object) -> list[Row]:
+        return []
+
+
+async def test_what_begins_while_a_repetition_looks_in_the_database_is_found() -> None:
+    reader = SlowReader()
+    txns = SentTxns(reader)
+    assert await txns.find(ROOM_NID, DRAFT) is None
+    # Other processes have written to the room meanwhile.
+    txns.look_again()
+    looking = asyncio.ensure_future(txns.find(ROOM_NID, DRAFT))
+    await asyncio.sleep(0)
+    stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    txns.begin(ROOM_NID, DRAFT, EVENT_ID, stored)
+
+    reader.has_looked.set()
+    await asyncio.sleep(0)
+    stored.set_result(None)
+
+    assert await looking == EVENT_ID
