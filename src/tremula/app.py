@@ -251,6 +251,7 @@ from tremula.rooms.txns import SentTxns
 from tremula.rooms.unsent import UnsentEvents
 from tremula.rooms.verification import EventVerifier
 from tremula.rooms.visibility import Visibility
+from tremula.rooms.woken_users import WokenUsers
 
 UNSTABLE_FEATURES: Final = {
     "io.element.msc4388": True,
@@ -304,19 +305,20 @@ async def open_app(
     ):
         await check_server_name(process.database, config.server_name)
         supervisor = Supervisor(metrics, waits=True)
-        app, last_seen = await _build(
+        built = await _build(
             config, clock, process, metrics, supervisor, transport or over_https
         )
         try:
             await process.begin()
             supervisor.begin()
-            yield app
+            yield built.app
         finally:
             await process.leave()
-            app.journal.release_waiting()
+            process.journal.release_waiting()
             await supervisor.stop()
+            await built.registry.stop()
             if not process.ended.is_set():
-                await last_seen.flush()
+                await built.last_seen.flush()
 
 
 def _process(
@@ -338,6 +340,14 @@ def _process(
         clock=clock,
         metrics=metrics,
     )
+
+
+class _Built(Struct, frozen=True):
+    """The server, and what has to be ended with it."""
+
+    app: Tremula
+    last_seen: LastSeen
+    registry: RoomRegistry
 
 
 class _Base(Struct, frozen=True, kw_only=True):
@@ -428,7 +438,7 @@ async def _build(
     metrics: Metrics,
     supervisor: Supervisor,
     transport: FederationTransport,
-) -> tuple[Tremula, LastSeen]:
+) -> _Built:
     database = process.database
     own_keys = await open_own_keys(database, clock, config.server_name)
     own = OwnServer(config.server_name, own_keys.current)
@@ -480,7 +490,7 @@ async def _build(
         registration_tokens=people.tokens,
         own_keys=own_keys,
     )
-    return app, people.last_seen
+    return _Built(app, people.last_seen, engine.reader.registry)
 
 
 def _watch_shutdown(base: _Base, shutting_down: asyncio.Event) -> None:
@@ -498,6 +508,8 @@ def _watch_shutdown(base: _Base, shutting_down: asyncio.Event) -> None:
 
 async def _build_engine(base: _Base) -> _Engine:
     memberships = Memberships(base.database, base.journal)
+    if base.config.cluster.bus is not None:
+        base.journal.set_audience(WokenUsers(memberships).of)
     registry = RoomRegistry(
         base.database,
         base.journal,

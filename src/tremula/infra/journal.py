@@ -190,6 +190,11 @@ class Journal:
         """
         self._adapters[topic] = adapter
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether there are no other processes."""
+        return self._replica is None
+
     def was_woken(self, user_id: UserId, after: int) -> bool:
         """Whether something woke the user after position *after*, or may have."""
         return self._notifier.was_woken(user_id, after)
@@ -262,7 +267,6 @@ class Journal:
     def _hand_on(self, replica: Replica, units: list[JournalUnit]) -> None:
         for unit in units:
             replica.store(as_own_unit(unit, partial(self._wake, unit)))
-        replica.flush()
 
     @property
     def watermark(self) -> int:

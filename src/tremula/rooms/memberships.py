@@ -1,7 +1,8 @@
 """Which rooms our own users are in, kept in memory for those who are active."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 from typing import Final
 
@@ -14,8 +15,14 @@ from tremula.rooms import storage
 from tremula.rooms.storage import UserRoom
 
 _USERS_MAX: Final = 20_000
+_NO_ROOMS: Final[Mapping[int, RoomId]] = MappingProxyType({})
 
 TOPIC: Final = "membership"
+
+Observer = Callable[[UserId, Mapping[int, RoomId], Mapping[int, RoomId] | None], None]
+"""Called with a user and the rooms joined before, and now; None: that is not in memory
+any more.
+"""
 
 
 class _UserRooms:
@@ -52,6 +59,7 @@ class Memberships:
         self._rooms: OrderedDict[UserId, _UserRooms] = OrderedDict()
         self._loads: Counter[UserId] = Counter()
         self._stale: set[UserId] = set()
+        self._observer: Observer | None = None
         journal.subscribe(TOPIC, self._apply)
         journal.on_forget(self._forget_all)
 
@@ -75,13 +83,17 @@ class Memberships:
         return None if rooms is None else rooms.joined
 
     @property
-    def loaded_users(self) -> Collection[UserId]:
+    def loaded_users(self) -> AbstractSet[UserId]:
         """The users whose rooms are in memory."""
         return self._rooms.keys()
 
     def changed_pos(self, user_id: UserId) -> int:
         """A journal position after which none of the user's memberships changed."""
         return self._journal.changed_pos(TOPIC, user_id)
+
+    def observe(self, observer: Observer) -> None:
+        """Tell *observer* of those in memory, none of whom is there yet."""
+        self._observer = observer
 
     def record(self, unit: JournalUnit, user_id: UserId, room: UserRoom) -> None:
         """Store a new membership with the event that made it."""
@@ -97,7 +109,8 @@ class Memberships:
         await self._journal.commit(unit)
 
     def _forget_all(self) -> None:
-        self._rooms.clear()
+        while self._rooms:
+            self._drop_oldest()
         self._stale.update(self._loads)
 
     def _apply(self, _pos: int, user_id: object, room: object) -> None:
@@ -108,7 +121,22 @@ class Memberships:
             self._stale.add(user_id)
         rooms = self._rooms.get(user_id)
         if rooms is not None:
+            before = rooms.joined
             rooms.put(room)
+            self._note(user_id, before, rooms.joined)
+
+    def _note(
+        self,
+        user_id: UserId,
+        before: Mapping[int, RoomId],
+        now: Mapping[int, RoomId] | None,
+    ) -> None:
+        if self._observer is not None and before is not now:
+            self._observer(user_id, before, now)
+
+    def _drop_oldest(self) -> None:
+        user_id, rooms = self._rooms.popitem(last=False)
+        self._note(user_id, rooms.joined, None)
 
     async def _of_user(self, user_id: UserId) -> _UserRooms:
         rooms = self._rooms.get(user_id)
@@ -131,7 +159,10 @@ class Memberships:
                 del self._loads[user_id]
                 self._stale.discard(user_id)
         # Of two concurrent loads the first one's answer is kept up to date.
-        rooms = self._rooms.setdefault(user_id, _UserRooms(rows))
+        rooms = self._rooms.get(user_id)
+        if rooms is None:
+            rooms = self._rooms[user_id] = _UserRooms(rows)
+            self._note(user_id, _NO_ROOMS, rooms.joined)
         while len(self._rooms) > _USERS_MAX:
-            self._rooms.popitem(last=False)
+            self._drop_oldest()
         return rooms

@@ -69,6 +69,13 @@ class RoomRegistry(Struct):
         """The rooms in memory: live, as they come and go."""
         return self._rooms.values()
 
+    async def stop(self) -> None:
+        """End what is on its way into memory, for nobody."""
+        tasks = [load.task for load in self._loads.values() if load.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     @property
     def _writer(self) -> EventWriter:
         return EventWriter(self.own, self.memberships, self.outbox)

@@ -46,6 +46,8 @@ class OneOfSeveral:
         self._connected = asyncio.Event()
         self._has_begun = False
         self.ended = asyncio.Event()
+        if membership.bus.is_connected:
+            self._connected.set()
         membership.bus.on_state(self._note_bus)
         membership.keeper.on_ended(self._end)
 

@@ -138,7 +138,7 @@ class Replica:
         """All who are there have welcomed us: take part. Once `settled`, the journal
         shows everything from before.
         """
-        self._heard_pos = max(self._heard_pos, self._active_teller.watermark)
+        self._heard_pos = max(self._heard_pos, self._watermark)
         self._takes_part = True
         self._tell(is_urgent=True)
         self._release()
@@ -161,7 +161,9 @@ class Replica:
         self._release()
 
     def store(self, unit: OwnUnit) -> None:
-        """Announce *unit* with the next `flush`."""
+        """Announce *unit*, with all others of this turn of the loop."""
+        if not self._outgoing:
+            self._soon(self.flush)
         self._outgoing.append(unit)
         self._add_due(unit.first_pos, _DONE, unit.done)
         for announcement in unit.announced:
@@ -217,20 +219,19 @@ class Replica:
     def _welcome(self, hello: Hello) -> None:
         if hello.to not in (None, self._writer):
             return
-        teller = self._active_teller
         if self._incarnations.get(hello.writer) != hello.incarnation:
             if hello.writer in self._order.peers:
                 # The one who had this number before has still to be dropped.
                 return
             self._incarnations[hello.writer] = hello.incarnation
-            self._order.join(hello.writer, heard=0, watermark=teller.watermark)
+            self._order.join(hello.writer, heard=0, watermark=self._watermark)
         self._send(
             Welcome(
                 self._writer,
                 self._incarnation,
                 hello.writer,
                 self._order.number,
-                teller.watermark,
+                self._watermark,
             )
         )
 
@@ -299,6 +300,14 @@ class Replica:
     def _active_teller(self) -> Teller:
         assert self._teller is not None, "start() comes first"
         return self._teller
+
+    @property
+    def _watermark(self) -> int:
+        """Up to where nothing of ours is still to be told."""
+        watermark = self._active_teller.watermark
+        if self._outgoing:
+            watermark = min(watermark, self._outgoing[0].first_pos - 1)
+        return watermark
 
     def _count_out(self, writer: int) -> None:
         self._order.leave(writer)
@@ -372,7 +381,7 @@ class Replica:
                 future.set_result(None)
 
     def _advance(self) -> bool:
-        floor = self._order.floor(self._active_teller.watermark)
+        floor = self._order.floor(self._watermark)
         if floor > self._floor:
             self._floor = floor
             self._active_teller.reach(floor)
