@@ -12,13 +12,18 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # of the time that the server needs to start.
 COMPILE := $(BIN)/python -m compileall -q src
 
+# What runs against a cluster, of what can.
+CLUSTER_TESTS ?= tests/features tests/federation tests/rooms tests/conformance \
+	tests/clients
+
 # An environment that has Synapse already; otherwise it is installed into one of its own.
 ifeq ($(origin SYNAPSE_VENV),undefined)
 SYNAPSE_VENV := .interop
 SYNAPSE_INSTALLED := $(SYNAPSE_VENV)/.installed
 endif
 
-.PHONY: serve test lint types contracts format test-js test-interop synapse bench clean
+.PHONY: serve test lint types contracts format test-js test-interop test-cluster \
+	synapse bench clean
 
 serve: $(VENV)/.installed
 	$(BIN)/tremula serve
@@ -50,6 +55,12 @@ test-js: $(VENV)/.installed
 test-interop: $(VENV)/.installed-test synapse
 	SYNAPSE_VENV=$(abspath $(SYNAPSE_VENV)) $(BIN)/python -m pytest -n $(WORKERS) \
 		-m interop tests/interop
+
+# A server of several processes: the tests of features against two of them, and three
+# that are killed, stopped and cut off (TREMULA_CHAOS_S seconds, TREMULA_CHAOS_SEED).
+test-cluster: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m cluster tests/cluster
+	TEST_BACKEND=cluster $(BIN)/python -m pytest -n $(WORKERS) $(CLUSTER_TESTS)
 
 synapse: $(SYNAPSE_INSTALLED)
 

@@ -106,6 +106,7 @@ class Chaos:
         sys.stdout.write(f"{time.monotonic() - self.began_s:6.1f} s {text}\n")
 
 
+@pytest.mark.timeout(CHAOS_S + 240)
 async def test_nothing_is_lost_doubled_or_moved_whatever_happens(
     members: Members,
     balancer: Balancer,
