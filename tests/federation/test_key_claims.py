@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.features.one_time_keys.keys import SIGNED, service_of, signed_key
+from tests.features.one_time_keys.keys import SIGNED, add, service_of, signed_key
 from tests.features.rooms import error_of
 from tests.federation.memberships import ALICE, BOB
 from tests.federation.network import Letter
@@ -24,7 +24,7 @@ def key_of(user_id: str, number: int) -> dict[str, Any]:
 
 async def upload(server: Server, user_id: str, number: int) -> None:
     keys = key_of(user_id, number)
-    await service_of(server.app).add(UserId(user_id), DEVICE, keys, {})
+    await add(service_of(server.app), UserId(user_id), DEVICE, keys, {})
 
 
 async def claim(client: Client, *user_ids: str, **more: object) -> dict[str, Any]:

@@ -7,7 +7,6 @@ programs may each see another one, and nesting so deep that later code would fai
 
 import json
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -20,6 +19,7 @@ PEER_DEPTH_MAX = 200
 
 # 2^64 has twenty digits. As good as no other run of digits in an event is as long.
 _LONG_INTEGER = re.compile(rb"[0-9]{20}")
+_CONTAINERS = frozenset({dict, list})
 _SPACED_COLON = re.compile(rb'"[ \t\n\r]+:')
 
 
@@ -37,9 +37,11 @@ def parse_json(raw: bytes, *, depth_max: int = DEPTH_MAX) -> object:
     except orjson.JSONDecodeError as error:
         raise NotJson(f"not valid JSON: {error}") from error
     objects = raw.count(b"{")
-    if objects + raw.count(b"[") > depth_max:
-        _check_depth(value, depth_max)
-    if objects and not _shows_no_key_twice(raw, _count_keys(value, objects)):
+    if objects == 1 and type(value) is dict and raw.count(b"[") < depth_max:
+        keys = len(value)
+    else:
+        keys = _count_keys(value, depth_max)
+    if objects and not _shows_no_key_twice(raw, keys):
         _check_duplicate_keys(raw)
     return value
 
@@ -89,39 +91,26 @@ def _shows_no_key_twice(raw: bytes, keys: int) -> bool:
     return raw.count(b'":') == keys and not _SPACED_COLON.search(raw)
 
 
-def _count_keys(root: object, braces: int) -> int:
-    if braces == 1 and isinstance(root, dict):
-        return len(root)
+def _count_keys(root: object, depth_max: int) -> int:
+    """How many keys all objects have together.
+
+    Raises:
+        NotJson: there are more than *depth_max* arrays and objects inside each other.
+    """
     count = 0
-    pending = [root]
-    while pending:
-        value = pending.pop()
-        if type(value) is dict:
-            count += len(value)
-            pending.extend(value.values())
-        elif type(value) is list:
-            pending.extend(value)
-    return count
-
-
-def _check_depth(root: object, depth_max: int) -> None:
-    containers = [root]
+    level = [root]
     for _ in range(depth_max):
-        containers = [
-            child
-            for value in containers
-            for child in _children(value)
-            if isinstance(child, dict | list)
-        ]
-        if not containers:
-            return
+        inner: list[object] = []
+        for value in level:
+            if type(value) is dict:
+                count += len(value)
+                inner += [each for each in value.values() if type(each) in _CONTAINERS]
+            elif type(value) is list:
+                inner += [each for each in value if type(each) in _CONTAINERS]
+        if not inner:
+            return count
+        level = inner
     raise NotJson(f"nested deeper than {depth_max} levels")
-
-
-def _children(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
 
 
 def _check_duplicate_keys(raw: bytes) -> None:

@@ -1,12 +1,14 @@
 """One-time and fallback keys as devices upload them (CS "Key algorithms")."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import orjson
 from msgspec import Struct
 
 from tremula.protocol.canonical import encode_canonical
+from tremula.protocol.device_keys import check_signed
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import DeviceId, UserId
 
@@ -61,6 +63,30 @@ def parse_fallback_keys(
     if len({key.algorithm for key in keys}) < len(keys):
         raise InvalidParam("there is one fallback key an algorithm")
     return keys
+
+
+def check_signed_by(
+    ed25519: bytes,
+    user_id: UserId,
+    device_id: DeviceId,
+    keys: Sequence[OneTimeKey],
+    fallbacks: Sequence[OneTimeKey],
+) -> None:
+    """See that the device with this Ed25519 key has signed what needs to be signed.
+
+    Of one-time keys one is verified, for all of them: an upload is signed at once, so
+    that a device with another key than it has published is found by any of them. All
+    would cost three times what the rest of the upload does; who claims one verifies it.
+    Fallback keys, which are given out again and again, are verified each.
+
+    Raises:
+        InvalidSignature: it has not.
+    """
+    verify_keys = {f"ed25519:{device_id}": ed25519}
+    signed = [key for key in keys if key.algorithm == SIGNED_CURVE25519]
+    of_fallbacks = [key for key in fallbacks if key.algorithm == SIGNED_CURVE25519]
+    for key in (*signed[-1:], *of_fallbacks):
+        check_signed(orjson.loads(key.content), user_id, verify_keys)
 
 
 def _parse(user_id: UserId, device_id: DeviceId, name: str, key: object) -> OneTimeKey:

@@ -19,6 +19,7 @@ from tremula.features.device_keys.service import (
     UserKeys,
 )
 from tremula.features.device_lists.service import DeviceListChange, DeviceLists
+from tremula.features.one_time_keys.service import KeyUpload, PlannedKeys
 from tremula.infra.config import RateLimits
 from tremula.infra.http.application import Application
 from tremula.infra.journal import JournalUnit
@@ -43,16 +44,16 @@ class FakeOneTimeKeys:
     fallback: dict[tuple[str, str], dict[str, object]] = field(default_factory=dict)
     dropped: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
 
-    async def add(
-        self,
-        user_id: UserId,
-        device_id: DeviceId,
-        *,
-        one_time_keys: Mapping[str, object],
-        fallback_keys: Mapping[str, object],
-    ) -> None:
-        self.keys.setdefault((user_id, device_id), {}).update(one_time_keys)
-        self.fallback.setdefault((user_id, device_id), {}).update(fallback_keys)
+    async def plan(self, upload: KeyUpload, *, forgets: bool = False) -> PlannedKeys:
+        place = (upload.user_id, upload.device_id)
+        before = {} if forgets else self.keys.get(place, {})
+        self.keys[place] = {**before, **upload.one_time_keys}
+        self.fallback.setdefault(place, {}).update(upload.fallback_keys)
+        counts = await self.counts(*place)
+        return PlannedKeys(*place, new=(), reused=(), fallbacks=(), counts=counts)
+
+    def add(self, unit: JournalUnit, planned: PlannedKeys) -> None:
+        """Nothing to do: `plan` has it."""
 
     async def counts(self, user_id: UserId, device_id: DeviceId) -> Mapping[str, int]:
         counts: dict[str, int] = {}

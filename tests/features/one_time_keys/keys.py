@@ -5,7 +5,8 @@ from typing import Any
 from tests.http_client import Client
 from tests.server import Server
 from tremula.app import Tremula
-from tremula.features.one_time_keys.service import OneTimeKeys
+from tremula.features.one_time_keys.service import KeyUpload, OneTimeKeys
+from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.base64 import encode_base64
 from tremula.protocol.identifiers import DeviceId, UserId
 
@@ -36,14 +37,34 @@ def service_of(app: Tremula) -> OneTimeKeys:
     return OneTimeKeys(app.database, app.journal)
 
 
+async def add(
+    keys: OneTimeKeys,
+    user_id: UserId,
+    device_id: DeviceId,
+    one_time_keys: dict[str, Any],
+    fallback_keys: dict[str, Any],
+) -> None:
+    """Have keys of a device added that has not published any others."""
+    upload = KeyUpload(user_id, device_id, one_time_keys, fallback_keys, None)
+
+    async def attempt() -> None:
+        planned = await keys.plan(upload)
+        unit = keys.journal.unit()
+        keys.add(unit, planned)
+        if unit.statements:
+            await keys.journal.commit(unit)
+
+    await reread_on_conflict(attempt)
+
+
 async def upload(server: Server, *numbers: int) -> None:
     """Alice's phone, which is logged in, uploads keys."""
-    await service_of(server.app).add(ALICE, DEVICE, signed_keys(*numbers), {})
+    await add(service_of(server.app), ALICE, DEVICE, signed_keys(*numbers), {})
 
 
 async def upload_fallback(server: Server, number: int) -> None:
     key = {f"{SIGNED}:f{number}": signed_key(number, fallback=True)}
-    await service_of(server.app).add(ALICE, DEVICE, {}, key)
+    await add(service_of(server.app), ALICE, DEVICE, {}, key)
 
 
 async def claim(

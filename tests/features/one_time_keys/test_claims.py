@@ -10,6 +10,7 @@ from tests.features.one_time_keys.keys import (
     BOB,
     DEVICE,
     SIGNED,
+    add,
     claim,
     service_of,
     signed_key,
@@ -86,7 +87,7 @@ async def test_one_request_claims_of_many_devices(
     await server.client(ALICE, device_id=tablet).get("/v3/account/whoami")
     await upload(server, 1)
     key = {f"{SIGNED}:x": signed_key(2, device_id=tablet)}
-    await service_of(server.app).add(ALICE, tablet, key, {})
+    await add(service_of(server.app), ALICE, tablet, key, {})
     wanted = {
         ALICE: {DEVICE: SIGNED, tablet: SIGNED, "NONE": SIGNED},
         "@nobody:test": {DEVICE: SIGNED},
@@ -102,7 +103,7 @@ async def test_one_request_claims_of_many_devices(
 async def test_keys_of_another_algorithm_are_not_given_out(
     server: Server, bob: Client
 ) -> None:
-    await service_of(server.app).add(ALICE, DEVICE, {"x.other:1": "any"}, {})
+    await add(service_of(server.app), ALICE, DEVICE, {"x.other:1": "any"}, {})
 
     assert await claim(bob) == {}
     wanted = {ALICE: {DEVICE: "x.other"}}

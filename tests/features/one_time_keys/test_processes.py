@@ -7,7 +7,7 @@ import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from tests.conftest import DatabaseSource
-from tests.features.one_time_keys.keys import ALICE, DEVICE, SIGNED, signed_keys
+from tests.features.one_time_keys.keys import ALICE, DEVICE, SIGNED, add, signed_keys
 from tests.infra.db.members import Leases, member
 from tests.postgres_server import PostgresServer
 from tremula.features.one_time_keys.service import KeyClaim, OneTimeKeys
@@ -42,7 +42,7 @@ async def test_1000_claims_by_4_processes_give_each_of_100_keys_to_one(
             lease = await leases.number(writer)
             database = await members.enter_async_context(member(database_source, lease))
             services.append(await service(database, writer))
-        await services[0].add(ALICE, DEVICE, signed_keys(*range(100)), {})
+        await add(services[0], ALICE, DEVICE, signed_keys(*range(100)), {})
         answers = await asyncio.gather(
             *(services[number % PROCESSES].claim(WANTED) for number in range(1000))
         )
@@ -57,7 +57,7 @@ async def test_a_claim_does_not_wait_for_one_under_way_elsewhere(
     """It takes the next key; what is rolled back is there for the one after."""
     assert isinstance(database_source, PostgresUrl)
     keys = await service(database, 0)
-    await keys.add(ALICE, DEVICE, signed_keys(1, 2), {})
+    await add(keys, ALICE, DEVICE, signed_keys(1, 2), {})
     other = await asyncpg.connect(database_source.url)
     transaction = other.transaction()
     await transaction.start()

@@ -9,6 +9,7 @@ from tests.features.one_time_keys.keys import (
     BOB,
     DEVICE,
     SIGNED,
+    add,
     claim,
     service_of,
     signed_key,
@@ -30,7 +31,7 @@ def keys(server: Server, alice: Client) -> OneTimeKeys:
 
 
 async def test_keys_are_counted_by_algorithm(keys: OneTimeKeys) -> None:
-    await keys.add(ALICE, DEVICE, {**signed_keys(1, 2), "x.other:1": {"a": 1}}, {})
+    await add(keys, ALICE, DEVICE, {**signed_keys(1, 2), "x.other:1": {"a": 1}}, {})
 
     assert await keys.counts(ALICE, DEVICE) == {SIGNED: 2, "x.other": 1}
     assert await keys.counts(ALICE, DeviceId("OTHER")) == {}
@@ -38,8 +39,8 @@ async def test_keys_are_counted_by_algorithm(keys: OneTimeKeys) -> None:
 
 async def test_the_same_upload_again_changes_nothing(keys: OneTimeKeys) -> None:
     for _ in range(2):
-        await keys.add(ALICE, DEVICE, signed_keys(1, 2), {})
-    await keys.add(ALICE, DEVICE, signed_keys(2, 3), {})
+        await add(keys, ALICE, DEVICE, signed_keys(1, 2), {})
+    await add(keys, ALICE, DEVICE, signed_keys(2, 3), {})
 
     assert await keys.counts(ALICE, DEVICE) == {SIGNED: 3}
 
@@ -47,10 +48,10 @@ async def test_the_same_upload_again_changes_nothing(keys: OneTimeKeys) -> None:
 async def test_another_key_of_the_same_id_is_refused(
     server: Server, keys: OneTimeKeys
 ) -> None:
-    await keys.add(ALICE, DEVICE, signed_keys(1), {})
+    await add(keys, ALICE, DEVICE, signed_keys(1), {})
     upload = {f"{SIGNED}:0001": signed_key(2), **signed_keys(3)}
     with pytest.raises(InvalidParam):
-        await keys.add(ALICE, DEVICE, upload, {})
+        await add(keys, ALICE, DEVICE, upload, {})
 
     # All or nothing.
     assert await keys.counts(ALICE, DEVICE) == {SIGNED: 1}
@@ -62,9 +63,9 @@ async def test_an_upload_that_is_repeated_brings_no_claimed_key_back(
 ) -> None:
     """Its answer was lost, or the server was killed before it answered."""
     bob = server.client(BOB)
-    await keys.add(ALICE, DEVICE, signed_keys(1, 2, 3), {})
+    await add(keys, ALICE, DEVICE, signed_keys(1, 2, 3), {})
     assert await claim(bob) == signed_keys(1)
-    await keys.add(ALICE, DEVICE, signed_keys(1, 2, 3), {})
+    await add(keys, ALICE, DEVICE, signed_keys(1, 2, 3), {})
 
     assert await keys.counts(ALICE, DEVICE) == {SIGNED: 2}
     assert [await claim(bob) for _ in range(3)] == [signed_keys(2), signed_keys(3), {}]
@@ -74,10 +75,10 @@ async def test_the_name_of_a_claimed_key_may_be_used_again(
     server: Server, keys: OneTimeKeys
 ) -> None:
     bob = server.client(BOB)
-    await keys.add(ALICE, DEVICE, signed_keys(1), {})
+    await add(keys, ALICE, DEVICE, signed_keys(1), {})
     assert await claim(bob) == signed_keys(1)
     other = {f"{SIGNED}:0001": signed_key(2)}
-    await keys.add(ALICE, DEVICE, other, {})
+    await add(keys, ALICE, DEVICE, other, {})
 
     assert await claim(bob) == other
 
@@ -85,17 +86,17 @@ async def test_the_name_of_a_claimed_key_may_be_used_again(
 async def test_claimed_keys_are_forgotten_with_the_second_upload_after(
     server: Server, keys: OneTimeKeys
 ) -> None:
-    await keys.add(ALICE, DEVICE, signed_keys(1, 2), {})
+    await add(keys, ALICE, DEVICE, signed_keys(1, 2), {})
     await claim(server.client(BOB))
-    await keys.add(ALICE, DEVICE, signed_keys(3), {})
-    await keys.add(ALICE, DEVICE, signed_keys(4), {})
+    await add(keys, ALICE, DEVICE, signed_keys(3), {})
+    await add(keys, ALICE, DEVICE, signed_keys(4), {})
 
     rows = await server.db.all("SELECT key_id FROM one_time_keys ORDER BY key_id")
     assert rows == [("0002",), ("0003",), ("0004",)]
 
 
 async def test_keys_of_one_id_and_two_algorithms_are_two(keys: OneTimeKeys) -> None:
-    await keys.add(ALICE, DEVICE, {"x.a:1": "one", "x.b:1": "other"}, {})
+    await add(keys, ALICE, DEVICE, {"x.a:1": "one", "x.b:1": "other"}, {})
 
     assert await keys.counts(ALICE, DEVICE) == {"x.a": 1, "x.b": 1}
 
@@ -130,7 +131,7 @@ async def test_a_malformed_key_is_refused(
 ) -> None:
     for one_time, fallback in ((upload, {}), ({}, upload)):
         with pytest.raises(MatrixError) as refusal:
-            await keys.add(ALICE, DEVICE, one_time, fallback)
+            await add(keys, ALICE, DEVICE, one_time, fallback)
         assert isinstance(refusal.value, InvalidParam | BadJson)
 
     assert await keys.counts(ALICE, DEVICE) == {}
@@ -139,9 +140,9 @@ async def test_a_malformed_key_is_refused(
 
 async def test_a_device_has_at_most_2000_keys(keys: OneTimeKeys) -> None:
     for start in range(0, 2000, 500):
-        await keys.add(ALICE, DEVICE, signed_keys(*range(start, start + 500)), {})
+        await add(keys, ALICE, DEVICE, signed_keys(*range(start, start + 500)), {})
     with pytest.raises(InvalidParam):
-        await keys.add(ALICE, DEVICE, signed_keys(2000), {})
+        await add(keys, ALICE, DEVICE, signed_keys(2000), {})
 
     assert await keys.counts(ALICE, DEVICE) == {SIGNED: 2000}
 
@@ -155,7 +156,7 @@ async def test_there_is_one_fallback_key_an_algorithm(
     assert list(await claim(server.client(BOB))) == [f"{SIGNED}:f2"]
     two = {f"{SIGNED}:{name}": signed_key(3, fallback=True) for name in "ab"}
     with pytest.raises(InvalidParam):
-        await keys.add(ALICE, DEVICE, {}, two)
+        await add(keys, ALICE, DEVICE, {}, two)
 
 
 async def test_sync_tells_how_many_keys_are_left(server: Server, alice: Client) -> None:

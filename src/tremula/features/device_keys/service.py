@@ -14,7 +14,8 @@ from tremula.features.device_keys.queries import RemoteDevices, RemoteKeys
 from tremula.features.device_keys.signatures import Signatures, verified_signatures
 from tremula.features.device_keys.storage import Signature, StoredKey
 from tremula.features.device_lists.service import DeviceListChange, DeviceLists
-from tremula.infra.db import Reader
+from tremula.features.one_time_keys.service import KeyUpload, PlannedKeys
+from tremula.infra.db import Reader, Returned
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
 from tremula.infra.rereading import reread_on_conflict
@@ -23,11 +24,12 @@ from tremula.protocol.device_keys import (
     DeviceKeys,
     Json,
     Usage,
+    decode_key,
     key_id_of,
     parse_device_keys,
     without_signatures,
 )
-from tremula.protocol.errors import InvalidParam, UnknownToken
+from tremula.protocol.errors import InvalidParam, MatrixError, UnknownToken
 from tremula.protocol.identifiers import DeviceId, UserId
 
 __all__ = [
@@ -47,19 +49,16 @@ _NO_KEYS: Final[Mapping[str, object]] = {}
 class OneTimeKeys(Protocol):
     """Keeps one-time and fallback keys of devices."""
 
-    async def add(
-        self,
-        user_id: UserId,
-        device_id: DeviceId,
-        *,
-        one_time_keys: Mapping[str, object],
-        fallback_keys: Mapping[str, object],
-    ) -> None:
-        """Take in keys as uploaded, `{<algorithm>:<key ID>: key}`.
+    async def plan(self, upload: KeyUpload, *, forgets: bool = False) -> PlannedKeys:
+        """What an upload adds; *forgets*: all others are dropped before.
 
         Raises:
-            MatrixError: one is malformed, or contradicts another of its ID.
+            MatrixError: a key is malformed, or contradicts another of its ID.
         """
+        ...
+
+    def add(self, unit: JournalUnit, planned: PlannedKeys) -> None:
+        """Add what was planned, right before the commit."""
         ...
 
     async def counts(self, user_id: UserId, device_id: DeviceId) -> Mapping[str, int]:
@@ -71,6 +70,30 @@ class OneTimeKeys(Protocol):
     ) -> None:
         """Drop all keys of devices: they are of no use any more."""
         ...
+
+
+class _Published(Struct, frozen=True):
+    """Keys of a device that are new, and what it had published *before*."""
+
+    keys: DeviceKeys
+    key_json: bytes
+    cross_signed: list[Signature]
+    before: Json | None
+
+    @property
+    def says_other(self) -> bool:
+        """Whether anything but signatures is another."""
+        return self.before is None or not _say_the_same(self.before, self.keys.content)
+
+    @property
+    def is_other(self) -> bool:
+        """Whether the device has another Ed25519 key."""
+        if self.before is None:
+            return True
+        key_id = key_id_of(self.keys.device_id)
+        before: str = self.before["keys"][key_id]
+        now: str = self.keys.content["keys"][key_id]
+        return now != before
 
 
 class DeviceKeyUploads(Struct, frozen=True):
@@ -105,39 +128,87 @@ class DeviceKeyUploads(Struct, frozen=True):
                 self-signing key is wrong.
             UnknownToken: the device has just been deleted.
         """
-        if device_keys is not None:
-            await self._publish(parse_device_keys(device_keys, user_id, device_id))
-        if one_time_keys or fallback_keys:
-            await self.one_time.add(
-                user_id,
-                device_id,
-                one_time_keys=one_time_keys,
-                fallback_keys=fallback_keys,
-            )
-        return await self.one_time.counts(user_id, device_id)
+        keys = (
+            None
+            if device_keys is None
+            else parse_device_keys(device_keys, user_id, device_id)
+        )
+        if keys is None and not one_time_keys and not fallback_keys:
+            return await self.one_time.counts(user_id, device_id)
 
-    async def _publish(self, keys: DeviceKeys) -> None:
-        user_id, device_id = keys.user_id, keys.device_id
-        key_json = encode_canonical(keys.self_signed)
-
-        async def attempt() -> None:
+        async def attempt() -> Mapping[str, int]:
             seen_pos = await self.lists.seen_pos(user_id)
             stored = await self._stored(user_id, device_id)
-            cross_signed = await self._cross_signed(keys)
-            if stored.key_json == key_json and not cross_signed:
-                return
-            unit = self.journal.unit()
-            updated = storage.update_device(unit, user_id, device_id, key_json)
-            self._drop_outdated(unit, keys, stored.key_json)
-            storage.upsert_signatures(unit, cross_signed, pos=unit.pos())
-            change = DeviceListChange((device_id,))
-            self.lists.changed(unit, user_id, change, seen_pos=seen_pos)
-            await self.journal.commit(unit)
-            if not updated.rows:
-                raise _gone()
+            published = None if keys is None else await self._published(keys, stored)
+            upload = KeyUpload(
+                user_id,
+                device_id,
+                one_time_keys,
+                fallback_keys,
+                _ed25519(keys, stored),
+            )
+            forgets = published is not None and published.is_other
+            try:
+                planned = await self.one_time.plan(upload, forgets=forgets)
+            except MatrixError:
+                await self._store(published, None, seen_pos=seen_pos)
+                raise
+            await self._store(published, planned, seen_pos=seen_pos)
+            return planned.counts
 
         async with self.changing.of(user_id):
-            await reread_on_conflict(attempt)
+            return await reread_on_conflict(attempt)
+
+    async def _published(
+        self, keys: DeviceKeys, stored: StoredKey
+    ) -> _Published | None:
+        """What *keys* change; None if nothing."""
+        key_json = encode_canonical(keys.self_signed)
+        cross_signed = await self._cross_signed(keys)
+        if stored.key_json == key_json and not cross_signed:
+            return None
+        before = None if stored.key_json is None else orjson.loads(stored.key_json)
+        return _Published(keys, key_json, cross_signed, before)
+
+    async def _store(
+        self,
+        published: _Published | None,
+        planned: PlannedKeys | None,
+        *,
+        seen_pos: int,
+    ) -> None:
+        """Store all in one unit, if there is anything.
+
+        Raises:
+            UnknownToken: the device has just been deleted.
+        """
+        unit = self.journal.unit()
+        updated = None
+        if published is not None:
+            updated = self._publish(unit, published, seen_pos)
+        if planned is not None:
+            self.one_time.add(unit, planned)
+        if unit.statements:
+            await self.journal.commit(unit)
+        if updated is not None and not updated.rows:
+            raise _gone()
+
+    def _publish(
+        self, unit: JournalUnit, published: _Published, seen_pos: int
+    ) -> Returned:
+        keys = published.keys
+        user_id, device_id = keys.user_id, keys.device_id
+        updated = storage.update_device(unit, user_id, device_id, published.key_json)
+        if published.says_other:
+            storage.delete_signatures_of(unit, user_id, device_id)
+        if published.is_other:
+            # Those that are left are signed by the key that was: of another device, if
+            # they came while one of this ID was being deleted.
+            self.one_time.devices_deleted(unit, user_id, [device_id])
+        storage.upsert_signatures(unit, published.cross_signed, pos=unit.pos())
+        change = DeviceListChange((device_id,))
+        self.lists.changed(unit, user_id, change, seen_pos=seen_pos)
+        return updated
 
     async def _cross_signed(self, keys: DeviceKeys) -> list[Signature]:
         """The signature that came with *keys* by the self-signing key, if it is new.
@@ -168,19 +239,6 @@ class DeviceKeyUploads(Struct, frozen=True):
             # keys"
             raise InvalidParam("the device has the ID of a cross-signing key")
         return stored
-
-    def _drop_outdated(
-        self, unit: JournalUnit, keys: DeviceKeys, stored_json: bytes | None
-    ) -> None:
-        user_id, device_id = keys.user_id, keys.device_id
-        before: Json | None = None if stored_json is None else orjson.loads(stored_json)
-        if before is None or not _say_the_same(before, keys.content):
-            storage.delete_signatures_of(unit, user_id, device_id)
-        key_id = key_id_of(device_id)
-        if before is None or before["keys"][key_id] != keys.content["keys"][key_id]:
-            # Those that are left are signed by the key that was: of another device, if
-            # they came while one of this ID was being deleted.
-            self.one_time.devices_deleted(unit, user_id, [device_id])
 
     def device_added(
         self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
@@ -214,6 +272,15 @@ class DeviceKeyUploads(Struct, frozen=True):
         storage.delete_devices(unit, user_id, but_device_id=but_device_id)
         storage.delete_orphaned_signatures(unit, user_id)
         self.lists.changed(unit, user_id, DeviceListChange(tuple(known)))
+
+
+def _ed25519(keys: DeviceKeys | None, stored: StoredKey) -> bytes | None:
+    """The key that the device signs with, if it has published any."""
+    if keys is not None:
+        return keys.ed25519
+    if stored.key_json is None:
+        return None
+    return decode_key(orjson.loads(stored.key_json)["keys"][key_id_of(stored.name)])
 
 
 def _say_the_same(one: Json, other: Json) -> bool:

@@ -4,22 +4,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
-from msgspec import Struct, field
+from msgspec import Struct
 
 from tremula.features.one_time_keys import storage
 from tremula.features.one_time_keys.storage import KeyClaim, StoredKey
-from tremula.infra.db import Conflict, Database
+from tremula.infra.db import Database
 from tremula.infra.journal import Journal, JournalUnit
-from tremula.infra.locks import KeyedLocks
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import DeviceId, UserId
 from tremula.protocol.one_time_keys import (
     OneTimeKey,
+    check_signed_by,
     parse_fallback_keys,
     parse_one_time_keys,
 )
 
-__all__ = ["TOPIC", "ClaimedKeys", "KeyClaim", "OneTimeKeys"]
+__all__ = [
+    "TOPIC",
+    "ClaimedKeys",
+    "KeyClaim",
+    "KeyUpload",
+    "OneTimeKeys",
+    "PlannedKeys",
+]
 
 TOPIC: Final = "one_time_keys"
 """Announced with the user ID as key when the keys of a device have changed."""
@@ -33,6 +40,30 @@ _KEYS_KEPT_MAX: Final = 2_000
 _CLAIMS_A_UNIT: Final = 100
 
 
+class KeyUpload(Struct, frozen=True):
+    """What a device has uploaded, `{"<algorithm>:<key_id>": key}` as it came.
+
+    ``ed25519`` is the key that has to have signed it, if it is known.
+    """
+
+    user_id: UserId
+    device_id: DeviceId
+    one_time_keys: Mapping[str, Any]
+    fallback_keys: Mapping[str, Any]
+    ed25519: bytes | None
+
+
+class PlannedKeys(Struct, frozen=True):
+    """What is to be added, and how many there are then, by algorithm."""
+
+    user_id: UserId
+    device_id: DeviceId
+    new: Sequence[OneTimeKey]
+    reused: Sequence[OneTimeKey]
+    fallbacks: Sequence[OneTimeKey]
+    counts: Mapping[str, int]
+
+
 class OneTimeKeys(Struct, frozen=True):
     """Keeps keys until they are claimed. Implements `DeviceObserver`.
 
@@ -42,32 +73,49 @@ class OneTimeKeys(Struct, frozen=True):
 
     db: Database
     journal: Journal
-    uploading: KeyedLocks[tuple[UserId, DeviceId]] = field(default_factory=KeyedLocks)
 
-    async def add(
-        self,
-        user_id: UserId,
-        device_id: DeviceId,
-        one_time_keys: Mapping[str, Any],
-        fallback_keys: Mapping[str, Any],
-    ) -> None:
-        """Add what a device has uploaded, all or nothing. Safe to repeat.
+    async def plan(self, upload: KeyUpload, *, forgets: bool = False) -> PlannedKeys:
+        """What an upload adds, all or nothing; nothing of what it repeats.
 
-        Both are `{"<algorithm>:<key_id>": key}`.
+        *forgets*: all other keys of the device are dropped in the same unit, before.
 
         Raises:
             InvalidParam: a key is malformed, there are too many, or another key has
                 this name.
             BadJson: a key is not canonical JSON.
+            InvalidSignature: the keys are not signed by the device.
         """
-        keys = parse_one_time_keys(user_id, device_id, one_time_keys)
-        fallbacks = parse_fallback_keys(user_id, device_id, fallback_keys)
-        async with self.uploading.of((user_id, device_id)):
-            try:
-                await self._add(user_id, device_id, keys, fallbacks)
-            except Conflict:
-                # Another process had the same upload, repeated.
-                await self._add(user_id, device_id, keys, fallbacks)
+        user_id, device_id = upload.user_id, upload.device_id
+        keys = parse_one_time_keys(user_id, device_id, upload.one_time_keys)
+        fallbacks = parse_fallback_keys(user_id, device_id, upload.fallback_keys)
+        if upload.ed25519 is not None:
+            check_signed_by(upload.ed25519, user_id, device_id, keys, fallbacks)
+        known = {} if forgets else await self._known(user_id, device_id, keys)
+        new = _new_ones(known, keys)
+        counts = {} if forgets else await self.counts(user_id, device_id)
+        for key in new:
+            counts[key.algorithm] = counts.get(key.algorithm, 0) + 1
+        if new and sum(counts.values()) > _KEYS_KEPT_MAX:
+            raise InvalidParam(f"at most {_KEYS_KEPT_MAX} one-time keys a device")
+        reused = [key for key in new if key.name in known]
+        return PlannedKeys(user_id, device_id, new, reused, fallbacks, counts)
+
+    def add(self, unit: JournalUnit, planned: PlannedKeys) -> None:
+        """Add what was planned. It conflicts if another process added one of the keys.
+
+        To be called right before the commit: it takes a journal position.
+        """
+        if not planned.new and not planned.fallbacks:
+            return
+        user_id, device_id = planned.user_id, planned.device_id
+        pos = unit.pos()
+        if planned.new:
+            storage.delete_claimed_before_last_upload(unit, user_id, device_id)
+            storage.delete_claimed(unit, user_id, device_id, planned.reused)
+            storage.insert_keys(unit, user_id, device_id, planned.new, pos=pos)
+        for key in planned.fallbacks:
+            storage.upsert_fallback_key(unit, user_id, device_id, key)
+        unit.announce(TOPIC, user_id, None, pos=pos)
 
     async def counts(self, user_id: UserId, device_id: DeviceId) -> dict[str, int]:
         """How many one-time keys of a device are left, by algorithm, if any."""
@@ -124,33 +172,6 @@ class OneTimeKeys(Struct, frozen=True):
         unit.announce(TOPIC, user_id, None, pos=unit.pos())
 
     # Adding
-
-    async def _add(
-        self,
-        user_id: UserId,
-        device_id: DeviceId,
-        keys: Sequence[OneTimeKey],
-        fallbacks: Sequence[OneTimeKey],
-    ) -> None:
-        known = await self._known(user_id, device_id, keys)
-        new = _new_ones(known, keys)
-        if not new and not fallbacks:
-            return
-        if new:
-            counts = await self.counts(user_id, device_id)
-            if sum(counts.values()) + len(new) > _KEYS_KEPT_MAX:
-                raise InvalidParam(f"at most {_KEYS_KEPT_MAX} one-time keys a device")
-        unit = self.journal.unit()
-        pos = unit.pos()
-        if new:
-            storage.delete_claimed_before_last_upload(unit, user_id, device_id)
-            reused = [key for key in new if key.name in known]
-            storage.delete_claimed(unit, user_id, device_id, reused)
-            storage.insert_keys(unit, user_id, device_id, new, pos=pos)
-        for key in fallbacks:
-            storage.upsert_fallback_key(unit, user_id, device_id, key)
-        unit.announce(TOPIC, user_id, None, pos=pos)
-        await self.journal.commit(unit)
 
     async def _known(
         self, user_id: UserId, device_id: DeviceId, keys: Sequence[OneTimeKey]

@@ -93,7 +93,7 @@ class DeviceListSender:
         if not untold:
             return
         servers = await self._shared.servers_with(user_id)
-        keys = await self._published.of_user(user_id) or _NO_KEYS
+        keys = (await self._published.of_user(user_id) if servers else None) or _NO_KEYS
         before = await storage.told_stream_id(self._db, user_id)
         unit = self._journal.unit()
         devices = [each for each in untold if each.device_id != SIGNING_KEYS]

@@ -1,0 +1,101 @@
+"""CS uploadKeys: one-time keys beside, or after, the keys of their device."""
+
+from typing import Any
+
+import pytest
+
+from tests.device_keys import CryptoDevice
+from tests.features.one_time_keys.keys import ALICE, DEVICE, SIGNED, signed_keys
+from tests.http_client import Client, HttpResponse
+from tests.query_counter import counted
+from tests.server import Server
+from tremula.protocol.base64 import encode_base64
+
+PHONE = CryptoDevice(ALICE, DEVICE)
+# As after a client has lost its memory: the same device ID, another key.
+REBORN = CryptoDevice(ALICE, DEVICE, generation="second")
+
+
+def keys_of(device: CryptoDevice, *numbers: int, **more: object) -> dict[str, Any]:
+    return {
+        f"{SIGNED}:{number:04}": device.sign(
+            {"key": encode_base64(number.to_bytes(32, "big")), **more}
+        )
+        for number in numbers
+    }
+
+
+async def upload(client: Client, **body: object) -> HttpResponse:
+    return await client.post("/v3/keys/upload", body)
+
+
+async def test_an_upload_is_one_unit(server: Server, alice: Client) -> None:
+    body = {"device_keys": PHONE.keys(), "one_time_keys": keys_of(PHONE, *range(50))}
+
+    with counted(server.db) as queries:
+        answer = await upload(alice, **body)
+
+    assert answer.json == {"one_time_key_counts": {SIGNED: 50}}
+    texts = ["".join(each.sql for each in unit.statements) for unit in queries.units]
+    [text] = [text for text in texts if "INSERT INTO one_time_keys" in text]
+    assert "UPDATE device_keys" in text
+
+
+async def test_keys_that_come_later_are_counted_with_the_others(alice: Client) -> None:
+    await upload(alice, device_keys=PHONE.keys(), one_time_keys=keys_of(PHONE, 1, 2))
+
+    same = await upload(alice, one_time_keys=keys_of(PHONE, 2))
+    more = await upload(alice, one_time_keys=keys_of(PHONE, 2, 3))
+    none = await upload(alice)
+
+    counts = [each.json["one_time_key_counts"][SIGNED] for each in (same, more, none)]
+    assert counts == [2, 3, 3]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"one_time_keys": keys_of(REBORN, 1)},
+        {"one_time_keys": keys_of(REBORN, *range(10))},
+        {"fallback_keys": keys_of(REBORN, 1, fallback=True)},
+    ],
+)
+async def test_keys_that_another_key_has_signed_are_refused(
+    alice: Client, keys: dict[str, Any]
+) -> None:
+    await upload(alice, device_keys=PHONE.keys())
+
+    refused = await upload(alice, **keys)
+
+    assert (refused.status, refused.json["errcode"]) == (400, "M_INVALID_SIGNATURE")
+    assert (await upload(alice)).json == {"one_time_key_counts": {}}
+
+
+async def test_keys_of_a_device_count_though_its_one_time_keys_do_not(
+    alice: Client,
+) -> None:
+    refused = await upload(
+        alice, device_keys=PHONE.keys(), one_time_keys=keys_of(REBORN, 1)
+    )
+    query = await alice.post("/v3/keys/query", {"device_keys": {ALICE: []}})
+
+    assert (refused.status, refused.json["errcode"]) == (400, "M_INVALID_SIGNATURE")
+    assert query.json["device_keys"][ALICE][DEVICE]["keys"] == PHONE.keys()["keys"]
+
+
+async def test_a_device_that_is_another_one_begins_anew(alice: Client) -> None:
+    await upload(alice, device_keys=PHONE.keys(), one_time_keys=keys_of(PHONE, 1, 2))
+
+    answer = await upload(
+        alice, device_keys=REBORN.keys(), one_time_keys=keys_of(REBORN, 1)
+    )
+
+    assert answer.json == {"one_time_key_counts": {SIGNED: 1}}
+
+
+async def test_without_keys_of_the_device_nothing_can_be_verified(
+    alice: Client,
+) -> None:
+    answer = await upload(alice, one_time_keys=signed_keys(1))
+
+    assert answer.json == {"one_time_key_counts": {SIGNED: 1}}
