@@ -23,6 +23,15 @@ class Process:
 
     database: Database
     journal: Journal
+    replica: Replica
+
+
+async def rest(*processes: Process) -> None:
+    """All that was announced is known everywhere."""
+    for _ in range(_TURNS):
+        for each in processes:
+            each.replica.beat()
+        await asyncio.sleep(0)
 
 
 class _Wire:
@@ -43,7 +52,7 @@ class _Wire:
         )
         self._replicas.append(replica)
         positions = await Positions.open(database, writer=writer, writers=_WRITERS)
-        return Process(database, Journal(database, positions, replica))
+        return Process(database, Journal(database, positions, replica), replica)
 
     async def join(self) -> None:
         """Everybody counts everybody in."""

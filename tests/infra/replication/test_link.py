@@ -150,6 +150,7 @@ def test_a_killed_process_holds_the_others_up_only_until_it_is_counted_out() -> 
         first, second = [await server.start(writer) for writer in (1, 2)]
         since = first.journal.position
         await second.write("of the second")
+        await first.link.look(first.replica)
 
         await server.kill(2)
         async with asyncio.timeout(3):

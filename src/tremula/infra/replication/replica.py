@@ -176,7 +176,7 @@ class Replica:
         """Tell the others what was stored, and what they wait for."""
         if self._outgoing:
             # Of what announces nothing, too, others have to know that it is over.
-            self._tell(is_urgent=True)
+            self._tell()
         self._release()
 
     def beat(self) -> None:
@@ -326,6 +326,8 @@ class Replica:
         announced.sort(key=_pos_of)
         woken = [each for unit in self._outgoing for each in unit.woken]
         first_pos = min((unit.first_pos for unit in self._outgoing), default=None)
+        # Units wait for their answer, whatever has been the reason to tell of them.
+        is_urgent = is_urgent or bool(self._outgoing)
         self._outgoing.clear()
         self._owes = False
         watermark = self._active_teller.watermark
