@@ -36,6 +36,9 @@ class _Everybody:
     def writers(self) -> Collection[int]:
         return self.numbers
 
+    async def is_there(self, writer: int) -> bool:
+        return writer in self.numbers
+
     async def last_pos(self, writer: int) -> int:
         raise AssertionError(f"{writer} is gone")
 

@@ -13,7 +13,7 @@ from tests.infra.replication.processes import TOPIC, WRITERS, Told
 from tremula.infra.journal import Journal
 from tremula.infra.positions import Positions
 from tremula.infra.replication.link import ReplicationLink
-from tremula.infra.replication.messages import Topics
+from tremula.infra.replication.messages import Hello, Topics, pack
 from tremula.infra.replication.replica import MESSAGE_BYTES_MAX, Replica
 
 SUBJECT = "tremula.test"
@@ -29,6 +29,9 @@ class Server:
 
     def writers(self) -> Collection[int]:
         return self.members.keys() - self.unseen
+
+    async def is_there(self, writer: int) -> bool:
+        return writer in self.members
 
     async def last_pos(self, writer: int) -> int:
         return self.gone[writer]
@@ -178,6 +181,24 @@ def test_who_was_never_seen_in_the_database_is_not_gone() -> None:
 
         await first.journal.settled()
         assert [payload for _, payload in first.read(since)] == ["of the second"]
+
+    simulated(scenario)
+
+
+def test_who_was_gone_before_it_was_counted_in_holds_nobody_up() -> None:
+    async def scenario(server: Server) -> None:
+        first, second = [await server.start(writer) for writer in (1, 2)]
+        await server.kill(2)
+        await first.link.look(first.replica)
+        # What it said goes round for a while.
+        first.replica.receive(pack(Hello(2, incarnation=7)))
+        assert set(first.replica.peers) == {2}
+
+        await first.link.look(first.replica)
+        async with asyncio.timeout(1):
+            await first.write("of the first")
+
+        assert second.database.waiting == []
 
     simulated(scenario)
 

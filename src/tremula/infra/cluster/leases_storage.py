@@ -12,7 +12,7 @@ from typing import Final
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 
 from tremula.infra.cluster.members import LEASE_MS, Holding, Member, Sight
-from tremula.infra.db import DatabaseUnavailable, WriterLease
+from tremula.infra.db import DatabaseUnavailable, Reader, WriterLease
 from tremula.infra.db.postgres_errors import translated
 from tremula.infra.db.postgres_session import MEMBER_LOCKS, Connection, connect, end
 from tremula.infra.slots import SLOTS, SlotLease
@@ -254,3 +254,11 @@ def _member(row: Sequence[object]) -> Member:
         is_reachable=bool(is_reachable),
         quiet_ms=LEASE_MS + int(str(late_ms)),
     )
+
+
+async def is_member(db: Reader, writer: int) -> bool:
+    """Whether there is a member that writes with the number *writer*."""
+    row = await db.first(
+        "SELECT 1 FROM infra_members WHERE writer = :writer", writer=writer
+    )
+    return row is not None

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from tremula.infra.clock import Clock
 from tremula.infra.cluster.joining import Machinery, Membership, joined
+from tremula.infra.cluster.leases_storage import is_member
 from tremula.infra.cluster.members import UNREACHABLE_S
 from tremula.infra.config import Cluster, PostgresUrl
 from tremula.infra.db import Database
@@ -140,6 +141,9 @@ class _Writers(Struct, frozen=True):
 
     def writers(self) -> Collection[int]:
         return self.membership.writers()
+
+    async def is_there(self, writer: int) -> bool:
+        return await is_member(self.membership.database, writer)
 
     async def last_pos(self, writer: int) -> int:
         return await reserved_pos_of(self.membership.database, writer)

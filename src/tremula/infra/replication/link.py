@@ -24,6 +24,10 @@ class Writers(Protocol):
         """The numbers of those that may write, this one among them."""
         ...
 
+    async def is_there(self, writer: int) -> bool:
+        """Whether *writer* may write now: for one too new, or too old, to be seen."""
+        ...
+
     async def last_pos(self, writer: int) -> int:
         """A position above all that *writer*, who is gone, can have taken."""
         ...
@@ -86,13 +90,14 @@ class ReplicationLink:
     async def look(self, replica: Replica) -> None:
         """Beat once, and count out who is gone by now.
 
-        Who says hello may be newer than what was last seen of the database: only who
-        was seen there can be gone.
+        Who said hello may be newer than what was last seen of the database, or was
+        gone by then: of those the database is asked.
         """
         peers, writers = set(replica.peers), set(self._writers.writers())
-        gone = (self._known & peers) - writers
-        self._known = peers & writers
-        for writer in gone:
+        known, self._known = self._known, peers & writers
+        for writer in peers - writers:
+            if writer not in known and await self._writers.is_there(writer):
+                continue
             log.warning("replication_writer_gone", writer=writer)
             last_pos = await self._writers.last_pos(writer)
             replica.drop(writer, last_pos=last_pos)
