@@ -13,6 +13,7 @@ from tremula.features.device_lists import service as device_lists
 from tremula.features.devices import service as devices
 from tremula.features.directory import published
 from tremula.features.one_time_keys import service as one_time_keys
+from tremula.features.presence import news as presence_news
 from tremula.features.presence import service as presence
 from tremula.features.profiles import service as profiles
 from tremula.features.receipts import service as receipts
@@ -38,7 +39,8 @@ _PAYLOADS: Final[dict[str, Any]] = {
     durable_edus.TOPIC: None,
     heard.TOPIC: None,
     one_time_keys.TOPIC: None,
-    presence.TOPIC: None,
+    presence.ACTIVITY_TOPIC: presence_news.Activities,
+    presence.TOPIC: presence_news.News,
     profiles.TOPIC: None,
     published.TOPIC: published.VisibilityChange,
     receipts.PRIVATE_TOPIC: StoredReceipt,
@@ -46,7 +48,8 @@ _PAYLOADS: Final[dict[str, Any]] = {
     sessions.TOPIC: None,
     signatures.TOPIC: frozenset[UserId],
     to_device.TOPIC: None,
-    typing.TOPIC: None,
+    typing.STILL_TOPIC: typing.TypingChange,
+    typing.TOPIC: typing.TypingChange,
 }
 
 

@@ -194,8 +194,7 @@ class _Engine:
     rooms: Rooms
 
 
-async def _start_engine(database: Database, clock: FakeClock) -> _Engine:
-    journal = await Journal.open(database)
+def _start_engine(database: Database, journal: Journal, clock: FakeClock) -> _Engine:
     memberships = Memberships(database, journal)
     slots = SingleProcessSlots()
     own = OwnServer(SERVER, _KEY)
@@ -223,9 +222,17 @@ def _remote_profiles(clock: FakeClock) -> RemoteProfiles:
 async def start_user_data(
     database: Database, clock: FakeClock, *, has_presence: bool = True
 ) -> UserDataServer:
-    """Build the services as ``app.py`` does."""
-    engine = await _start_engine(database, clock)
-    journal, reader, memberships = engine.journal, engine.reader, engine.memberships
+    """Build the services as ``app.py`` does, for a process alone."""
+    journal = await Journal.open(database)
+    return build_user_data(database, journal, clock, has_presence=has_presence)
+
+
+def build_user_data(
+    database: Database, journal: Journal, clock: FakeClock, *, has_presence: bool = True
+) -> UserDataServer:
+    """Build the services of one of several processes."""
+    engine = _start_engine(database, journal, clock)
+    reader, memberships = engine.reader, engine.memberships
     profiles = Profiles(database, journal, _remote_profiles(clock), SERVER)
     account_data = AccountData(
         db=database,

@@ -7,6 +7,9 @@ import pytest
 from tests.conftest import DatabaseSource
 from tests.fakes.clock import FakeClock
 from tests.fakes.processes import Process, two_processes
+from tests.features.user_data import build_user_data
+from tests.processes.servers import Servers
+from tremula.rooms.woken_users import WokenUsers
 
 
 @pytest.fixture
@@ -20,3 +23,13 @@ async def processes(
 ) -> AsyncIterator[tuple[Process, Process]]:
     async with two_processes(database_source) as both:
         yield both
+
+
+@pytest.fixture
+def servers(processes: tuple[Process, Process], clock: FakeClock) -> Servers:
+    one, other = (
+        build_user_data(each.database, each.journal, clock) for each in processes
+    )
+    for each in (one, other):
+        each.journal.set_audience(WokenUsers(each.memberships).of)
+    return Servers(processes, (one, other))

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from tremula.features.presence.audience import WOKEN_MEMBERS_MAX, Audience, Members
-from tremula.features.presence.remote import RemoteUser
+from tremula.features.presence.news import RemoteNews
 from tremula.features.presence.service import STATUS_MSG_BYTES_MAX, TOPIC, Presence
 from tremula.infra.clock import Clock
 from tremula.infra.federation.destination import Edu
@@ -78,23 +78,20 @@ class PresenceEdus(Struct, frozen=True):
         rooms = [view for view in shared if view.is_joined(user_id)]
         if not rooms:
             return
-        now_s = self.clock.monotonic_s()
         status_msg = update.status_msg
         if status_msg and len(status_msg.encode()) > STATUS_MSG_BYTES_MAX:
             status_msg = None
-        user = RemoteUser(
+        news = RemoteNews(
             state=update.presence,
-            last_active_s=now_s - update.last_active_ago / 1000,
+            last_active_ago_ms=update.last_active_ago,
             currently_active=update.currently_active,
             status_msg=status_msg,
             room_nids=frozenset(view.nid for view in rooms),
-            said_s=now_s,
         )
-        self.presence.remote.put(user_id, user)
         small = [v for v in rooms if v.joined_count <= WOKEN_MEMBERS_MAX]
         told = Members.of(small)
         self.journal.ephemeral(
-            TOPIC, user_id, None, wake=told, room_nids=told.room_nids
+            TOPIC, user_id, news, wake=told, room_nids=told.room_nids
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from tremula.features.presence.news import RemoteNews
 from tremula.infra.clock import Clock
 from tremula.protocol.identifiers import UserId
 from tremula.protocol.presence import PresenceState
@@ -34,9 +35,17 @@ class RemotePresence:
         self._clock = clock
         self._users: OrderedDict[UserId, RemoteUser] = OrderedDict()
 
-    def put(self, user_id: UserId, user: RemoteUser) -> None:
+    def put(self, user_id: UserId, news: RemoteNews) -> None:
         """Take over what is new of a user."""
-        self._users[user_id] = user
+        now_s = self._clock.monotonic_s()
+        self._users[user_id] = RemoteUser(
+            state=news.state,
+            last_active_s=now_s - news.last_active_ago_ms / 1000,
+            currently_active=news.currently_active,
+            status_msg=news.status_msg,
+            room_nids=news.room_nids,
+            said_s=now_s,
+        )
         self._users.move_to_end(user_id)
         if len(self._users) > _USERS_MAX:
             self._users.popitem(last=False)

@@ -1,12 +1,18 @@
-"""Presence of our own users: in memory while they are there, little on disk."""
+"""Presence of our own users: in memory while they are there, little on disk.
+
+Every process knows what clients have said to any of them. The one that they said it to
+last tells what others are to be shown; the others do if it fails to.
+"""
 
 import asyncio
+import secrets
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from tremula.features.presence import storage
 from tremula.features.presence.audience import Audience
+from tremula.features.presence.news import Activities, Activity, OwnNews, RemoteNews
 from tremula.features.presence.remote import RemotePresence
 from tremula.features.profiles.service import TOPIC as PROFILE_TOPIC
 from tremula.infra.clock import Clock
@@ -19,8 +25,10 @@ from tremula.rooms.events import PersistedEvent
 from tremula.rooms.memberships import TOPIC as MEMBERSHIP_TOPIC
 from tremula.rooms.room import EVENT_TOPIC
 
-# Announced with the user ID as key; there is no payload.
 TOPIC: Final = "presence"
+"""Announced with the user ID as key and `News` as payload."""
+ACTIVITY_TOPIC: Final = "presence_activity"
+"""Announced with `Activities` as payload, to other processes."""
 
 STATUS_MSG_BYTES_MAX: Final = 1_024
 
@@ -31,6 +39,11 @@ _SET_HOLD_S: Final = 300.0
 # Changes that come together are announced together.
 _GATHER_S: Final = 0.1
 _SWEEP_S: Final = 10.0
+# Other processes are told again that a client is still there; less than it is believed.
+_TELL_EVERY_S: Final = 30.0
+# So much later a process tells what another one should have told.
+_OVERDUE_S: Final = 15.0
+_ACTIVITIES_MAX: Final = 1_000
 
 _OFFLINE: Final = Shown(PresenceState.OFFLINE)
 _ROWS_MAX: Final = 500
@@ -59,7 +72,15 @@ class Presence:
         self._shown: dict[UserId, Shown] = {}
         self._changed: set[UserId] = set()
         self._something_changed = asyncio.Event()
+        self._name = secrets.token_hex(4)
+        # Those of whose changes this process tells.
+        self._ours: set[UserId] = set()
+        # What other processes are still to be told, and when they were told last.
+        self._untold: dict[UserId, Activity] = {}
+        self._told_s: dict[UserId, float] = {}
         if enabled:
+            journal.subscribe(TOPIC, self._take_news)
+            journal.subscribe(ACTIVITY_TOPIC, self._take_activities)
             journal.subscribe(EVENT_TOPIC, self._event_sent)
             journal.subscribe(PROFILE_TOPIC, self._seen_anew)
             journal.subscribe(MEMBERSHIP_TOPIC, self._seen_anew)
@@ -82,7 +103,13 @@ class Presence:
         live = self._live.get(user_id)
         if live is None:
             live = self._live[user_id] = LivePresence()
-        live.connected(state, now_s=now_s, hold_s=hold_s + _GRACE_S)
+        before = live.shown(now_s)
+        hold_s += _GRACE_S
+        live.connected(state, now_s=now_s, hold_s=hold_s)
+        if self._journal.is_alone:
+            self._ours.add(user_id)
+        elif before != live.shown(now_s) or self._is_to_be_told(user_id, now_s):
+            self._have_told(Activity(user_id, state, hold_s, is_set=False), now_s)
         self._notice(user_id, live, now_s)
 
     async def set(
@@ -104,14 +131,16 @@ class Presence:
             storage.upsert_status(unit, user_id, status_msg, last_active_ts_ms=now_ms)
             await self._db.commit(unit)
         live = self._live.setdefault(user_id, LivePresence())
-        live.set(state, now_s=self._clock.monotonic_s(), hold_s=_SET_HOLD_S)
-        await self._announce(user_id)
+        now_s = self._clock.monotonic_s()
+        live.set(state, now_s=now_s, hold_s=_SET_HOLD_S)
+        self._have_told(Activity(user_id, state, _SET_HOLD_S, is_set=True), now_s)
+        self._tell_activities()
+        await self._journal.settled(await self._announce(user_id))
 
     async def erase(self, user_id: UserId) -> None:
         """Let nothing remain of a user who is gone."""
         await self.set(user_id, PresenceState.OFFLINE, None)
-        self._live.pop(user_id, None)
-        self._shown.pop(user_id, None)
+        self._let_go(user_id)
         unit = Statements()
         storage.delete_presence(unit, user_id)
         await self._db.commit(unit)
@@ -179,6 +208,7 @@ class Presence:
     async def announce_changes(self) -> None:
         """Tell of everyone whose presence has changed."""
         self._something_changed.clear()
+        self._tell_activities()
         changed, self._changed = self._changed, set()
         for user_id in changed:
             await self._announce(user_id)
@@ -186,46 +216,115 @@ class Presence:
     async def sweep(self) -> None:
         """Notice who has become idle or offline, and let go of the latter."""
         now_s, now_ms = self._clock.monotonic_s(), self._clock.now_ms()
-        gone: dict[UserId, int] = {}
+        gone: list[UserId] = []
         for user_id, live in self._live.items():
             self._notice(user_id, live, now_s)
-            if self._shown.get(user_id) == live.shown(now_s) == _OFFLINE:
-                idle_ms = int((now_s - live.last_active_s) * 1000)
-                gone[user_id] = now_ms - idle_ms
+            is_told = self._shown.get(user_id, _OFFLINE) == _OFFLINE
+            if is_told and live.shown(now_s) == _OFFLINE:
+                gone.append(user_id)
+        ts_ms = {
+            user_id: now_ms - int((now_s - self._live[user_id].last_active_s) * 1000)
+            for user_id in gone
+            if user_id in self._ours
+        }
         for user_id in gone:
-            del self._live[user_id]
-            del self._shown[user_id]
-        if gone:
+            self._let_go(user_id)
+        if ts_ms:
             unit = Statements()
-            storage.upsert_last_active(unit, gone)
+            storage.upsert_last_active(unit, ts_ms)
             await self._db.commit(unit)
 
-    async def _announce(self, user_id: UserId) -> None:
+    def _let_go(self, user_id: UserId) -> None:
+        self._live.pop(user_id, None)
+        self._shown.pop(user_id, None)
+        self._told_s.pop(user_id, None)
+        self._ours.discard(user_id)
+
+    async def _announce(self, user_id: UserId) -> int:
+        """Tell what is shown of a user from now on; the position of that."""
         members = await self._audience.to_wake(user_id)
         live = self._live.get(user_id)
+        shown = _OFFLINE
         if live is not None:
-            self._shown[user_id] = live.shown(self._clock.monotonic_s())
-        self._journal.ephemeral(
-            TOPIC, user_id, None, wake=members, room_nids=members.room_nids
+            shown = self._shown[user_id] = live.shown(self._clock.monotonic_s())
+        return self._journal.ephemeral(
+            TOPIC,
+            user_id,
+            OwnNews(self._name, shown),
+            wake=members,
+            room_nids=members.room_nids,
         )
 
+    # With other processes
+
+    def _is_to_be_told(self, user_id: UserId, now_s: float) -> bool:
+        told_s = self._told_s.get(user_id)
+        return told_s is None or now_s - told_s >= _TELL_EVERY_S
+
+    def _have_told(self, activity: Activity, now_s: float) -> None:
+        """Let other processes know of *activity*; this one tells what follows."""
+        self._ours.add(activity.user_id)
+        if not self._journal.is_alone:
+            self._told_s[activity.user_id] = now_s
+            self._untold[activity.user_id] = activity
+
+    def _tell_activities(self) -> None:
+        untold, self._untold = list(self._untold.values()), {}
+        for start in range(0, len(untold), _ACTIVITIES_MAX):
+            part = Activities(self._name, untold[start : start + _ACTIVITIES_MAX])
+            self._journal.ephemeral(ACTIVITY_TOPIC, self._name, part)
+
+    def _take_activities(self, _pos: int, _key: object, told: object) -> None:
+        assert isinstance(told, Activities)
+        if told.told_to == self._name:
+            return
+        now_s = self._clock.monotonic_s()
+        for each in told.activities:
+            live = self._live.setdefault(each.user_id, LivePresence())
+            if each.is_set:
+                live.set(each.state, now_s=now_s, hold_s=each.hold_s)
+            else:
+                live.connected(each.state, now_s=now_s, hold_s=each.hold_s)
+            self._told_s[each.user_id] = now_s
+            self._ours.discard(each.user_id)
+
+    def _take_news(self, _pos: int, user_id: object, news: object) -> None:
+        assert isinstance(user_id, str)
+        user_id = UserId(user_id)
+        if isinstance(news, RemoteNews):
+            self.remote.put(user_id, news)
+            return
+        assert isinstance(news, OwnNews)
+        if news.told_to == self._name:
+            self._ours.add(user_id)
+        elif user_id in self._live:
+            self._shown[user_id] = news.shown
+            self._ours.discard(user_id)
+
+    # Noticing
+
     def _notice(self, user_id: UserId, live: LivePresence, now_s: float) -> None:
+        if user_id not in self._ours:
+            # What has become of time alone is told by another process, if it lives.
+            now_s -= _OVERDUE_S
         if live.shown(now_s) != self._shown.get(user_id, _OFFLINE):
             self._changed.add(user_id)
             self._something_changed.set()
 
     def _event_sent(self, _pos: int, _key: object, event: object) -> None:
         assert isinstance(event, PersistedEvent)
-        live = self._live.get(event.stored.sender)
+        sender = event.stored.sender
+        live = self._live.get(sender)
         if live is not None:
             now_s = self._clock.monotonic_s()
             live.active(now_s=now_s, hold_s=_GRACE_S)
-            self._notice(event.stored.sender, live, now_s)
+            if sender in self._ours:
+                self._notice(sender, live, now_s)
 
     def _seen_anew(self, _pos: int, user_id: object, _payload: object) -> None:
         # Whoever has come into a room is shown to those who are there. And CS "Events
         # on Change of Profile Information": presence tells of the new profile too.
         assert isinstance(user_id, str)
-        if user_id in self._live:
+        if user_id in self._live and user_id in self._ours:
             self._changed.add(UserId(user_id))
             self._something_changed.set()

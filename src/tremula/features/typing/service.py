@@ -1,9 +1,13 @@
 """Who is typing where. It is in memory only: of the time before a restart nothing
 remains but the rooms, so that clients do not show somebody typing for ever.
+
+Every process knows it all. The one that was told last says when it is over; the others
+say so somewhat later if it has not, because it has crashed.
 """
 
 import asyncio
 import heapq
+import secrets
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
@@ -14,6 +18,7 @@ from tremula.features.typing import storage
 from tremula.infra.clock import Clock
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal
+from tremula.infra.notifier import Users
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.protocol.json import encode_to_keep
 from tremula.rooms.memberships import TOPIC as MEMBERSHIP_TOPIC
@@ -21,8 +26,11 @@ from tremula.rooms.reader import RoomReader
 from tremula.rooms.storage import UserRoom
 from tremula.rooms.view import RoomView
 
-# Announced with the room nid as key; `Typing.of_room` says who types.
 TOPIC: Final = "typing"
+"""Announced with the room nid as key and a `TypingChange` when somebody begins to type,
+or ends; `Typing.of_room` says who types."""
+STILL_TOPIC: Final = "typing_still"
+"""Announced in the same way, to other processes, when somebody goes on to type."""
 
 TIMEOUT_DEFAULT_MS: Final = 30_000
 TIMEOUT_MAX_MS: Final = 120_000
@@ -33,9 +41,23 @@ USERS_MAX: Final = 50
 LATELY_MS: Final = 24 * 3600 * 1000
 
 _RESOLUTION_S: Final = 1.0
+# So much later a process says what another one should have said.
+_GRACE_S: Final = 5.0
 _RECORD_EVERY_S: Final = 3600
 _RECORDED_MAX: Final = 50_000
 _NIDS_PER_QUERY: Final = 500
+
+
+class TypingChange(Struct, frozen=True):
+    """*user_id* types for ``timeout_ms`` from now on; 0: not any more.
+
+    ``told_to`` is a random name of the process that knows it from the client.
+    """
+
+    room_id: RoomId
+    user_id: UserId
+    timeout_ms: int
+    told_to: str
 
 
 class TypingUsers(Struct, frozen=True):
@@ -60,9 +82,11 @@ class TypingListener(Protocol):
 
 
 class _TypingRoom(Struct):
-    view: RoomView
+    room_id: RoomId
     deadlines_s: dict[UserId, float]
     shown: TypingUsers
+    # Of those whose end this process has to tell.
+    ours: set[UserId]
 
 
 class Typing:
@@ -84,6 +108,9 @@ class Typing:
         self._recorded_s: dict[int, float] = {}
         self._somebody_types = asyncio.Event()
         self._listeners: list[TypingListener] = []
+        self._name = secrets.token_hex(4)
+        journal.subscribe(TOPIC, self._take)
+        journal.subscribe(STILL_TOPIC, self._take_still)
         journal.subscribe(MEMBERSHIP_TOPIC, self._membership_changed)
 
     def listen(self, listener: TypingListener) -> None:
@@ -122,21 +149,20 @@ class Typing:
         """
         view = await self._reader.get_joined(room_id, user_id)
         await self._record(view.nid)
+        change = TypingChange(
+            room_id, user_id, min(timeout_ms, TIMEOUT_MAX_MS), self._name
+        )
         room = self._rooms.get(view.nid)
-        if room is None:
-            room = _TypingRoom(view, {}, TypingUsers.of(()))
-            self._rooms[view.nid] = room
-        room.view = view
-        is_new = user_id not in room.deadlines_s
-        if is_new and len(room.deadlines_s) >= USERS_MAX:
+        if room is not None and user_id in room.deadlines_s:
+            if self._journal.is_alone:
+                self._take_still(self._journal.position, view.nid, change)
+            else:
+                self._journal.ephemeral(STILL_TOPIC, view.nid, change)
+        elif room is not None and len(room.deadlines_s) >= USERS_MAX:
             return
-        timeout_s = min(timeout_ms, TIMEOUT_MAX_MS) / 1000
-        deadline_s = self._clock.monotonic_s() + timeout_s
-        room.deadlines_s[user_id] = deadline_s
-        self._set_timer(view.nid, user_id, deadline_s)
-        if is_new:
-            self._announce(room)
-        self._tell(room, user_id, is_typing=True)
+        else:
+            pos = self._announce(view.nid, change, view.joined_members())
+            await self._journal.settled(pos)
 
     async def stop(self, user_id: UserId, room_id: RoomId) -> None:
         """*user_id* does not type in a room any more.
@@ -145,7 +171,9 @@ class Typing:
             Forbidden: *user_id* is not joined to *room_id*.
         """
         view = await self._reader.get_joined(room_id, user_id)
-        self._remove(view.nid, {user_id})
+        room = self._rooms.get(view.nid)
+        if room is not None and user_id in room.deadlines_s:
+            await self._journal.settled(self._end(view.nid, room, user_id))
 
     async def run(self) -> None:
         """Time users out for ever; meant for the supervisor."""
@@ -157,21 +185,18 @@ class Typing:
     def time_out(self) -> None:
         """Remove everyone whose time is over."""
         now_s = self._clock.monotonic_s()
-        expired: dict[int, set[UserId]] = {}
         while self._timers and self._timers[0][0] <= now_s:
             timer_s, room_nid, user_id = heapq.heappop(self._timers)
             if self._timer_of.get((room_nid, user_id)) == timer_s:
                 del self._timer_of[room_nid, user_id]
             room = self._rooms.get(room_nid)
             deadline_s = room.deadlines_s.get(user_id) if room else None
-            if deadline_s is None:
+            if room is None or deadline_s is None:
                 continue
             if deadline_s > now_s:
                 self._set_timer(room_nid, user_id, deadline_s)
             else:
-                expired.setdefault(room_nid, set()).add(user_id)
-        for room_nid, user_ids in expired.items():
-            self._remove(room_nid, user_ids)
+                self._end(room_nid, room, user_id)
         if not self._timers:
             self._somebody_types.clear()
 
@@ -195,31 +220,75 @@ class Typing:
         heapq.heappush(self._timers, (deadline_s, room_nid, user_id))
         self._somebody_types.set()
 
-    def _remove(self, room_nid: int, user_ids: AbstractSet[UserId]) -> None:
+    def _end(self, room_nid: int, room: _TypingRoom, user_id: UserId) -> int:
+        """Tell all that *user_id* types no more; the position of that."""
+        change = TypingChange(room.room_id, user_id, 0, self._name)
+        view = self._reader.find_loaded(room.room_id)
+        # If it is not in memory, nobody waits here for its news.
+        return self._announce(room_nid, change, view.joined_members() if view else ())
+
+    def _announce(self, room_nid: int, change: TypingChange, members: Users) -> int:
+        return self._journal.ephemeral(
+            TOPIC, room_nid, change, wake=members, room_nids=(room_nid,)
+        )
+
+    def _take(self, _pos: int, room_nid: object, change: object) -> None:
+        assert isinstance(room_nid, int)
+        assert isinstance(change, TypingChange)
         room = self._rooms.get(room_nid)
-        if room is None or user_ids.isdisjoint(room.deadlines_s):
+        if change.timeout_ms:
+            self._add(room_nid, room, change)
+        elif room is not None and change.user_id in room.deadlines_s:
+            del room.deadlines_s[change.user_id]
+            room.ours.discard(change.user_id)
+            room.shown = TypingUsers.of(tuple(room.deadlines_s))
+            if not room.deadlines_s:
+                del self._rooms[room_nid]
+        self._tell(change)
+
+    def _take_still(self, _pos: int, room_nid: object, change: object) -> None:
+        # Of whoever began to type before this process was there it hears so.
+        assert isinstance(room_nid, int)
+        assert isinstance(change, TypingChange)
+        self._add(room_nid, self._rooms.get(room_nid), change)
+        self._tell(change)
+
+    def _add(
+        self, room_nid: int, room: _TypingRoom | None, change: TypingChange
+    ) -> None:
+        if room is None:
+            room = _TypingRoom(change.room_id, {}, TypingUsers.of(()), set())
+            self._rooms[room_nid] = room
+        is_new = change.user_id not in room.deadlines_s
+        if is_new and len(room.deadlines_s) >= USERS_MAX:
             return
-        gone = [user_id for user_id in user_ids if user_id in room.deadlines_s]
-        for user_id in gone:
-            del room.deadlines_s[user_id]
-        if not room.deadlines_s:
-            del self._rooms[room_nid]
-        self._announce(room)
-        for user_id in gone:
-            self._tell(room, user_id, is_typing=False)
+        self._keep(room_nid, room, change)
+        if is_new:
+            room.shown = TypingUsers.of(tuple(room.deadlines_s))
 
-    def _announce(self, room: _TypingRoom) -> None:
-        room.shown = TypingUsers.of(tuple(room.deadlines_s))
-        members = room.view.joined_members()
-        nid = room.view.nid
-        self._journal.ephemeral(TOPIC, nid, None, wake=members, room_nids=(nid,))
+    def _keep(self, room_nid: int, room: _TypingRoom, change: TypingChange) -> None:
+        """*user_id* types in *room* for a while from now on."""
+        user_id, timeout_s = change.user_id, change.timeout_ms / 1000
+        if change.told_to == self._name:
+            room.ours.add(user_id)
+        else:
+            room.ours.discard(user_id)
+            timeout_s += _GRACE_S
+        deadline_s = self._clock.monotonic_s() + timeout_s
+        room.deadlines_s[user_id] = deadline_s
+        self._set_timer(room_nid, user_id, deadline_s)
 
-    def _tell(self, room: _TypingRoom, user_id: UserId, *, is_typing: bool) -> None:
-        for listener in self._listeners:
-            listener(room.view, user_id, is_typing=is_typing)
+    def _tell(self, change: TypingChange) -> None:
+        view = self._reader.find_loaded(change.room_id)
+        if view is not None:
+            for listener in self._listeners:
+                listener(view, change.user_id, is_typing=change.timeout_ms > 0)
 
     def _membership_changed(self, _pos: int, user_id: object, room: object) -> None:
         assert isinstance(user_id, str)
         assert isinstance(room, UserRoom)
-        if room.membership != "join":
-            self._remove(room.room_nid, {UserId(user_id)})
+        typing = self._rooms.get(room.room_nid)
+        if room.membership == "join" or typing is None:
+            return
+        if UserId(user_id) in typing.ours:
+            self._end(room.room_nid, typing, UserId(user_id))
