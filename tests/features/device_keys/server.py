@@ -50,7 +50,9 @@ class FakeOneTimeKeys:
         self.keys[place] = {**before, **upload.one_time_keys}
         self.fallback.setdefault(place, {}).update(upload.fallback_keys)
         counts = await self.counts(*place)
-        return PlannedKeys(*place, new=(), reused=(), fallbacks=(), counts=counts)
+        return PlannedKeys(
+            *place, are_alone=forgets, new=(), reused=(), fallbacks=(), counts=counts
+        )
 
     def add(self, unit: JournalUnit, planned: PlannedKeys) -> None:
         """Nothing to do: `plan` has it."""

@@ -54,10 +54,14 @@ class KeyUpload(Struct, frozen=True):
 
 
 class PlannedKeys(Struct, frozen=True):
-    """What is to be added, and how many there are then, by algorithm."""
+    """What is to be added, and how many there are then, by algorithm.
+
+    ``are_alone``: the device has no others.
+    """
 
     user_id: UserId
     device_id: DeviceId
+    are_alone: bool
     new: Sequence[OneTimeKey]
     reused: Sequence[OneTimeKey]
     fallbacks: Sequence[OneTimeKey]
@@ -98,7 +102,7 @@ class OneTimeKeys(Struct, frozen=True):
         if new and sum(counts.values()) > _KEYS_KEPT_MAX:
             raise InvalidParam(f"at most {_KEYS_KEPT_MAX} one-time keys a device")
         reused = [key for key in new if key.name in known]
-        return PlannedKeys(user_id, device_id, new, reused, fallbacks, counts)
+        return PlannedKeys(user_id, device_id, forgets, new, reused, fallbacks, counts)
 
     def add(self, unit: JournalUnit, planned: PlannedKeys) -> None:
         """Add what was planned. It conflicts if another process added one of the keys.
@@ -109,9 +113,10 @@ class OneTimeKeys(Struct, frozen=True):
             return
         user_id, device_id = planned.user_id, planned.device_id
         pos = unit.pos()
-        if planned.new:
+        if planned.new and not planned.are_alone:
             storage.delete_claimed_before_last_upload(unit, user_id, device_id)
             storage.delete_claimed(unit, user_id, device_id, planned.reused)
+        if planned.new:
             storage.insert_keys(unit, user_id, device_id, planned.new, pos=pos)
         for key in planned.fallbacks:
             storage.upsert_fallback_key(unit, user_id, device_id, key)
