@@ -37,7 +37,7 @@ _FLUSH_TIMEOUT_S: Final = 2.0
 _RETRY_FIRST_S: Final = 0.05
 _RETRY_MOST_S: Final = 1.0
 # A partner that went silent is noticed after three times as long.
-_PING_INTERVAL_S: Final = 3
+_PING_INTERVAL_S: Final = 1
 _PINGS_UNANSWERED_MAX: Final = 2
 REQUESTS_SERVED_MAX: Final = 4_096
 """Requests under way in this process; more are dropped, and their senders time out."""

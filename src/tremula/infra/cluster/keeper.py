@@ -55,6 +55,7 @@ class LeaseKeeper:
         self._taken: list[SlotsChanged] = []
         self._gone: list[SlotsChanged] = []
         self._ended: list[Callable[[], None]] = []
+        self._changed: list[Callable[[], None]] = []
         self._bus_lost_s = clock.monotonic_s()
         self._tenure = Tenure(
             table,
@@ -104,6 +105,10 @@ class LeaseKeeper:
     def on_gone(self, callback: SlotsChanged) -> None:
         """Call *callback* with the slots that are held here no more."""
         self._gone.append(callback)
+
+    def on_members(self, callback: Callable[[], None]) -> None:
+        """Call *callback* when members have come or gone."""
+        self._changed.append(callback)
 
     def on_ended(self, callback: Callable[[], None]) -> None:
         """Call *callback* once the others took this process for dead, or have each
@@ -166,7 +171,11 @@ class LeaseKeeper:
     async def _beat(self) -> None:
         self._hurry.clear()
         is_reachable = self._is_open and self._without_bus_s() < UNREACHABLE_S
+        before = {each.id for each in self.members}
         await self._tenure.look(is_reachable=is_reachable)
+        if before != {each.id for each in self.members}:
+            for callback in self._changed:
+                callback()
         if self._without_bus_s() >= STEP_OUT_S and self._have_each_other():
             await self._tenure.step_out()
         changed = self._is_open and await self._tenure.act()

@@ -23,9 +23,9 @@ STEADY_BEATS: Final = 3
 after PostgreSQL was away all are late, and the first must not take everything."""
 STEADY_GAP_S: Final = 1.5
 """Heartbeats further apart than this are not in a row."""
-UNREACHABLE_S: Final = 5.0
+UNREACHABLE_S: Final = 2.0
 """A member without the bus for so long hands its slots to those that have it."""
-STEP_OUT_S: Final = 8.0
+STEP_OUT_S: Final = 4.0
 """After so long it begins anew if others have the bus: these wait for it. Whoever has
 lost it at the same time has said so by then."""
 

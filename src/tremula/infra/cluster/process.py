@@ -10,7 +10,6 @@ from msgspec import Struct
 from tremula.infra.clock import Clock
 from tremula.infra.cluster.joining import Machinery, Membership, joined
 from tremula.infra.cluster.leases_storage import is_member
-from tremula.infra.cluster.members import UNREACHABLE_S
 from tremula.infra.config import Cluster, PostgresUrl
 from tremula.infra.db import Database
 from tremula.infra.journal import Journal
@@ -26,6 +25,8 @@ from tremula.infra.supervisor import Supervisor
 
 WRITERS: Final = 1_024
 """Of so many positions each process takes one (see ``Positions``)."""
+_PATIENCE_S: Final = 5.0
+"""How long requests wait for a bus that was lost."""
 
 
 class OneOfSeveral:
@@ -51,6 +52,7 @@ class OneOfSeveral:
             self._connected.set()
         membership.bus.on_state(self._note_bus)
         membership.keeper.on_ended(self._end)
+        membership.keeper.on_members(link.hurry)
 
     @property
     def database(self) -> Database:
@@ -81,7 +83,7 @@ class OneOfSeveral:
         membership = self._membership
         while not membership.keeper.is_alive:
             # Who else is there, only the database tells.
-            await membership.keeper.look_again(UNREACHABLE_S)
+            await membership.keeper.look_again(_PATIENCE_S)
         await self._link.join(self._replica, membership.writer)
         # What the services have read while they were built may be out of date by now.
         self._journal.forget(self._journal.position)
@@ -114,7 +116,7 @@ class OneOfSeveral:
 
     async def _bus_is_back(self) -> None:
         try:
-            async with asyncio.timeout(UNREACHABLE_S):
+            async with asyncio.timeout(_PATIENCE_S):
                 await self._connected.wait()
         except TimeoutError as error:
             raise not_now() from error
@@ -125,7 +127,7 @@ class OneOfSeveral:
         else:
             self._connected.clear()
             loop = asyncio.get_running_loop()
-            loop.call_later(UNREACHABLE_S, self._stop_waiting)
+            loop.call_later(_PATIENCE_S, self._stop_waiting)
 
     def _stop_waiting(self) -> None:
         if not self._connected.is_set():

@@ -45,6 +45,7 @@ class ReplicationLink:
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue()
         # Those of the peers that the database was seen to have.
         self._known: set[int] = set()
+        self._hurry = asyncio.Event()
 
     def send(self, packed: bytes) -> None:
         """Have *packed* sent after what was handed over before."""
@@ -84,8 +85,18 @@ class ReplicationLink:
     async def watch(self, replica: Replica) -> None:
         """Beat, and count out who is gone; has to run all the time."""
         while True:
+            self._hurry.clear()
             await self.look(replica)
-            await asyncio.sleep(BEAT_S)
+            try:
+                async with asyncio.timeout(BEAT_S):
+                    await self._hurry.wait()
+            except TimeoutError:
+                # It is time for the next one.
+                continue
+
+    def hurry(self) -> None:
+        """Look now: processes have come or gone."""
+        self._hurry.set()
 
     async def look(self, replica: Replica) -> None:
         """Beat once, and count out who is gone by now.
