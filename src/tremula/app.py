@@ -6,6 +6,7 @@ Read it from top to bottom to see what leans on what.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -231,7 +232,7 @@ from tremula.infra.metrics import Metrics
 from tremula.infra.process import Process, alone
 from tremula.infra.ratelimit import RateLimiter
 from tremula.infra.slots import Slots
-from tremula.infra.supervisor import Supervisor
+from tremula.infra.supervisor import Supervisor, Work
 from tremula.protocol.identifiers import ServerName, UserId
 from tremula.rooms.access import RoomAccess
 from tremula.rooms.erasures import Erasures
@@ -379,6 +380,11 @@ class _Base(Struct, frozen=True, kw_only=True):
     @property
     def server_name(self) -> ServerName:
         return self.own.name
+
+    def run_with_slots(self, name: str, work: Work) -> None:
+        """Run *work* at the start, and whenever slots come from other processes."""
+        self.supervisor.keep_running(name, work)
+        self.slots.on_taken(lambda _: self.supervisor.keep_running(name, work))
 
 
 class _Engine(Struct, frozen=True, kw_only=True):
@@ -568,8 +574,8 @@ def _build_handshakes(base: _Base, engine: _Engine) -> RemoteMemberships:
     )
     base.router.add(handshakes_routes, resident)
     base.router.add(exchange_routes, ThirdPartyInvites(resident, inviting))
-    completion = StateCompletion(rooms, reader, base.supervisor, own.name)
-    base.supervisor.keep_running("resume_partial_joins", completion.resume)
+    completion = StateCompletion(rooms, reader, base.supervisor, base.slots, own.name)
+    base.run_with_slots("resume_partial_joins", completion.resume)
     return RemoteMemberships(
         RemoteJoins(handshakes, rooms, reader, verifier, completion, own.name),
         OutsideWishes(handshakes, engine.outside, told_state),
@@ -617,6 +623,7 @@ def _build_people(base: _Base, engine: _Engine, remote: RemoteMemberships) -> _P
         memberships=engine.memberships,
         rooms=engine.rooms,
         reader=engine.reader,
+        slots=base.slots,
     )
     base.supervisor.keep_running("profile_propagation", propagation.run)
     account_data = _build_account_data(base, engine)
@@ -740,7 +747,7 @@ def _take_transactions(
     )
     base.router.add(
         federation_transactions_routes,
-        Transactions(pdus, InboundEdus(handlers, metrics)),
+        Transactions(pdus, InboundEdus(handlers, metrics), base.slots),
     )
 
 
@@ -825,7 +832,8 @@ def _build_accounts(
     base.router.add(account_routes, accounts)
     login_tokens = LoginTokens(journal, clock, devices)
     base.router.add(login_routes, Logins(journal, users, devices, login_tokens))
-    base.supervisor.keep_running("finish_departures", accounts.finish_departures)
+    finish = partial(accounts.finish_departures, base.slots)
+    base.run_with_slots("finish_departures", finish)
     _add_registration(base, accounts, tokens)
     _add_openid(base, users)
     return accounts, sessions, last_seen, tokens
@@ -869,6 +877,8 @@ def _evict_guests(base: _Base, engine: _Engine, users: Users) -> None:
         reader=engine.reader,
         guests_among=users.guests_among,
         server_name=base.server_name,
+        slots=base.slots,
+        clock=base.clock,
     )
     base.supervisor.keep_running("guest_eviction", evictions.run)
 
@@ -952,6 +962,8 @@ def _add_rooms(
         reader=reader,
         events=events,
         account_data=people.account_data,
+        slots=base.slots,
+        clock=base.clock,
     )
     base.supervisor.keep_running("personal_settings", settings.run)
     upgrades = RoomUpgrades(rooms, reader, events, directory, member_fields, settings)
@@ -1024,6 +1036,7 @@ def _build_remote_lists(
         shared=shared,
         lists=lists,
         fetcher=fetcher,
+        slots=base.slots,
     )
     base.supervisor.keep_running("device_list_resync", resync.run)
     return fetcher, RemoteLists(db, journal, clock, shared, lists, resync, changing)
@@ -1039,16 +1052,17 @@ def _tell_of_devices(
         shared=engine.shared,
         published=published,
         edus=outbound.durable_edus,
+        slots=base.slots,
     )
     base.supervisor.keep_running("device_list_edus", sender.run)
     introducer = DeviceListIntroducer(
-        db=base.database,
         journal=base.journal,
-        reader=engine.reader,
         events=engine.events,
         shared=engine.shared,
         published=published,
         edus=outbound.durable_edus,
+        slots=base.slots,
+        clock=base.clock,
     )
     base.supervisor.keep_running("device_list_introductions", introducer.run)
     base.router.add(

@@ -18,6 +18,7 @@ from tremula.features.presence import service as presence
 from tremula.features.profiles import service as profiles
 from tremula.features.receipts import service as receipts
 from tremula.features.receipts.storage import StoredReceipt
+from tremula.features.remote_devices import fetching
 from tremula.features.sessions import service as sessions
 from tremula.features.to_device import service as to_device
 from tremula.features.typing import service as typing
@@ -48,6 +49,7 @@ _PAYLOADS: Final[dict[str, Any]] = {
     sessions.TOPIC: None,
     signatures.TOPIC: frozenset[UserId],
     to_device.TOPIC: None,
+    fetching.WANTED_TOPIC: None,
     typing.STILL_TOPIC: typing.TypingChange,
     typing.TOPIC: typing.TypingChange,
 }

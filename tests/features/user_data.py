@@ -298,6 +298,7 @@ def _propagation(
         memberships=engine.memberships,
         rooms=engine.rooms,
         reader=engine.reader,
+        slots=SingleProcessSlots(),
     )
 
 

@@ -7,7 +7,7 @@ holds every slot; in a cluster a slot is leased and a call travels to its owner.
 import zlib
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
@@ -44,6 +44,13 @@ def doing(lease: SlotLease) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+def outside_of_commands() -> Context:
+    """A context for what goes on when the command that began it is done."""
+    context = copy_context()
+    context.run(_current.set, None)
+    return context
 
 
 def slot_of(key: str) -> int:

@@ -9,6 +9,7 @@ import structlog
 from msgspec import Struct
 
 from tremula.infra.metrics import Metrics
+from tremula.infra.slots import outside_of_commands
 
 Work = Callable[[], Awaitable[None]]
 _Run = Callable[[str, Work], Coroutine[Any, Any, object]]
@@ -69,7 +70,9 @@ class Supervisor:
     def _start(self, name: str, work: Work, run: _Run) -> None:
         if self._is_stopping:
             raise RuntimeError(f"{name} was started after the supervisor had stopped")
-        task = asyncio.get_running_loop().create_task(run(name, work), name=name)
+        task = asyncio.get_running_loop().create_task(
+            run(name, work), name=name, context=outside_of_commands()
+        )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -1,12 +1,14 @@
 """When device lists of other servers' users are fetched, and when forgotten."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.federation import FakeTransport
+from tests.fakes.slots import SharedSlots
 from tests.features.device_lists.lists import Lists, start_lists
 from tests.features.user_data import ALICE, SERVER, UserDataServer
 from tremula.features.device_keys.service import UserKeys
@@ -18,6 +20,7 @@ from tremula.infra.federation.client import FederationClient
 from tremula.infra.federation.peers import Peers
 from tremula.infra.locks import KeyedLocks
 from tremula.infra.metrics import Metrics
+from tremula.infra.slots import SingleProcessSlots, Slots
 from tremula.infra.supervisor import Supervisor
 from tremula.protocol.identifiers import DeviceId, RoomId, UserId
 from tremula.protocol.signing import SigningKey
@@ -57,6 +60,13 @@ class Syncing:
 
 @pytest.fixture
 async def syncing(user_data: UserDataServer) -> AsyncIterator[Syncing]:
+    async with started(user_data, SingleProcessSlots()) as syncing:
+        yield syncing
+
+
+@asynccontextmanager
+async def started(user_data: UserDataServer, slots: Slots) -> AsyncIterator[Syncing]:
+    """The services of one process."""
     lists = start_lists(user_data)
     transport = FakeTransport(is_down=True)
     key = SigningKey.from_seed("ed25519:test", bytes(32))
@@ -77,6 +87,7 @@ async def syncing(user_data: UserDataServer) -> AsyncIterator[Syncing]:
         shared=lists.part.company.shared,
         lists=lists.lists,
         fetcher=fetcher,
+        slots=slots,
     )
     yield Syncing(lists, user_data.clock, resync, transport)
     await supervisor.stop()
@@ -131,3 +142,30 @@ async def test_nobody_is_asked_for_users_with_whom_no_room_is_shared_any_more(
     assert await syncing.kept() == set()
     database = syncing.lists.server.database
     assert await storage.wanted_among(database, [BOB]) == {}
+
+
+async def test_of_several_processes_the_holder_of_the_server_asks(
+    user_data: UserDataServer,
+) -> None:
+    """And who takes over goes on."""
+    slots = SharedSlots()
+    one_holds, other_holds = slots.process(), slots.process()
+    slots.give(one_holds)
+    async with (
+        started(user_data, one_holds) as one,
+        started(user_data, other_holds) as other,
+    ):
+        room_id = await user_data.create_room(ALICE)
+        await one.lists.member(room_id, BOB, "join")
+        await other.want(BOB)
+        await other.resync.fetch_due()
+        assert not other.transport.sent
+        await one.resync.fetch_due()
+        assert len(one.transport.sent) == 1
+
+        slots.give(other_holds, "far.test")
+        other.clock.advance_ms(MINUTE_MS)
+        await one.resync.fetch_due()
+        await other.resync.fetch_due()
+
+        assert (len(one.transport.sent), len(other.transport.sent)) == (1, 1)

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.federation import FakeTransport, Sent
+from tests.fakes.slots import HeldSlots
 from tremula.infra.db import Database, Statements
 from tremula.infra.federation.client import FederationClient
 from tremula.infra.federation.destination import Entry
@@ -21,7 +22,7 @@ from tremula.infra.federation.queue_metrics import QueueMetrics
 from tremula.infra.federation.queues import Queues
 from tremula.infra.federation.sending import Sender
 from tremula.infra.journal import Journal
-from tremula.infra.slots import SingleProcessSlots
+from tremula.infra.slots import SingleProcessSlots, Slots
 from tremula.protocol.identifiers import ServerName
 from tremula.protocol.signing import generate
 
@@ -127,15 +128,21 @@ class Outbound:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     peers: Peers = field(default_factory=lambda: Peers(OWN))
     position: int = 0
+    slots: Slots = field(default_factory=SingleProcessSlots)
     queues: Queues = field(init=False)
 
     def __post_init__(self) -> None:
         self.queues = self.started()
 
+    @property
+    def held(self) -> HeldSlots:
+        """Its slots, if it has a part of them."""
+        assert isinstance(self.slots, HeldSlots)
+        return self.slots
+
     def started(self) -> Queues:
         """The queues of a server that starts anew."""
         self.registry = CollectorRegistry()
-        slots = SingleProcessSlots()
         metrics = QueueMetrics.registered(self.registry)
         sender = Sender(
             self.database,
@@ -143,7 +150,7 @@ class Outbound:
             FederationClient(self.peers, generate(b"k" * 32), self.net),
             self.pdus,
             metrics,
-            slots,
+            self.slots,
             lambda: self.position,
             jitter=lambda: 0.5,
         )
@@ -152,7 +159,7 @@ class Outbound:
             clock=self.clock,
             peers=self.peers,
             sender=sender,
-            slots=slots,
+            slots=self.slots,
             metrics=metrics,
         )
         return self.queues

@@ -11,6 +11,7 @@ from tremula.features.users.service import User, Users, check_password_size
 from tremula.infra.clock import Clock
 from tremula.infra.db import Conflict
 from tremula.infra.journal import Journal, JournalUnit
+from tremula.infra.slots import Slots
 from tremula.protocol.errors import Forbidden, InvalidUsername, UserInUse
 from tremula.protocol.identifiers import (
     ID_BYTES_MAX,
@@ -195,10 +196,16 @@ class Accounts(Struct, frozen=True):
         await self.journal.commit(unit)
         await self._depart(user_id)
 
-    async def finish_departures(self) -> None:
-        """Complete what a crash has interrupted; to be run at the start."""
-        while departing := await self.users.departing():
-            for user_id in departing:
+    async def finish_departures(self, slots: Slots) -> None:
+        """Complete what a crash has interrupted, of users whose *slots* are held; to be
+        run at the start, and when slots come.
+        """
+        while True:
+            departing = await self.users.departing()
+            ours = [each for each in departing if slots.holds(each)]
+            if not ours:
+                return
+            for user_id in ours:
                 await self._depart(user_id)
 
     async def _depart(self, user_id: UserId) -> None:

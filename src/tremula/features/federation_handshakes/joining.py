@@ -76,7 +76,7 @@ class RemoteJoins(Struct, frozen=True):
             servers = self._servers(resident, answer)
             await self._adopt(signed, answer, join_event, servers)
             if servers is not None:
-                self.completion.begin(wish.room_id)
+                await self.completion.begin(wish.room_id)
 
     def _servers(
         self, resident: ServerName, answer: JoinAnswer

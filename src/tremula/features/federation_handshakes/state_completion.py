@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 from msgspec import Struct, field
 
+from tremula.infra.slots import CallTypes, Slots
 from tremula.infra.supervisor import Supervisor
 from tremula.protocol.identifiers import RoomId, ServerName
 from tremula.rooms.peers import PeerFailed
@@ -21,10 +22,12 @@ _AT_ONCE: Final = 3
 _ASKED_MAX: Final = 10
 _FIRST_PAUSE_S: Final = 5.0
 _LONGEST_PAUSE_S: Final = 600.0
+_SLOT_KIND: Final = "state_completion"
 
 
 class StateCompletion(Struct, frozen=True):
-    """One task a room that lacks a part of its state, until it has all of it.
+    """One task a room that lacks a part of its state, until it has all of it, where the
+    slot of the room is held.
 
     Which rooms those are is stored, so that a restart goes on with them.
     """
@@ -32,19 +35,28 @@ class StateCompletion(Struct, frozen=True):
     rooms: Rooms
     reader: RoomReader
     supervisor: Supervisor
+    slots: Slots
     own: ServerName
     _under_way: set[RoomId] = field(default_factory=set[RoomId])
     _turns: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(_AT_ONCE)
     )
 
-    async def resume(self) -> None:
-        """Go on where an earlier run has ended; meant for the supervisor."""
-        for room_id in await self.reader.partial_rooms():
-            self.begin(room_id)
+    def __post_init__(self) -> None:
+        self.slots.register(_SLOT_KIND, self._begin, CallTypes(None, None))
 
-    def begin(self, room_id: RoomId) -> None:
+    async def resume(self) -> None:
+        """Go on where another run has ended, here or in another process."""
+        for room_id in await self.reader.partial_rooms():
+            if self.slots.holds(room_id):
+                await self._begin(room_id, None)
+
+    async def begin(self, room_id: RoomId) -> None:
         """Complete the state of a room in the background."""
+        await self.slots.call(_SLOT_KIND, room_id, None)
+
+    async def _begin(self, key: str, _command: None) -> None:
+        room_id = RoomId(key)
         if room_id not in self._under_way:
             self._under_way.add(room_id)
             self.supervisor.keep_running(
@@ -53,7 +65,7 @@ class StateCompletion(Struct, frozen=True):
 
     async def _complete(self, room_id: RoomId) -> None:
         rounds = 0
-        while not await self._is_done(room_id):
+        while self.slots.holds(room_id) and not await self._is_done(room_id):
             if rounds:
                 pause_s = _FIRST_PAUSE_S * 2 ** min(rounds - 1, 10)
                 await asyncio.sleep(min(pause_s, _LONGEST_PAUSE_S))

@@ -1,12 +1,15 @@
 """Makes guests leave rooms that no longer let them in (CS module "Guest Access")."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Final
 
 import structlog
+from msgspec import Struct
 
+from tremula.infra.clock import Clock
+from tremula.infra.duties import Duties
 from tremula.infra.journal import Journal
+from tremula.infra.slots import Slots
 from tremula.protocol.errors import Forbidden
 from tremula.protocol.identifiers import (
     EventId,
@@ -36,11 +39,18 @@ def admits_guests(view: RoomView) -> bool:
     return content.get("guest_access") == "can_join"
 
 
+class _MayShutOut(Struct, frozen=True):
+    """The event of a room that may have shut its guests out."""
+
+    room_id: RoomId
+    event_id: EventId
+
+
 class GuestEviction:
     """A background task; ``run`` is meant for the supervisor.
 
-    A room whose guests were not all gone when the server stopped keeps them until
-    its guest access changes again.
+    The holder of the room's slot does it. A room whose guests were not all gone when
+    the server stopped keeps them until its guest access changes again.
     """
 
     def __init__(
@@ -51,23 +61,19 @@ class GuestEviction:
         reader: RoomReader,
         guests_among: GuestsAmong,
         server_name: ServerName,
+        slots: Slots,
+        clock: Clock,
     ) -> None:
         self._rooms = rooms
         self._reader = reader
         self._guests_among = guests_among
         self._server_name = server_name
-        # The event of each room that may have shut its guests out.
-        self._changed: dict[RoomId, EventId] = {}
-        self._something_new = asyncio.Event()
+        self._duties = Duties(slots, clock, self._evict)
         journal.subscribe(EVENT_TOPIC, self._on_event)
 
     async def run(self) -> None:
         """Make guests leave for ever."""
-        while True:
-            await self._something_new.wait()
-            self._something_new.clear()
-            while self._changed:
-                await self._evict(*self._changed.popitem())
+        await self._duties.run()
 
     def _on_event(self, _pos: int, _key: Hashable, payload: object) -> None:
         assert isinstance(payload, PersistedEvent)
@@ -77,13 +83,18 @@ class GuestEviction:
             changed = payload.redacts
         else:
             return
-        self._changed[payload.room_id] = changed
-        self._something_new.set()
+        room_id = payload.room_id
+        self._duties.note(room_id, room_id, _MayShutOut(room_id, changed))
 
-    async def _evict(self, room_id: RoomId, changed: EventId) -> None:
+    async def _evict(self, change: _MayShutOut) -> None:
+        room_id = change.room_id
         view = await self._reader.get_room(room_id)
         current = view.state.get((GUEST_ACCESS, ""))
-        if current is None or current.event_id != changed or admits_guests(view):
+        if (
+            current is None
+            or current.event_id != change.event_id
+            or admits_guests(view)
+        ):
             return
         ours = [u for u in view.joined_members() if server_of(u) == self._server_name]
         for guest in await self._guests_among(ours):

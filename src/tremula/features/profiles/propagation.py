@@ -5,6 +5,7 @@ the change itself, so that a restart goes on where the server stopped.
 """
 
 import asyncio
+from itertools import islice
 from typing import Final
 
 import structlog
@@ -13,6 +14,7 @@ from tremula.features.profiles import storage
 from tremula.features.profiles.service import TOPIC, Profiles
 from tremula.infra.db import Database, Statements
 from tremula.infra.journal import Journal
+from tremula.infra.slots import Slots
 from tremula.protocol.errors import MatrixError
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.rooms.events import Draft
@@ -22,13 +24,19 @@ from tremula.rooms.rooms import Rooms
 
 # Users whose rooms are told at the same time.
 _USERS_AT_ONCE: Final = 8
+# Of which those are chosen that are done here.
+_LOOKED_AT: Final = 500
 _MEMBER: Final = "m.room.member"
 
 _log = structlog.get_logger(__name__)
 
 
 class ProfilePropagation:
-    """A background task; ``run`` is meant for the supervisor."""
+    """A background task; ``run`` is meant for the supervisor.
+
+    The holder of the user's slot does it. Of what was begun elsewhere it does the rest
+    again: a member event that says nothing new is not sent.
+    """
 
     def __init__(
         self,
@@ -39,6 +47,7 @@ class ProfilePropagation:
         memberships: Memberships,
         rooms: Rooms,
         reader: RoomReader,
+        slots: Slots,
     ) -> None:
         self._db = db
         self._profiles = profiles
@@ -48,7 +57,10 @@ class ProfilePropagation:
         # Set at first, for what an earlier run of the server left over.
         self._something_new = asyncio.Event()
         self._something_new.set()
+        self._slots = slots
         journal.subscribe(TOPIC, lambda *_: self._something_new.set())
+        journal.on_forget(self._something_new.set)
+        slots.on_taken(lambda _: self._something_new.set())
 
     async def run(self) -> None:
         """Tell rooms of changes for ever."""
@@ -60,7 +72,9 @@ class ProfilePropagation:
 
     async def propagate_some(self) -> bool:
         """Tell the rooms of the users who wait longest; whether there were any."""
-        waiting = await storage.propagations(self._db, limit=_USERS_AT_ONCE)
+        found = await storage.propagations(self._db, limit=_LOOKED_AT)
+        ours = (each for each in found if self._slots.holds(each[0]))
+        waiting = list(islice(ours, _USERS_AT_ONCE))
         async with asyncio.TaskGroup() as group:
             for user_id, pos in waiting:
                 group.create_task(self._propagate(user_id, pos=pos))
@@ -80,7 +94,7 @@ class ProfilePropagation:
                     room_id=room_id,
                     error=error.message,
                 )
-        unit = Statements()
+        unit = Statements(lease=self._slots.lease(user_id))
         storage.finish_propagation(unit, user_id, pos=pos)
         await self._db.commit(unit)
 

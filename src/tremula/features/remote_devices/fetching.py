@@ -1,6 +1,7 @@
 """Fetches device lists of other servers' users, each once at a time."""
 
 import asyncio
+from collections.abc import Collection
 from functools import partial
 from typing import Final
 from urllib.parse import quote
@@ -17,7 +18,7 @@ from tremula.infra.clock import Clock
 from tremula.infra.db import Reader
 from tremula.infra.federation.client import FederationClient
 from tremula.infra.federation.errors import PeerError, RemoteError
-from tremula.infra.journal import Journal
+from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
 from tremula.infra.rereading import reread_on_conflict
 from tremula.infra.supervisor import Supervisor
@@ -33,6 +34,16 @@ _BYTES_MAX: Final = 16 * 1024 * 1024
 _FIRST_PAUSE_MS: Final = 60_000
 _LONGEST_PAUSE_MS: Final = 6 * 3600 * 1000
 _FAILURES_COUNTED_MAX: Final = 20
+
+
+WANTED_TOPIC: Final = "wanted_device_lists"
+"""Announced with a server as key and no payload: some of its users' lists are."""
+
+
+def announce_wanted(unit: JournalUnit, user_ids: Collection[UserId]) -> None:
+    """Have whoever fetches the lists of these users look for what is wanted."""
+    for server in {server_of(user_id) for user_id in user_ids}:
+        unit.announce(WANTED_TOPIC, server, None, pos=unit.pos())
 
 
 class Fetched(Struct, frozen=True):
@@ -68,9 +79,10 @@ class ListFetcher:
         self._supervisor = supervisor
         self._changing = changing
         self._running: dict[UserId, asyncio.Future[Fetched]] = {}
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._turns = asyncio.Semaphore(_AT_ONCE)
         self.something_wanted = asyncio.Event()
         journal.subscribe(DEVICE_LIST_TOPIC, self._superseded)
+        journal.subscribe(WANTED_TOPIC, lambda *_: self.something_wanted.set())
 
     async def fetch(self, user_id: UserId, *, seen_pos: int) -> Fetched:
         """The list of a user, for everyone who waits for it.
@@ -93,8 +105,8 @@ class ListFetcher:
         unit = self._journal.unit()
         retry_at_ms = self._clock.now_ms() + in_ms
         storage.insert_wanted(unit, user_ids, retry_at_ms=retry_at_ms)
+        announce_wanted(unit, user_ids)
         await self._journal.commit(unit)
-        self.something_wanted.set()
 
     def _superseded(self, _pos: int, user_id: object, _payload: object) -> None:
         # An update has come: who asks from now on does not get what is on its way.
@@ -105,7 +117,7 @@ class ListFetcher:
         self, user_id: UserId, seen_pos: int, future: "asyncio.Future[Fetched]"
     ) -> None:
         try:
-            async with self._slots:
+            async with self._turns:
                 future.set_result(await self._fetched(user_id, seen_pos))
         finally:
             if self._running.get(user_id) is future:
@@ -186,6 +198,6 @@ class ListFetcher:
             failures=failures,
             retry_at_ms=self._clock.now_ms() + pause_ms,
         )
+        announce_wanted(unit, [user_id])
         await self._journal.commit(unit)
-        self.something_wanted.set()
         return Fetched(error=error)

@@ -4,21 +4,19 @@ SS "Device Management": updates "must be sent […] when that user joins a room 
 contains servers which are not already receiving updates".
 """
 
-import asyncio
-from collections import deque
-
 from msgspec import Struct
 
 from tremula.features.device_keys.service import PublishedKeys
 from tremula.features.remote_devices import untold_storage as storage
 from tremula.features.remote_devices.telling import LIST_UPDATE, device_content
-from tremula.infra.db import Reader
+from tremula.infra.clock import Clock
+from tremula.infra.duties import Duties
 from tremula.infra.federation.durable_edus import DurableEdus
 from tremula.infra.journal import Journal
+from tremula.infra.slots import Slots
 from tremula.protocol.identifiers import UserId
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.memberships import TOPIC as MEMBERSHIP_TOPIC
-from tremula.rooms.reader import RoomReader
 from tremula.rooms.sharing import SharedRooms
 from tremula.rooms.storage import UserRoom
 
@@ -31,54 +29,49 @@ class _Join(Struct, frozen=True):
 class DeviceListIntroducer:
     """Follows the joins of our users. A server that was in a room with the user before
     may have a list from then; of what a crash keeps from being told here, it hears
-    with the next change.
+    with the next change. The holder of the user's slot tells; who is told twice
+    fetches the list twice.
     """
 
     def __init__(
         self,
         *,
-        db: Reader,
         journal: Journal,
-        reader: RoomReader,
         events: EventStore,
         shared: SharedRooms,
         published: PublishedKeys,
         edus: DurableEdus,
+        slots: Slots,
+        clock: Clock,
     ) -> None:
-        self._db = db
         self._journal = journal
-        self._reader = reader
         self._events = events
         self._shared = shared
         self._published = published
         self._edus = edus
-        self._joins: deque[_Join] = deque()
-        self._somebody_joined = asyncio.Event()
+        self._slots = slots
+        self._duties = Duties(slots, clock, self._introduce)
         journal.subscribe(MEMBERSHIP_TOPIC, self._membership_changed)
 
     async def run(self) -> None:
         """Tell for ever; meant for the supervisor."""
-        while True:
-            self._somebody_joined.clear()
-            while self._joins:
-                await self._introduce(self._joins.popleft())
-            await self._somebody_joined.wait()
+        await self._duties.run()
 
     def _membership_changed(self, _pos: int, user_id: object, room: object) -> None:
         assert isinstance(user_id, str)
         assert isinstance(room, UserRoom)
         if room.membership == "join":
-            self._joins.append(_Join(UserId(user_id), room))
-            self._somebody_joined.set()
+            join = _Join(UserId(user_id), room)
+            self._duties.note(user_id, (user_id, room.room_id), join)
 
     async def _introduce(self, join: _Join) -> None:
-        view = await self._reader.find_room(join.room.room_id)
+        view = await self._shared.reader.find_room(join.room.room_id)
         if view is None or len(view.joined_servers) < 2 or await self._was_in(join):
             return
         known_to = await self._shared.servers_with(join.user_id, but_nid=view.nid)
         new = view.joined_servers.keys() - known_to - {self._shared.own}
         # Read first: what changes meanwhile is told once more.
-        stream_id = await storage.told_stream_id(self._db, join.user_id)
+        stream_id = await storage.told_stream_id(self._shared.db, join.user_id)
         keys = await self._published.of_user(join.user_id)
         if not new or stream_id is None or keys is None or not keys.devices:
             return
@@ -92,6 +85,7 @@ class DeviceListIntroducer:
             **device_content(keys, device_id),
         }
         unit = self._journal.unit()
+        unit.under(self._slots.lease(join.user_id))
         for server in new:
             self._edus.add(unit, server, LIST_UPDATE, content)
         await self._journal.commit(unit)

@@ -1,26 +1,32 @@
 """Fetches in the background what is wanted, and forgets what is of no use any more."""
 
 import asyncio
+from itertools import islice
 from typing import Final
 
 from tremula.features.device_lists.service import DeviceListChange, DeviceLists
 from tremula.features.remote_devices import storage
-from tremula.features.remote_devices.fetching import ListFetcher
+from tremula.features.remote_devices.fetching import ListFetcher, announce_wanted
 from tremula.infra.clock import Clock
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
+from tremula.infra.slots import Slots
 from tremula.infra.together import together
-from tremula.protocol.identifiers import UserId
+from tremula.protocol.identifiers import UserId, server_of
 from tremula.rooms.sharing import SharedRooms
 
 _AT_ONCE: Final = 32
+# Of which those are chosen that are done here.
+_LOOKED_AT: Final = 500
+_FORGETTING: Final = "unshared_device_lists"
 _FORGOTTEN_AT_ONCE: Final = 500
 _FORGET_EVERY_S: Final = 3600.0
 _SHORTEST_WAIT_S: Final = 1.0
 
 
 class Resync:
-    """Keeps device lists in step with their servers, over restarts.
+    """Keeps device lists in step with their servers, over restarts. The holder of the
+    server's slot does it for its users.
 
     Who is not reached is asked again later and later (`ListFetcher`).
     """
@@ -34,6 +40,7 @@ class Resync:
         shared: SharedRooms,
         lists: DeviceLists,
         fetcher: ListFetcher,
+        slots: Slots,
     ) -> None:
         self._db = db
         self._journal = journal
@@ -41,11 +48,14 @@ class Resync:
         self._shared = shared
         self._lists = lists
         self._fetcher = fetcher
+        self._slots = slots
         self._forget_at_s = clock.monotonic_s()
+        slots.on_taken(lambda _: self.notice())
 
     def want(self, unit: JournalUnit, user_id: UserId) -> None:
-        """Have the list of a user fetched when *unit* is stored; then `notice`."""
+        """Have the list of a user fetched when *unit* is stored."""
         storage.insert_wanted(unit, [user_id], retry_at_ms=self._clock.now_ms())
+        announce_wanted(unit, [user_id])
 
     def notice(self) -> None:
         """Something may have become wanted."""
@@ -70,7 +80,9 @@ class Resync:
             before = due
 
     async def _due(self) -> list[UserId]:
-        return await storage.due(self._db, now_ms=self._clock.now_ms(), limit=_AT_ONCE)
+        due = await storage.due(self._db, now_ms=self._clock.now_ms(), limit=_LOOKED_AT)
+        ours = (each for each in due if self._slots.holds(server_of(each)))
+        return list(islice(ours, _AT_ONCE))
 
     async def forget_unshared(self) -> None:
         """Forget the lists of users with whom we share no room any more."""
@@ -90,7 +102,8 @@ class Resync:
         now_s = self._clock.monotonic_s()
         if self._forget_at_s <= now_s:
             self._forget_at_s = now_s + _FORGET_EVERY_S
-            await self.forget_unshared()
+            if self._slots.holds(_FORGETTING):
+                await self.forget_unshared()
 
     async def _fetch(self, user_id: UserId) -> None:
         shared = (await self._shared.with_remote([user_id])).get(user_id)

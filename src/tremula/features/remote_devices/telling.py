@@ -12,9 +12,10 @@ from tremula.features.device_keys.service import PublishedKeys, UserKeys
 from tremula.features.device_lists.service import TOPIC
 from tremula.features.remote_devices import untold_storage as storage
 from tremula.features.remote_devices.untold_storage import SIGNING_KEYS, Untold
-from tremula.infra.db import Reader
+from tremula.infra.db import Reader, SlotLost
 from tremula.infra.federation.durable_edus import DurableEdus
 from tremula.infra.journal import Journal, JournalUnit
+from tremula.infra.slots import Slots
 from tremula.protocol.identifiers import DeviceId, ServerName, UserId, server_of
 from tremula.rooms.sharing import SharedRooms
 
@@ -30,7 +31,8 @@ _NO_KEYS: Final = UserKeys({})
 
 
 class DeviceListSender:
-    """Follows the changes of our users' devices; over restarts, too.
+    """Follows the changes of our users' devices; over restarts, too. The holder of the
+    user's slot tells of them: one update is to name the one before it.
 
     Updates of one user are a line, each naming the one before it. A server that lacks
     one, or was not in a room with the user then, sees that and fetches the list.
@@ -45,6 +47,7 @@ class DeviceListSender:
         shared: SharedRooms,
         published: PublishedKeys,
         edus: DurableEdus,
+        slots: Slots,
     ) -> None:
         self._own = own
         self._db = db
@@ -52,9 +55,13 @@ class DeviceListSender:
         self._shared = shared
         self._published = published
         self._edus = edus
+        self._slots = slots
         self._changed: set[UserId] = set()
+        self._may_be_untold = True
         self._something_changed = asyncio.Event()
         journal.subscribe(TOPIC, self._device_list_changed)
+        journal.on_forget(self._look_again)
+        slots.on_taken(lambda _: self._look_again())
 
     async def stream_id(self, user_id: UserId) -> int:
         """The ID of the newest update of one of our users; 0 before the first one.
@@ -65,8 +72,10 @@ class DeviceListSender:
 
     async def run(self) -> None:
         """Tell for ever; meant for the supervisor."""
-        self._changed |= await storage.untold_users(self._db)
         while True:
+            if self._may_be_untold:
+                self._may_be_untold = False
+                self._changed |= await storage.untold_users(self._db)
             await self.tell_changes()
             await self._something_changed.wait()
 
@@ -76,11 +85,18 @@ class DeviceListSender:
         while self._changed:
             user_id = self._changed.pop()
             try:
-                await self._tell(user_id)
+                if self._slots.holds(user_id):
+                    await self._tell(user_id)
+            except SlotLost as error:
+                log.info("device_list_left", user_id=user_id, reason=str(error))
             except Exception:
                 # CVE-2025-61672: whatever is wrong with the keys of one user, others
                 # are told of. What is untold is tried again with the next change.
                 log.exception("device_list_not_told", user_id=user_id)
+
+    def _look_again(self) -> None:
+        self._may_be_untold = True
+        self._something_changed.set()
 
     def _device_list_changed(self, _pos: int, user_id: object, _change: object) -> None:
         assert isinstance(user_id, str)
@@ -96,6 +112,7 @@ class DeviceListSender:
         keys = (await self._published.of_user(user_id) if servers else None) or _NO_KEYS
         before = await storage.told_stream_id(self._db, user_id)
         unit = self._journal.unit()
+        unit.under(self._slots.lease(user_id))
         devices = [each for each in untold if each.device_id != SIGNING_KEYS]
         if devices:
             # Also if nobody is told: who was in a room before is not, and sees a gap.

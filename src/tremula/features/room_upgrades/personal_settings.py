@@ -4,15 +4,18 @@ CS "Room Upgrades": "When a user joins the new room, the server should automatic
 transfer/replicate some of the user's personalized settings".
 """
 
-import asyncio
 from collections.abc import Hashable, Mapping
 from typing import Any, Final
 
 import structlog
+from msgspec import Struct
 
 from tremula.features.account_data.service import AccountData
 from tremula.features.room_upgrades.plan import TOMBSTONE
+from tremula.infra.clock import Clock
+from tremula.infra.duties import Duties
 from tremula.infra.journal import Journal
+from tremula.infra.slots import Slots
 from tremula.protocol.errors import MatrixError
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.rooms import memberships
@@ -27,10 +30,19 @@ DIRECT: Final = "m.direct"
 _log = structlog.get_logger(__name__)
 
 
+class _MayHaveJoined(Struct, frozen=True):
+    """A member event by which a user is joined."""
+
+    user_id: UserId
+    room_id: RoomId
+    event_nid: int
+
+
 class PersonalSettings:
     """A background task; ``run`` is meant for the supervisor.
 
-    What a crash keeps from going with its user stays with the old room.
+    The holder of the user's slot does it. What a crash keeps from going with its user
+    stays with the old room.
     """
 
     def __init__(
@@ -40,24 +52,18 @@ class PersonalSettings:
         reader: RoomReader,
         events: EventStore,
         account_data: AccountData,
+        slots: Slots,
+        clock: Clock,
     ) -> None:
         self._reader = reader
         self._events = events
         self._account_data = account_data
-        # The member events of those who may have just joined.
-        self._joined: dict[tuple[UserId, RoomId], int] = {}
-        self._something_new = asyncio.Event()
+        self._duties = Duties(slots, clock, self._follow)
         journal.subscribe(memberships.TOPIC, self._on_membership)
 
     async def run(self) -> None:
         """Carry over the settings of whoever joins a successor, for ever."""
-        while True:
-            await self._something_new.wait()
-            self._something_new.clear()
-            while self._joined:
-                user_id, room_id = next(iter(self._joined))
-                event_nid = self._joined.pop((user_id, room_id))
-                await self._follow(user_id, room_id, event_nid)
+        await self._duties.run()
 
     async def carry_over(
         self, user_id: UserId, old: RoomView, successor: RoomView
@@ -82,14 +88,14 @@ class PersonalSettings:
     def _on_membership(self, _pos: int, user_id: Hashable, room: object) -> None:
         assert isinstance(room, UserRoom)
         if room.membership == "join":
-            self._joined[UserId(str(user_id)), room.room_id] = room.event_nid
-            self._something_new.set()
+            join = _MayHaveJoined(UserId(str(user_id)), room.room_id, room.event_nid)
+            self._duties.note(join.user_id, (join.user_id, join.room_id), join)
 
-    async def _follow(self, user_id: UserId, room_id: RoomId, event_nid: int) -> None:
-        successor = await self._reader.get_room(room_id)
+    async def _follow(self, join: _MayHaveJoined) -> None:
+        successor = await self._reader.get_room(join.room_id)
         old = await self._predecessor(successor)
-        if old is not None and await self._has_joined(event_nid):
-            await self.carry_over(user_id, old, successor)
+        if old is not None and await self._has_joined(join.event_nid):
+            await self.carry_over(join.user_id, old, successor)
 
     async def _predecessor(self, successor: RoomView) -> RoomView | None:
         """The room that names *successor* as its replacement: others may claim it."""

@@ -114,7 +114,9 @@ class ToDevice(Struct, frozen=True):
         )
 
     async def run(self) -> None:
-        """Forget what is old once an hour, for the supervisor."""
+        """Forget what is old once an hour, for the supervisor. All processes do, to no
+        harm.
+        """
         while True:
             await self.sweep()
             await asyncio.sleep(_SWEEP_EVERY_S)

@@ -137,7 +137,7 @@ class Uia:
         return progress.completed
 
     async def run(self) -> None:
-        """Sweep every ten minutes, for the supervisor."""
+        """Sweep every ten minutes, for the supervisor. All processes do, to no harm."""
         while True:
             await self.sweep()
             await asyncio.sleep(_SWEEP_EVERY_S)
