@@ -264,7 +264,7 @@ class Rooms:
         redacted = None
         if len(drafts) == 1:
             draft = drafts[0]
-            redacted = await self._redacted(room.view, draft)
+            redacted = await _redacted(self._events, room.view, draft)
             is_duplicate = digest is not None and await self._events.has_annotation(
                 room.view.nid, digest
             )
@@ -361,20 +361,23 @@ class Rooms:
         stored = await self._events.by_nid(current.event_nid)
         return current.event_id if stored.content == draft.content else None
 
-    async def _redacted(self, view: RoomView, draft: Draft) -> StoredEvent | None:
-        if draft.type != REDACTION:
-            return None
-        event_id = draft.redacts
-        if view.version.redacts_in_content:
-            event_id = draft.content.get("redacts")
-        if not isinstance(event_id, str):
-            return None
-        return await self._events.find(view.nid, EventId(event_id))
-
 
 def _concerned(drafts: Sequence[Draft]) -> list[UserId]:
     """The users whose memberships *drafts* are about."""
     return [UserId(each.state_key or "") for each in drafts if each.type == MEMBER]
+
+
+async def _redacted(
+    events: EventStore, view: RoomView, draft: Draft
+) -> StoredEvent | None:
+    if draft.type != REDACTION:
+        return None
+    event_id = draft.redacts
+    if view.version.redacts_in_content:
+        event_id = draft.content.get("redacts")
+    if not isinstance(event_id, str):
+        return None
+    return await events.find(view.nid, EventId(event_id))
 
 
 def _random_room_id(server_name: ServerName) -> RoomId:

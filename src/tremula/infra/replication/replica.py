@@ -1,16 +1,15 @@
 """This process's part in the one order: what it announces, and what it hears."""
 
-import asyncio
-import heapq
 import logging
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from itertools import count, pairwise
+from itertools import pairwise
 from typing import Final, Protocol
 
 import msgspec
 from msgspec import Struct
 
+from tremula.infra.replication.agenda import Agenda
 from tremula.infra.replication.messages import (
     Announced,
     AnyMessage,
@@ -109,8 +108,7 @@ class Replica:
         self._incarnations: dict[int, int] = {}
         # Peers whose messages are of no use until they have welcomed us.
         self._lost: set[int] = set()
-        self._due: list[tuple[int, int, int, Callable[[], None]]] = []
-        self._numbers = count()
+        self._agenda = Agenda()
         self._outgoing: list[OwnUnit] = []
         self._floor = 0
         self._heard_pos = 0
@@ -119,7 +117,6 @@ class Replica:
         self._takes_part = False
         self._is_releasing = False
         self._teller: Teller | None = None
-        self._reached: list[tuple[int, int, asyncio.Future[None]]] = []
 
     @property
     def peers(self) -> Collection[int]:
@@ -165,12 +162,12 @@ class Replica:
         if not self._outgoing:
             self._soon(self.flush)
         self._outgoing.append(unit)
-        self._add_due(unit.first_pos, _DONE, unit.done)
+        self._agenda.add(unit.first_pos, _DONE, unit.done)
         for announcement in unit.announced:
             tell = partial(self._active_teller.tell, announcement)
-            self._add_due(announcement[3], _ANNOUNCED, tell)
-        self._add_due(unit.last_pos, _WOKEN, unit.wake)
-        self._add_due(unit.last_pos, _ANSWERED, unit.answer)
+            self._agenda.add(announcement[3], _ANNOUNCED, tell)
+        self._agenda.add(unit.last_pos, _WOKEN, unit.wake)
+        self._agenda.add(unit.last_pos, _ANSWERED, unit.answer)
 
     def flush(self) -> None:
         """Tell the others what was stored, and what they wait for."""
@@ -192,11 +189,9 @@ class Replica:
 
     async def settled(self, pos: int = 0) -> None:
         """Return once all is told that has been heard of until now, and up to *pos*."""
-        future = asyncio.get_running_loop().create_future()
-        pos = max(self._heard_pos, pos)
-        heapq.heappush(self._reached, (pos, next(self._numbers), future))
         self._release()
-        await future
+        if not self.is_settled(pos):
+            await self._agenda.reached(max(self._heard_pos, pos))
 
     def receive(self, packed: bytes) -> None:
         """Take a message of another process. What cannot be read is dropped: then it
@@ -276,11 +271,13 @@ class Replica:
         for each in message.announced:
             payload = self._topics.unpack(each.topic, each.payload)
             told = (each.topic, each.key, payload, each.pos, each.size_bytes)
-            self._add_due(each.pos, _ANNOUNCED, partial(self._active_teller.tell, told))
+            self._agenda.add(
+                each.pos, _ANNOUNCED, partial(self._active_teller.tell, told)
+            )
             self._heard_pos = max(self._heard_pos, each.pos)
         for woken in message.woken:
             wake = partial(self._active_teller.wake, woken)
-            self._add_due(woken.pos, _WOKEN, wake)
+            self._agenda.add(woken.pos, _WOKEN, wake)
             self._heard_pos = max(self._heard_pos, woken.pos)
         self._active_teller.observe(self._heard_pos)
         if message.is_urgent and not self._owes:
@@ -313,9 +310,6 @@ class Replica:
         self._order.leave(writer)
         self._incarnations.pop(writer, None)
         self._lost.discard(writer)
-
-    def _add_due(self, pos: int, rank: int, action: Callable[[], None]) -> None:
-        heapq.heappush(self._due, (pos, rank, next(self._numbers), action))
 
     def _tell(self, *, is_urgent: bool = False) -> None:
         announced = [
@@ -373,14 +367,11 @@ class Replica:
         self._is_releasing = True
         try:
             while self._advance():
-                while self._due and self._due[0][0] <= self._floor:
-                    heapq.heappop(self._due)[3]()
+                while self._agenda.has_due(self._floor):
+                    self._agenda.do_next()
         finally:
             self._is_releasing = False
-        while self._reached and self._reached[0][0] <= self._floor:
-            future = heapq.heappop(self._reached)[2]
-            if not future.done():
-                future.set_result(None)
+        self._agenda.passed(self._floor)
 
     def _advance(self) -> bool:
         floor = self._order.floor(self._watermark)
@@ -388,7 +379,7 @@ class Replica:
             self._floor = floor
             self._active_teller.reach(floor)
             return True
-        return bool(self._due) and self._due[0][0] <= self._floor
+        return self._agenda.has_due(self._floor)
 
 
 def _pos_of(announced: Announced) -> int:

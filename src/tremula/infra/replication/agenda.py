@@ -1,0 +1,44 @@
+"""What happens when the order has reached a position."""
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from itertools import count
+
+Action = Callable[[], None]
+
+
+class Agenda:
+    """Actions by position, at one position by rank; and whoever waits for one."""
+
+    __slots__ = ("_due", "_numbers", "_waiting")
+
+    def __init__(self) -> None:
+        self._due: list[tuple[int, int, int, Action]] = []
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._numbers = count()
+
+    def add(self, pos: int, rank: int, action: Action) -> None:
+        """Do *action* at *pos*."""
+        heapq.heappush(self._due, (pos, rank, next(self._numbers), action))
+
+    def has_due(self, floor: int) -> bool:
+        """Whether there is something to be done up to *floor*."""
+        return bool(self._due) and self._due[0][0] <= floor
+
+    def do_next(self) -> None:
+        """Do what comes first."""
+        heapq.heappop(self._due)[3]()
+
+    async def reached(self, pos: int) -> None:
+        """Wait until *pos* is passed."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (pos, next(self._numbers), future))
+        await future
+
+    def passed(self, floor: int) -> None:
+        """Let go on who waits for positions up to *floor*."""
+        while self._waiting and self._waiting[0][0] <= floor:
+            future = heapq.heappop(self._waiting)[2]
+            if not future.done():
+                future.set_result(None)
