@@ -1,6 +1,7 @@
 """``tremula serve``: the server, in the foreground."""
 
 import asyncio
+import contextlib
 import gc
 import resource
 import signal
@@ -52,12 +53,15 @@ def serve(*, source: Source = DEFAULT_SOURCE) -> None:
 
 
 async def _serve(config: Config, file: Path | None) -> None:
+    from tremula.infra.process import ProcessEnded
+
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     while not stopping.is_set():
         # Again if the other processes took this one for dead: it goes on as a new one.
-        config = await _serve_once(config, file, stopping)
+        with contextlib.suppress(ProcessEnded):
+            config = await _serve_once(config, file, stopping)
 
 
 async def _serve_once(

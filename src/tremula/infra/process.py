@@ -15,6 +15,10 @@ from tremula.infra.metrics import Metrics
 from tremula.infra.slots import SingleProcessSlots, Slots
 
 
+class ProcessEnded(Exception):
+    """The others do without this process before it has begun: it begins anew."""
+
+
 class Process(Protocol):
     """The ground under the services. It takes part from `begin` to `leave`."""
 
@@ -44,7 +48,11 @@ class Process(Protocol):
         ...
 
     async def begin(self) -> None:
-        """Take part: all services are built, and their calls registered."""
+        """Take part: all services are built, and their calls registered.
+
+        Raises:
+            ProcessEnded: it could not before the others gave it up.
+        """
         ...
 
     async def catch_up(self, *, writes: bool) -> None:

@@ -16,7 +16,7 @@ from tremula.infra.journal import Journal
 from tremula.infra.metrics import Metrics
 from tremula.infra.other_writers import not_now
 from tremula.infra.positions import Positions, reserved_pos_of
-from tremula.infra.process import Process
+from tremula.infra.process import Process, ProcessEnded
 from tremula.infra.replication.link import ReplicationLink
 from tremula.infra.replication.messages import Topics
 from tremula.infra.replication.replica import Replica
@@ -47,6 +47,7 @@ class OneOfSeveral:
         self._supervisor = supervisor
         self._connected = asyncio.Event()
         self._has_begun = False
+        self._joining: asyncio.Timeout | None = None
         self.ended = asyncio.Event()
         if membership.bus.is_connected:
             self._connected.set()
@@ -81,10 +82,15 @@ class OneOfSeveral:
     async def begin(self) -> None:
         """See ``Process.begin``. Then the journal shows everything from before."""
         membership = self._membership
-        while not membership.keeper.is_alive:
-            # Who else is there, only the database tells.
-            await membership.keeper.look_again(_PATIENCE_S)
-        await self._link.join(self._replica, membership.writer)
+        try:
+            async with asyncio.timeout(None) as self._joining:
+                while not membership.keeper.is_alive:
+                    # Who else is there, only the database tells.
+                    await membership.keeper.look_again(_PATIENCE_S)
+                await self._link.join(self._replica, membership.writer)
+        except TimeoutError as error:
+            raise ProcessEnded("this process could not join the others") from error
+        self._joining = None
         # What the services have read while they were built may be out of date by now.
         self._journal.forget(self._journal.position)
         self._supervisor.keep_running("replication_watch", self._watch)
@@ -135,6 +141,8 @@ class OneOfSeveral:
 
     def _end(self) -> None:
         self.ended.set()
+        if self._joining is not None:
+            self._joining.reschedule(asyncio.get_running_loop().time())
         self._journal.give_up()
 
 
