@@ -26,13 +26,14 @@ class NatsServer:
 
     folder: Path
     settings: str = ""
+    host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def place(self) -> str:
         """``host:port``."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -43,7 +44,7 @@ class NatsServer:
         """Start, and wait until it greets who connects."""
         file = self.folder / f"nats-{self.port}.conf"
         file.write_text(
-            f"host: 127.0.0.1\nport: {self.port}\n{self.settings}", encoding="utf-8"
+            f"host: {self.host}\nport: {self.port}\n{self.settings}", encoding="utf-8"
         )
         with (self.folder / f"nats-{self.port}.log").open("ab") as output:
             self.process = subprocess.Popen(
@@ -64,7 +65,7 @@ class NatsServer:
         deadline_s = time.monotonic() + _TIMEOUT_S
         while True:
             with contextlib.suppress(OSError):
-                address = ("127.0.0.1", self.port)
+                address = (self.host, self.port)
                 with socket.create_connection(address, timeout=_TIMEOUT_S) as probe:
                     if probe.recv(len(_GREETING)) == _GREETING:
                         return

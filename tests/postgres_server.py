@@ -57,7 +57,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start, and wait until it answers."""
-        settings = {**self.settings, **_REACHED_AT, "port": str(self.port)}
+        settings = {**_REACHED_AT, **self.settings, "port": str(self.port)}
         options = " ".join(f"-c {name}={value}" for name, value in settings.items())
         log = str(self.folder / "log")
         self._control("start", "--wait", "--options", options, "--log", log)

@@ -65,7 +65,8 @@ class Crowd:
                 whole, [each for each in self.senders if each.room_id == room_id]
             )
             for reader in self.readers:
-                assert reader.event_ids[room_id] == whole
+                read = reader.event_ids[room_id]
+                assert read == whole, _difference(read, whole)
 
     def writes_back_s(self, since_s: float) -> float:
         """How long after *since_s* a message, begun after it, was acknowledged in each
@@ -122,3 +123,15 @@ async def gather_crowd(
     for reader in readers:
         await reader.read()
     return Crowd(people, senders, readers, dice)
+
+
+def _difference(read: Sequence[str], whole: Sequence[str]) -> str:
+    """What a reader has seen otherwise than it is."""
+    missing = [whole.index(each) for each in whole if each not in read]
+    twice = len(read) - len(set(read))
+    pairs = enumerate(zip(read, whole, strict=False))
+    first = next((place for place, (one, other) in pairs if one != other), None)
+    return (
+        f"of {len(whole)} events {len(read)} were read, {twice} of them twice;"
+        f" missing are the numbers {missing}; the first difference is at {first}"
+    )

@@ -27,7 +27,9 @@ pytestmark = pytest.mark.cluster
 
 PROCESSES: Final = 3
 WRITES_BACK_S: Final = 5.0
-CUT_S: Final = WRITES_BACK_S + 3
+# Who has lost the bus alone has to find out by itself: PostgreSQL still sees it alive.
+WITHOUT_BUS_S: Final = 10.0
+CUT_S: Final = 12.0
 BACK_S: Final = 30.0
 # Processes listen where others than this machine might be.
 OPEN: Final = (
@@ -107,12 +109,17 @@ async def balancer(
 
 
 @pytest.mark.parametrize(
-    "nets",
-    [(Net.BUS,), (Net.DATABASE,), (Net.DATABASE, Net.BUS)],
+    ("nets", "most_s"),
+    [
+        ((Net.BUS,), WITHOUT_BUS_S),
+        ((Net.DATABASE,), WRITES_BACK_S),
+        ((Net.DATABASE, Net.BUS), WRITES_BACK_S),
+    ],
     ids=["from the bus", "from the database", "from both"],
 )
 async def test_who_is_cut_off_harms_nobody(
     nets: tuple[Net, ...],
+    most_s: float,
     wired_members: tuple[Members, list[Wired]],
     balancer: Balancer,
     dice: random.Random,
@@ -143,7 +150,7 @@ async def test_who_is_cut_off_harms_nobody(
     assert not is_acknowledged
     # Nor was it stored unacknowledged: the rooms have what was acknowledged, no more.
     await crowd.check()
-    assert back_s <= WRITES_BACK_S
+    assert back_s <= most_s
 
 
 async def is_sent(person: Person, room_id: str) -> bool:

@@ -68,7 +68,13 @@ class Place:
         self.mend(*Net)
 
     def remove(self) -> None:
-        """Take all of it away; wires go with the namespace."""
+        """Take all of it away.
+
+        A namespace lasts for as long as the connections of a dead process, and would
+        keep its wires.
+        """
+        for net in Net:
+            _ip("link", "delete", self._wire(net))
         _ip("netns", "delete", self.name)
 
     def _wire(self, net: Net) -> str:
