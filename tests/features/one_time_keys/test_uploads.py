@@ -29,6 +29,7 @@ async def upload(client: Client, **body: object) -> HttpResponse:
     return await client.post("/v3/keys/upload", body)
 
 
+@pytest.mark.one_process("counts what one process asks of its database")
 async def test_an_upload_is_one_unit(server: Server, alice: Client) -> None:
     body = {"device_keys": PHONE.keys(), "one_time_keys": keys_of(PHONE, *range(50))}
 

@@ -128,6 +128,7 @@ async def test_a_session_belongs_to_its_protocol(server: Server) -> None:
     assert [as_text.status, as_json.status] == [404, 404]
 
 
+@pytest.mark.one_process("the clock jumps further than leases last")
 async def test_there_are_so_many_sessions_at_most(
     server: Server, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,6 +109,7 @@ async def test_a_session_is_cancelled(server: Server) -> None:
     ] * 3
 
 
+@pytest.mark.one_process("the clock jumps further than leases last")
 async def test_a_session_expires(server: Server, clock: FakeClock) -> None:
     path, etag = await begin(server)
     clock.advance_ms(LIFETIME_MS - 1)
