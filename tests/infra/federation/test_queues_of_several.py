@@ -211,3 +211,23 @@ async def test_a_server_that_is_back_is_heard_by_who_sends_to_it(
     await one.queues.send_due()
     assert one.sent_to(THEM) == [[2]]
     assert journal.newest("heard_servers", THEM, 9) == [None]
+
+
+async def test_what_was_announced_unheard_is_found(processes: Processes) -> None:
+    """And what comes while it is looked for is sent as well, once."""
+    one = processes.one
+    one.net.slow[THEM] = asyncio.Event()
+    await processes.add(1, to=[THEM])
+    sending = asyncio.ensure_future(one.queues.send_due())
+    await one.net.reached.wait()
+    await one.store(2)
+
+    one.queues.read_again()
+    reading = asyncio.ensure_future(one.queues.take_up())
+    await processes.add(3, to=[THEM])
+    await reading
+    one.net.slow[THEM].set()
+    await sending
+    await one.queues.send_due()
+
+    assert one.sent_to(THEM) == [[1], [2, 3]]

@@ -54,9 +54,7 @@ class ProfilePropagation:
         self._memberships = memberships
         self._rooms = rooms
         self._reader = reader
-        # Set at first, for what an earlier run of the server left over.
         self._something_new = asyncio.Event()
-        self._something_new.set()
         self._slots = slots
         journal.subscribe(TOPIC, lambda *_: self._something_new.set())
         journal.on_forget(self._something_new.set)
@@ -65,10 +63,10 @@ class ProfilePropagation:
     async def run(self) -> None:
         """Tell rooms of changes for ever."""
         while True:
-            await self._something_new.wait()
             self._something_new.clear()
             while await self.propagate_some():
                 pass
+            await self._something_new.wait()
 
     async def propagate_some(self) -> bool:
         """Tell the rooms of the users who wait longest; whether there were any."""

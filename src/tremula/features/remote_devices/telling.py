@@ -89,6 +89,7 @@ class DeviceListSender:
                     await self._tell(user_id)
             except SlotLost as error:
                 log.info("device_list_left", user_id=user_id, reason=str(error))
+                self._may_be_untold = True
             except Exception:
                 # CVE-2025-61672: whatever is wrong with the keys of one user, others
                 # are told of. What is untold is tried again with the next change.

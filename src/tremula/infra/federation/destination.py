@@ -158,10 +158,13 @@ class Destination(Struct):
         return [self.pending.popleft() for _ in range(count)]
 
     def catch_up_from(self, pos: int) -> None:
-        """It has got everything up to *pos*, unless more is known of it."""
-        if self.sent_pos is None and self.noticed_pos > pos:
-            self.sent_pos = pos
-            self.is_behind = True
+        """Leave to the outbox what came after *pos*; unless more is known, it has got
+        everything up to there.
+        """
+        if self.noticed_pos > pos:
+            if self.sent_pos is None:
+                self.sent_pos = pos
+            self.fall_behind()
 
     def fall_behind(self) -> None:
         """Leave to the outbox what is to be sent."""
