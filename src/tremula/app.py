@@ -1109,7 +1109,7 @@ def _add_sync(
     typing = Typing(db, engine.reader, journal, base.clock)
     base.router.add(typing_routes, typing)
     base.supervisor.keep_running("typing", typing.run)
-    lazy_members = LazyMembers()
+    lazy_members = LazyMembers(journal)
     entries = RoomEntries(
         Timelines(journal, engine.events, engine.visibility),
         StateSections(engine.reader, engine.events, lazy_members),
@@ -1145,6 +1145,7 @@ def _add_sync(
                 InvitePermission(people.account_data),
             ),
             LeftRooms(engine.reader, engine.outside, entries, room_account_data),
+            lazy_members,
         ),
         user_parts,
         DeviceInbox(db, journal),

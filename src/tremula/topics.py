@@ -20,11 +20,12 @@ from tremula.features.receipts import service as receipts
 from tremula.features.receipts.storage import StoredReceipt
 from tremula.features.remote_devices import fetching
 from tremula.features.sessions import service as sessions
+from tremula.features.sync import lazy_members
 from tremula.features.to_device import service as to_device
 from tremula.features.typing import service as typing
 from tremula.infra.federation import durable_edus, heard
 from tremula.infra.replication.messages import Topics
-from tremula.protocol.identifiers import UserId
+from tremula.protocol.identifiers import DeviceId, UserId
 from tremula.rooms import erasures, memberships, partial, staging
 from tremula.rooms.events import PersistedEvent
 from tremula.rooms.storage import UserRoom
@@ -33,6 +34,7 @@ _PAYLOADS: Final[dict[str, Any]] = {
     staging.MEMBERS_TOPIC: None,
     partial.COMPLETED_TOPIC: PersistedEvent,
     memberships.TOPIC: UserRoom,
+    lazy_members.TOPIC: DeviceId | None,
     erasures.TOPIC: None,
     account_data.TOPIC: AccountDatum,
     device_lists.TOPIC: device_lists.DeviceListChange,

@@ -149,8 +149,14 @@ def login_body(user: str, **body: object) -> dict[str, object]:
 async def start_accounts(
     database: Database, policy: Policy, clock: FakeClock
 ) -> AccountsServer:
-    """Build the services as ``app.py`` does."""
-    journal = await Journal.open(database)
+    """Build the services as ``app.py`` does, for a process alone."""
+    return build_accounts(database, await Journal.open(database), policy, clock)
+
+
+def build_accounts(
+    database: Database, journal: Journal, policy: Policy, clock: FakeClock
+) -> AccountsServer:
+    """Build the services of one of several processes."""
     hooks = Hooks()
     limiter = RateLimiter(policy.rate_limits, clock)
     users = Users(database, journal, Passwords(policy.hashing), ServerName("test"))

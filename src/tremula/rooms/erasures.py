@@ -39,7 +39,11 @@ class Erasures:
         self._erased = erased
         # Where in a room a journal position was: past ones stay where they are.
         self._places: dict[tuple[int, int], int] = {}
+        # What others add may not be heard, or not from the beginning: then it is read
+        # anew, and until then anybody may have been erased.
+        self._missed = 0 if journal.is_alone else 1
         journal.subscribe(TOPIC, self._remember)
+        journal.on_forget(self._miss)
 
     @classmethod
     async def open(
@@ -56,6 +60,8 @@ class Erasures:
 
     def concern(self, events: Iterable[StoredEvent]) -> bool:
         """Whether any of *events* was erased, for newcomers. Cheap if nobody was."""
+        if self._missed:
+            return True
         return bool(self._erased) and any(map(self._is_erased, events))
 
     async def shown(
@@ -77,6 +83,10 @@ class Erasures:
         """The numbers of those of *events* that *viewer*, who is to know their whole
         history, had not seen before their sender was erased.
         """
+        while missed := self._missed:
+            self._erased |= await erasures_storage.erasures(self._db)
+            if missed == self._missed:
+                self._missed = 0
         erased = [event for event in events if self._is_erased(event)]
         before = {
             sender: viewer.until(await self._place(view, self._erased[sender]))
@@ -105,6 +115,9 @@ class Erasures:
                 self._places.clear()
             self._places[view.nid, journal_pos] = place
         return place
+
+    def _miss(self) -> None:
+        self._missed += 1
 
     def _remember(self, pos: int, key: Hashable, _payload: object) -> None:
         self._erased.setdefault(UserId(str(key)), pos)

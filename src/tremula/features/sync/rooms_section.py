@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from tremula.features.sync.invited_rooms import InvitedRooms
 from tremula.features.sync.joined import JoinedRooms
+from tremula.features.sync.lazy_members import LazyMembers
 from tremula.features.sync.left_rooms import LeftRooms
 from tremula.features.sync.parts import IgnoredUsers, SyncContext
 from tremula.features.sync.request import StateForm, SyncRequest
@@ -26,10 +27,13 @@ class RoomsSection(Struct, frozen=True):
     joined: JoinedRooms
     invited: InvitedRooms
     left: LeftRooms
+    lazy_members: LazyMembers
 
     async def context(self, request: SyncRequest) -> SyncContext:
         """What an answer to *request* reaches up to, were it built now."""
         user_id = request.user_id
+        if request.since is None and request.filter.room.state.lazy_load_members:
+            await self.lazy_members.begin(user_id, request.device_id)
         ignored = await self.account_data.ignored_users(user_id)
         joined = await self.memberships.joined_by(user_id)
         # Everything below shows what is committed up to here, and no later news.
