@@ -113,3 +113,14 @@ async def test_forgetting_old_wakes_is_never_mistaken_for_silence(
     assert notifier.was_woken(ALICE, after=10)
     assert not notifier.was_woken(ALICE, after=28)
     assert notifier.was_woken(BOB, after=28)
+
+
+async def test_what_may_have_been_missed_is_not_forgotten_with_old_wakes(
+    notifier: Notifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WAKES_MAX", 4)
+    notifier.forget(100)
+    for pos in range(11, 30):
+        notifier.wake({BOB}, pos)
+
+    assert notifier.was_woken(ALICE, after=28)

@@ -31,6 +31,18 @@ def test_a_key_that_never_changed_answers_the_floor() -> None:
     assert tail.changed_pos("a") == 5
 
 
+def test_what_is_told_from_below_the_floor_says_nothing_of_what_came_after() -> None:
+    tail = TopicTail(floor=20)
+    tail.append(10, "a", "heard of", 10)
+    tail.append(30, "a", "newer", 10)
+    tail.append(12, "b", "heard of", 10)
+
+    # At 15 there may be something that nobody here has heard of.
+    assert tail.changed_pos("b") == 20
+    assert tail.after("a", 12) is None
+    assert tail.newest("a", 2) == ["newer"]
+
+
 @given(
     keys=st.lists(st.integers(0, 6), max_size=60),
     size_bytes=st.integers(1, 40),

@@ -114,7 +114,7 @@ class Notifier:
 
     def _forget_older_half(self) -> None:
         count = (len(self._wake_pos) + 1) // 2
-        self._floor = self._wake_pos[count - 1]
+        self._floor = max(self._floor, self._wake_pos[count - 1])
         del self._wake_pos[:count]
         del self._wake_users[:count]
         self._members = sum(map(len, self._wake_users))

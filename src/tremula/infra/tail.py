@@ -36,7 +36,12 @@ class TopicTail:
         self._size_bytes = 0
 
     def append(self, pos: int, key: Hashable, payload: object, size_bytes: int) -> None:
-        """Add the newest entry and drop what exceeds the bounds."""
+        """Add the newest entry and drop what exceeds the bounds.
+
+        One from below the floor is not kept: others may be missing after it.
+        """
+        if pos <= self.floor:
+            return
         self._log.append((pos, key, size_bytes))
         self._size_bytes += size_bytes
         entries = self._by_key.get(key)
