@@ -13,6 +13,7 @@ from tests.server import Server, UserClient
 ALICE = "@alice:test"
 BOB = "@bob:test"
 LONG_MS = 30_000
+PATIENCE_S = 10
 
 Deed = Callable[[UserClient, UserClient, str], Awaitable[object]]
 
@@ -26,9 +27,14 @@ async def _room_of(alice: UserClient, bob: UserClient) -> str:
 async def _waiting(
     server: Server, client: UserClient, since: str
 ) -> asyncio.Task[dict[str, Any]]:
-    """A sync that has begun to wait."""
-    task = asyncio.create_task(sync(client, since, timeout=LONG_MS))
-    async with asyncio.timeout(10):
+    """A sync that has begun to wait, and is to end before its time is up."""
+
+    async def answered() -> dict[str, Any]:
+        async with asyncio.timeout(PATIENCE_S):
+            return await sync(client, since, timeout=LONG_MS)
+
+    task = asyncio.create_task(answered())
+    async with asyncio.timeout(PATIENCE_S):
         while not server.waiting_users:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0)
     return task
@@ -96,7 +102,7 @@ async def test_news_of_every_kind_end_the_wait(
 
     waiting = await _waiting(server, bob, since)
     await deed(alice, bob, room_id)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         answer = await waiting
 
     outer, inner = section.split(".")

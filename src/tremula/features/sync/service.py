@@ -13,7 +13,7 @@ from tremula.infra.clock import Clock
 from tremula.infra.journal import Journal
 from tremula.infra.tokens import StreamToken
 from tremula.protocol.errors import InvalidParam
-from tremula.protocol.identifiers import RoomId
+from tremula.protocol.identifiers import RoomId, UserId
 
 # Clients give up after about two minutes, whatever they asked for.
 TIMEOUT_MAX_S: Final = 90.0
@@ -73,7 +73,13 @@ class Sync(Struct, frozen=True):
             remaining_s = deadline_s - self.clock.monotonic_s()
             if time_is_up or remaining_s <= 0:
                 return _Answer(StreamToken(checked), {}, {})
-            time_is_up = not await self.journal.wait(user_id, checked, remaining_s)
+            time_is_up = not await self._wait(user_id, checked, remaining_s)
+
+    async def _wait(self, user_id: UserId, after: int, timeout_s: float) -> bool:
+        if not self.journal.is_alone:
+            # Other processes wake by rooms: whose members are found in memory.
+            await self.rooms.memberships.joined_by(user_id)
+        return await self.journal.wait(user_id, after, timeout_s)
 
     async def _build(self, request: SyncRequest, since: int) -> "_Answer":
         ctx = await self.rooms.context(request)
