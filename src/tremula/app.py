@@ -1106,9 +1106,7 @@ def _add_sync(
         db, journal, engine.reader, engine.events, people.account_data, base.clock
     )
     base.router.add(receipts_routes, receipts)
-    typing = Typing(db, engine.reader, journal, base.clock)
-    base.router.add(typing_routes, typing)
-    base.supervisor.keep_running("typing", typing.run)
+    typing = _add_typing(base, engine)
     lazy_members = LazyMembers(journal)
     entries = RoomEntries(
         Timelines(journal, engine.events, engine.visibility),
@@ -1155,6 +1153,13 @@ def _add_sync(
     base.router.add(sync_routes, SyncEdge(sync, people.filters, people.presence))
     _take_transactions(base, engine, people, encryption, receipts, typing)
     _send_edus(base, engine, people, outbound, typing)
+
+
+def _add_typing(base: _Base, engine: _Engine) -> Typing:
+    typing = Typing(base.database, engine.reader, base.journal, base.clock)
+    base.router.add(typing_routes, typing)
+    base.supervisor.keep_running("typing", typing.run)
+    return typing
 
 
 def _add_device_lists(
