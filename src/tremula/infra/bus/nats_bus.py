@@ -85,7 +85,10 @@ class _Subscription(Struct, frozen=True):
 
 
 class NatsBus:
-    """Implements ``Bus``; `run` keeps it connected to one of several servers."""
+    """Implements ``Bus``; `run` keeps it connected to one of several servers.
+
+    Without ``echo`` it does not get what it has sent itself.
+    """
 
     def __init__(
         self,
@@ -94,11 +97,13 @@ class NatsBus:
         *,
         name: str,
         trust: NatsTrust | None = None,
+        echo: bool = True,
     ) -> None:
         self._servers = list(servers)
         self._supervisor = supervisor
         self._name = name
         self._trust = trust or NatsTrust()
+        self._echo = echo
         self._subscriptions: list[_Subscription] = []
         self._callbacks: list[Callable[[bool], None]] = []
         self._connection: _Connection | None = None
@@ -227,6 +232,7 @@ class NatsBus:
         await client.connect(
             [f"nats://{server.place}"],
             name=self._name,
+            no_echo=not self._echo,
             allow_reconnect=False,
             max_reconnect_attempts=1,
             reconnect_time_wait=0,

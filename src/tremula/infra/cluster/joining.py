@@ -146,6 +146,7 @@ def _bus(cluster: Cluster, supervisor: Supervisor, *, name: str) -> NatsBus:
         supervisor,
         name=name,
         trust=NatsTrust(cluster.bus_ca_file, cluster.bus_credentials_file),
+        echo=False,
     )
 
 

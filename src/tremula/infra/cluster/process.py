@@ -101,7 +101,11 @@ class OneOfSeveral:
         """See ``Process.catch_up``. A few comparisons if nothing is under way."""
         if writes and not self._connected.is_set():
             await self._bus_is_back()
-        if not self._membership.keeper.is_alive:
+        keeper = self._membership.keeper
+        if not keeper.is_alive and not self.ended.is_set():
+            # It stood still; with the next heartbeat it may be alive again.
+            await keeper.look_again(_PATIENCE_S)
+        if not keeper.is_alive:
             # What the others acknowledge from now on may never be heard of here.
             raise not_now()
         await self._journal.settled()
