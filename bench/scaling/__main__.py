@@ -34,7 +34,7 @@ _SCALE: Final = 300
 _MEMBERS: Final = (2, 4, 8, 16, 32)
 _ALONE: Final = Load(writers=1, batch=1, stores=60)
 _BUSY: Final = Load(writers=8, batch=16, stores=20)
-_USERS: Final = (10**6, 10**7, 10**8)
+_USERS: Final = (10**6, 2 * 10**6, 10**7, 10**8)
 
 
 def main(arguments: Sequence[str]) -> None:

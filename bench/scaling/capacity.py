@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bench.scaling.bus import Bus, Told
+from bench.scaling.bus import Bus
 from bench.scaling.database import RECEIPT, SEND, Operations
 from bench.scaling.memory import Held
 from tremula.infra.slots import SLOTS
@@ -64,8 +64,10 @@ class Need:
 
 
 def costs(operations: Operations, bus: Bus, held: Sequence[Held]) -> Costs:
-    """Take together what the parts have measured; of the bus, the busiest case."""
-    busy = min((told for _, told in bus.told), key=_hearing_cpu_ms)
+    """Take together what the parts have measured; of the bus, the dearest case in which
+    many are announced at once.
+    """
+    hearing = (told.cpu_ms / told.members for load, told in bus.told if load.batch > 1)
     written = {each.operation: each for each in operations.written}
     send, receipt = written[SEND], written[RECEIPT]
     return Costs(
@@ -73,17 +75,13 @@ def costs(operations: Operations, bus: Bus, held: Sequence[Held]) -> Costs:
         receipt_cpu_ms=receipt.cpu_ms,
         delivery_cpu_ms=operations.delivery_cpu_ms,
         postgres_cpu_ms=send.postgres_cpu_ms,
-        hearing_cpu_ms=_hearing_cpu_ms(busy),
+        hearing_cpu_ms=max(hearing),
         row_bytes=send.table_bytes + send.index_bytes,
         wal_bytes=send.wal_bytes,
         announced_bytes=bus.sizes.announced,
         process_kb=held[0].kb_each,
         client_kb=sum(each.kb_each for each in held[1:-1]),
     )
-
-
-def _hearing_cpu_ms(told: Told) -> float:
-    return told.cpu_ms / told.members
 
 
 def need(users: int, behaviour: Behaviour, cost: Costs) -> Need:
