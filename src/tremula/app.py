@@ -206,6 +206,7 @@ from tremula.features.users.service import Users
 from tremula.features.wellknown import routes as wellknown_routes
 from tremula.features.wellknown.service import WellKnown
 from tremula.infra.cache import ByteLRU
+from tremula.infra.cache_metrics import CacheMetrics
 from tremula.infra.clock import Clock, SystemClock
 from tremula.infra.config import Config, PostgresUrl, SqliteFile
 from tremula.infra.db import Database
@@ -237,6 +238,7 @@ from tremula.protocol.identifiers import ServerName, UserId
 from tremula.rooms.access import RoomAccess
 from tremula.rooms.erasures import Erasures
 from tremula.rooms.event_store import EventStore
+from tremula.rooms.events import StoredEvent
 from tremula.rooms.member_changes import MemberChanges
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.outside import OutsideRooms
@@ -525,7 +527,7 @@ async def _build_engine(base: _Base) -> _Engine:
         Outbox(base.clock),
         state_entries_max=base.config.caches.state_entries_max,
     )
-    events = EventStore(base.database, ByteLRU(base.config.caches.events_bytes))
+    events = EventStore(base.database, _events_cache(base))
     reader = RoomReader(base.database, registry, events)
     visibility = Visibility(base.database, events)
     erasures = await Erasures.open(base.database, base.journal, visibility)
@@ -553,6 +555,12 @@ async def _build_engine(base: _Base) -> _Engine:
         unsent=UnsentEvents(registry, base.slots, base.clock),
         shared=SharedRooms(base.server_name, base.database, reader, memberships),
     )
+
+
+def _events_cache(base: _Base) -> ByteLRU[int, StoredEvent]:
+    cache: ByteLRU[int, StoredEvent] = ByteLRU(base.config.caches.events_bytes)
+    CacheMetrics(base.metrics.registry).watch("events", cache)
+    return cache
 
 
 def _build_handshakes(base: _Base, engine: _Engine) -> RemoteMemberships:
