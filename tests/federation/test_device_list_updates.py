@@ -242,6 +242,7 @@ async def test_hostile_broken_keys_of_one_user_keep_nobody_elses_back(
     assert await untold_storage.untold(server.db, UserId(ALICE))
 
 
+@pytest.mark.one_process(reason="it counts the queries of one process")
 async def test_an_upload_costs_what_servers_there_are_not_rooms(
     server: Server, remote: Remote, phone: Client, inbox: Inbox
 ) -> None:

@@ -86,6 +86,7 @@ async def test_a_server_gets_nothing_from_before_it_came(
     assert len(inbox.pdus) == 1
 
 
+@pytest.mark.one_process(reason="it counts the queries of one process")
 async def test_a_room_of_our_own_costs_nothing_more(
     server: Server, remote: Remote, alice: Client, federation: Federation
 ) -> None:

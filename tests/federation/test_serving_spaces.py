@@ -156,6 +156,7 @@ async def test_a_room_that_this_server_has_left_is_not_told_of(
     assert (await ask(remote, server, room_id)).status == 404
 
 
+@pytest.mark.one_process(reason="it counts the queries of one process")
 async def test_telling_of_a_space_costs_no_query_a_child(
     server: Server, alice: Client, remote: Remote
 ) -> None:

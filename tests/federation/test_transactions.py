@@ -119,6 +119,7 @@ async def test_an_unsigned_transaction_is_refused(server: Server) -> None:
     assert error_of(response) == (401, "M_UNAUTHORIZED")
 
 
+@pytest.mark.one_process(reason="it counts the queries of one process")
 async def test_a_transaction_that_comes_again_gets_the_same_answer(
     server: Server, remote: Remote, room: RemoteRoom, alice: Client
 ) -> None:

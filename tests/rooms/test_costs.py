@@ -3,9 +3,13 @@
 import asyncio
 from urllib.parse import quote
 
+import pytest
+
 from tests.features.rooms import create_room, join, send, set_state
 from tests.query_counter import counted
 from tests.server import Server
+
+pytestmark = pytest.mark.one_process(reason="it counts the queries of one process")
 
 ALICE = "@alice:test"
 BOB = "@bob:test"

@@ -15,7 +15,8 @@ BOB = "@bob:test"
 
 def forget(server: Server) -> None:
     """Have the server lose everything that announcements keep up to date."""
-    server.app.journal.forget(server.app.journal.position)
+    for app in server.apps:
+        app.journal.forget(app.journal.position)
 
 
 async def synced(user: UserClient, since: str | None = None) -> dict[str, Any]:

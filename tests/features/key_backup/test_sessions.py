@@ -226,6 +226,7 @@ async def test_who_uploads_at_once_leaves_the_best_keys(alice: Client) -> None:
 
 
 @pytest.mark.one_process("counts what one process asks of its database")
+@pytest.mark.one_process(reason="it counts the queries of one process")
 async def test_ten_thousand_sessions_cost_few_queries(
     server: Server, alice: Client
 ) -> None:

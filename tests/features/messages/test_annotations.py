@@ -152,6 +152,7 @@ async def test_a_key_of_any_length_counts(server: Server) -> None:
     assert error_of(second) == DUPLICATE
 
 
+@pytest.mark.one_process(reason="it counts the queries of one process")
 async def test_an_annotation_costs_one_read_more_than_a_message(
     server: Server,
 ) -> None:

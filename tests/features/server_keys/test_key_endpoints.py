@@ -175,6 +175,7 @@ async def test_a_key_that_is_not_in_the_list_renews_it(
     assert set(published["verify_keys"]) == {"ed25519:k2"}
 
 
+@pytest.mark.one_process(reason="each process asks for itself")
 async def test_nobody_is_asked_over_and_over(client: Client, origin: KeyServer) -> None:
     """Anybody may ask a notary."""
     for number in range(20):

@@ -379,6 +379,7 @@ async def test_a_page_ends_before_it_gets_too_large(alice: Client) -> None:
 # What it costs
 
 
+@pytest.mark.one_process(reason="it counts the queries of one process")
 async def test_a_space_costs_no_query_a_room(server: Server, alice: Client) -> None:
     space = await create_space(alice)
     for _ in range(20):

@@ -57,6 +57,7 @@ async def test_a_small_room_is_in_the_timeline_as_a_whole(server: Server) -> Non
     assert "room_id" not in first
 
 
+@pytest.mark.one_process(reason="it counts the queries of one process")
 async def test_a_first_sync_of_busy_rooms_costs_no_query_a_room(
     server: Server,
 ) -> None:
