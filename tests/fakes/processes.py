@@ -10,6 +10,7 @@ from tremula.infra.config.tree import PostgresUrl, SqliteFile
 from tremula.infra.db import Database, open_database
 from tremula.infra.journal import Journal
 from tremula.infra.positions import Positions
+from tremula.infra.replication.agenda import Agenda
 from tremula.infra.replication.replica import Replica
 from tremula.topics import all_topics
 
@@ -49,6 +50,7 @@ class _Wire:
             topics=all_topics(),
             send=self._send,
             soon=loop.call_soon,
+            agenda=Agenda(loop.time),
         )
         self._replicas.append(replica)
         positions = await Positions.open(database, writer=writer, writers=_WRITERS)

@@ -16,7 +16,7 @@ from tests.fakes.loop import run_jumping
 from tests.infra.cluster.table import Table
 from tremula.infra.cluster.in_flight import InFlight
 from tremula.infra.cluster.keeper import LeaseKeeper
-from tremula.infra.cluster.members import Sight
+from tremula.infra.cluster.members import NO_LOAD, Load, Sight
 from tremula.infra.cluster.metrics import CallMetrics
 from tremula.infra.cluster.slots import ClusterSlots
 from tremula.infra.db import DatabaseUnavailable
@@ -45,9 +45,12 @@ class SharedTable:
     is_down: bool = False
     beats: int = 0
 
-    async def beat(self, member: str, *, is_reachable: bool) -> Sight | None:
+    async def beat(
+        self, member: str, *, is_reachable: bool, load: Load = NO_LOAD
+    ) -> Sight | None:
         self.beats += 1
-        return (await self._now()).beat(member, is_reachable=is_reachable)
+        table = await self._now()
+        return table.beat(member, is_reachable=is_reachable, load=load)
 
     async def bury(self, members: Sequence[str]) -> None:
         (await self._now()).bury(members)

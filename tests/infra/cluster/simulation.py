@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from tests.infra.cluster.table import Table
 from tremula.infra.cluster.assignment import assigned
-from tremula.infra.cluster.members import HEARTBEAT_S, Sight
+from tremula.infra.cluster.members import HEARTBEAT_S, NO_LOAD, Load, Sight
 from tremula.infra.cluster.tenure import LeaseEnded, Tenure
 from tremula.infra.db import DatabaseUnavailable
 from tremula.infra.slots import SlotLease
@@ -40,9 +40,11 @@ class RemoteTable:
 
     table: Table
 
-    async def beat(self, member: str, *, is_reachable: bool) -> Sight | None:
+    async def beat(
+        self, member: str, *, is_reachable: bool, load: Load = NO_LOAD
+    ) -> Sight | None:
         sight: Sight | None = await _travel(
-            lambda: self.table.beat(member, is_reachable=is_reachable)
+            lambda: self.table.beat(member, is_reachable=is_reachable, load=load)
         )
         return sight
 

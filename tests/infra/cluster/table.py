@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tremula.infra.cluster.members import LEASE_MS, Holding, Member, Sight
+from tremula.infra.cluster.members import (
+    LEASE_MS,
+    NO_LOAD,
+    Holding,
+    Load,
+    Member,
+    Sight,
+)
 from tremula.infra.slots import SlotLease
 
 
@@ -14,6 +21,7 @@ class Row:
     expires_s: float
     is_leaving: bool = False
     is_reachable: bool = True
+    load: Load = NO_LOAD
 
 
 @dataclass(slots=True)
@@ -35,12 +43,15 @@ class Table:
     def join(self, member: str) -> None:
         self.rows[member] = Row(self.now_s + LEASE_MS / 1000)
 
-    def beat(self, member: str, *, is_reachable: bool) -> Sight | None:
+    def beat(
+        self, member: str, *, is_reachable: bool, load: Load = NO_LOAD
+    ) -> Sight | None:
         row = self.rows.get(member)
         if row is None:
             return None
         row.expires_s = self.now_s + LEASE_MS / 1000
         row.is_reachable = is_reachable
+        row.load = load
         return Sight(
             tuple(
                 Member(
@@ -51,6 +62,7 @@ class Table:
                     is_leaving=each.is_leaving,
                     is_reachable=each.is_reachable,
                     quiet_ms=LEASE_MS + int((self.now_s - each.expires_s) * 1000),
+                    load=each.load,
                 )
                 for name, each in sorted(self.rows.items())
             ),

@@ -9,6 +9,7 @@ import pytest
 
 from tests.infra.db.members import until_waiting
 from tremula.infra.cluster.leases_storage import PostgresLeases
+from tremula.infra.cluster.members import NO_LOAD, Load
 from tremula.infra.config.tree import PostgresUrl
 from tremula.infra.db import (
     DatabaseUnavailable,
@@ -49,6 +50,19 @@ async def test_members_get_numbers_of_their_own(leases: PostgresLeases) -> None:
         ("c", False),
     ]
     assert not any(each.is_late for each in sight.members)
+
+
+async def test_members_tell_each_other_what_waits_in_them(
+    leases: PostgresLeases,
+) -> None:
+    for member in "ab":
+        await leases.join(member, "here", "1")
+    await leases.beat("a", is_reachable=True, load=Load(lag_ms=250, commands=3))
+
+    sight = await leases.beat("b", is_reachable=True)
+
+    assert sight is not None
+    assert [each.load for each in sight.members] == [Load(250, 3), NO_LOAD]
 
 
 async def test_many_join_at_once(source: PostgresUrl) -> None:

@@ -11,6 +11,7 @@ from tests.fakes.database import FakeDatabase
 from tremula.infra.db import DatabaseUnavailable
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.positions import Positions
+from tremula.infra.replication.agenda import Agenda
 from tremula.infra.replication.messages import Topics
 from tremula.infra.replication.replica import Replica
 
@@ -43,6 +44,7 @@ class Process:
             topics=topics,
             send=self._send,
             soon=self.to_run.append,
+            agenda=Agenda(lambda: 0),
         )
         start = self.network.highest_pos
         self.positions = Positions(

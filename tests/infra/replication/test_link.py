@@ -12,6 +12,7 @@ from tests.fakes.loop import run_jumping
 from tests.infra.replication.processes import TOPIC, WRITERS, Told
 from tremula.infra.journal import Journal
 from tremula.infra.positions import Positions
+from tremula.infra.replication.agenda import Agenda
 from tremula.infra.replication.link import ReplicationLink
 from tremula.infra.replication.messages import Hello, Topics, pack
 from tremula.infra.replication.replica import MESSAGE_BYTES_MAX, Replica
@@ -71,12 +72,15 @@ class Member:
         topics = Topics()
         topics.register(TOPIC, str)
         self.link = ReplicationLink(bus, SUBJECT, server)
+        loop = asyncio.get_running_loop()
+        self.agenda = Agenda(loop.time)
         self.replica = Replica(
             writer=writer,
             incarnation=writer,
             topics=topics,
             send=self.link.send,
-            soon=asyncio.get_running_loop().call_soon,
+            soon=loop.call_soon,
+            agenda=self.agenda,
         )
         self.positions = Positions(
             self.database, start=start, writer=writer, writers=WRITERS
@@ -242,6 +246,28 @@ def test_without_the_bus_nothing_is_acknowledged_and_then_everything() -> None:
             await writing
             await second.journal.settled()
         assert [payload for _, payload in second.read(since)] == ["while cut off"]
+
+    simulated(scenario)
+
+
+def test_the_lag_is_how_long_the_oldest_has_waited() -> None:
+    async def scenario(server: Server) -> None:
+        first, second = [await server.start(writer) for writer in (1, 2)]
+        await first.write("told")
+        assert first.agenda.lag_s() == second.agenda.lag_s() == 0
+        first.bus.cut()
+
+        writing = asyncio.ensure_future(first.write("older"))
+        await asyncio.wait([writing], timeout=3)
+        writing_more = asyncio.ensure_future(first.write("newer"))
+        await asyncio.wait([writing_more], timeout=2)
+        lag_s = first.agenda.lag_s()
+        first.bus.heal()
+        async with asyncio.timeout(10):
+            await asyncio.gather(writing, writing_more)
+
+        assert 4.9 < lag_s < 5.1
+        assert first.agenda.lag_s() == 0
 
     simulated(scenario)
 

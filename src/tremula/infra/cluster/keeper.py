@@ -14,6 +14,7 @@ from tremula.infra.cluster.members import (
     STEP_OUT_S,
     UNREACHABLE_S,
     LeaseTable,
+    Load,
     Member,
 )
 from tremula.infra.cluster.tenure import LeaseEnded, Tenure
@@ -49,6 +50,7 @@ class LeaseKeeper:
         self._bus = bus
         self._subject = f"{subject}.{_CHANGED}"
         self._clock = clock
+        self._in_flight = in_flight
         self._is_open = False
         self._hurry = asyncio.Event()
         self._beaten = asyncio.Event()
@@ -67,6 +69,8 @@ class LeaseKeeper:
         )
         self.handovers = 0
         """How many slots this member has given away or lost."""
+        self.lag_s: Callable[[], float] = _none
+        """Says how far this member lags (see `Load`); the others are told of it."""
         in_flight.on_idle = self._hurry.set
         bus.on_state(self._note_bus)
 
@@ -84,6 +88,11 @@ class LeaseKeeper:
     def members(self) -> tuple[Member, ...]:
         """Who was there when the last heartbeat looked."""
         return self._tenure.members
+
+    @property
+    def load(self) -> Load:
+        """What the next heartbeat says."""
+        return Load(int(self.lag_s() * 1000), self._in_flight.total)
 
     def lease(self, slot: int) -> SlotLease | None:
         """The lease under which a command for *slot* may begin now; None if none."""
@@ -172,7 +181,7 @@ class LeaseKeeper:
         self._hurry.clear()
         is_reachable = self._is_open and self._without_bus_s() < UNREACHABLE_S
         before = {each.id for each in self.members}
-        await self._tenure.look(is_reachable=is_reachable)
+        await self._tenure.look(is_reachable=is_reachable, load=self.load)
         if before != {each.id for each in self.members}:
             for callback in self._changed:
                 callback()
@@ -220,3 +229,8 @@ class LeaseKeeper:
         self.handovers += len(slots)
         for callback in self._gone:
             callback(slots)
+
+
+def _none() -> float:
+    """Until somebody knows better."""
+    return 0

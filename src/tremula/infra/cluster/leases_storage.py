@@ -11,7 +11,14 @@ from typing import Final
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 
-from tremula.infra.cluster.members import LEASE_MS, Holding, Member, Sight
+from tremula.infra.cluster.members import (
+    LEASE_MS,
+    NO_LOAD,
+    Holding,
+    Load,
+    Member,
+    Sight,
+)
 from tremula.infra.db import DatabaseUnavailable, Reader, WriterLease
 from tremula.infra.db.postgres_errors import translated
 from tremula.infra.db.postgres_session import MEMBER_LOCKS, Connection, connect, end
@@ -62,13 +69,14 @@ _INSERT_SLOTS = """
 _BEAT = """
     UPDATE infra_members
     SET expires_ms = EXTRACT(EPOCH FROM clock_timestamp()) * 1000 + $2,
-        is_reachable = $3
+        is_reachable = $3, lag_ms = $4, commands = $5
     WHERE member = $1
     RETURNING member
 """
 _MEMBERS = """
     SELECT member, address, version, writer, is_leaving, is_reachable,
-        CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 - expires_ms AS BIGINT)
+        CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 - expires_ms AS BIGINT),
+        lag_ms, commands
     FROM infra_members ORDER BY member
 """
 _HOLDINGS = "SELECT member, epoch FROM infra_slots ORDER BY slot"
@@ -150,10 +158,13 @@ class PostgresLeases:
             await session.execute(_INSERT_SLOTS, SLOTS)
         return WriterLease(int(writer), int(epoch))
 
-    async def beat(self, member: str, *, is_reachable: bool) -> Sight | None:
+    async def beat(
+        self, member: str, *, is_reachable: bool, load: Load = NO_LOAD
+    ) -> Sight | None:
         """See ``LeaseTable.beat``."""
+        said = (int(is_reachable), load.lag_ms, load.commands)
         async with self._session() as session:
-            alive = await session.fetchval(_BEAT, member, LEASE_MS, int(is_reachable))
+            alive = await session.fetchval(_BEAT, member, LEASE_MS, *said)
             return None if alive is None else await self._sight(session)
 
     async def look(self) -> Sight:
@@ -244,7 +255,7 @@ class PostgresLeases:
 
 
 def _member(row: Sequence[object]) -> Member:
-    name, address, version, writer, is_leaving, is_reachable, late_ms = row
+    name, address, version, writer, is_leaving, is_reachable, late_ms, *load = row
     return Member(
         id=str(name),
         address=str(address),
@@ -253,6 +264,7 @@ def _member(row: Sequence[object]) -> Member:
         is_leaving=bool(is_leaving),
         is_reachable=bool(is_reachable),
         quiet_ms=LEASE_MS + int(str(late_ms)),
+        load=Load(*(int(str(each)) for each in load)),
     )
 
 

@@ -30,6 +30,21 @@ STEP_OUT_S: Final = 4.0
 lost it at the same time has said so by then."""
 
 
+class Load(Struct, frozen=True):
+    """How much is waiting in a member.
+
+    ``lag_ms``: for how long what it has stored, or heard of, is not shown there yet;
+    ``commands``: how many are under way for the slots that it holds.
+    """
+
+    lag_ms: int = 0
+    commands: int = 0
+
+
+NO_LOAD: Final = Load()
+"""Nothing is waiting."""
+
+
 class Member(Struct, frozen=True):
     """A process, as the database has it. ``quiet_ms``: since its last heartbeat."""
 
@@ -40,6 +55,7 @@ class Member(Struct, frozen=True):
     is_leaving: bool = False
     is_reachable: bool = True
     quiet_ms: int = 0
+    load: Load = NO_LOAD
 
     @property
     def is_late(self) -> bool:
@@ -67,7 +83,9 @@ class LeaseTable(Protocol):
     Every method raises ``DatabaseUnavailable``, and may have been done all the same.
     """
 
-    async def beat(self, member: str, *, is_reachable: bool) -> Sight | None:
+    async def beat(
+        self, member: str, *, is_reachable: bool, load: Load = NO_LOAD
+    ) -> Sight | None:
         """Prolong the lease of *member*; None if it is no member any more."""
         ...
 

@@ -82,6 +82,12 @@ def watch_leases(
         registry=registry,
     )
     commands.set_function(lambda: in_flight.total)
+    lag = Gauge(
+        "tremula_cluster_lag_seconds",
+        "For how long what was stored or heard of is not shown here yet",
+        registry=registry,
+    )
+    lag.set_function(lambda: keeper.load.lag_ms / 1000)
     handovers = Gauge(
         "tremula_cluster_handovers_total",
         "Slots that were given away or lost",

@@ -17,6 +17,7 @@ from tremula.infra.metrics import Metrics
 from tremula.infra.other_writers import not_now
 from tremula.infra.positions import Positions, reserved_pos_of
 from tremula.infra.process import Process, ProcessEnded
+from tremula.infra.replication.agenda import Agenda
 from tremula.infra.replication.link import ReplicationLink
 from tremula.infra.replication.messages import Topics
 from tremula.infra.replication.replica import Replica
@@ -184,7 +185,7 @@ async def one_of_several(
     try:
         async with joined(source, cluster, server_name, machinery) as membership:
             try:
-                process = await _open(membership, topics, supervisor)
+                process = await _open(membership, topics, machinery)
                 yield process
                 await process.say_bye()
             finally:
@@ -194,16 +195,20 @@ async def one_of_several(
 
 
 async def _open(
-    membership: Membership, topics: Topics, supervisor: Supervisor
+    membership: Membership, topics: Topics, machinery: Machinery
 ) -> OneOfSeveral:
     database, writer = membership.database, membership.writer
+    supervisor = machinery.supervisor
     link = ReplicationLink(membership.bus, membership.subject, _Writers(membership))
+    agenda = Agenda(machinery.clock.monotonic_s)
+    membership.keeper.lag_s = agenda.lag_s
     replica = Replica(
         writer=writer,
         incarnation=membership.incarnation,
         topics=topics,
         send=link.send,
         soon=asyncio.get_running_loop().call_soon,
+        agenda=agenda,
     )
     positions = await Positions.open(database, writer=writer, writers=WRITERS)
     journal = Journal(database, positions, replica)

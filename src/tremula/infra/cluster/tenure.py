@@ -5,7 +5,7 @@ from typing import NoReturn, Protocol
 
 from tremula.infra.cluster.assignment import steps
 from tremula.infra.cluster.holdings import Holdings
-from tremula.infra.cluster.members import LeaseTable, Member, Sight
+from tremula.infra.cluster.members import NO_LOAD, LeaseTable, Load, Member, Sight
 from tremula.infra.slots import SlotLease, SlotsChanged
 
 
@@ -60,7 +60,7 @@ class Tenure:
         """Who was there when the last heartbeat looked."""
         return self._sight.members
 
-    async def look(self, *, is_reachable: bool) -> None:
+    async def look(self, *, is_reachable: bool, load: Load = NO_LOAD) -> None:
         """Do one heartbeat, and see who is there and who holds what.
 
         Raises:
@@ -69,7 +69,7 @@ class Tenure:
         """
         me = self.holdings.member
         sent_s = self._now_s()
-        sight = await self._table.beat(me, is_reachable=is_reachable)
+        sight = await self._table.beat(me, is_reachable=is_reachable, load=load)
         if sight is None:
             self._end(f"{me} is no member any more")
         self._sight = sight

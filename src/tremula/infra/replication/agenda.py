@@ -5,26 +5,34 @@ import heapq
 from collections.abc import Callable
 from itertools import count
 
+from tremula.infra.replication.lag import Lag
+
 Action = Callable[[], None]
 
 
 class Agenda:
     """Actions by position, at one position by rank; and whoever waits for one."""
 
-    __slots__ = ("_due", "_numbers", "_waiting")
+    __slots__ = ("_due", "_lag", "_numbers", "_waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._lag = Lag(now_s)
         self._due: list[tuple[int, int, int, Action]] = []
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._numbers = count()
 
     def add(self, pos: int, rank: int, action: Action) -> None:
         """Do *action* at *pos*."""
+        self._lag.came(pos)
         heapq.heappush(self._due, (pos, rank, next(self._numbers), action))
 
     def has_due(self, floor: int) -> bool:
         """Whether there is something to be done up to *floor*."""
         return bool(self._due) and self._due[0][0] <= floor
+
+    def lag_s(self) -> float:
+        """For how long the oldest of what is still to be done has waited."""
+        return self._lag.seconds
 
     def do_next(self) -> None:
         """Do what comes first."""
@@ -37,7 +45,8 @@ class Agenda:
         await future
 
     def passed(self, floor: int) -> None:
-        """Let go on who waits for positions up to *floor*."""
+        """All up to *floor* is done: let go on who waits for it."""
+        self._lag.passed(floor)
         while self._waiting and self._waiting[0][0] <= floor:
             future = heapq.heappop(self._waiting)[2]
             if not future.done():

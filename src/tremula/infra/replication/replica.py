@@ -98,6 +98,7 @@ class Replica:
         topics: Topics,
         send: Callable[[bytes], None],
         soon: Callable[[Callable[[], None]], object],
+        agenda: Agenda,
     ) -> None:
         self._order = StableOrder()
         self._writer = writer
@@ -108,7 +109,7 @@ class Replica:
         self._incarnations: dict[int, int] = {}
         # Peers whose messages are of no use until they have welcomed us.
         self._lost: set[int] = set()
-        self._agenda = Agenda()
+        self._agenda = agenda
         self._outgoing: list[OwnUnit] = []
         self._floor = 0
         self._heard_pos = 0
