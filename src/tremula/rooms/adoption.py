@@ -45,6 +45,10 @@ class AdoptRoom(Struct, frozen=True, tag=True):
     servers: tuple[ServerName, ...] | None
 
 
+class AlreadyResident(Exception):
+    """This server is in the room already: a join of it is received like any event."""
+
+
 class _Told(Struct, frozen=True):
     """A room as another server told it, and checked."""
 
@@ -66,6 +70,7 @@ class Adoption(Struct, frozen=True):
         """Store a room's state, and the join of one of our users as its newest event.
 
         Raises:
+            AlreadyResident: another join has brought this server in.
             PeerFailed: what the other server told can't be the state of this room, or
                 does not allow the join.
         """
@@ -82,6 +87,9 @@ class Adoption(Struct, frozen=True):
                     # It has come by the way that all events come.
                     return join.event_id
                 raise PeerFailed("the join is an event that this server refused")
+            room = await self.registry.find(room_id)
+            if room is not None and self.registry.own.name in room.view.joined_servers:
+                raise AlreadyResident("this server is in the room already")
             missing = missing_of(join.prev_events, nodes)
             await self._enter(room_id, row, command, replace(told, missing=missing))
             return join.event_id

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import orjson
 from msgspec import Struct
 
+from tremula.infra.backlog import Backlog
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.identifiers import EventId, RoomId, ServerName
 from tremula.protocol.room_state import StateKey
@@ -57,6 +58,26 @@ async def partial_rooms(db: Reader) -> list[RoomId]:
         """
     )
     return [RoomId(room_id) for (room_id,) in rows]
+
+
+async def partial_backlog(db: Reader) -> Backlog:
+    """Rooms of whose state a part is missing."""
+    [row] = await db.scan(
+        """
+        SELECT COUNT(*), COUNT(*), MIN(e.origin_server_ts)
+        FROM rooms_partial_states p JOIN rooms_events e ON e.event_nid = p.join_nid
+        WHERE p.completed_pos IS NULL
+        """
+    )
+    return Backlog(*row)
+
+
+async def deferred_backlog(db: Reader) -> Backlog:
+    """Events that cannot be judged before the state of their rooms is known."""
+    [row] = await db.scan(
+        "SELECT COUNT(*), COUNT(DISTINCT room_nid) FROM rooms_deferred_events"
+    )
+    return Backlog(*row)
 
 
 def replace_partial(unit: Unit, room_nid: int, partial: PartialState | None) -> None:

@@ -23,7 +23,7 @@ from tremula.protocol.identifiers import EventId, RoomId, ServerName, UserId
 from tremula.protocol.received_events import ReceivedEvent
 from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms import storage
-from tremula.rooms.adoption import Adoption, AdoptRoom
+from tremula.rooms.adoption import Adoption, AdoptRoom, AlreadyResident
 from tremula.rooms.backfilling import Backfilling, FillGap
 from tremula.rooms.base_state import BaseStates
 from tremula.rooms.branches import Branches
@@ -60,7 +60,7 @@ class AppendEvents(Struct, frozen=True, tag=True):
 Command = AppendEvents | ReceiveEvents | AdoptRoom | CompleteState | FillGap
 Answer = list[EventId] | Mapping[EventId, Receipt] | EventId | bool | None
 
-CALLS: Final = CallTypes(Command, Answer, errors=(PeerFailed,))
+CALLS: Final = CallTypes(Command, Answer, errors=(AlreadyResident, PeerFailed))
 """How commands to a room's owner, and answers, travel."""
 
 
@@ -166,6 +166,7 @@ class Rooms:
         left, is brought up to date. Durable on return.
 
         Raises:
+            AlreadyResident: another join has brought this server in.
             PeerFailed: this can't be the state of the room, or forbids the join.
         """
         command = AdoptRoom(

@@ -19,6 +19,7 @@ from tests.rooms.federation.servers import (
 from tremula.infra.config.tree import SqliteFile
 from tremula.protocol.identifiers import EventId, RoomId, UserId
 from tremula.protocol.room_versions import ROOM_VERSIONS
+from tremula.rooms.adoption import AlreadyResident
 from tremula.rooms.events import Draft
 from tremula.rooms.history_gaps import HistoryGap
 from tremula.rooms.peers import PeerFailed
@@ -269,6 +270,26 @@ async def test_adopting_twice_is_adopting_once(joining: Joining) -> None:
     await joining.adopt(told)
 
     assert await joining.timeline() == timeline
+
+
+async def test_who_is_in_the_room_already_does_not_adopt_it_again(
+    joining: Joining,
+) -> None:
+    """Of two joins at one time, in two processes, the second is an event like any."""
+    told = await joining.told()
+    bob = joining.engine.user("bob")
+    pdu = await join_event(joining.room_id, bob, joining.engine, joining.resident)
+    await joining.resident.receive(joining.room_id, pdu, origin="test")
+    later = await tell_room(joining.room_id, pdu, joining.resident)
+    await joining.adopt(told)
+
+    with pytest.raises(AlreadyResident):
+        await joining.adopt(later)
+
+    await joining.engine.receive(joining.room_id, pdu, origin="resident")
+    view = await joining.engine.view(joining.room_id)
+    assert view.is_joined(joining.alice)
+    assert view.is_joined(bob)
 
 
 async def test_a_room_known_by_an_invitation_only_is_no_room_to_readers(

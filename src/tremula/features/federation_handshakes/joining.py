@@ -19,6 +19,7 @@ from tremula.infra.locks import KeyedLocks
 from tremula.protocol.identifiers import RoomId, ServerName
 from tremula.protocol.received_events import ReceivedEvent
 from tremula.protocol.room_versions import StateResolution
+from tremula.rooms.adoption import AlreadyResident
 from tremula.rooms.peers import PeerFailed
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.rooms import Rooms
@@ -74,7 +75,12 @@ class RemoteJoins(Struct, frozen=True):
             await self._receive(resident, join_event)
         else:
             servers = self._servers(resident, answer)
-            await self._adopt(signed, answer, join_event, servers)
+            try:
+                await self._adopt(signed, answer, join_event, servers)
+            except AlreadyResident:
+                # Another process has joined it for another user at this moment.
+                await self._receive(resident, join_event)
+                return
             if servers is not None:
                 await self.completion.begin(wish.room_id)
 
