@@ -79,6 +79,11 @@ export function roomWith(client, roomId, membership) {
     });
 }
 
+/** Wait until `client` knows a room, be it as a member or invited. */
+export function roomOf(client, roomId) {
+    return until(client, ClientEvent.Sync, () => client.getRoom(roomId));
+}
+
 /** The events of a room's live timeline that fulfil `isWanted`, oldest first. */
 export function timeline(room, isWanted = () => true) {
     return room.getLiveTimeline().getEvents().filter(isWanted);
