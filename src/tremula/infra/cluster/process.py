@@ -20,6 +20,7 @@ from tremula.infra.process import Process, ProcessEnded
 from tremula.infra.replication.agenda import Agenda
 from tremula.infra.replication.link import ReplicationLink
 from tremula.infra.replication.messages import Topics
+from tremula.infra.replication.pace import Pace
 from tremula.infra.replication.replica import Replica
 from tremula.infra.slots import Slots
 from tremula.infra.supervisor import Supervisor
@@ -207,7 +208,7 @@ async def _open(
         incarnation=membership.incarnation,
         topics=topics,
         send=link.send,
-        soon=asyncio.get_running_loop().call_soon,
+        soon=Pace(asyncio.get_running_loop()),
         agenda=agenda,
     )
     positions = await Positions.open(database, writer=writer, writers=WRITERS)

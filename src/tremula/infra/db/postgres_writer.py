@@ -36,6 +36,7 @@ QUEUE_UNITS_MAX: Final = 20_000
 _RECONNECT_FIRST_S: Final = 0.1
 _RECONNECT_MOST_S: Final = 2.0
 _DEADLOCKS_MAX: Final = 5
+_GATHERING_S: Final = 0.001
 
 Pending = tuple[Unit, Settled]
 Outcomes = list[Exception | None]
@@ -121,6 +122,10 @@ class PostgresWriter:
                 settled(outcome)
             if self._is_down:
                 await self._reconnect()
+            elif len(batch) > 1:
+                # Whoever waited for this batch brings the next one: all of them cost
+                # a quarter less together than in two halves.
+                await asyncio.sleep(_GATHERING_S)
         self._task = None
 
     async def _store(self, batch: Sequence[Pending]) -> Outcomes:
