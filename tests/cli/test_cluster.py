@@ -1,18 +1,23 @@
 """`tremula cluster status`: what it prints, and how it ends."""
 
 import asyncio
+import re
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.cli.waiting import what_waits
 from tests.conftest import new_database
 from tests.postgres_server import PostgresServer
 from tremula.cli.commands import run
 from tremula.cli.failures import ExitCode
 from tremula.infra.cluster.leases_storage import PostgresLeases
+from tremula.infra.cluster.members import Load
 from tremula.infra.config import PostgresUrl
+from tremula.infra.db import open_database
 from tremula.infra.slots import SLOTS
 
 STATUS = ("cluster", "status")
@@ -51,7 +56,8 @@ def test_members_are_listed_with_what_they_hold(
     async def two(leases: PostgresLeases) -> None:
         for member in ("first", "second"):
             await leases.join(member, f"{member}.internal:1", "1.0")
-            await leases.beat(member, is_reachable=True)
+            load = Load(lag_ms=1234, commands=5)
+            await leases.beat(member, is_reachable=True, load=load)
         await leases.claim("first", range(SLOTS - 10))
         await leases.claim("second", range(SLOTS))
         await leases.announce_leaving("second")
@@ -61,12 +67,51 @@ def test_members_are_listed_with_what_they_hold(
     assert run([*STATUS, "--database", url]) == ExitCode.OK
     lines = capsys.readouterr().out.splitlines()
     rows = [line.split() for line in lines[1:3]]
-    assert [row[:5] for row in rows] == [
-        ["first", "first.internal:1", "1.0", "1", str(SLOTS - 10)],
-        ["second", "second.internal:1", "1.0", "2", "10"],
+    assert [row[:8] for row in rows] == [
+        ["first", "first.internal:1", "1.0", "1", str(SLOTS - 10), "5", "1.2", "s"],
+        ["second", "second.internal:1", "1.0", "2", "10", "5", "1.2", "s"],
     ]
     assert [row[-1] for row in rows] == ["ready", "leaving"]
-    assert lines[3] == f"All {SLOTS} slots are held."
+    assert lines[-1] == f"All {SLOTS} slots are held."
+
+
+def queues(output: str) -> dict[str, list[str]]:
+    """The rows of the second table by their names."""
+    lines = output[output.index("queue ") :].splitlines()[1:]
+    rows = [re.split(r" {2,}", line) for line in lines if line[-1:] != "."]
+    return {name: cells for name, *cells in filter(any, rows)}
+
+
+def test_what_waits_is_counted(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    async def fill(_: PostgresLeases) -> None:
+        database = await open_database(PostgresUrl(url))
+        await database.commit(what_waits(now_ms=int(time.time() * 1000)))
+        await database.close()
+
+    prepare(url, fill)
+
+    run([*STATUS, "--database", url])
+
+    assert queues(capsys.readouterr().out) == {
+        "events for other servers": ["3", "2 servers", "3 h"],
+        "EDUs for other servers": ["1", "1 server", "5 min"],
+        "other servers that do not answer": ["1"],
+        "device changes to tell others": ["2", "1 user"],
+        "device lists to fetch": ["2"],
+        "rooms joined, state incomplete": ["1", "2 d"],
+        "events waiting for that state": ["1", "1 room"],
+        "to-device messages to fetch": ["3", "2 devices"],
+    }
+
+
+def test_nothing_waits_in_a_new_server(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run([*STATUS, "--database", url])
+
+    counts = queues(capsys.readouterr().out)
+    assert len(counts) == 8
+    assert all(cells == ["0"] for cells in counts.values())
 
 
 def test_slots_that_nobody_holds_are_a_failure(

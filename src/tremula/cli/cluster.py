@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from tremula.cli.table import print_table
 from tremula.infra.config import PostgresUrl
 
 if TYPE_CHECKING:
+    from tremula.cli.backlogs import Backlogs
     from tremula.infra.cluster.members import Member, Sight
 
 app = App("cluster")
@@ -20,42 +22,56 @@ app = App("cluster")
 
 @app.command
 def status(*, source: Source = DEFAULT_SOURCE) -> None:
-    """List the members, what they hold, and how long ago they were heard of.
+    """List the members and what they hold, and what waits in the server's queues.
 
-    Fails if nobody does the work of some slots.
+    A member's lag is how long the oldest of what it has stored, or has heard of, has
+    been waiting to be shown there. Fails if nobody does the work of some slots.
     """
+    from tremula.cli.backlogs import print_backlogs
+
     database = source.load().database
     if not isinstance(database, PostgresUrl):
         raise CommandFailed(
             "a cluster has a PostgreSQL database; this one is SQLite's", ExitCode.CONFIG
         )
     with database_failures():
-        sight = asyncio.run(_look(database.url))
-    if not sight.members:
-        raise CommandFailed("no process is a member now", ExitCode.UNHEALTHY)
-    held = Counter(each.member for each in sight.holdings)
+        sight, backlogs = asyncio.run(_look(database.url))
+    if sight.members:
+        _print_members(sight)
+    print_backlogs(backlogs, now_ms=int(time.time() * 1000))
+    _check_slots(sight)
+
+
+async def _look(url: str) -> "tuple[Sight, Backlogs]":
+    from tremula.cli.backlogs import read_backlogs
+    from tremula.infra.cluster.leases_storage import PostgresLeases
+    from tremula.infra.db.postgres_readers import PostgresReaders
+
+    leases, readers = PostgresLeases(url), PostgresReaders(url)
+    try:
+        return await leases.look(), await read_backlogs(readers)
+    finally:
+        await readers.close()
+        await leases.close()
+
+
+def _print_members(sight: "Sight") -> None:
+    held = _held(sight)
     print_table(
-        ("member", "address", "version", "writer", "slots", "heard of", "state"),
+        (
+            "member",
+            "address",
+            "version",
+            "writer",
+            "slots",
+            "commands",
+            "lag",
+            "heard of",
+            "state",
+        ),
         [_row(each, held[each.id]) for each in sight.members],
     )
-    nobodys = len(sight.holdings) - sum(held[each.id] for each in sight.members)
-    if nobodys:
-        raise CommandFailed(
-            f"nobody holds {nobodys} of {len(sight.holdings)} slots; in a few seconds"
-            " somebody should",
-            ExitCode.UNHEALTHY,
-        )
-    sys.stdout.write(f"All {len(sight.holdings)} slots are held.\n")
-
-
-async def _look(url: str) -> "Sight":
-    from tremula.infra.cluster.leases_storage import PostgresLeases
-
-    leases = PostgresLeases(url)
-    try:
-        return await leases.look()
-    finally:
-        await leases.close()
+    sys.stdout.write("\n")
 
 
 def _row(member: "Member", slots: int) -> tuple[str, ...]:
@@ -65,6 +81,8 @@ def _row(member: "Member", slots: int) -> tuple[str, ...]:
         member.version,
         str(member.writer),
         str(slots),
+        str(member.load.commands),
+        f"{member.load.lag_ms / 1000:.1f} s",
         f"{member.quiet_ms / 1000:.1f} s ago",
         _state(member),
     )
@@ -76,3 +94,22 @@ def _state(member: "Member") -> str:
     if member.is_leaving:
         return "leaving"
     return "ready" if member.is_reachable else "starting, or without the bus"
+
+
+def _check_slots(sight: "Sight") -> None:
+    """Say that all slots are held, or fail."""
+    if not sight.members:
+        raise CommandFailed("no process is a member now", ExitCode.UNHEALTHY)
+    held = _held(sight)
+    nobodys = len(sight.holdings) - sum(held[each.id] for each in sight.members)
+    if nobodys:
+        raise CommandFailed(
+            f"nobody holds {nobodys} of {len(sight.holdings)} slots; in a few seconds"
+            " somebody should",
+            ExitCode.UNHEALTHY,
+        )
+    sys.stdout.write(f"\nAll {len(sight.holdings)} slots are held.\n")
+
+
+def _held(sight: "Sight") -> Counter[str | None]:
+    return Counter(each.member for each in sight.holdings)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec import Struct
 
 from tremula.features.device_keys.service import UserKeys
+from tremula.infra.backlog import Backlog
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.identifiers import DeviceId, UserId
 
@@ -266,3 +267,9 @@ async def next_retry_ms(db: Reader) -> int | None:
     """When the next list is to be fetched, if any is."""
     row = await db.first("SELECT MIN(retry_at_ms) FROM remote_devices_wanted")
     return None if row is None or row[0] is None else int(row[0])
+
+
+async def wanted_backlog(db: Reader) -> Backlog:
+    """Whose lists are to be fetched."""
+    [row] = await db.scan("SELECT COUNT(*) FROM remote_devices_wanted")
+    return Backlog(row[0], row[0])

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
+from tremula.infra.backlog import Backlog
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.identifiers import DeviceId, UserId
 
@@ -87,3 +88,11 @@ async def told_stream_id(db: Reader, user_id: UserId) -> int | None:
         user_id=user_id,
     )
     return None if row is None else int(row[0])
+
+
+async def untold_backlog(db: Reader) -> Backlog:
+    """Devices of which others are to be told, of how many users."""
+    [row] = await db.scan(
+        "SELECT COUNT(*), COUNT(DISTINCT user_id) FROM remote_devices_untold"
+    )
+    return Backlog(*row)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from tremula.infra.backlog import Backlog
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.identifiers import DeviceId, ServerName, UserId
 
@@ -310,3 +311,16 @@ def delete_old_records(
         "DELETE FROM to_device_received WHERE ts_ms < :before_ms",
         before_ms=received_before_ms,
     )
+
+
+async def inbox_backlog(db: Reader) -> Backlog:
+    """Messages that wait for devices to fetch them."""
+    [row] = await db.scan(
+        """
+        SELECT CAST(COALESCE(SUM(messages), 0) AS BIGINT), COUNT(*) FROM (
+            SELECT COUNT(*) AS messages FROM to_device_messages
+            GROUP BY user_id, device_id
+        ) AS inboxes
+        """
+    )
+    return Backlog(*row)

@@ -14,7 +14,6 @@ from tremula.infra.db.errors import (
 )
 from tremula.infra.db.fencing import WriterLease
 from tremula.infra.db.metrics import WriterMetrics
-from tremula.infra.db.params import postgres_text
 from tremula.infra.db.postgres_readers import PostgresReaders
 from tremula.infra.db.postgres_session import Session, start_session
 from tremula.infra.db.postgres_writer import PostgresWriter
@@ -64,21 +63,15 @@ class PostgresDatabase:
 
     async def all(self, sql: LiteralString, /, **params: object) -> list[Row]:
         """See ``Reader.all``."""
-        text = postgres_text(sql)
-        async with self._readers.connection() as connection:
-            records = await connection.fetch(text.sql, *text.bind(params))
-        return [tuple(record) for record in records]
+        return await self._readers.all(sql, **params)
 
     async def first(self, sql: LiteralString, /, **params: object) -> Row | None:
         """See ``Reader.first``."""
-        text = postgres_text(sql)
-        async with self._readers.connection() as connection:
-            record = await connection.fetchrow(text.sql, *text.bind(params))
-        return None if record is None else tuple(record)
+        return await self._readers.first(sql, **params)
 
     async def scan(self, sql: LiteralString, /, **params: object) -> list[Row]:
         """See ``Reader.scan``."""
-        return await self.all(sql, **params)
+        return await self._readers.scan(sql, **params)
 
     def submit(self, unit: Unit, settled: Settled) -> None:
         """See ``Database.submit``."""

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, LiteralString
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 
 from tremula.infra.db.errors import DatabaseUnavailable
+from tremula.infra.db.params import postgres_text
 from tremula.infra.db.postgres_errors import translated
 from tremula.infra.db.postgres_session import (
     CONNECTION_OPTIONS,
@@ -15,23 +16,44 @@ from tremula.infra.db.postgres_session import (
     Connection,
     end,
 )
+from tremula.infra.db.reader import Engine, Row
 
 _READERS_MAX: Final = 8
 _READER_SETTINGS: Final = {"default_transaction_read_only": "on"}
 
 
 class PostgresReaders:
-    """A few read-only connections, made when needed, replaced when broken.
+    """Implements ``Reader``: connections made when needed, replaced when broken.
 
     ``asyncpg.Pool`` would cost 25 µs CPU more a query than these 2: as much as the
     query itself.
     """
+
+    engine = Engine.POSTGRES
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._places = asyncio.Semaphore(_READERS_MAX)
         self._idle: list[Connection] = []
         self._is_closed = False
+
+    async def all(self, sql: LiteralString, /, **params: object) -> list[Row]:
+        """See ``Reader.all``."""
+        text = postgres_text(sql)
+        async with self.connection() as connection:
+            records = await connection.fetch(text.sql, *text.bind(params))
+        return [tuple(record) for record in records]
+
+    async def first(self, sql: LiteralString, /, **params: object) -> Row | None:
+        """See ``Reader.first``."""
+        text = postgres_text(sql)
+        async with self.connection() as connection:
+            record = await connection.fetchrow(text.sql, *text.bind(params))
+        return None if record is None else tuple(record)
+
+    async def scan(self, sql: LiteralString, /, **params: object) -> list[Row]:
+        """See ``Reader.scan``."""
+        return await self.all(sql, **params)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
