@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
+from tremula.infra.bus import BusUnavailable
+from tremula.infra.db import DatabaseUnavailable
 from tremula.infra.metrics import Metrics
 from tremula.infra.supervisor import Backoff, Supervisor
+from tremula.protocol.errors import Unknown
 
 AT_ONCE = Backoff(first_s=0, most_s=0)
 DEADLINE_S = 10
@@ -112,3 +115,30 @@ def test_the_pause_doubles_until_work_goes_well(
     pause_s: float, ran_s: float, expected: float
 ) -> None:
     assert Backoff().after(pause_s, ran_s=ran_s) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (DatabaseUnavailable("away"), "task_interrupted"),
+        (BusUnavailable("away"), "task_interrupted"),
+        (Unknown("away", status=503), "task_interrupted"),
+        (Unknown("a bug"), "task_failed"),
+        (ValueError("a bug"), "task_failed"),
+    ],
+)
+async def test_an_outage_is_told_apart_from_a_bug(
+    supervisor: Supervisor, error: Exception, expected: str
+) -> None:
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        ended.set()
+        raise error
+
+    with capture_logs() as logs:
+        supervisor.run_once("relay", work)
+        await event(ended)
+        await supervisor.stop()
+
+    assert [each["event"] for each in logs] == [expected]

@@ -3,13 +3,17 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from http import HTTPStatus
 from typing import Any
 
 import structlog
 from msgspec import Struct
 
+from tremula.infra.bus import BusUnavailable
+from tremula.infra.db import DatabaseUnavailable
 from tremula.infra.metrics import Metrics
 from tremula.infra.slots import outside_of_commands
+from tremula.protocol.errors import MatrixError
 
 Work = Callable[[], Awaitable[None]]
 _Run = Callable[[str, Work], Coroutine[Any, Any, object]]
@@ -90,8 +94,18 @@ class Supervisor:
         await self._begun.wait()
         try:
             await work()
-        except Exception:
-            log.exception("task_failed", task=name)
+        except Exception as error:
+            if _is_outage(error):
+                log.warning("task_interrupted", task=name, reason=str(error))
+            else:
+                log.exception("task_failed", task=name)
             self._metrics.task_failed(name)
             return False
         return True
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether it is no bug, but that the database or other processes are away."""
+    if isinstance(error, MatrixError):
+        return error.http_status == HTTPStatus.SERVICE_UNAVAILABLE
+    return isinstance(error, DatabaseUnavailable | BusUnavailable)

@@ -16,8 +16,8 @@ import structlog
 from msgspec import Struct
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import ConnectionClosedError, MaxPayloadError, NoServersError
 from nats.errors import Error as NatsError
-from nats.errors import MaxPayloadError, NoServersError
 
 from tremula.infra.bus.bus import (
     BusTimeout,
@@ -205,6 +205,9 @@ class NatsBus:
         except MaxPayloadError as error:
             most = self.payload_bytes_max
             raise PayloadTooLarge(f"{len(payload)} bytes, at most {most}") from error
+        except ConnectionClosedError as error:
+            await connection.closed()
+            raise BusUnavailable(f"NATS: {error}") from error
         except (NatsError, OSError) as error:
             raise BusUnavailable(f"NATS: {error}") from error
 
@@ -254,12 +257,22 @@ class NatsBus:
         log.info("bus_connected", server=server.place)
         try:
             self._tell(is_connected=True)
-            await connection.lost.wait()
+            while not connection.lost.is_set():
+                await self._is_lost(connection)
         finally:
             self._connection = None
             self._tell(is_connected=False)
             await connection.client.close()
         log.warning("bus_lost", server=server.place)
+
+    async def _is_lost(self, connection: _Connection) -> None:
+        """Wait for that for a while: the client may close without a word."""
+        try:
+            async with asyncio.timeout(_PING_INTERVAL_S):
+                await connection.lost.wait()
+        except TimeoutError:
+            if connection.client.is_closed:
+                await connection.closed()
 
     def _tell(self, *, is_connected: bool) -> None:
         for callback in self._callbacks:
@@ -293,8 +306,11 @@ class NatsBus:
             payload = await responder(message.data)
         finally:
             self._serving -= 1
-        if not connection.lost.is_set():
+        try:
             await self._publish(connection, message.reply, payload)
+        except BusUnavailable as error:
+            # Whoever asked asks again.
+            log.info("bus_answer_lost", reason=str(error))
 
 
 async def _note(error: Exception) -> None:
