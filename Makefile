@@ -46,10 +46,12 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# A second client library, matrix-js-sdk, against a real server; needs Node and npm.
+# A second client library, matrix-js-sdk, against real servers; needs Node and npm. With a
+# Synapse only where `make synapse` or `make test-interop` has installed one.
 test-js: $(VENV)/.installed
 	cd tests/js && npm install --no-audit --no-fund
-	cd tests/js && TREMULA=$(abspath $(BIN)/tremula) npm test
+	cd tests/js && TREMULA=$(abspath $(BIN)/tremula) \
+		SYNAPSE_VENV=$(abspath $(SYNAPSE_VENV)) npm test
 
 # Federation over TLS: three Tremulas and a Synapse, for each test process.
 test-interop: $(VENV)/.installed-test synapse

@@ -13,7 +13,7 @@ import { PATIENCE_MS } from "./until.js";
 
 export const SERVER_NAME = "test";
 
-const PROGRAM =
+export const PROGRAM =
     process.env.TREMULA ?? fileURLToPath(new URL("../../.venv/bin/tremula", import.meta.url));
 const SETTINGS = {
     TREMULA_RATE_LIMITS__ENABLED: "false",
@@ -59,6 +59,14 @@ export class Homeserver {
         const { exitCode } = this.#process;
         this.#process = null;
         if (exitCode !== 0) throw new Error(`it ended with ${exitCode}: ${await this.#readLog()}`);
+    }
+
+    /** Crash: not one instruction more is run. */
+    async kill() {
+        const signal = AbortSignal.timeout(PATIENCE_MS);
+        this.#process.kill("SIGKILL");
+        await once(this.#process, "exit", { signal });
+        this.#process = null;
     }
 
     /** Stop, remove what it wrote, and fail if it logged a failure. */

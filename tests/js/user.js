@@ -21,14 +21,14 @@ export async function register(url, name, options = {}) {
     const username = `${name}-${randomUUID()}`;
     const auth = { type: "m.login.dummy" };
     const request = { username, password: PASSWORD, auth };
-    return clientOf(url, await newClient(url).registerRequest(request), options);
+    return clientOf(url, await newClient(url, options).registerRequest(request), options);
 }
 
 /** The client of another device of a user. */
 export async function logIn(url, user, options = {}) {
     const identifier = { type: "m.id.user", user };
     const request = { type: "m.login.password", identifier, password: PASSWORD };
-    return clientOf(url, await newClient(url).loginRequest(request), options);
+    return clientOf(url, await newClient(url, options).loginRequest(request), options);
 }
 
 function clientOf(url, account, options) {
