@@ -206,7 +206,6 @@ from tremula.features.users.service import Users
 from tremula.features.wellknown import routes as wellknown_routes
 from tremula.features.wellknown.service import WellKnown
 from tremula.infra.cache import ByteLRU
-from tremula.infra.cache_metrics import CacheMetrics
 from tremula.infra.clock import Clock, SystemClock
 from tremula.infra.config import Config, PostgresUrl, SqliteFile
 from tremula.infra.db import Database
@@ -527,6 +526,9 @@ async def _build_engine(base: _Base) -> _Engine:
         Outbox(base.clock),
         state_entries_max=base.config.caches.state_entries_max,
     )
+    caches = base.metrics.caches
+    caches.count("room_state", lambda: registry.state_entries)
+    caches.count("user_memberships", lambda: len(memberships.loaded_users))
     events = EventStore(base.database, _events_cache(base))
     reader = RoomReader(base.database, registry, events)
     visibility = Visibility(base.database, events)
@@ -559,7 +561,7 @@ async def _build_engine(base: _Base) -> _Engine:
 
 def _events_cache(base: _Base) -> ByteLRU[int, StoredEvent]:
     cache: ByteLRU[int, StoredEvent] = ByteLRU(base.config.caches.events_bytes)
-    CacheMetrics(base.metrics.registry).watch("events", cache)
+    base.metrics.caches.watch("events", cache)
     return cache
 
 
@@ -601,6 +603,7 @@ def _build_profiles(base: _Base) -> Profiles:
         RemoteProfiles(base.federation, base.clock),
         base.server_name,
     )
+    base.metrics.caches.watch("profiles", profiles.cache)
     base.router.add(profiles_routes, profiles)
     base.router.add(profiles_federation, profiles)
     return profiles
@@ -636,6 +639,7 @@ def _build_people(base: _Base, engine: _Engine, remote: RemoteMemberships) -> _P
     base.supervisor.keep_running("profile_propagation", propagation.run)
     account_data = _build_account_data(base, engine)
     filters = Filters(db, clock)
+    base.metrics.caches.watch("filters", filters.cache)
     base.router.add(filters_routes, filters)
     audience = Audience(engine.reader, engine.memberships)
     presence = Presence(
@@ -989,6 +993,7 @@ def _build_encryption(
     published = PublishedKeys(
         base.database, base.journal, accounts.devices, accounts.users
     )
+    base.metrics.caches.watch("device_keys", published.cache)
     fetcher, remote_lists = _build_remote_lists(base, engine, people)
     remote = RemoteDeviceKeys(
         base.database,
@@ -1102,6 +1107,18 @@ def _add_device_keys(
     return edge
 
 
+def _device_inbox(base: _Base) -> DeviceInbox:
+    inbox = DeviceInbox(base.database, base.journal)
+    base.metrics.caches.watch("to_device", inbox.cache)
+    return inbox
+
+
+def _key_status(base: _Base, encryption: _Encryption) -> KeyStatus:
+    status = KeyStatus(encryption.one_time_keys, base.journal)
+    base.metrics.caches.watch("one_time_keys", status.cache)
+    return status
+
+
 def _add_sync(
     base: _Base,
     engine: _Engine,
@@ -1154,8 +1171,8 @@ def _add_sync(
             lazy_members,
         ),
         user_parts,
-        DeviceInbox(db, journal),
-        KeyStatus(encryption.one_time_keys, journal),
+        _device_inbox(base),
+        _key_status(base, encryption),
         base.clock,
     )
     base.router.add(sync_routes, SyncEdge(sync, people.filters, people.presence))

@@ -142,10 +142,15 @@ def test_sqlite_has_no_cluster(
     assert "PostgreSQL" in capsys.readouterr().err
 
 
-def test_a_database_that_is_not_there_is_one_line(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize("where", ["nobody listens", "no such name", "it is empty"])
+def test_a_database_without_a_server_s_tables_is_one_line(
+    where: str, postgres_server: PostgresServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    url = "postgresql://postgres@127.0.0.1:1/none"
+    urls = {
+        "nobody listens": "postgresql://postgres@127.0.0.1:1/none",
+        "no such name": postgres_server.url("none"),
+        "it is empty": postgres_server.url("postgres"),
+    }
 
-    assert run([*STATUS, "--database", url]) == ExitCode.DATABASE
+    assert run([*STATUS, "--database", urls[where]]) == ExitCode.DATABASE
     assert capsys.readouterr().err.count("\n") == 1

@@ -35,19 +35,26 @@ def status(*, source: Source = DEFAULT_SOURCE) -> None:
             "a cluster has a PostgreSQL database; this one is SQLite's", ExitCode.CONFIG
         )
     with database_failures():
-        sight, backlogs = asyncio.run(_look(database.url))
+        sight, backlogs = asyncio.run(_look(database))
     if sight.members:
         _print_members(sight)
     print_backlogs(backlogs, now_ms=int(time.time() * 1000))
     _check_slots(sight)
 
 
-async def _look(url: str) -> "tuple[Sight, Backlogs]":
+async def _look(database: PostgresUrl) -> "tuple[Sight, Backlogs]":
     from tremula.cli.backlogs import read_backlogs
     from tremula.infra.cluster.leases_storage import PostgresLeases
+    from tremula.infra.db.inspection import inspect_database
     from tremula.infra.db.postgres_readers import PostgresReaders
 
-    leases, readers = PostgresLeases(url), PostgresReaders(url)
+    condition = await inspect_database(database)
+    if condition.pending_migrations:
+        raise CommandFailed(
+            "no process of this version, or of a newer one, has used this database yet",
+            ExitCode.DATABASE,
+        )
+    leases, readers = PostgresLeases(database.url), PostgresReaders(database.url)
     try:
         return await leases.look(), await read_backlogs(readers)
     finally:

@@ -14,6 +14,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from tremula.infra.cache_metrics import CacheMetrics
+
 Observe = Callable[[float], None]
 
 # From a cached answer to a long poll of 30 s.
@@ -25,6 +27,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
+        self.caches = CacheMetrics(self.registry)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self._request_seconds = Histogram(

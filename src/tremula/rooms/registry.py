@@ -69,6 +69,11 @@ class RoomRegistry(Struct):
         """The rooms in memory: live, as they come and go."""
         return self._rooms.values()
 
+    @property
+    def state_entries(self) -> int:
+        """How many entries the states of the rooms in memory have together."""
+        return self._entries
+
     async def stop(self) -> None:
         """End what is on its way into memory, for nobody."""
         tasks = [load.task for load in self._loads.values() if load.task is not None]

@@ -57,6 +57,19 @@ async def test_a_burst_that_memory_does_not_hold_is_sent_whole(
     assert len(sent) == 20
 
 
+async def test_what_waits_is_shown(outbound: Outbound) -> None:
+    outbound.net.down.add(OTHERS)
+    await outbound.join(OTHERS)
+    await outbound.add(1, to=[OTHERS])
+    await outbound.queues.send_due()
+    await outbound.add(2, 3, to=[OTHERS, THEM])
+    outbound.queues.send_edu([THEM], "k", edu(outbound))
+
+    assert outbound.metric("destinations_behind") == 1
+    assert outbound.metric("waiting", kind="pdu") == 2
+    assert outbound.metric("waiting", kind="edu") == 1
+
+
 async def test_a_transaction_says_where_it_is_from(outbound: Outbound) -> None:
     await outbound.add(1)
     outbound.queues.send_edu([THEM], "k", edu(outbound, 7))

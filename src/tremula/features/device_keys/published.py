@@ -58,7 +58,8 @@ class PublishedKeys:
         self._db = db
         self._devices = devices
         self._users = users
-        self._cache: ByteLRU[UserId, UserKeys] = ByteLRU(_CACHE_BYTES)
+        self.cache: ByteLRU[UserId, UserKeys] = ByteLRU(_CACHE_BYTES)
+        """Of our users' keys, signatures included."""
         self._changes = 0
         journal.subscribe(DEVICE_LIST_TOPIC, lambda _pos, key, _: self._forget(key))
         journal.on_forget(self._forget_all)
@@ -72,7 +73,7 @@ class PublishedKeys:
         found: dict[UserId, UserKeys] = {}
         missing: list[UserId] = []
         for user_id in user_ids:
-            keys = self._cache.get(user_id)
+            keys = self.cache.get(user_id)
             if keys is None:
                 missing.append(user_id)
             else:
@@ -94,17 +95,17 @@ class PublishedKeys:
         # Nothing may be kept that has changed while it was read.
         if changes == self._changes:
             for user_id, keys in loaded.items():
-                self._cache.put(user_id, keys, keys.size_bytes)
+                self.cache.put(user_id, keys, keys.size_bytes)
         return loaded
 
     def _forget_all(self) -> None:
         self._changes += 1
-        self._cache.clear()
+        self.cache.clear()
 
     def _forget(self, key: object) -> None:
         assert isinstance(key, str)
         self._changes += 1
-        self._cache.discard(UserId(key))
+        self.cache.discard(UserId(key))
 
 
 def _by_user(

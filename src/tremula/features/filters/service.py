@@ -30,8 +30,8 @@ class Filters:
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
         self._clock = clock
-        # An ID is made of its definition, so that an entry never becomes wrong.
-        self._cache: ByteLRU[tuple[str, str], Filter] = ByteLRU(_CACHE_BYTES)
+        self.cache: ByteLRU[tuple[str, str], Filter] = ByteLRU(_CACHE_BYTES)
+        """An ID is made of its definition, so that no entry ever becomes wrong."""
 
     async def define(self, user_id: UserId, definition: Mapping[str, Any]) -> str:
         """Keep a filter and return its ID; an equal one keeps its ID.
@@ -75,7 +75,7 @@ class Filters:
         is_inline = raw.startswith("{")
         # What an inline filter means depends on nobody.
         key = ("", raw) if is_inline else (user_id, raw)
-        found: Filter | None = self._cache.get(key)
+        found: Filter | None = self.cache.get(key)
         if found is not None:
             return found
         if is_inline:
@@ -86,7 +86,7 @@ class Filters:
                 raise InvalidParam("there is no such filter")
             found = Filter.parse(orjson.loads(definition))
             definition_bytes = len(definition)
-        self._cache.put(key, found, _PARSED_BYTES + _PARSED_FACTOR * definition_bytes)
+        self.cache.put(key, found, _PARSED_BYTES + _PARSED_FACTOR * definition_bytes)
         return found
 
     async def erase(self, user_id: UserId) -> None:

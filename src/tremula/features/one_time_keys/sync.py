@@ -24,23 +24,23 @@ class KeyStatus:
     def __init__(self, keys: OneTimeKeys, journal: Journal) -> None:
         self._keys = keys
         self._journal = journal
-        # By user and device, with the position that it was read at.
-        self._known: ByteLRU[
+        self.cache: ByteLRU[
             tuple[UserId, DeviceId], tuple[int, Mapping[str, bytes]]
         ] = ByteLRU(_CACHE_BYTES)
+        """Sections by user and device, with the position that each was read at."""
 
     async def sections(
         self, user_id: UserId, device_id: DeviceId
     ) -> Mapping[str, bytes]:
         """``device_one_time_keys_count`` and ``device_unused_fallback_key_types``."""
-        known = self._known.get((user_id, device_id))
+        known = self.cache.get((user_id, device_id))
         if known is not None and self._journal.changed_pos(TOPIC, user_id) <= known[0]:
             return known[1]
         pos = self._journal.position
         counts = _NO_KEYS | await self._keys.counts(user_id, device_id)
         unused = await self._keys.unused_fallback_types(user_id, device_id)
         sections = _sections(frozenset(counts.items()), tuple(unused))
-        self._known.put((user_id, device_id), (pos, sections), size_bytes=_DEVICE_BYTES)
+        self.cache.put((user_id, device_id), (pos, sections), size_bytes=_DEVICE_BYTES)
         return sections
 
 

@@ -47,10 +47,11 @@ class Profiles:
         self._journal = journal
         self._remote = remote
         self._server_name = server_name
-        self._cache: ByteLRU[UserId, Profile] = ByteLRU(_CACHE_BYTES)
+        self.cache: ByteLRU[UserId, Profile] = ByteLRU(_CACHE_BYTES)
+        """Of our users' profiles."""
         self._changing: KeyedLocks[UserId] = KeyedLocks()
         journal.subscribe(TOPIC, lambda _pos, key, _payload: self._forget(key))
-        journal.on_forget(self._cache.clear)
+        journal.on_forget(self.cache.clear)
 
     def create(self, unit: JournalUnit, user_id: UserId, displayname: str) -> None:
         """Give a new user a profile, in the *unit* that makes the user.
@@ -161,7 +162,7 @@ class Profiles:
         return fields
 
     async def _find_fields(self, user_id: UserId) -> Profile | None:
-        fields: Profile | None = self._cache.get(user_id)
+        fields: Profile | None = self.cache.get(user_id)
         if fields is not None:
             return fields
         before = self._journal.changed_pos(TOPIC, user_id)
@@ -170,12 +171,12 @@ class Profiles:
         # What has changed while it was being read must not be kept.
         if fields is not None and self._journal.changed_pos(TOPIC, user_id) == before:
             size_bytes = _ENTRY_BYTES + sum(map(len, fields.values()))
-            self._cache.put(user_id, fields, size_bytes)
+            self.cache.put(user_id, fields, size_bytes)
         return fields
 
     def _forget(self, user_id: object) -> None:
         assert isinstance(user_id, str)
-        self._cache.discard(UserId(user_id))
+        self.cache.discard(UserId(user_id))
 
 
 def _field(fields: Profile, name: str) -> bytes:

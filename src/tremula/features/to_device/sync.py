@@ -47,14 +47,15 @@ class DeviceInbox:
     def __init__(self, db: Reader, journal: Journal) -> None:
         self._db = db
         self._journal = journal
-        self._known: ByteLRU[tuple[UserId, DeviceId], _Known] = ByteLRU(_KNOWN_BYTES)
+        self.cache: ByteLRU[tuple[UserId, DeviceId], _Known] = ByteLRU(_KNOWN_BYTES)
+        """Of what is known of inboxes without a query."""
 
     async def received(
         self, user_id: UserId, device_id: DeviceId, since: StreamToken
     ) -> None:
         """Delete what the token proves that the device has. Durable on return."""
         received_pos = since.received_pos
-        known = self._known.get((user_id, device_id)) or _Known()
+        known = self.cache.get((user_id, device_id)) or _Known()
         if known.emptied_pos is not None and (
             received_pos <= known.emptied_pos
             or self._journal.changed_pos(TOPIC, user_id) <= known.emptied_pos
@@ -67,7 +68,7 @@ class DeviceInbox:
             storage.delete_messages(unit, user_id, device_id, up_to=received_pos)
             await self._journal.commit(unit)
         known.emptied_pos = received_pos
-        self._known.put((user_id, device_id), known, _ENTRY_BYTES)
+        self.cache.put((user_id, device_id), known, _ENTRY_BYTES)
 
     async def page(self, ctx: SyncContext, since: StreamToken | None) -> InboxPage:
         """The oldest messages that the device has not received."""
@@ -77,9 +78,9 @@ class DeviceInbox:
         found = await self._after(place, since.received_pos if since else 0, ctx.now)
         if since is None and not found:
             # There is nothing to delete when its first token comes back.
-            self._known.put(place, _Known(emptied_pos=ctx.now), _ENTRY_BYTES)
+            self.cache.put(place, _Known(emptied_pos=ctx.now), _ENTRY_BYTES)
         page = found[:PAGE_MAX]
-        known = self._known.get(place)
+        known = self.cache.get(place)
         if page and known is not None:
             known.shown_pos = page[-1][0]
         return InboxPage(

@@ -1,9 +1,11 @@
 """What is counted of sending to other servers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from tremula.infra.federation.destination import Destination
 
 
 class QueueMetrics(Struct, frozen=True):
@@ -16,6 +18,8 @@ class QueueMetrics(Struct, frozen=True):
     edus: Counter
     dropped_edus: Counter
     destinations: Gauge
+    behind: Gauge
+    waiting: Gauge
 
     @classmethod
     def registered(cls, registry: CollectorRegistry | None) -> "QueueMetrics":
@@ -51,8 +55,29 @@ class QueueMetrics(Struct, frozen=True):
                 ("phase",),
                 registry=registry,
             ),
+            behind=Gauge(
+                "tremula_federation_destinations_behind",
+                "Other servers for which so much waits that it is left in the database",
+                registry=registry,
+            ),
+            waiting=Gauge(
+                "tremula_federation_waiting",
+                "Events and EDUs in memory that wait for other servers",
+                ("kind",),
+                registry=registry,
+            ),
         )
 
     def watch(self, phase: str, count: Callable[[], int]) -> None:
         """Let *count* say how many destinations are in *phase*."""
         self.destinations.labels(phase).set_function(count)
+
+    def watch_waiting(self, destinations: Collection[Destination]) -> None:
+        """Let *destinations*, which come and go, say what waits for them."""
+        self.behind.set_function(lambda: sum(each.is_behind for each in destinations))
+        self.waiting.labels("pdu").set_function(
+            lambda: sum(len(each.pending) for each in destinations)
+        )
+        self.waiting.labels("edu").set_function(
+            lambda: sum(len(each.edus) for each in destinations)
+        )

@@ -69,6 +69,7 @@ class Queues:
         slots.on_gone(self._slots_gone)
         for phase in (Phase.READY, Phase.SENDING, Phase.PAUSING):
             metrics.watch(phase.name.lower(), partial(self._count, phase))
+        metrics.watch_waiting(self._destinations.values())
 
     # What is to be sent
 
