@@ -5,6 +5,7 @@ database stores at once, and all members are in this process.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from tremula.infra.bus.nats_servers import parse_nats_url
 from tremula.infra.journal import Journal
 from tremula.infra.metrics import Metrics
 from tremula.infra.positions import Positions
+from tremula.infra.replication.agenda import Agenda
 from tremula.infra.replication.link import ReplicationLink
 from tremula.infra.replication.replica import Replica
 from tremula.infra.slots import SLOTS
@@ -97,6 +99,7 @@ async def _member(
         writer=writer,
         incarnation=writer,
         topics=all_topics(),
+        agenda=Agenda(time.monotonic),
         send=link.send,
         soon=asyncio.get_running_loop().call_soon,
     )
