@@ -1,0 +1,1 @@
+"""Builds the services, by plain constructor calls; `app.py` says in which order."""

@@ -1,0 +1,245 @@
+"""Builds accounts, and what belongs to users."""
+
+from functools import partial
+
+from tremula.assembly.base import Base, Engine, People
+from tremula.features.account import routes as account_routes
+from tremula.features.account.service import AccountHooks, Accounts, UserHook
+from tremula.features.account_data import routes as account_data_routes
+from tremula.features.account_data import tag_routes
+from tremula.features.account_data.service import AccountData
+from tremula.features.account_data.tags import Tags
+from tremula.features.device_keys.erasure import KeyErasure
+from tremula.features.device_lists.service import DeviceLists
+from tremula.features.devices import routes as devices_routes
+from tremula.features.devices.last_seen import LastSeen
+from tremula.features.devices.service import Devices
+from tremula.features.federation_handshakes.service import RemoteMemberships
+from tremula.features.filters import routes as filters_routes
+from tremula.features.filters.service import Filters
+from tremula.features.key_backup import routes as key_backup_routes
+from tremula.features.key_backup.service import KeyBackup
+from tremula.features.login import routes as login_routes
+from tremula.features.login.service import Logins
+from tremula.features.login.tokens import LoginTokens
+from tremula.features.membership.departure import Departure
+from tremula.features.membership.guest_eviction import GuestEviction
+from tremula.features.openid import federation as openid_federation
+from tremula.features.openid import routes as openid_routes
+from tremula.features.openid.service import OpenIdTokens
+from tremula.features.presence import routes as presence_routes
+from tremula.features.presence.audience import Audience
+from tremula.features.presence.service import Presence
+from tremula.features.profiles import federation as profiles_federation
+from tremula.features.profiles import routes as profiles_routes
+from tremula.features.profiles.propagation import ProfilePropagation
+from tremula.features.profiles.remote import RemoteProfiles
+from tremula.features.profiles.service import Profiles
+from tremula.features.push import routes as push_routes
+from tremula.features.push.service import PushRules
+from tremula.features.registration import routes as registration_routes
+from tremula.features.registration import shared_secret_routes
+from tremula.features.registration.service import Registrations
+from tremula.features.registration.shared_secret import SharedSecretRegistration
+from tremula.features.registration.tokens import RegistrationTokens
+from tremula.features.remote_devices.noting import note_own_change
+from tremula.features.sessions import routes as sessions_routes
+from tremula.features.sessions.service import Sessions
+from tremula.features.uia.flows import Stage
+from tremula.features.uia.password import PasswordStage, check_dummy
+from tremula.features.uia.service import Uia
+from tremula.features.users.passwords import Passwords
+from tremula.features.users.service import Users
+
+
+def _build_profiles(base: Base) -> Profiles:
+    profiles = Profiles(
+        base.database,
+        base.journal,
+        RemoteProfiles(base.federation, base.clock),
+        base.server_name,
+    )
+    base.metrics.caches.watch("profiles", profiles.cache)
+    base.router.add(profiles_routes, profiles)
+    base.router.add(profiles_federation, profiles)
+    return profiles
+
+
+def _build_account_data(base: Base, engine: Engine) -> AccountData:
+    push_rules = PushRules()
+    base.router.add(push_routes, push_rules)
+    account_data = AccountData(
+        db=base.database,
+        journal=base.journal,
+        reader=engine.reader,
+        memberships=engine.memberships,
+        push_rules=push_rules.content,
+    )
+    base.router.add(account_data_routes, account_data)
+    base.router.add(tag_routes, Tags(account_data))
+    return account_data
+
+
+def build_people(base: Base, engine: Engine, remote: RemoteMemberships) -> People:
+    """Accounts and their data; what runs for them."""
+    db, journal, clock = base.database, base.journal, base.clock
+    profiles = _build_profiles(base)
+    propagation = ProfilePropagation(
+        db=db,
+        journal=journal,
+        profiles=profiles,
+        memberships=engine.memberships,
+        rooms=engine.rooms,
+        reader=engine.reader,
+        slots=base.slots,
+    )
+    base.supervisor.keep_running("profile_propagation", propagation.run)
+    account_data = _build_account_data(base, engine)
+    filters = Filters(db, clock)
+    base.metrics.caches.watch("filters", filters.cache)
+    base.router.add(filters_routes, filters)
+    audience = Audience(engine.reader, engine.memberships)
+    presence = Presence(
+        db=db,
+        journal=journal,
+        audience=audience,
+        clock=clock,
+        enabled=base.config.presence.enabled,
+    )
+    base.router.add(presence_routes, presence)
+    base.supervisor.keep_running("presence", presence.run)
+    device_lists = DeviceLists(
+        db, base.server_name, engine.memberships, note_own_change
+    )
+    key_backup = KeyBackup(db)
+    base.router.add(key_backup_routes, key_backup)
+    accounts, sessions, last_seen, tokens = _build_accounts(
+        base,
+        engine,
+        remote,
+        profiles,
+        on_erased=(
+            profiles.erase,
+            account_data.erase,
+            filters.erase,
+            presence.erase,
+            KeyErasure(journal, device_lists).erase,
+            key_backup.erase,
+        ),
+    )
+    return People(
+        accounts=accounts,
+        tokens=tokens,
+        sessions=sessions,
+        last_seen=last_seen,
+        profiles=profiles,
+        account_data=account_data,
+        filters=filters,
+        presence=presence,
+        audience=audience,
+        device_lists=device_lists,
+    )
+
+
+def _build_accounts(
+    base: Base,
+    engine: Engine,
+    remote: RemoteMemberships,
+    profiles: Profiles,
+    on_erased: tuple[UserHook, ...],
+) -> tuple[Accounts, Sessions, LastSeen, RegistrationTokens]:
+    config, db, journal, clock = base.config, base.database, base.journal, base.clock
+    users = Users(db, journal, Passwords(config.password_hashing), base.server_name)
+    last_seen = LastSeen(journal)
+    base.supervisor.keep_running("last_seen", last_seen.run)
+    sessions = Sessions(
+        db=db,
+        journal=journal,
+        clock=clock,
+        users=users,
+        lifetimes=config.tokens,
+        on_sighting=last_seen.record,
+    )
+    base.router.add(sessions_routes, sessions)
+    tokens = RegistrationTokens(db, journal, clock)
+    uia = Uia(
+        db,
+        journal,
+        clock,
+        {
+            Stage.PASSWORD: PasswordStage(users, base.limiter).check,
+            Stage.DUMMY: check_dummy,
+            Stage.REGISTRATION_TOKEN: tokens.check,
+        },
+    )
+    base.supervisor.keep_running("uia_sweep", uia.run)
+    devices = Devices(db, journal, clock, sessions, uia)
+    base.router.add(devices_routes, devices)
+    _evict_guests(base, engine, users)
+    departure = Departure(engine.rooms, engine.memberships, remote)
+    accounts = Accounts(
+        journal,
+        clock,
+        users,
+        devices,
+        sessions,
+        uia,
+        AccountHooks(
+            on_registered=profiles.create,
+            on_erasing=engine.erasures.add,
+            on_deactivated=(departure.leave_all,),
+            on_erased=on_erased,
+        ),
+    )
+    base.router.add(account_routes, accounts)
+    login_tokens = LoginTokens(journal, clock, devices)
+    base.router.add(login_routes, Logins(journal, users, devices, login_tokens))
+    finish = partial(accounts.finish_departures, base.slots)
+    base.run_with_slots("finish_departures", finish)
+    _add_registration(base, accounts, tokens)
+    _add_openid(base, users)
+    return accounts, sessions, last_seen, tokens
+
+
+def _add_openid(base: Base, users: Users) -> None:
+    tokens = OpenIdTokens(
+        base.database, base.journal, base.clock, users, base.server_name
+    )
+    base.router.add(openid_routes, tokens)
+    base.router.add(openid_federation, tokens)
+
+
+def _add_registration(
+    base: Base, accounts: Accounts, tokens: RegistrationTokens
+) -> None:
+    registrations = Registrations(
+        base.journal,
+        base.clock,
+        accounts,
+        accounts.devices,
+        accounts.uia,
+        tokens,
+        base.config.registration,
+    )
+    base.router.add(registration_routes, registrations)
+    shared_secret = SharedSecretRegistration(
+        journal=base.journal,
+        clock=base.clock,
+        accounts=accounts,
+        devices=accounts.devices,
+        shared_secret=base.config.registration.shared_secret,
+    )
+    base.router.add(shared_secret_routes, shared_secret)
+
+
+def _evict_guests(base: Base, engine: Engine, users: Users) -> None:
+    evictions = GuestEviction(
+        journal=base.journal,
+        rooms=engine.rooms,
+        reader=engine.reader,
+        guests_among=users.guests_among,
+        server_name=base.server_name,
+        slots=base.slots,
+        clock=base.clock,
+    )
+    base.supervisor.keep_running("guest_eviction", evictions.run)

@@ -1,0 +1,126 @@
+"""Builds what users do in rooms."""
+
+from tremula.assembly.base import Base, Engine, People
+from tremula.features.directory import federation as directory_federation
+from tremula.features.directory import routes as directory_routes
+from tremula.features.directory.published import PublishedRooms
+from tremula.features.directory.remote import RemoteDirectory
+from tremula.features.directory.service import Directory
+from tremula.features.federation_events.asking import RemoteEvents
+from tremula.features.federation_handshakes.service import RemoteMemberships
+from tremula.features.history import routes as history_routes
+from tremula.features.history.elsewhere import Elsewhere
+from tremula.features.history.filling import GapFilling
+from tremula.features.history.service import History
+from tremula.features.membership import routes as membership_routes
+from tremula.features.membership.invite_permission import InvitePermission
+from tremula.features.membership.service import Membership
+from tremula.features.messages import routes as messages_routes
+from tremula.features.messages.service import Messages
+from tremula.features.room_creation import routes as room_creation_routes
+from tremula.features.room_creation.service import RoomCreation
+from tremula.features.room_previews import routes as room_previews_routes
+from tremula.features.room_previews.service import RoomPreviews
+from tremula.features.room_state import routes as room_state_routes
+from tremula.features.room_state.service import RoomState
+from tremula.features.room_upgrades import routes as room_upgrades_routes
+from tremula.features.room_upgrades.personal_settings import PersonalSettings
+from tremula.features.room_upgrades.service import RoomUpgrades
+from tremula.features.spaces import federation as spaces_federation
+from tremula.features.spaces import routes as spaces_routes
+from tremula.features.spaces import summary_routes
+from tremula.features.spaces.onlookers import UserOnlookers
+from tremula.features.spaces.remote import RemoteSpaces
+from tremula.features.spaces.service import Spaces
+from tremula.features.spaces.serving import SpacesForServers
+from tremula.features.spaces.space_rooms import OwnRooms
+from tremula.features.spaces.summaries import RoomSummaries
+from tremula.features.spaces.walking import Lookup
+
+
+def _build_directory(base: Base, engine: Engine) -> Directory:
+    directory = Directory(
+        base.database,
+        base.journal,
+        engine.rooms,
+        engine.reader,
+        PublishedRooms(base.database, base.journal, engine.reader),
+        RemoteDirectory(base.federation),
+        base.server_name,
+    )
+    base.router.add(directory_routes, directory)
+    base.router.add(directory_federation, directory)
+    return directory
+
+
+def _build_history(base: Base, engine: Engine) -> History:
+    gaps = GapFilling(engine.past, engine.rooms, base.server_name)
+    times = RemoteEvents(base.federation, engine.verifier)
+    return History(
+        engine.access,
+        engine.events,
+        engine.serializer,
+        engine.places,
+        gaps,
+        Elsewhere(times, gaps),
+    )
+
+
+def _add_spaces(base: Base, engine: Engine, directory: Directory) -> None:
+    rooms = OwnRooms(engine.reader, base.server_name)
+    lookup = Lookup(rooms, RemoteSpaces(base.federation, base.clock))
+    onlookers = UserOnlookers(engine.memberships, engine.outside)
+    base.router.add(spaces_routes, Spaces(lookup, onlookers, base.clock))
+    base.router.add(spaces_federation, SpacesForServers(rooms))
+    summaries = RoomSummaries(lookup, onlookers, directory, base.clock)
+    base.router.add(summary_routes, summaries)
+
+
+def add_rooms(
+    base: Base, engine: Engine, people: People, remote: RemoteMemberships
+) -> None:
+    """Rooms as clients make, change and find them."""
+    rooms, reader, events = engine.rooms, engine.reader, engine.events
+    member_fields = people.profiles.member_fields
+    directory = _build_directory(base, engine)
+    invite_permission = InvitePermission(people.account_data)
+    membership = Membership(
+        rooms,
+        reader,
+        engine.memberships,
+        directory,
+        invite_permission,
+        member_fields,
+        remote,
+    )
+    base.router.add(membership_routes, membership)
+    messages = Messages(rooms, reader, events, membership, directory, base.server_name)
+    base.router.add(messages_routes, messages)
+    creation = RoomCreation(
+        rooms,
+        directory,
+        membership,
+        base.server_name,
+        base.config.default_room_version,
+    )
+    base.router.add(room_creation_routes, creation)
+    state = RoomState(engine.access, events, engine.serializer, engine.places)
+    base.router.add(room_state_routes, state)
+    history = _build_history(base, engine)
+    base.router.add(history_routes, history)
+    previews = RoomPreviews(
+        engine.access, state, history, directory, people.account_data
+    )
+    base.router.add(room_previews_routes, previews)
+    _add_spaces(base, engine, directory)
+    settings = PersonalSettings(
+        journal=base.journal,
+        reader=reader,
+        events=events,
+        account_data=people.account_data,
+        slots=base.slots,
+        clock=base.clock,
+    )
+    base.supervisor.keep_running("personal_settings", settings.run)
+    upgrades = RoomUpgrades(rooms, reader, events, directory, member_fields, settings)
+    base.router.add(room_upgrades_routes, upgrades)

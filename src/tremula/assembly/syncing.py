@@ -1,0 +1,133 @@
+"""Builds `/sync`, and what it is made of."""
+
+from tremula.assembly.base import Base, Encryption, Engine, Outbound, People
+from tremula.assembly.federation import send_edus, take_transactions
+from tremula.features.account_data.sync import (
+    GlobalAccountDataPart,
+    RoomAccountDataPart,
+)
+from tremula.features.device_keys.signatures import Signatures
+from tremula.features.device_lists import routes as device_lists_routes
+from tremula.features.device_lists.encounters import Company
+from tremula.features.device_lists.sync import DeviceListsPart
+from tremula.features.membership.invite_permission import InvitePermission
+from tremula.features.one_time_keys.sync import KeyStatus
+from tremula.features.presence.sync import PresencePart
+from tremula.features.receipts import routes as receipts_routes
+from tremula.features.receipts.service import Receipts
+from tremula.features.receipts.sync import ReceiptsPart
+from tremula.features.sync import routes as sync_routes
+from tremula.features.sync.event_shapes import EventShapes
+from tremula.features.sync.invited_rooms import InvitedRooms
+from tremula.features.sync.joined import JoinedRooms
+from tremula.features.sync.lazy_members import LazyMembers
+from tremula.features.sync.left_rooms import LeftRooms
+from tremula.features.sync.room_entries import RoomEntries
+from tremula.features.sync.rooms_section import RoomsSection
+from tremula.features.sync.routes import SyncEdge
+from tremula.features.sync.service import Sync
+from tremula.features.sync.shared_entries import SharedEntries
+from tremula.features.sync.state_section import StateSections
+from tremula.features.sync.summary import Summaries
+from tremula.features.sync.timeline import Timelines
+from tremula.features.to_device.sync import DeviceInbox
+from tremula.features.typing import routes as typing_routes
+from tremula.features.typing.service import Typing
+from tremula.features.typing.sync import TypingPart
+from tremula.rooms.member_changes import MemberChanges
+
+
+def add_sync(
+    base: Base,
+    engine: Engine,
+    people: People,
+    outbound: Outbound,
+    encryption: Encryption,
+) -> None:
+    """`/sync` and its parts, and the EDUs that are about them."""
+    db, journal = base.database, base.journal
+    receipts = Receipts(
+        db, journal, engine.reader, engine.events, people.account_data, base.clock
+    )
+    base.router.add(receipts_routes, receipts)
+    typing = _add_typing(base, engine)
+    lazy_members = LazyMembers(journal)
+    entries = RoomEntries(
+        Timelines(journal, engine.events, engine.visibility),
+        StateSections(engine.reader, engine.events, lazy_members),
+        Summaries(),
+        EventShapes(engine.serializer),
+        engine.visibility,
+        SharedEntries(lazy_members),
+    )
+    room_account_data = RoomAccountDataPart(db, journal)
+    room_parts = (
+        room_account_data,
+        ReceiptsPart(db, journal),
+        TypingPart(journal, typing),
+    )
+    user_parts = (
+        GlobalAccountDataPart(db, journal, people.account_data),
+        PresencePart(
+            journal, people.presence, people.profiles, people.audience, engine.reader
+        ),
+        _add_device_lists(base, engine, encryption.signatures),
+    )
+    sync = Sync(
+        journal,
+        RoomsSection(
+            journal,
+            engine.memberships,
+            people.account_data,
+            JoinedRooms(journal, engine.reader, entries, room_parts),
+            InvitedRooms(
+                engine.reader,
+                engine.events,
+                engine.outside,
+                InvitePermission(people.account_data),
+            ),
+            LeftRooms(engine.reader, engine.outside, entries, room_account_data),
+            lazy_members,
+        ),
+        user_parts,
+        _device_inbox(base),
+        _key_status(base, encryption),
+        base.clock,
+    )
+    base.router.add(sync_routes, SyncEdge(sync, people.filters, people.presence))
+    take_transactions(base, engine, people, encryption, receipts, typing)
+    send_edus(base, engine, people, outbound, typing)
+
+
+def _device_inbox(base: Base) -> DeviceInbox:
+    inbox = DeviceInbox(base.database, base.journal)
+    base.metrics.caches.watch("to_device", inbox.cache)
+    return inbox
+
+
+def _key_status(base: Base, encryption: Encryption) -> KeyStatus:
+    status = KeyStatus(encryption.one_time_keys, base.journal)
+    base.metrics.caches.watch("one_time_keys", status.cache)
+    return status
+
+
+def _add_typing(base: Base, engine: Engine) -> Typing:
+    typing = Typing(base.database, engine.reader, base.journal, base.clock)
+    base.router.add(typing_routes, typing)
+    base.supervisor.keep_running("typing", typing.run)
+    return typing
+
+
+def _add_device_lists(
+    base: Base, engine: Engine, signatures: Signatures
+) -> DeviceListsPart:
+    company = Company(
+        base.journal,
+        engine.memberships,
+        engine.reader,
+        engine.shared,
+        MemberChanges(base.database, engine.events),
+    )
+    part = DeviceListsPart(base.database, base.journal, company, signatures)
+    base.router.add(device_lists_routes, part)
+    return part
