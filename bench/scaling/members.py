@@ -100,6 +100,7 @@ async def _member(
         incarnation=writer,
         topics=all_topics(),
         agenda=Agenda(time.monotonic),
+        is_counted_on=lambda: True,
         send=link.send,
         soon=asyncio.get_running_loop().call_soon,
     )

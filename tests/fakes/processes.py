@@ -51,6 +51,7 @@ class _Wire:
             send=self._send,
             soon=loop.call_soon,
             agenda=Agenda(loop.time),
+            is_counted_on=lambda: True,
         )
         self._replicas.append(replica)
         positions = await Positions.open(database, writer=writer, writers=_WRITERS)

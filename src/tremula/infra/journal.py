@@ -30,7 +30,8 @@ from tremula.infra.notifier import Notifier, Users
 from tremula.infra.other_writers import OtherWriters
 from tremula.infra.positions import Positions
 from tremula.infra.replication.messages import Woken
-from tremula.infra.replication.replica import Announcement, Replica
+from tremula.infra.replication.replica import Replica
+from tremula.infra.replication.units import Announcement
 from tremula.infra.tails import Tails
 from tremula.protocol.identifiers import UserId
 
@@ -307,7 +308,12 @@ class Journal:
             self._notifier.wake(self._audience(rooms), self.position)
 
     def forget(self, up_to: int) -> None:
-        """Remember nothing: up to there something may have been announced unheard."""
+        """Remember nothing: up to there something may have been announced unheard.
+
+        What is told by now is forgotten as well, be it newer: nobody may take the
+        empty tails for a time without news.
+        """
+        up_to = max(up_to, self.position)
         self._tails.forget(up_to)
         for forgetter in self._forgetters:
             guarded(forgetter)

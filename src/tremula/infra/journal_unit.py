@@ -10,7 +10,7 @@ from typing import Final, LiteralString
 from tremula.infra.db import Params, Returned, Statement, Statements
 from tremula.infra.notifier import Users
 from tremula.infra.replication.messages import Woken
-from tremula.infra.replication.replica import Announcement, OwnUnit
+from tremula.infra.replication.units import Announcement, OwnUnit
 from tremula.infra.slots import SlotLease, current_lease
 from tremula.protocol.identifiers import UserId
 

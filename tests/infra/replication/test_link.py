@@ -15,7 +15,8 @@ from tremula.infra.positions import Positions
 from tremula.infra.replication.agenda import Agenda
 from tremula.infra.replication.link import ReplicationLink
 from tremula.infra.replication.messages import Hello, Topics, pack
-from tremula.infra.replication.replica import MESSAGE_BYTES_MAX, Replica
+from tremula.infra.replication.replica import Replica
+from tremula.infra.replication.units import MESSAGE_BYTES_MAX
 
 SUBJECT = "tremula.test"
 
@@ -81,6 +82,7 @@ class Member:
             send=self.link.send,
             soon=loop.call_soon,
             agenda=self.agenda,
+            is_counted_on=lambda: True,
         )
         self.positions = Positions(
             self.database, start=start, writer=writer, writers=WRITERS

@@ -106,6 +106,64 @@ async def test_clients_miss_nothing_whatever_process_they_ask(network: Network) 
     assert client.seen == sorted(each for each in network.stored if each[0] >= start)
 
 
+async def partition_changes(network: Network, free: list[int]) -> None:
+    """Something may befall a process: it is cut off, taken for dead, back, or anew."""
+    rng, processes = network.rng, network.processes
+    writer = rng.choice(list(processes))
+    match rng.random():
+        case chance if chance < 0.05 and len(network.connected) > 1:
+            network.cut(rng.choice(network.connected).writer)
+        case chance if chance < 0.15 and writer in network.cut_off & network.members:
+            network.bury(writer)
+        case chance if chance < 0.16 and len(network.connected) > 1:
+            # It has lost the database only.
+            network.bury(rng.choice(network.connected).writer)
+        case chance if chance < 0.25 and writer in network.cut_off:
+            network.mend(writer)
+        case chance if chance < 0.35 and writer not in network.members:
+            network.end(writer)
+        case chance if chance < 0.38 and free:
+            await network.start(free.pop())
+        case chance if chance < 0.6:
+            network.look(rng.choice(network.connected))
+        case _:
+            pass
+
+
+async def test_clients_miss_nothing_of_who_is_cut_off(network: Network) -> None:
+    """Though its last commits are heard by nobody, some drop it before others, it is
+    heard again when they have, and clients may ask it all the time.
+    """
+    for writer in (1, 2, 3):
+        await network.start(writer)
+    network.is_lossy = True
+    client = Client(since=network.processes[1].journal.position)
+    free = [4, 5, 6, 7]
+    for step in range(2 * STEPS):
+        something_happens(network, network.rng, step)
+        if not step % 10:
+            await asyncio.sleep(0)
+        await partition_changes(network, free)
+        if network.rng.random() < 0.3:
+            asked = network.rng.choice(list(network.processes.values()))
+            client.ask(asked, network)
+    for writer in list(network.processes):
+        if writer in network.members:
+            network.mend(writer)
+        else:
+            network.end(writer)
+    for process in network.connected:
+        network.look(process)
+    await network.come_to_rest()
+    for process in network.connected:
+        client.ask(process, network)
+
+    assert strictly_rising(client.seen)
+    missed = set(network.stored) - set(client.seen)
+    assert not [each for each in missed if each[0] <= client.since]
+    assert not missed
+
+
 async def test_what_is_acknowledged_has_been_heard_by_all(network: Network) -> None:
     """So that whoever asks another process next is shown it."""
     processes = [await network.start(writer) for writer in range(1, 4)]
@@ -120,3 +178,19 @@ async def test_what_is_acknowledged_has_been_heard_by_all(network: Network) -> N
         for process, settled in zip(processes, waiting, strict=True):
             assert not settled.done() or process.journal.position >= acknowledged
             settled.cancel()
+
+
+async def test_who_is_not_counted_on_shows_nothing_new() -> None:
+    """It would not know of those who have come since, whatever it still hears."""
+    network = Network(random.Random(0))  # noqa: S311 - a seed
+    one, _, dropped = [await network.start(writer) for writer in (1, 2, 3)]
+    network.bury(3)
+    for process in network.connected:
+        network.look(process)
+    shown = dropped.journal.position
+    one.write(["news"])
+    await network.come_to_rest()
+
+    assert [payload for _, payload in one.told] == ["news"]
+    assert not dropped.told
+    assert dropped.journal.position == shown

@@ -210,6 +210,7 @@ async def _open(
         send=link.send,
         soon=Pace(asyncio.get_running_loop()),
         agenda=agenda,
+        is_counted_on=lambda: membership.keeper.is_alive,
     )
     positions = await Positions.open(database, writer=writer, writers=WRITERS)
     journal = Journal(database, positions, replica)

@@ -41,8 +41,8 @@ class Message(Struct, frozen=True, array_like=True, tag="m"):
     number: int
     watermark: int
     heard: Mapping[int, int]
-    announced: list[Announced] = []
-    woken: list[Woken] = []
+    announced: Sequence[Announced] = ()
+    woken: Sequence[Woken] = ()
     is_urgent: bool = False
 
 

@@ -1,17 +1,14 @@
 """This process's part in the one order: what it announces, and what it hears."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from functools import partial
-from itertools import pairwise
-from typing import Final, Protocol
+from typing import Protocol
 
 import msgspec
-from msgspec import Struct
 
 from tremula.infra.replication.agenda import Agenda
 from tremula.infra.replication.messages import (
-    Announced,
     AnyMessage,
     Bye,
     Hello,
@@ -23,33 +20,12 @@ from tremula.infra.replication.messages import (
     unpack,
 )
 from tremula.infra.replication.order import LostMessage, StableOrder
+from tremula.infra.replication.units import Announcement, OwnUnit, Part, in_parts
 
 _log = logging.getLogger(__name__)
 
-Announcement = tuple[str, int | str, object, int, int]
-"""``(topic, key, payload, pos, size_bytes)``."""
-
-MESSAGE_BYTES_MAX: Final = 262_144
-"""The announcements of a message, unless one alone has more: a bus takes a megabyte."""
-
 # What happens at one position, in this order.
 _DONE, _ANNOUNCED, _WOKEN, _ANSWERED = range(4)
-
-
-class OwnUnit(Struct, frozen=True):
-    """A unit whose outcome is known: with nothing announced if it was not stored.
-
-    ``done`` runs its hooks, ``wake`` wakes the users of ``woken`` who wait here, and
-    ``answer`` lets its waiter go on.
-    """
-
-    first_pos: int
-    last_pos: int
-    announced: Sequence[Announcement]
-    woken: Sequence[Woken]
-    done: Callable[[], None]
-    wake: Callable[[], None]
-    answer: Callable[[], None]
 
 
 class Teller(Protocol):
@@ -88,6 +64,8 @@ class Replica:
     a message and its answers later than on a server of one process. For whoever
     reads, all processes are one, of which each is a moment behind or ahead: what
     was acknowledged by one, every other has heard of.
+
+    Whoever is not counted on any more goes on hearing, but shows nothing new.
     """
 
     def __init__(
@@ -99,6 +77,7 @@ class Replica:
         send: Callable[[bytes], None],
         soon: Callable[[Callable[[], None]], object],
         agenda: Agenda,
+        is_counted_on: Callable[[], bool],
     ) -> None:
         self._order = StableOrder()
         self._writer = writer
@@ -107,9 +86,12 @@ class Replica:
         self._send_bytes = send
         self._soon = soon
         self._incarnations: dict[int, int] = {}
+        # Of each number, the last one that was dropped. Incarnations rise.
+        self._gone: dict[int, int] = {}
         # Peers whose messages are of no use until they have welcomed us.
         self._lost: set[int] = set()
         self._agenda = agenda
+        self._is_counted_on = is_counted_on
         self._outgoing: list[OwnUnit] = []
         self._floor = 0
         self._heard_pos = 0
@@ -152,6 +134,7 @@ class Replica:
         """
         if writer not in self._order.peers:
             return
+        self._gone[writer] = self._incarnations[writer]
         self._count_out(writer)
         self._active_teller.observe(last_pos)
         self._active_teller.forget(last_pos)
@@ -204,6 +187,9 @@ class Replica:
             _log.exception("replication_message_unreadable")
             return
         if message.writer == self._writer or self._teller is None:
+            return
+        if message.incarnation <= self._gone.get(message.writer, 0):
+            # It does not know yet, or this comes late.
             return
         if isinstance(message, Hello):
             self._welcome(message)
@@ -313,47 +299,28 @@ class Replica:
         self._lost.discard(writer)
 
     def _tell(self, *, is_urgent: bool = False) -> None:
-        announced = [
-            Announced(topic, key, pos, size, self._topics.pack(topic, payload))
-            for unit in self._outgoing
-            for topic, key, payload, pos, size in unit.announced
-        ]
-        announced.sort(key=_pos_of)
-        woken = [each for unit in self._outgoing for each in unit.woken]
-        first_pos = min((unit.first_pos for unit in self._outgoing), default=None)
+        *parts, last = in_parts(self._outgoing, self._topics)
         # Units wait for their answer, whatever has been the reason to tell of them.
         is_urgent = is_urgent or bool(self._outgoing)
         self._outgoing.clear()
         self._owes = False
-        watermark = self._active_teller.watermark
-        *parts, last = _parts(announced)
-        for part, following in pairwise([*parts, last]):
-            # What is still to come holds everybody back.
-            self._say(part, (), part[0].pos, following[0].pos - 1, is_urgent=False)
-        if last or woken:
-            first_pos = last[0].pos if parts else first_pos
-            self._say(last, woken, first_pos, watermark, is_urgent=is_urgent)
-        else:
-            self._say(last, woken, None, watermark, is_urgent=is_urgent)
+        for part in parts:
+            self._say(part, is_urgent=False)
+        self._say(last, is_urgent=is_urgent)
 
-    def _say(
-        self,
-        announced: list[Announced],
-        woken: Sequence[Woken],
-        first_pos: int | None,
-        watermark: int,
-        *,
-        is_urgent: bool,
-    ) -> None:
+    def _say(self, part: Part, *, is_urgent: bool) -> None:
+        watermark = part.watermark
+        if watermark is None:
+            watermark = self._active_teller.watermark
         self._send(
             Message(
                 self._writer,
                 self._incarnation,
-                self._order.send(first_pos),
+                self._order.send(part.first_pos),
                 watermark,
                 self._order.heard,
-                announced,
-                list(woken),
+                part.announced,
+                part.woken,
                 is_urgent,
             )
         )
@@ -376,25 +343,9 @@ class Replica:
 
     def _advance(self) -> bool:
         floor = self._order.floor(self._watermark)
-        if floor > self._floor:
+        # Who has come since the others dropped us did not wait for our welcome.
+        if floor > self._floor and self._is_counted_on():
             self._floor = floor
             self._active_teller.reach(floor)
             return True
         return self._agenda.has_due(self._floor)
-
-
-def _pos_of(announced: Announced) -> int:
-    return announced.pos
-
-
-def _parts(announced: list[Announced]) -> list[list[Announced]]:
-    """*announced* in messages that a bus takes; one, if there is nothing."""
-    parts: list[list[Announced]] = [[]]
-    size_bytes = 0
-    for each in announced:
-        size_bytes += len(bytes(each.payload))
-        if size_bytes > MESSAGE_BYTES_MAX and parts[-1]:
-            parts.append([])
-            size_bytes = len(bytes(each.payload))
-        parts[-1].append(each)
-    return parts
