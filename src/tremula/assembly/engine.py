@@ -62,7 +62,7 @@ async def build_engine(base: Base) -> Engine:
         serializer=Serializer(events, erasures, base.clock),
         erasures=erasures,
         access=RoomAccess(reader, memberships, visibility),
-        places=Places(base.database),
+        places=Places(base.database, base.journal),
         verifier=EventVerifier(base.key_ring),
         past=RoomPast(base.database),
         outside=OutsideRooms(base.database, base.journal, memberships),

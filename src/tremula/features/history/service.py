@@ -83,6 +83,8 @@ class History(Struct, frozen=True):
             InvalidParam: a token is not one of this server.
         """
         access = await self.access.reading(requester.user_id, room_id)
+        if request.start and await self.places.was_ahead(access.view, request.start):
+            access = await self.access.reading(requester.user_id, room_id)
         view, wanted = access.view, request.filter
         start = await self._start(access, request)
         found = Found((), start, more=False)
