@@ -59,7 +59,7 @@ test-interop: $(VENV)/.installed-test synapse
 		-m interop tests/interop
 
 # A server of several processes: the tests of features against two of them, and three
-# that are killed, stopped and cut off (TREMULA_CHAOS_S seconds, TREMULA_CHAOS_SEED).
+# that are killed, stopped and cut off (CHAOS_S seconds, CHAOS_SEED).
 test-cluster: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m cluster tests/cluster
 	TEST_BACKEND=cluster $(BIN)/python -m pytest -n $(WORKERS) $(CLUSTER_TESTS)

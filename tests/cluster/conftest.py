@@ -18,10 +18,10 @@ from tremula.infra.config import PostgresUrl
 
 @pytest.fixture
 def dice() -> random.Random:
-    """Chooses what happens and when; TREMULA_CHAOS_SEED=… chooses it again."""
-    given = os.environ.get("TREMULA_CHAOS_SEED")
+    """Chooses what happens and when; CHAOS_SEED=… chooses it again."""
+    given = os.environ.get("CHAOS_SEED")
     seed = int(given or random.SystemRandom().randrange(10**6))
-    sys.stdout.write(f"TREMULA_CHAOS_SEED={seed}\n")
+    sys.stdout.write(f"CHAOS_SEED={seed}\n")
     return random.Random(seed)  # noqa: S311 - no secret
 
 

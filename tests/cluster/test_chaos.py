@@ -20,7 +20,7 @@ from tests.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.cluster
 
-CHAOS_S: Final = float(os.environ.get("TREMULA_CHAOS_S") or 60)
+CHAOS_S: Final = float(os.environ.get("CHAOS_S") or 60)
 PROCESSES_LEAST: Final = 2
 PROCESSES_MOST: Final = 4
 # Five, and what a busy machine takes.
