@@ -225,7 +225,6 @@ async def test_who_uploads_at_once_leaves_the_best_keys(alice: Client) -> None:
     assert (await alice.get("/v3/room_keys/version")).json["count"] == 10
 
 
-@pytest.mark.one_process("counts what one process asks of its database")
 @pytest.mark.one_process(reason="it counts the queries of one process")
 async def test_ten_thousand_sessions_cost_few_queries(
     server: Server, alice: Client

@@ -196,6 +196,9 @@ async def test_a_malformed_parameter_is_refused(
         ({"set_presence": "offline"}, "offline"),
     ],
 )
+@pytest.mark.one_process(
+    reason="others learn of it a moment later: tests/processes/test_presence.py"
+)
 async def test_who_syncs_is_present_as_they_wish(
     server: Server, query: dict[str, str], presence: str
 ) -> None:
