@@ -9,7 +9,7 @@ from tremula.protocol.identifiers import RoomId, UserId
 from tremula.protocol.room_state import member_key
 from tremula.protocol.stripped_state import STRIPPED_TYPES
 from tremula.rooms.event_store import EventStore
-from tremula.rooms.outside import OutsideRooms
+from tremula.rooms.outside import NO_POS, OutsideRooms
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.serialize import stripped_event
 from tremula.rooms.storage import UserRoom
@@ -41,6 +41,9 @@ class InvitedRooms(Struct, frozen=True):
                 continue
             if room.room_nid in outside:
                 events: Sequence[bytes] = outside[room.room_nid].stripped_state
+            elif room.room_pos == NO_POS:
+                # It is another by now, which is told next.
+                continue
             else:
                 view = await self.rooms.get_room(room.room_id)
                 events = await self._stripped(view, ctx.user_id, room.sender)
