@@ -10,6 +10,7 @@ from tests.infra.http.routes import Notes
 from tremula.infra.http import Api, Auth, Json, Request, Router, endpoint
 from tremula.infra.http.application import Application
 from tremula.infra.http.router import RouteTable
+from tremula.protocol.errors import Unrecognized
 
 
 @pytest.mark.parametrize(
@@ -107,3 +108,23 @@ def test_two_handlers_for_one_path_are_a_bug() -> None:
 def test_a_module_without_endpoints_is_a_bug() -> None:
     with pytest.raises(ValueError, match="declares no endpoint"):
         Router().add(ModuleType("empty"), FakeAuthenticator())
+
+
+def test_what_is_v3_now_is_still_found_as_r0() -> None:
+    module = ModuleType("versions")
+
+    @endpoint("GET", "/_matrix/client/v3/notes/{name}", auth=Auth.NONE)
+    async def get_note(_req: Request, _notes: Notes) -> Json:
+        return {}
+
+    get_note.__module__ = "versions"
+    vars(module)["get_note"] = get_note
+    router = Router()
+    router.add(module, Notes())
+    routes = RouteTable(router.bound())
+
+    found, names = routes.find("GET", b"/_matrix/client/r0/notes/a")
+
+    assert (found.operation, names) == ("get_note", {"name": "a"})
+    with pytest.raises(Unrecognized):
+        routes.find("GET", b"/_matrix/client/r1/notes/a")

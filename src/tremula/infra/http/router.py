@@ -89,6 +89,14 @@ class RouteTable(Generic[T]):
         self._root: _Node[T] = _Node()
         for target in targets:
             self._insert(target)
+        self._serve_r0()
+
+    def _serve_r0(self) -> None:
+        """What is v3 now was r0 up to 2021, and Hydrogen asks for nothing else."""
+        matrix = self._root.literal.get("_matrix")
+        for api in matrix.literal.values() if matrix else ():
+            if "v3" in api.literal:
+                api.literal["r0"] = api.literal["v3"]
 
     def _insert(self, target: T) -> None:
         node, names = self._root, []
