@@ -1,4 +1,4 @@
-"""Receipts and relations (CS "Receipts", "Forming relationships between events")."""
+"""Receipts (CS "Receipts")."""
 
 import pytest
 
@@ -7,9 +7,7 @@ from tremula.protocol.identifiers import EventId
 from tremula.protocol.receipts import (
     Receipt,
     ReceiptType,
-    Relation,
     parse_thread_id,
-    relation_of,
 )
 
 
@@ -28,23 +26,3 @@ def test_only_m_read_is_public() -> None:
     private = {kind for kind in ReceiptType if Receipt(kind, EventId("$e")).is_private}
 
     assert private == {ReceiptType.READ_PRIVATE, ReceiptType.FULLY_READ}
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        {},
-        {"m.relates_to": "m.thread"},
-        {"m.relates_to": {"rel_type": "m.thread"}},
-        {"m.relates_to": {"rel_type": 1, "event_id": "$root"}},
-        {"m.relates_to": {"rel_type": "m.thread", "event_id": ["$root"]}},
-    ],
-)
-def test_a_malformed_relation_is_none(content: dict[str, object]) -> None:
-    assert relation_of(content) is None
-
-
-def test_a_relation_names_its_type_and_event() -> None:
-    content = {"m.relates_to": {"rel_type": "m.thread", "event_id": "$root"}}
-
-    assert relation_of(content) == Relation("m.thread", EventId("$root"))

@@ -1,17 +1,11 @@
-"""Receipts, and which thread an event belongs to (CS "Receipts", "Threading")."""
+"""Receipts (CS "Receipts")."""
 
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final
 
 from msgspec import Struct
 
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import ID_BYTES_MAX, EventId
-
-MAIN_THREAD: Final = "main"
-# "A maximum of 3 hops is recommended to cover indirect relationships."
-RELATION_HOPS_MAX: Final = 3
 
 
 class ReceiptType(StrEnum):
@@ -35,13 +29,6 @@ class Receipt(Struct, frozen=True):
         return self.type is not ReceiptType.READ
 
 
-class Relation(Struct, frozen=True):
-    """What an event says of its relation to another (CS ``m.relates_to``)."""
-
-    rel_type: str
-    event_id: EventId
-
-
 def parse_thread_id(raw: object) -> str:
     """Validate a client's ``thread_id``: an event ID or ``main``.
 
@@ -53,14 +40,3 @@ def parse_thread_id(raw: object) -> str:
     if len(raw.encode()) > ID_BYTES_MAX:
         raise InvalidParam(f"thread_id has at most {ID_BYTES_MAX} bytes")
     return raw
-
-
-def relation_of(content: Mapping[str, Any]) -> Relation | None:
-    """The relation in an event's content; a malformed one is none."""
-    relation = content.get("m.relates_to")
-    if not isinstance(relation, dict):
-        return None
-    rel_type, event_id = relation.get("rel_type"), relation.get("event_id")
-    if not isinstance(rel_type, str) or not isinstance(event_id, str):
-        return None
-    return Relation(rel_type, EventId(event_id))

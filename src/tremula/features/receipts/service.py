@@ -19,16 +19,11 @@ from tremula.infra.locks import KeyedLocks
 from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import EventId, RoomId, UserId
-from tremula.protocol.receipts import (
-    MAIN_THREAD,
-    RELATION_HOPS_MAX,
-    Receipt,
-    ReceiptType,
-    relation_of,
-)
+from tremula.protocol.receipts import Receipt, ReceiptType
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.reader import RoomReader
+from tremula.rooms.threads import thread_of
 from tremula.rooms.view import RoomView
 
 # Announced with a `StoredReceipt` as payload. The key of a public receipt is the room
@@ -168,18 +163,6 @@ class Receipts(Struct, frozen=True):
         if thread_id is None or event.redacted_by_nid is not None:
             return
         # A client that shows a thread shows its root there too.
-        if thread_id in (event.event_id, await self._thread_of(event)):
+        if thread_id in (event.event_id, await thread_of(self.events, event)):
             return
         raise InvalidParam(f"the event is not in thread {thread_id}")
-
-    async def _thread_of(self, event: StoredEvent) -> str:
-        """``main`` or the thread root (CS "Threaded read receipts")."""
-        current: StoredEvent | None = event
-        for _ in range(RELATION_HOPS_MAX):
-            relation = relation_of(current.content) if current else None
-            if relation is None:
-                return MAIN_THREAD
-            if relation.rel_type == "m.thread":
-                return relation.event_id
-            current = await self.events.find(event.room_nid, relation.event_id)
-        return MAIN_THREAD
