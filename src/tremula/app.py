@@ -21,6 +21,7 @@ from tremula.assembly.federation import (
     serve_other_servers,
 )
 from tremula.assembly.people import build_people
+from tremula.assembly.pushers import add_pushers
 from tremula.assembly.rooms import add_rooms
 from tremula.assembly.syncing import add_sync
 from tremula.features.account.service import Accounts
@@ -50,6 +51,7 @@ from tremula.infra.http.application import Application
 from tremula.infra.http.observing import Observing
 from tremula.infra.http.server import HttpServer
 from tremula.infra.journal import Journal
+from tremula.infra.mail import Mailer
 from tremula.infra.metrics import Metrics
 from tremula.infra.process import Process, alone
 from tremula.infra.ratelimit import RateLimiter
@@ -60,6 +62,7 @@ from tremula.rooms.room import OwnServer
 UNSTABLE_FEATURES: Final = {
     "io.element.msc4388": True,
     "org.matrix.msc3814": True,
+    "org.matrix.msc3881": True,
     "org.matrix.msc4108": True,
     "org.matrix.msc4222": True,
     "uk.tcpip.msc4133.stable": True,
@@ -183,6 +186,7 @@ async def _build(
             clock,
             config.federation.notaries,
         ),
+        mailer=Mailer(config.mail, clock) if config.mail.host is not None else None,
     )
     engine = await build_engine(base)
     outbound = build_outbound(base, engine)
@@ -191,6 +195,7 @@ async def _build(
     add_rooms(base, engine, people, remote)
     encryption = build_encryption(base, engine, people, outbound)
     add_sync(base, engine, people, outbound, encryption)
+    add_pushers(base, people)
     _add_service_endpoints(base)
     serve_other_servers(base, engine, own_keys)
     application = Application(

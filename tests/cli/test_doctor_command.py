@@ -8,10 +8,12 @@ import pytest
 
 from tests.cli.test_serve import end, start, url_of
 from tests.conftest import DatabaseSource
+from tests.smtp_server import running_smtp
 from tremula.cli.commands import run
 from tremula.cli.doctor.machine import examine_data_dir, examine_database
+from tremula.cli.doctor.mail import examine_mail
 from tremula.cli.failures import ExitCode
-from tremula.infra.config import PostgresUrl, SqliteFile
+from tremula.infra.config import Mail, MailSecurity, PostgresUrl, SqliteFile
 from tremula.infra.db import Database, Statements, check_server_name
 from tremula.infra.db.copy_marker import mark
 from tremula.infra.db.copying.store import open_store
@@ -99,6 +101,17 @@ def test_the_free_disk_is_told(tmp_path: Path) -> None:
     said = str(examine_data_dir(tmp_path, free_bytes_min=2**80))
     assert said.startswith("WRONG ")
     assert "GiB left: a server that can't write stops; make room" in said
+
+
+async def test_it_is_told_whether_mail_goes_out() -> None:
+    assert str(await examine_mail(Mail())).startswith("note   mail ")
+    async with running_smtp() as smtp:
+        settings = smtp.settings()
+        assert str(await examine_mail(settings)).startswith("ok     mail ")
+        assert not smtp.mails
+
+        said = str(await examine_mail(smtp.settings(MailSecurity.STARTTLS)))
+    assert said.startswith(f"WRONG  mail            127.0.0.1:{smtp.port} can't be")
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ async def running_remote(
                 await writer.drain()
         writer.close()
 
-    tls = _server_tls(issue(hosts, validity(), signed_by or authority()), folder)
+    tls = server_tls(issue(hosts, validity(), signed_by or authority()), folder)
     tls.sni_callback = lambda _socket, name, _context: remote.sni.append(name)
     server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     remote.port = server.sockets[0].getsockname()[1]
@@ -145,7 +145,8 @@ async def _received(reader: asyncio.StreamReader) -> Received:
     return Received(method, uri, headers, body)
 
 
-def _server_tls(certificate: Certificate, folder: Path) -> ssl.SSLContext:
+def server_tls(certificate: Certificate, folder: Path) -> ssl.SSLContext:
+    """What a server shows that has *certificate*."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     chain = folder / f"{certificate.x509.serial_number}.pem"
     chain.write_bytes(certificate.certificate_pem() + certificate.key_pem())

@@ -21,6 +21,7 @@ from tremula.infra.config import (
     read_example,
 )
 from tremula.infra.config.environment import environment_name, leaf_kinds
+from tremula.protocol.email_addresses import EmailAddress, Mailbox
 
 CA_FILE = Path(__file__).parent / "http" / "localhost.pem"
 
@@ -168,6 +169,13 @@ BAD_FILES = [
         "outbound.allowed_private_ranges = ['10.0.0.1/8']",
         "outbound.allowed_private_ranges[0]: must be an address or a network",
     ),
+    ("mail.host = 'smtp.example.org'", "mail.sender: is missing"),
+    ("mail.sender = 'Example'", "mail.sender: must be an address such as"),
+    ('mail.sender = "a@b\\r\\nBcc: c@d"', "mail.sender: must be an address such as"),
+    ("mail.username = 'tremula'", "mail.password: is missing"),
+    ("mail.password = 's3cret'", "mail.username: is missing"),
+    ("mail.security = 'ssl'", 'mail.security: must be one of "starttls", "tls"'),
+    ("mail.trusted_ca_file = '/none'", "mail.trusted_ca_file: /none can't be read"),
     ("rate_limits.message.per_second = 0", "rate_limits.message.per_second: must be"),
     ("rate_limits.login.burst = 1.5", "rate_limits.login.burst: must be a whole"),
     ("rate_limits.login.per_second = nan", "rate_limits.login.per_second: must be a"),
@@ -329,6 +337,14 @@ def _dotted(table: Mapping[str, object], prefix: str = "") -> list[str]:
         else:
             names.append(prefix + name)
     return names
+
+
+def test_the_password_of_the_mail_server_is_not_shown(tmp_path: Path) -> None:
+    text = "mail = { username = 'tremula', password = 's3cret', sender = 'T <a@b>' }"
+    mail = load(text, tmp_path).mail
+
+    assert mail.sender == Mailbox(EmailAddress("a@b"), "T")
+    assert "s3cret" not in repr(mail)
 
 
 POSTGRES = "database = 'postgresql://db/tremula'\n"

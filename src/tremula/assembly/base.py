@@ -25,6 +25,7 @@ from tremula.infra.federation.durable_edus import DurableEdus
 from tremula.infra.federation.queues import Queues
 from tremula.infra.http import Router
 from tremula.infra.journal import Journal
+from tremula.infra.mail import Mailer
 from tremula.infra.metrics import Metrics
 from tremula.infra.process import Process
 from tremula.infra.ratelimit import RateLimiter
@@ -61,6 +62,7 @@ class Base(Struct, frozen=True, kw_only=True):
     own: OwnServer
     federation: FederationClient
     key_ring: KeyRing
+    mailer: Mailer | None
 
     @property
     def database(self) -> Database:

@@ -38,12 +38,14 @@ def doctor(*, source: Source = DEFAULT_SOURCE) -> None:
 async def findings_of(config: Config) -> AsyncIterator[Finding]:
     """What there is to say of the machine, then of the way to it."""
     from tremula.cli.doctor.machine import examine_data_dir, examine_database
+    from tremula.cli.doctor.mail import examine_mail
 
     yield examine_data_dir(config.data_dir)
     source = config.database
     if isinstance(source, SqliteFile):
         source = replace(source, path=config.data_dir / source.path)
     yield await examine_database(source, config.server_name)
+    yield await examine_mail(config.mail)
     if not config.is_exposed:
         yield note("network", "only programs of this machine can reach the server")
         return

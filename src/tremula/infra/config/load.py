@@ -21,6 +21,7 @@ from tremula.infra.config.tree import (
     Config,
     Federation,
     Listener,
+    Mail,
     PasswordHashing,
     Registration,
     RegistrationMode,
@@ -114,6 +115,7 @@ def _resolve(config: Config) -> Config:
     _check_password_hashing(config.password_hashing)
     _check_federation(config.federation)
     _check_ca_file(config.outbound.trusted_ca_file, "outbound.trusted_ca_file")
+    _check_mail(config.mail)
     _check_cluster(config)
     if config.default_room_version not in ROOM_VERSIONS:
         raise ConfigError(
@@ -206,6 +208,15 @@ def _check_ca_file(file: Path | None, key: str) -> None:
     else:
         return
     raise ConfigError(key, problem)
+
+
+def _check_mail(mail: Mail) -> None:
+    _check_ca_file(mail.trusted_ca_file, "mail.trusted_ca_file")
+    if mail.host is not None and mail.sender is None:
+        raise ConfigError("mail.sender", "is missing: what mail comes from")
+    if (mail.username is None) != (mail.password is None):
+        missing = "username" if mail.username is None else "password"
+        raise ConfigError(f"mail.{missing}", "is missing: both are needed, or neither")
 
 
 def _check_cluster(config: Config) -> None:

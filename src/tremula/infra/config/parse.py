@@ -13,6 +13,7 @@ from typing import get_type_hints as type_hints
 
 from tremula.infra.bus.nats_servers import parse_nats_url
 from tremula.infra.config.tree import Bounds, BusUrls, PostgresUrl, SqliteFile
+from tremula.protocol.email_addresses import Mailbox, parse_mailbox
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import ServerName, parse_server_name
 
@@ -161,6 +162,13 @@ def _parse_server_name(raw: object, key: str) -> ServerName:
         _refuse(key, 'must be a server name such as "example.org"', raw)
 
 
+def _parse_mailbox(raw: object, key: str) -> Mailbox:
+    try:
+        return parse_mailbox(_parse_str(raw, key))
+    except InvalidParam:
+        _refuse(key, 'must be an address such as "Example <noreply@example.org>"', raw)
+
+
 def _parse_network(raw: object, key: str) -> IPv4Network | IPv6Network:
     try:
         return ip_network(_parse_str(raw, key))
@@ -202,6 +210,7 @@ _SCALARS: Mapping[_Kind, Callable[[object, str], object]] = {
     str: _parse_str,
     Path: lambda raw, key: Path(_parse_str(raw, key)),
     ServerName: _parse_server_name,
+    Mailbox: _parse_mailbox,
     IPv4Network | IPv6Network: _parse_network,
     SqliteFile | PostgresUrl: parse_database,
     BusUrls: _parse_bus,

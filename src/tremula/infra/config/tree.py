@@ -11,6 +11,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated
 
+from tremula.protocol.email_addresses import Mailbox
 from tremula.protocol.identifiers import ServerName
 from tremula.protocol.room_versions import DEFAULT_ROOM_VERSION
 
@@ -61,6 +62,14 @@ class RegistrationMode(StrEnum):
     OPEN = "open"
     TOKEN = "token"  # noqa: S105 - the name of a mode
     CLOSED = "closed"
+
+
+class MailSecurity(StrEnum):
+    """How the connection to the SMTP server is encrypted."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
 
 
 class LogLevel(StrEnum):
@@ -184,6 +193,23 @@ class Outbound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """The SMTP server that mail goes out by; without a host none is sent.
+
+    ``sender`` is there where ``host`` is.
+    """
+
+    host: str | None = None
+    port: Annotated[int, Bounds(1, 65535)] = 587
+    security: MailSecurity = MailSecurity.STARTTLS
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    sender: Mailbox | None = None
+    trusted_ca_file: Path | None = None
+    timeout_s: Annotated[int, Bounds(1, 300)] = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """What makes several processes one server; without a bus there is one process."""
 
@@ -259,6 +285,7 @@ class Config:
     presence: Presence = Presence()
     federation: Federation = Federation()
     outbound: Outbound = Outbound()
+    mail: Mail = Mail()
     cluster: Cluster = Cluster()
     rate_limits: RateLimits = RateLimits()
     caches: Caches = Caches()
