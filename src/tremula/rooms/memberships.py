@@ -37,7 +37,10 @@ class _UserRooms:
     def put(self, room: UserRoom) -> None:
         """Take over what the user now is to a room."""
         before = self.all.get(room.room_nid)
-        self.all[room.room_nid] = room
+        began_pos = room.event_nid
+        if before is not None and before.membership == room.membership:
+            began_pos = before.began_pos
+        self.all[room.room_nid] = replace(room, began_pos=began_pos)
         was_joined = before is not None and before.membership == "join"
         if was_joined is not (room.membership == "join"):
             self.joined = self._joined()

@@ -24,7 +24,11 @@ class RoomRow(Struct, frozen=True):
 
 
 class UserRoom(Struct, frozen=True):
-    """A row of ``rooms_memberships``: what one of our users is to a room."""
+    """A row of ``rooms_memberships``: what one of our users is to a room.
+
+    They have been that since the journal position ``began_pos``; ``event_nid`` may be
+    that of a later event, which changed a name.
+    """
 
     room_id: RoomId
     room_nid: int
@@ -33,6 +37,7 @@ class UserRoom(Struct, frozen=True):
     room_pos: int
     sender: str
     forgotten: bool
+    began_pos: int = 0
 
 
 def insert_room(unit: Unit, room: RoomRow) -> None:
@@ -381,10 +386,14 @@ def upsert_membership(unit: Unit, user_id: UserId, room: UserRoom) -> None:
     unit.run(
         """
         INSERT INTO rooms_memberships (user_id, room_nid, membership, event_nid,
-                                       room_pos, sender, forgotten)
-        VALUES (:user_id, :room_nid, :membership, :event_nid, :room_pos, :sender, 0)
+                                       room_pos, sender, forgotten, began_pos)
+        VALUES (:user_id, :room_nid, :membership, :event_nid, :room_pos, :sender, 0,
+                :event_nid)
         ON CONFLICT (user_id, room_nid) DO UPDATE
-        SET membership = excluded.membership,
+        SET began_pos = CASE
+                WHEN rooms_memberships.membership = excluded.membership
+                THEN rooms_memberships.began_pos ELSE excluded.began_pos END,
+            membership = excluded.membership,
             event_nid = excluded.event_nid,
             room_pos = excluded.room_pos,
             sender = excluded.sender,
@@ -417,15 +426,15 @@ async def memberships_of_user(db: Reader, user_id: UserId) -> list[UserRoom]:
     rows = await db.all(
         """
         SELECT r.room_id, m.room_nid, m.membership, m.event_nid, m.room_pos,
-               m.sender, m.forgotten
+               m.sender, m.forgotten, m.began_pos
         FROM rooms_memberships m JOIN rooms_rooms r ON r.room_nid = m.room_nid
         WHERE m.user_id = :user_id
         """,
         user_id=user_id,
     )
     return [
-        UserRoom(RoomId(room_id), nid, membership, event_nid, pos, sender, bool(gone))
-        for room_id, nid, membership, event_nid, pos, sender, gone in rows
+        UserRoom(RoomId(room_id), nid, what, event_nid, pos, sender, bool(gone), began)
+        for room_id, nid, what, event_nid, pos, sender, gone, began in rows
     ]
 
 

@@ -1,0 +1,131 @@
+"""Marks as they are stored, counted and cleared away, on both databases."""
+
+from collections.abc import Iterable
+from unittest.mock import patch
+
+import pytest
+
+from tremula.features.push import storage
+from tremula.features.push.marks import EventMarks, Mark
+from tremula.features.push.storage import ThreadFloor, Wanted
+from tremula.infra.db import Database, Statements
+from tremula.protocol.identifiers import UserId
+
+ALICE, BOB = UserId("@alice:test"), UserId("@bob:test")
+NOTIFY = Mark(1, 0, '["notify"]')
+HIGHLIGHT = Mark(0, 1, '["notify",{"set_tweak":"highlight"}]')
+ROOM, OTHER_ROOM = 1, 2
+EVER = 2**62
+
+
+def event(room_pos: int, *, room_nid: int = ROOM, thread: str = "main") -> EventMarks:
+    """An event of Bob's that notifies those whose rules are the predefined ones."""
+    return EventMarks(
+        event_nid=100 + room_pos,
+        room_nid=room_nid,
+        room_pos=room_pos,
+        pos=100 + room_pos,
+        thread=thread,
+        sender=BOB,
+        marks={"": NOTIFY},
+    )
+
+
+async def store(database: Database, events: Iterable[EventMarks]) -> None:
+    unit = Statements()
+    for each in events:
+        storage.insert_marks(unit, each)
+    await database.commit(unit)
+
+
+def wanted(room_nid: int = ROOM, *, after: int = 0, ruleset: str = "") -> Wanted:
+    return Wanted(room_nid, ruleset, after, 0, EVER)
+
+
+async def test_marks_are_counted_by_room_and_thread(database: Database) -> None:
+    await store(
+        database,
+        [event(1), event(2), event(3, thread="$root"), event(1, room_nid=OTHER_ROOM)],
+    )
+
+    counts = await storage.thread_counts(
+        database, ALICE, [wanted(after=1), wanted(OTHER_ROOM)], []
+    )
+
+    assert sorted(
+        (c.room_nid, c.thread, c.notifies, c.newest_room_pos) for c in counts
+    ) == [
+        (ROOM, "$root", 1, 3),
+        (ROOM, "main", 1, 2),
+        (OTHER_ROOM, "main", 1, 1),
+    ]
+
+
+async def test_a_threads_marks_count_from_its_own_place_on(database: Database) -> None:
+    await store(database, [event(pos, thread="$root") for pos in range(1, 5)])
+    await store(database, [event(5), event(6)])
+
+    counts = await storage.thread_counts(
+        database, ALICE, [wanted()], [ThreadFloor(ROOM, "$root", 3)]
+    )
+
+    assert {c.thread: c.notifies for c in counts} == {"$root": 1, "main": 2}
+
+
+async def test_own_events_and_those_of_another_time_do_not_count(
+    database: Database,
+) -> None:
+    await store(database, [event(pos) for pos in range(1, 5)])
+
+    assert not await storage.thread_counts(database, BOB, [wanted()], [])
+    [count] = await storage.thread_counts(
+        database, ALICE, [Wanted(ROOM, "", 0, 101, 103)], []
+    )
+    assert count.notifies == 2
+
+
+async def test_a_users_own_mark_is_added_to_that_of_the_key(database: Database) -> None:
+    marks = {"": NOTIFY, ALICE: HIGHLIGHT}
+    await store(database, [EventMarks(7, ROOM, 1, 7, "main", BOB, marks)])
+
+    [count] = await storage.thread_counts(
+        database, ALICE, [wanted(), wanted(ruleset=ALICE)], []
+    )
+
+    assert (count.notifies, count.highlights) == (1, 1)
+
+
+async def test_marks_are_listed_from_either_end(database: Database) -> None:
+    await store(database, [event(pos) for pos in range(1, 5)])
+
+    oldest = await storage.marks(database, ALICE, [wanted()], newest=False, limit=2)
+    newest = await storage.marks(database, ALICE, [wanted()], newest=True, limit=2)
+
+    assert [mark.room_pos for mark in oldest] == [1, 2]
+    assert [mark.room_pos for mark in newest] == [4, 3]
+
+
+@pytest.mark.parametrize("kept", [3])
+async def test_of_each_key_the_newest_marks_are_kept(
+    database: Database, kept: int
+) -> None:
+    await store(database, [event(pos) for pos in range(1, 9)])
+    unit = Statements()
+    with patch.object(storage, "MARKS_KEPT", kept):
+        storage.delete_old_marks(unit, ROOM, [""])
+    await database.commit(unit)
+
+    left = await storage.marks(database, ALICE, [wanted()], newest=False, limit=9)
+
+    assert [mark.room_pos for mark in left] == [6, 7, 8]
+
+
+async def test_an_events_marks_go_with_it(database: Database) -> None:
+    await store(database, [event(1), event(2)])
+    unit = Statements()
+    storage.delete_marks(unit, ROOM, 1)
+    await database.commit(unit)
+
+    left = await storage.marks(database, ALICE, [wanted()], newest=False, limit=9)
+
+    assert [mark.room_pos for mark in left] == [2]
