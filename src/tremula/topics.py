@@ -16,6 +16,7 @@ from tremula.features.one_time_keys import service as one_time_keys
 from tremula.features.presence import news as presence_news
 from tremula.features.presence import service as presence
 from tremula.features.profiles import service as profiles
+from tremula.features.pushers import service as pushers
 from tremula.features.receipts import service as receipts
 from tremula.features.receipts.storage import StoredReceipt
 from tremula.features.remote_devices import fetching
@@ -46,6 +47,7 @@ _PAYLOADS: Final[dict[str, Any]] = {
     presence.TOPIC: presence_news.News,
     profiles.TOPIC: None,
     published.TOPIC: published.VisibilityChange,
+    pushers.TOPIC: None,
     receipts.PRIVATE_TOPIC: StoredReceipt,
     receipts.PUBLIC_TOPIC: StoredReceipt,
     sessions.TOPIC: None,
