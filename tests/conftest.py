@@ -13,7 +13,7 @@ from tests.backends import BACKENDS, IS_CLUSTER, runs_here
 from tests.homeserver import Homeserver, running_homeserver
 from tests.http_client import spec_header
 from tests.nats_server import NatsServer, running_nats
-from tests.postgres_server import PostgresServer, running_postgres
+from tests.postgres_server import PostgresServer, memory_folder, running_postgres
 from tests.server import ClusterUrl, Server, config_for, running_server
 from tremula.infra.config.tree import PostgresUrl, SqliteFile
 from tremula.infra.db import Database, open_database
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """PostgreSQL, and in it a template with all migrations applied."""
-    with running_postgres() as server:
+    with running_postgres(parent=memory_folder()) as server:
         asyncio.run(_make_template(server))
         yield server
 

