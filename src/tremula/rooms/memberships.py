@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.identifiers import RoomId, UserId
-from tremula.rooms import storage
+from tremula.rooms import memberships_storage as storage
 from tremula.rooms.storage import UserRoom
 
 _USERS_MAX: Final = 20_000
@@ -79,6 +79,10 @@ class Memberships:
         No query for a user who was asked for lately.
         """
         return (await self._of_user(user_id)).joined
+
+    async def joined_to(self, room_nid: int) -> set[UserId]:
+        """Our users who are joined to a room: one query, which may take long."""
+        return await storage.own_joined(self._db, room_nid)
 
     def find_joined(self, user_id: UserId) -> Mapping[int, RoomId] | None:
         """As `joined_by`, if that is in memory, as it is of everyone who syncs."""
