@@ -20,11 +20,13 @@ from tremula.assembly.federation import (
     build_outbound,
     serve_other_servers,
 )
+from tremula.assembly.moderation import Moderation, add_moderation
 from tremula.assembly.people import build_people
 from tremula.assembly.pushers import add_pushers
 from tremula.assembly.rooms import add_rooms
 from tremula.assembly.syncing import add_sync
 from tremula.features.account.service import Accounts
+from tremula.features.account_moderation.restrictions import RESTRICTIONS
 from tremula.features.capabilities import routes as capabilities_routes
 from tremula.features.capabilities.service import Capabilities
 from tremula.features.devices.last_seen import LastSeen
@@ -72,7 +74,8 @@ UNSTABLE_FEATURES: Final = {
 class Tremula(Struct, frozen=True, kw_only=True):
     """A running server without its listeners.
 
-    `accounts`, `registration_tokens` and `own_keys` are for the command line.
+    `accounts`, `registration_tokens`, `own_keys` and `moderation` are for the command
+    line.
     """
 
     config: Config
@@ -84,6 +87,7 @@ class Tremula(Struct, frozen=True, kw_only=True):
     accounts: Accounts
     registration_tokens: RegistrationTokens
     own_keys: OwnKeys
+    moderation: Moderation
 
     def http_server(self) -> HttpServer:
         """The listeners of this server, not yet listening."""
@@ -167,31 +171,12 @@ async def _build(
 ) -> _Built:
     database = process.database
     own_keys = await open_own_keys(database, clock, config.server_name)
-    own = OwnServer(config.server_name, own_keys.current)
-    federation = FederationClient(_peers(config), own.key, transport)
-    base = Base(
-        config=config,
-        clock=clock,
-        process=process,
-        metrics=metrics,
-        supervisor=supervisor,
-        router=Router(),
-        limiter=RateLimiter(config.rate_limits, clock),
-        own=own,
-        federation=federation,
-        key_ring=KeyRing(
-            database,
-            own_keys,
-            KeyFetcher(federation, clock),
-            clock,
-            config.federation.notaries,
-        ),
-        mailer=Mailer(config.mail, clock) if config.mail.host is not None else None,
-    )
+    base = _base(config, clock, process, metrics, supervisor, transport, own_keys)
     engine = await build_engine(base)
     outbound = build_outbound(base, engine)
     remote = build_handshakes(base, engine)
     people = build_people(base, engine, remote)
+    moderation = add_moderation(base, engine, people)
     add_rooms(base, engine, people, remote)
     encryption = build_encryption(base, engine, people, outbound)
     add_sync(base, engine, people, outbound, encryption)
@@ -205,6 +190,7 @@ async def _build(
         metrics=metrics,
         servers=authentication(base, outbound.queues),
         catch_up=process.catch_up,
+        restrictions=RESTRICTIONS,
     )
     _watch_shutdown(base, application.shutting_down)
     app = Tremula(
@@ -217,8 +203,41 @@ async def _build(
         accounts=people.accounts,
         registration_tokens=people.tokens,
         own_keys=own_keys,
+        moderation=moderation,
     )
     return _Built(app, people.last_seen, engine.reader.registry)
+
+
+def _base(
+    config: Config,
+    clock: Clock,
+    process: Process,
+    metrics: Metrics,
+    supervisor: Supervisor,
+    transport: FederationTransport,
+    own_keys: OwnKeys,
+) -> Base:
+    own = OwnServer(config.server_name, own_keys.current)
+    federation = FederationClient(_peers(config), own.key, transport)
+    return Base(
+        config=config,
+        clock=clock,
+        process=process,
+        metrics=metrics,
+        supervisor=supervisor,
+        router=Router(),
+        limiter=RateLimiter(config.rate_limits, clock),
+        own=own,
+        federation=federation,
+        key_ring=KeyRing(
+            process.database,
+            own_keys,
+            KeyFetcher(federation, clock),
+            clock,
+            config.federation.notaries,
+        ),
+        mailer=Mailer(config.mail, clock) if config.mail.host is not None else None,
+    )
 
 
 def _watch_shutdown(base: Base, shutting_down: asyncio.Event) -> None:

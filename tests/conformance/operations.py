@@ -114,23 +114,11 @@ NOT_YET: Final = _grouped(
             "uploadContent",
             "uploadContentToMXC",
         ),
-        "Moderation: locked, suspended and reported (issue 5)": (
-            "getAdminLockUser",
-            "getAdminSuspendUser",
-            "getWhoIs",
-            "reportEvent",
-            "reportRoom",
-            "reportUser",
-            "setAdminLockUser",
-            "setAdminSuspendUser",
-        ),
         "Mutual rooms (issue 5)": ("getMutualRooms",),
         "Policy servers judge events that federate (issue 3)": ("getWellknownPolicy",),
         "Push rules, pushers and notifications (issue 5)": (
             "deletePushRule",
             "getNotifications",
-            "getPushers",
-            "postPusher",
             "setPushRule",
             "setPushRuleActions",
             "setPushRuleEnabled",
@@ -155,4 +143,4 @@ NOT_YET: Final = _grouped(
 )
 
 # Lower it with every operation that is done.
-NOT_YET_COUNT: Final = 66
+NOT_YET_COUNT: Final = 56

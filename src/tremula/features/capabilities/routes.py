@@ -11,6 +11,6 @@ async def get_versions(_req: Request, capabilities: Capabilities) -> Json:
 
 
 @endpoint("GET", "/_matrix/client/v3/capabilities", auth=Auth.USER, limit="account")
-async def get_capabilities(_req: UserRequest, capabilities: Capabilities) -> Json:
+async def get_capabilities(req: UserRequest, capabilities: Capabilities) -> Json:
     """CS getCapabilities."""
-    return {"capabilities": capabilities.capabilities}
+    return {"capabilities": capabilities.of(req.requester)}

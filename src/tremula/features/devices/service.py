@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from tremula.features.devices import storage
 from tremula.features.devices.last_seen import LastSeen
-from tremula.features.devices.storage import Device
+from tremula.features.devices.storage import Device, DeviceUse
 from tremula.features.sessions.service import IssuedTokens, Sessions
 from tremula.features.uia.service import Uia
 from tremula.infra.clock import Clock
@@ -27,6 +27,7 @@ __all__ = [
     "Device",
     "DeviceChange",
     "DeviceObserver",
+    "DeviceUse",
     "Devices",
     "LastSeen",
     "LoggedIn",
@@ -189,6 +190,10 @@ class Devices(Struct, frozen=True):
     async def all_of(self, user_id: UserId) -> list[Device]:
         """Every device of the user."""
         return await storage.devices_of_user(self.db, user_id)
+
+    async def uses_of(self, user_id: UserId) -> list[DeviceUse]:
+        """When, from where and with what the user's devices were used last."""
+        return await storage.uses_of_devices(self.db, user_id)
 
     async def display_names(
         self, user_ids: Sequence[UserId]

@@ -18,6 +18,15 @@ class Device(Struct, frozen=True):
     last_seen_ip: str | None
 
 
+class DeviceUse(Struct, frozen=True):
+    """When, from where and with what a device was used last; None: never, so far."""
+
+    device_id: DeviceId
+    last_seen_ts_ms: int | None
+    ip: str | None
+    user_agent: str | None
+
+
 def insert_device(
     unit: Unit,
     user_id: UserId,
@@ -112,6 +121,18 @@ async def devices_of_user(db: Reader, user_id: UserId) -> list[Device]:
         user_id=user_id,
     )
     return [_device(row) for row in rows]
+
+
+async def uses_of_devices(db: Reader, user_id: UserId) -> list[DeviceUse]:
+    """When, from where and with what each device of the user was used last."""
+    rows = await db.all(
+        """
+        SELECT device_id, last_seen_ts_ms, last_seen_ip, last_seen_user_agent
+        FROM devices WHERE user_id = :user_id ORDER BY device_id
+        """,
+        user_id=user_id,
+    )
+    return [DeviceUse(*row) for row in rows]
 
 
 async def display_names(

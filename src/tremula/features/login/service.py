@@ -24,6 +24,7 @@ class Logins(Struct, frozen=True):
 
         Raises:
             Forbidden: no such user, wrong password, or deactivated.
+            UserLocked: an administrator has locked the account.
             InvalidParam: the password is too long to be one.
             LimitExceeded: too many passwords are being checked.
         """
@@ -35,8 +36,11 @@ class Logins(Struct, frozen=True):
 
         Raises:
             Forbidden: the token is not valid, or no longer.
+            UserLocked: an administrator has locked the account.
         """
-        return await self._log_in(await self.tokens.redeem(token), device)
+        user_id = await self.tokens.redeem(token)
+        await self.users.check_not_locked(user_id)
+        return await self._log_in(user_id, device)
 
     async def _log_in(self, user_id: UserId, device: NewDevice) -> LoggedIn:
         unit = self.journal.unit()

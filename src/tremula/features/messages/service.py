@@ -8,8 +8,16 @@ from tremula.features.directory.service import CANONICAL_ALIAS, Directory
 from tremula.features.membership.service import Membership
 from tremula.features.messages.canonical_alias import new_aliases
 from tremula.infra.http import Requester
-from tremula.protocol.errors import BadAlias, BadJson, Forbidden, NotFound, Unknown
+from tremula.protocol.errors import (
+    BadAlias,
+    BadJson,
+    Forbidden,
+    NotFound,
+    Unknown,
+    UserSuspended,
+)
 from tremula.protocol.identifiers import EventId, RoomId, ServerName, server_of
+from tremula.protocol.room_state import member_key
 from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import Draft, StoredEvent, TxnKey
@@ -44,8 +52,11 @@ class Messages(Struct, frozen=True):
         Raises:
             NotFound: this server knows no such room, or no event to redact.
             Forbidden: the requester may not send it.
+            UserSuspended: the requester may send nothing but redactions.
             BadJson: a redaction that names no event.
         """
+        if requester.is_suspended and event_type != REDACTION:
+            raise _suspended()
         if event_type == REDACTION:
             redacts = content.get("redacts")
             if not isinstance(redacts, str):
@@ -72,6 +83,7 @@ class Messages(Struct, frozen=True):
         Raises:
             NotFound: this server knows no such room, or no such event in it.
             Forbidden: it is another's event, and the requester lacks the power.
+            UserSuspended: it is another's event, and the requester is suspended.
         """
         view = await self.reader.get_room(room_id)
         target = await self.events.get(view.nid, event_id)
@@ -90,6 +102,8 @@ class Messages(Struct, frozen=True):
         # whether one user of ours may redact another's is for us to decide.
         user_id = requester.user_id
         is_ours = server_of(target.sender) == self.server_name
+        if requester.is_suspended and target.sender != user_id:
+            raise _suspended()
         if target.type == "m.room.create":
             raise Forbidden("The create event of a room cannot be redacted")
         if not (
@@ -112,10 +126,16 @@ class Messages(Struct, frozen=True):
         Raises:
             NotFound: this server knows no such room.
             Forbidden: the requester may not set it.
+            UserSuspended: the requester may do nothing but leave.
             BadAlias, InvalidParam: an alias that a canonical alias event adds.
         """
         event_type, state_key = key
         user_id = requester.user_id
+        is_own_leave = (
+            key == member_key(user_id) and content.get("membership") == "leave"
+        )
+        if requester.is_suspended and not is_own_leave:
+            raise _suspended()
         if event_type == MEMBER:
             return await self.membership.set_member(
                 user_id, state_key, content, room_id, is_guest=requester.is_guest
@@ -137,6 +157,10 @@ class Messages(Struct, frozen=True):
                 raise BadAlias(f"Room alias {alias} cannot be found") from error
             if target.room_id != room_id:
                 raise BadAlias(f"Room alias {alias} does not point to this room")
+
+
+def _suspended() -> UserSuspended:
+    return UserSuspended("suspended accounts may not do this")
 
 
 def redaction_draft(version: RoomVersion, draft: Draft, redacts: EventId) -> Draft:

@@ -48,9 +48,10 @@ class OpenIdTokens(Struct, frozen=True):
         """
         now_ms = self.clock.now_ms()
         user_id = await storage.find_owner(self.db, _hash(token), now_ms=now_ms)
-        if user_id is None or not await self.users.is_active(user_id):
+        user = None if user_id is None else await self.users.find(user_id)
+        if user is None or user.is_deactivated or user.is_locked:
             raise UnknownToken("the token is not known, or has expired")
-        return user_id
+        return user.user_id
 
 
 def _hash(token: str) -> bytes:

@@ -156,6 +156,7 @@ class Sessions:
 
         Raises:
             UnknownToken: no such refresh token, revoked, or expired.
+            UserLocked: an administrator has locked the account.
         """
         old = await storage.grant_by_refresh(self._db, _hash(refresh_token))
         if old is None:
@@ -163,6 +164,7 @@ class Sessions:
         expires_ts_ms = old.refresh_expires_ts_ms
         if expires_ts_ms is not None and self._clock.now_ms() >= expires_ts_ms:
             raise UnknownToken("the refresh token has expired", soft_logout=True)
+        await self._users.check_not_locked(old.user_id)
         unit = self._journal.unit()
         storage.delete_successors(unit, old)
         if old.replaces_grant_id is not None:
@@ -266,6 +268,8 @@ class Sessions:
             is_guest=user.is_guest,
             token_id=grant.grant_id,
             is_admin=user.is_admin,
+            is_locked=user.is_locked,
+            is_suspended=user.is_suspended,
         )
         expires_ts_ms = grant.access_expires_ts_ms
         return _Session(

@@ -30,7 +30,7 @@ from tremula.infra.clock import Clock
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal
 from tremula.protocol.canonical import encode_canonical
-from tremula.protocol.errors import Forbidden
+from tremula.protocol.errors import Forbidden, MatrixError, UserLocked
 from tremula.protocol.identifiers import UserId
 
 __all__ = [
@@ -53,7 +53,8 @@ _SWEEP_EVERY_S: Final = 600
 StageCheck = Callable[[UserId | None, Attempt], Awaitable[str | None]]
 """Checks a user's attempt at a stage; returns what it proved, if anything.
 
-Raises Forbidden if the attempt fails; other errors reach the client as they are.
+Raises Forbidden or UserLocked if the attempt fails; other errors reach the client as
+they are.
 """
 
 
@@ -128,7 +129,7 @@ class Uia:
             raise await self._challenge(self._begin(subject), flows, _REFUSED)
         try:
             progress = await self._advance(progress, user_id, attempt, flows)
-        except Forbidden as failure:
+        except (Forbidden, UserLocked) as failure:
             raise await self._challenge(progress, flows, failure) from None
         if not is_complete(flows, progress.completed):
             raise await self._challenge(progress, flows)
@@ -187,7 +188,7 @@ class Uia:
         self,
         progress: _Progress,
         flows: Sequence[Flow],
-        failure: Forbidden | None = None,
+        failure: MatrixError | None = None,
     ) -> UiaRequired:
         await self._store(progress)
         return UiaRequired(

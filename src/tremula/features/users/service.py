@@ -14,7 +14,7 @@ from tremula.features.users.passwords import (
 from tremula.features.users.storage import User
 from tremula.infra.db import Reader, Unit
 from tremula.infra.journal import Journal
-from tremula.protocol.errors import Forbidden, NotFound
+from tremula.protocol.errors import Forbidden, NotFound, UserLocked
 from tremula.protocol.identifiers import ServerName, UserId
 
 __all__ = ["Passwords", "User", "Users", "check_new_password", "check_password_size"]
@@ -54,6 +54,16 @@ class Users(Struct, frozen=True):
             raise NotFound(f"no user {user_id} on this server")
         return user
 
+    async def check_not_locked(self, user_id: UserId) -> None:
+        """Refuse a user whom an administrator has locked out.
+
+        Raises:
+            UserLocked: that is so.
+        """
+        user = await self.find(user_id)
+        if user is not None and user.is_locked:
+            raise UserLocked("this account has been locked")
+
     async def guests_among(self, user_ids: Sequence[UserId]) -> list[UserId]:
         """Those of *user_ids* who are guests."""
         guests = []
@@ -85,6 +95,7 @@ class Users(Struct, frozen=True):
 
         Raises:
             Forbidden: no such user, wrong password, or deactivated.
+            UserLocked: an administrator has locked the account.
             InvalidParam: the password is too long to be one.
             LimitExceeded: too many passwords are being checked.
         """
@@ -94,6 +105,8 @@ class Users(Struct, frozen=True):
         matches = await self.passwords.verify(password_hash, password)
         if user is None or password_hash is None or not matches:
             raise Forbidden("invalid username or password")
+        if user.is_locked:
+            raise UserLocked("this account has been locked")
         if self.passwords.is_outdated(password_hash):
             unit = self.journal.unit()
             new_hash = await self.passwords.hash(password)
@@ -120,6 +133,16 @@ class Users(Struct, frozen=True):
     def set_is_admin(self, unit: Unit, user_id: UserId, *, is_admin: bool) -> None:
         """Make the user a server administrator, or no longer one."""
         storage.update_is_admin(unit, user_id, is_admin=is_admin)
+
+    def set_is_locked(self, unit: Unit, user_id: UserId, *, is_locked: bool) -> None:
+        """Lock the account, or unlock it."""
+        storage.update_is_locked(unit, user_id, is_locked=is_locked)
+
+    def set_is_suspended(
+        self, unit: Unit, user_id: UserId, *, is_suspended: bool
+    ) -> None:
+        """Suspend the account, or no longer."""
+        storage.update_is_suspended(unit, user_id, is_suspended=is_suspended)
 
     def deactivate(
         self, unit: Unit, user_id: UserId, *, ts_ms: int, is_erased: bool

@@ -1,4 +1,4 @@
-"""Queries on ``users`` (created in migrations/0003_accounts.sql)."""
+"""Queries on ``users`` (migrations/0003_accounts.sql, 0034_moderation.sql)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +21,8 @@ class User:
     is_guest: bool
     deactivated_ts_ms: int | None = None
     is_erased: bool = False
+    is_locked: bool = False
+    is_suspended: bool = False
 
     @property
     def is_deactivated(self) -> bool:
@@ -81,6 +83,24 @@ def update_is_admin(unit: Unit, user_id: UserId, *, is_admin: bool) -> None:
     )
 
 
+def update_is_locked(unit: Unit, user_id: UserId, *, is_locked: bool) -> None:
+    """Lock the account, or unlock it."""
+    unit.run(
+        "UPDATE users SET locked = :locked WHERE user_id = :user_id",
+        user_id=user_id,
+        locked=int(is_locked),
+    )
+
+
+def update_is_suspended(unit: Unit, user_id: UserId, *, is_suspended: bool) -> None:
+    """Suspend the account, or no longer."""
+    unit.run(
+        "UPDATE users SET suspended = :suspended WHERE user_id = :user_id",
+        user_id=user_id,
+        suspended=int(is_suspended),
+    )
+
+
 def update_deactivated(
     unit: Unit, user_id: UserId, *, ts_ms: int, is_erased: bool
 ) -> None:
@@ -117,7 +137,7 @@ async def users_by_id(db: Reader, user_ids: Sequence[UserId]) -> dict[UserId, Us
     rows = await db.all(
         """
         SELECT user_id, password_hash, created_ts_ms, is_admin, is_guest,
-               deactivated_ts_ms, erased
+               deactivated_ts_ms, erased, locked, suspended
         FROM users WHERE user_id IN :user_ids
         """,
         user_ids=list(user_ids),
@@ -130,7 +150,7 @@ async def users_after(db: Reader, user_id: str, *, limit: int) -> list[User]:
     rows = await db.all(
         """
         SELECT user_id, password_hash, created_ts_ms, is_admin, is_guest,
-               deactivated_ts_ms, erased
+               deactivated_ts_ms, erased, locked, suspended
         FROM users WHERE user_id > :user_id ORDER BY user_id LIMIT :limit
         """,
         user_id=user_id,
@@ -140,7 +160,8 @@ async def users_after(db: Reader, user_id: str, *, limit: int) -> list[User]:
 
 
 def _user(row: Row) -> User:
-    user_id, password_hash, created_ts_ms, is_admin, is_guest, deactivated, erased = row
+    user_id, password_hash, created_ts_ms, is_admin, is_guest, deactivated, *flags = row
+    is_erased, is_locked, is_suspended = map(bool, flags)
     return User(
         user_id=UserId(user_id),
         password_hash=password_hash,
@@ -148,5 +169,7 @@ def _user(row: Row) -> User:
         is_admin=bool(is_admin),
         is_guest=bool(is_guest),
         deactivated_ts_ms=deactivated,
-        is_erased=bool(erased),
+        is_erased=is_erased,
+        is_locked=is_locked,
+        is_suspended=is_suspended,
     )

@@ -242,6 +242,7 @@ class RateLimits:
     presence: RateLimit = RateLimit(per_second=1, burst=10)
     account: RateLimit = RateLimit(per_second=5, burst=50)
     directory: RateLimit = RateLimit(per_second=5, burst=30)
+    reports: RateLimit = RateLimit(per_second=0.1, burst=10)
 
     def by_class(self) -> Mapping[str, RateLimit]:
         """The limit of every class, by the name that an endpoint uses."""

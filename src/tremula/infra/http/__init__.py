@@ -1,7 +1,12 @@
 """The HTTP server: endpoints, requests, answers, listeners."""
 
 from tremula.infra.config import Api
-from tremula.infra.http.auth import Authenticator, Requester, ServerAuthenticator
+from tremula.infra.http.auth import (
+    Authenticator,
+    Requester,
+    Restrictions,
+    ServerAuthenticator,
+)
 from tremula.infra.http.endpoint import EVENT_BODY_BYTES_MAX, Auth, endpoint
 from tremula.infra.http.request import (
     FederationRequest,
@@ -23,6 +28,7 @@ __all__ = [
     "Request",
     "Requester",
     "Response",
+    "Restrictions",
     "Router",
     "ServerAuthenticator",
     "UserRequest",

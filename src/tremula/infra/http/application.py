@@ -21,6 +21,7 @@ from tremula.infra.http.asgi import AsgiApp, Receive, Scope, Send
 from tremula.infra.http.auth import (
     Authenticator,
     Requester,
+    Restrictions,
     ServerAuthenticator,
 )
 from tremula.infra.http.body import RequestBody
@@ -30,7 +31,7 @@ from tremula.infra.http.client_address import (
     rate_limit_key,
 )
 from tremula.infra.http.cors import PREFLIGHT_BODY, PREFLIGHT_START
-from tremula.infra.http.endpoint import EVERY_API, Endpoint
+from tremula.infra.http.endpoint import EVERY_API
 from tremula.infra.http.errors import HungUpError, error_response
 from tremula.infra.http.hang_up import SCOPE_KEY, Connection, unless_hung_up
 from tremula.infra.http.request import (
@@ -94,6 +95,7 @@ class Application(Struct, frozen=True, kw_only=True):
     metrics: Metrics
     servers: ServerAuthenticator | None = None
     catch_up: CatchUp | None = None
+    restrictions: Restrictions = Restrictions()
     shutting_down: asyncio.Event = field(default_factory=asyncio.Event)
     request_ids: _RequestIds = field(default_factory=_RequestIds)
 
@@ -224,7 +226,7 @@ class _ListenerApp:
             await route.catch_up(writes=endpoint.method != "GET")
         requester = None
         if endpoint.auth.takes_token:
-            requester = await self._authenticate(endpoint, request)
+            requester = await self._authenticate(route, request)
             request.requester = requester
         if route.limit is not None:
             route.limit.check(
@@ -240,9 +242,8 @@ class _ListenerApp:
             unless_hung_up(work, connection) if endpoint.method == "GET" else work
         )
 
-    async def _authenticate(
-        self, endpoint: Endpoint, request: Request
-    ) -> Requester | None:
+    async def _authenticate(self, route: _Route, request: Request) -> Requester | None:
+        endpoint = route.endpoint
         token = request.access_token
         if token is None:
             if endpoint.auth.needs_token:
@@ -253,6 +254,10 @@ class _ListenerApp:
         )
         if requester.is_guest and not endpoint.guest:
             raise GuestAccessForbidden("guests may not do this")
+        if requester.is_locked or requester.is_suspended:
+            self._app.restrictions.check(
+                requester, endpoint.method, route.observers.operation
+            )
         return requester
 
     async def _read_signed(

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
+from tremula.protocol.errors import UserLocked, UserSuspended
 from tremula.protocol.identifiers import DeviceId, UserId
 from tremula.protocol.x_matrix import XMatrix
 
@@ -24,6 +25,33 @@ class Requester(Struct, frozen=True):
     token_id: int
     is_admin: bool
     appservice_id: str | None = None
+    is_locked: bool = False
+    is_suspended: bool = False
+
+
+class Restrictions(Struct, frozen=True):
+    """What locked and suspended accounts may do, operation IDs in snake case.
+
+    The suspended may also make any ``GET`` request.
+    """
+
+    locked_may: frozenset[str] = frozenset()
+    suspended_may: frozenset[str] = frozenset()
+
+    def check(self, requester: Requester, method: str, operation: str) -> None:
+        """Refuse what *requester* may not do, being restricted.
+
+        Raises:
+            UserLocked, UserSuspended: see the name.
+        """
+        if requester.is_locked and operation not in self.locked_may:
+            raise UserLocked("this account has been locked")
+        if (
+            requester.is_suspended
+            and method != "GET"
+            and operation not in self.suspended_may
+        ):
+            raise UserSuspended("suspended accounts may not do this")
 
 
 class Authenticator(Protocol):

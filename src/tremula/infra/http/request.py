@@ -167,6 +167,15 @@ class UserRequest(Request):
         if self.path["user_id"] != self.user_id:
             raise Forbidden("this belongs to another user")
 
+    def check_admin(self) -> None:
+        """Refuse whoever is no server administrator.
+
+        Raises:
+            Forbidden: that is so.
+        """
+        if not self.requester.is_admin:
+            raise Forbidden("only administrators may do this")
+
 
 class FederationRequest(Request):
     """A request to an endpoint with ``Auth.SERVER``, made by the server `origin`.

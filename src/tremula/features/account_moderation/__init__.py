@@ -1,0 +1,1 @@
+"""Accounts that administrators restrict (CS "Account moderation")."""
