@@ -7,6 +7,7 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -54,13 +55,14 @@ def serve(*, source: Source = DEFAULT_SOURCE) -> None:
 
 async def _serve(config: Config, file: Path | None) -> None:
     from tremula.infra.process import ProcessEnded
+    from tremula.infra.together import GivenUp
 
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     while not stopping.is_set():
         # Again if the other processes took this one for dead: it goes on as a new one.
-        with contextlib.suppress(ProcessEnded):
+        with contextlib.suppress(ProcessEnded, GivenUp):
             config = await _serve_once(config, file, stopping)
 
 
@@ -70,12 +72,19 @@ async def _serve_once(
     """Serve until *stopping* is set, or this process has to begin anew.
 
     Returns the configuration with the ports that were free.
+
+    Raises:
+        GivenUp: *stopping* was set before there was anything to be served.
+        ProcessEnded: the others did not let it join.
     """
     from tremula.app import open_app
     from tremula.infra.http.errors import ListenError
-    from tremula.infra.together import first_of
+    from tremula.infra.together import first_of, given_up_when
 
-    async with open_app(config) as server:
+    async with AsyncExitStack() as stack:
+        async with given_up_when(stopping):
+            # It may have to wait, for the database or for the other processes.
+            server = await stack.enter_async_context(open_app(config))
         http = server.http_server()
         try:
             await http.listen(config.listeners)

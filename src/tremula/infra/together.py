@@ -1,7 +1,8 @@
 """Waiting for several things at once."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 K = TypeVar("K")
@@ -15,6 +16,36 @@ async def first_of(*events: asyncio.Event) -> None:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
+
+
+class GivenUp(Exception):
+    """What was being done is not wanted any more."""
+
+
+@asynccontextmanager
+async def given_up_when(event: asyncio.Event) -> AsyncIterator[None]:
+    """Cancel the body once *event* is set.
+
+    Raises:
+        GivenUp: that is what ended it.
+    """
+    loop = asyncio.get_running_loop()
+
+    async def give_up() -> None:
+        await event.wait()
+        body.reschedule(loop.time())
+
+    try:
+        async with asyncio.timeout(None) as body:
+            watch = asyncio.create_task(give_up())
+            try:
+                yield
+            finally:
+                watch.cancel()
+    except TimeoutError as error:
+        if not body.expired():
+            raise
+        raise GivenUp from error
 
 
 async def together(work: Mapping[K, Coroutine[Any, Any, V]]) -> dict[K, V]:
