@@ -22,7 +22,7 @@ SYNAPSE_VENV := .interop
 SYNAPSE_INSTALLED := $(SYNAPSE_VENV)/.installed
 endif
 
-.PHONY: serve test lint types contracts format test-js test-interop test-cluster \
+.PHONY: serve test lint types contracts format test-js test-browser test-interop test-cluster \
 	synapse bench clean
 
 serve: $(VENV)/.installed
@@ -52,6 +52,12 @@ test-js: $(VENV)/.installed
 	cd tests/js && npm install --no-audit --no-fund
 	cd tests/js && TREMULA=$(abspath $(BIN)/tremula) \
 		SYNAPSE_VENV=$(abspath $(SYNAPSE_VENV)) npm test
+
+# Web clients in Chromium (Debian's package, or CHROMIUM=PATH), which leave pictures of
+# what they showed in build/pictures.
+test-browser: $(VENV)/.installed
+	cd tests/js && npm install --no-audit --no-fund
+	cd tests/js && TREMULA=$(abspath $(BIN)/tremula) npm run test-browser
 
 # Federation over TLS: three Tremulas and a Synapse, for each test process.
 test-interop: $(VENV)/.installed-test synapse
