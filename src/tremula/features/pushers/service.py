@@ -6,13 +6,14 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from tremula.features.pushers import storage
+from tremula.features.pushers import mail_storage, storage
 from tremula.features.pushers.pusher import (
     Kind,
     Pusher,
     PusherKey,
     StoredPusher,
     check_pusher,
+    email_key,
 )
 from tremula.infra.clock import Clock
 from tremula.infra.db import Reader
@@ -98,6 +99,15 @@ class Pushers(Struct, frozen=True):
         self._announce(unit, user_id)
         await self.journal.commit(unit)
 
+    def remove_rejected(
+        self, unit: JournalUnit, user_id: UserId, pushers: Sequence[StoredPusher]
+    ) -> None:
+        """Remove in *unit* what a push gateway does not know, but for those that were
+        set again meanwhile. To be called right before the commit.
+        """
+        storage.delete_rejected(unit, pushers)
+        self._announce(unit, user_id)
+
     async def find_unsubscribing(self, token: str) -> StoredPusher | None:
         """The pusher that the token of a mail's link is of."""
         return await storage.find_by_unsubscribe_token(self.db, token)
@@ -117,12 +127,13 @@ class Pushers(Struct, frozen=True):
         """Remove all that a closed account has left; also when it is not erased."""
         unit = self.journal.unit()
         storage.delete_of_user(unit, user_id)
+        mail_storage.delete_mailed_rooms(unit, user_id)
         self._announce(unit, user_id)
         await self.journal.commit(unit)
 
     async def address_removed(self, user_id: UserId, address: EmailAddress) -> None:
         """Send no more mail to an address that is not the user's any more."""
-        await self.delete(user_id, PusherKey("m.email", address))
+        await self.delete(user_id, email_key(address))
 
     async def _check_address(self, user_id: UserId, pusher: Pusher) -> None:
         if pusher.kind is not Kind.EMAIL:

@@ -67,18 +67,26 @@ def upsert_pusher(unit: Unit, stored: StoredPusher, *, keeps_device: bool) -> No
     )
 
 
-def update_sent(
-    unit: Unit, pushers: Sequence[StoredPusher], *, pos: int, badge: int
-) -> None:
-    """Everything up to *pos* has been sent to *pushers*, and the badge with it."""
+def update_sent(unit: Unit, pushers: Sequence[StoredPusher]) -> None:
+    """Store up to where everything has been sent to *pushers*, the badge they show, and
+    how often they could not be reached.
+    """
     unit.run_many(
         """
         UPDATE pushers
         SET pos = CASE WHEN pos < :pos THEN :pos ELSE pos END, badge = :badge,
-            failures = 0, retry_at_ms = 0
+            failures = :failures
         WHERE user_id = :user_id AND app_id = :app_id AND pushkey = :pushkey
         """,
-        [{**_key_of(each), "pos": pos, "badge": badge} for each in pushers],
+        [
+            {
+                **_key_of(each),
+                "pos": each.pos,
+                "badge": each.badge,
+                "failures": each.failures,
+            }
+            for each in pushers
+        ],
     )
 
 
@@ -95,6 +103,18 @@ def update_failed(
             {**_key_of(each), "failures": failures, "retry_at_ms": retry_at_ms}
             for each in pushers
         ],
+    )
+
+
+def update_retry(unit: Unit, stored: StoredPusher, *, retry_at_ms: int) -> None:
+    """Look at a pusher at *retry_at_ms*, and not before; 0: at any time."""
+    unit.run(
+        """
+        UPDATE pushers SET retry_at_ms = :retry_at_ms
+        WHERE user_id = :user_id AND app_id = :app_id AND pushkey = :pushkey
+        """,
+        **_key_of(stored),
+        retry_at_ms=retry_at_ms,
     )
 
 

@@ -24,13 +24,15 @@ _NOT_IN_BODY: Final = re.compile(
 class Mail(Struct, frozen=True, kw_only=True):
     """A message to one person, as text and, if wanted, as HTML as well.
 
-    The texts may hold what strangers wrote; in HTML it has to be escaped already.
+    The texts may hold what strangers wrote; in HTML it has to be escaped already. A POST
+    to ``unsubscribe_url`` ends such messages.
     """
 
     to: EmailAddress
     subject: str
     text: str
     html: str | None = None
+    unsubscribe_url: str | None = None
 
 
 def one_line(text: str) -> str:
@@ -53,6 +55,10 @@ def render(mail: Mail, sender: Mailbox, *, message_id: str, ts_ms: int) -> bytes
     message["Message-ID"] = f"<{message_id}@{sender.domain}>"
     # RFC 3834: nobody's holiday is announced to us.
     message["Auto-Submitted"] = "auto-generated"
+    if mail.unsubscribe_url is not None:
+        # RFC 8058: the mail program shows a button.
+        message["List-Unsubscribe"] = f"<{mail.unsubscribe_url}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message.set_content(_NOT_IN_BODY.sub("", mail.text), cte="quoted-printable")
     if mail.html is not None:
         html = _NOT_IN_BODY.sub("", mail.html)
