@@ -26,6 +26,8 @@ from tremula.rooms.reader import RoomReader
 from tremula.rooms.threads import thread_of
 from tremula.rooms.view import RoomView
 
+__all__ = ["PRIVATE_TOPIC", "PUBLIC_TOPIC", "RECEIPTS_MAX", "Receipts", "StoredReceipt"]
+
 # Announced with a `StoredReceipt` as payload. The key of a public receipt is the room
 # nid; that of a private one is the user ID, so that nobody else even looks at it.
 PUBLIC_TOPIC: Final = "receipt"
