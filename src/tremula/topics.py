@@ -16,6 +16,8 @@ from tremula.features.one_time_keys import service as one_time_keys
 from tremula.features.presence import news as presence_news
 from tremula.features.presence import service as presence
 from tremula.features.profiles import service as profiles
+from tremula.features.push import marks as push_marks
+from tremula.features.push import service as push
 from tremula.features.pushers import service as pushers
 from tremula.features.receipts import service as receipts
 from tremula.features.receipts.storage import StoredReceipt
@@ -47,6 +49,8 @@ _PAYLOADS: Final[dict[str, Any]] = {
     presence.TOPIC: presence_news.News,
     profiles.TOPIC: None,
     published.TOPIC: published.VisibilityChange,
+    push.TOPIC: bytes,
+    push_marks.TOPIC: push_marks.EventMarks | push_marks.MarksGone,
     pushers.TOPIC: None,
     receipts.PRIVATE_TOPIC: StoredReceipt,
     receipts.PUBLIC_TOPIC: StoredReceipt,

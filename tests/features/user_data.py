@@ -31,6 +31,7 @@ from tremula.features.profiles import routes as profiles_routes
 from tremula.features.profiles.propagation import ProfilePropagation
 from tremula.features.profiles.remote import RemoteProfiles
 from tremula.features.profiles.service import Profiles
+from tremula.features.push.service import PushRules
 from tremula.features.receipts import routes as receipts_routes
 from tremula.features.receipts.service import Receipts
 from tremula.features.receipts.sync import ReceiptsPart
@@ -239,7 +240,7 @@ def build_user_data(
         journal=journal,
         reader=reader,
         memberships=memberships,
-        push_rules=lambda _user_id: {"global": {}},
+        push_rules=PushRules(database, journal, memberships),
     )
     filters = Filters(database, clock)
     typing = Typing(database, reader, journal, clock)

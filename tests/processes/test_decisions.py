@@ -11,6 +11,7 @@ from tremula.features.account_data.service import AccountData
 from tremula.features.account_data.storage import GLOBAL
 from tremula.features.profiles.remote import RemoteProfiles
 from tremula.features.profiles.service import Profiles
+from tremula.features.push.service import PushRules
 from tremula.infra.federation.client import FederationClient
 from tremula.infra.federation.peers import Peers
 from tremula.protocol.errors import ProfileTooLarge
@@ -65,12 +66,14 @@ async def test_a_profile_is_read_anew_where_it_was_in_memory(
 
 
 def _account_data(process: Process) -> AccountData:
+    database, journal = process.database, process.journal
+    memberships = Memberships(database, journal)
     return AccountData(
-        db=process.database,
-        journal=process.journal,
+        db=database,
+        journal=journal,
         reader=cast("RoomReader", None),
-        memberships=Memberships(process.database, process.journal),
-        push_rules=lambda _user_id: {},
+        memberships=memberships,
+        push_rules=PushRules(database, journal, memberships),
     )
 
 

@@ -65,15 +65,15 @@ def _build_profiles(base: Base) -> Profiles:
     return profiles
 
 
-def _build_account_data(base: Base, engine: Engine) -> AccountData:
-    push_rules = PushRules()
-    base.router.add(push_routes, push_rules)
+def _build_account_data(
+    base: Base, engine: Engine, push_rules: PushRules
+) -> AccountData:
     account_data = AccountData(
         db=base.database,
         journal=base.journal,
         reader=engine.reader,
         memberships=engine.memberships,
-        push_rules=push_rules.content,
+        push_rules=push_rules,
     )
     base.router.add(account_data_routes, account_data)
     base.router.add(tag_routes, Tags(account_data))
@@ -94,7 +94,10 @@ def build_people(base: Base, engine: Engine, remote: RemoteMemberships) -> Peopl
         slots=base.slots,
     )
     base.supervisor.keep_running("profile_propagation", propagation.run)
-    account_data = _build_account_data(base, engine)
+    push_rules = PushRules(db, journal, engine.memberships)
+    base.metrics.caches.watch("push_rules", push_rules.cache)
+    base.router.add(push_routes, push_rules)
+    account_data = _build_account_data(base, engine, push_rules)
     filters = Filters(db, clock)
     base.metrics.caches.watch("filters", filters.cache)
     base.router.add(filters_routes, filters)
@@ -125,6 +128,7 @@ def build_people(base: Base, engine: Engine, remote: RemoteMemberships) -> Peopl
             presence.erase,
             KeyErasure(journal, device_lists).erase,
             key_backup.erase,
+            push_rules.erase,
         ),
     )
     return People(

@@ -20,6 +20,7 @@ async def store_something(alice: UserClient) -> None:
         (f"{user}/rooms/{room_id}/tags/m.favourite", {}),
         (f"/v3/profile/{ALICE}/org.example.x", {"org.example.x": "a"}),
         (f"/v3/presence/{ALICE}/status", {"presence": "online", "status_msg": "a"}),
+        ("/v3/pushrules/global/content/a", {"pattern": "a", "actions": []}),
     ):
         response = await alice.put(path, body)
         assert response.status == 200, response.body
@@ -33,6 +34,8 @@ async def rows_of(server: Server) -> int:
         SELECT (SELECT COUNT(*) FROM account_data WHERE user_id = :user_id)
              + (SELECT COUNT(*) FROM profiles_fields WHERE user_id = :user_id)
              + (SELECT COUNT(*) FROM presence WHERE user_id = :user_id)
+             + (SELECT COUNT(*) FROM push_rules WHERE user_id = :user_id)
+             + (SELECT COUNT(*) FROM push_past_rulesets WHERE user_id = :user_id)
              + (SELECT COUNT(*) FROM filters WHERE user_id = :user_id)
              + (SELECT COUNT(*) FROM devices WHERE user_id = :user_id)
         """,
@@ -51,7 +54,7 @@ async def test_erasing_leaves_nothing_of_what_a_user_had_stored(
     """ "The server should additionally erase any non-event data"."""
     alice = server.client(ALICE)
     await store_something(alice)
-    assert await rows_of(server) >= 7
+    assert await rows_of(server) >= 9
 
     auth = {
         "type": "m.login.password",

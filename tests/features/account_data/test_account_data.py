@@ -1,5 +1,8 @@
 """Account data, over HTTP, and what `/sync` shows of it."""
 
+from typing import Any
+
+import orjson
 import pytest
 
 from tests.features.user_data import ALICE, BOB, MALLORY, UserDataServer
@@ -9,9 +12,16 @@ from tremula.features.account_data.sync import (
     RoomAccountDataPart,
 )
 from tremula.infra.journal import Journal
+from tremula.protocol.identifiers import UserId
+from tremula.protocol.push_rules import OwnRules
 
-PUSH_RULES_EVENT = {"type": "m.push_rules", "content": {"global": {}}}
 DIRECT = {"@bob:test": ["!room:test"]}
+
+
+def push_rules_event(user_id: UserId) -> dict[str, Any]:
+    """What everybody is shown at first."""
+    rules = orjson.loads(orjson.dumps(OwnRules().to_json(user_id)))
+    return {"type": "m.push_rules", "content": {"global": rules}}
 
 
 async def test_what_is_set_is_read_and_synced(user_data: UserDataServer) -> None:
@@ -27,11 +37,12 @@ async def test_what_is_set_is_read_and_synced(user_data: UserDataServer) -> None
     event = {"type": "m.direct", "content": DIRECT}
     ctx = await user_data.context(ALICE)
     initial = await user_data.user_events("account_data", ctx)
-    assert initial == [event, PUSH_RULES_EVENT]
+    assert initial == [event, push_rules_event(ALICE)]
     assert await user_data.user_events("account_data", ctx, since) == [event]
     assert not await user_data.user_events("account_data", ctx, ctx.now)
     others = await user_data.context(BOB)
-    assert await user_data.user_events("account_data", others) == [PUSH_RULES_EVENT]
+    [rules] = await user_data.user_events("account_data", others)
+    assert rules == push_rules_event(BOB)
 
 
 async def test_account_data_of_a_room_is_apart(user_data: UserDataServer) -> None:
@@ -109,7 +120,7 @@ async def test_push_rules_are_read_as_normal(user_data: UserDataServer) -> None:
         f"/v3/user/{ALICE}/account_data/m.push_rules"
     )
 
-    assert response.json == {"global": {}}
+    assert response.json == push_rules_event(ALICE)["content"]
 
 
 async def test_account_data_is_its_owners_alone(user_data: UserDataServer) -> None:
@@ -161,7 +172,7 @@ async def test_malformed_account_data_is_refused(
 
     assert (response.status, response.json["errcode"]) == (status, errcode)
     ctx = await user_data.context(ALICE)
-    assert await user_data.user_events("account_data", ctx) == [PUSH_RULES_EVENT]
+    assert await user_data.user_events("account_data", ctx) == [push_rules_event(ALICE)]
 
 
 async def test_the_number_of_types_is_bounded(user_data: UserDataServer) -> None:

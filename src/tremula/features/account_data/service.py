@@ -1,7 +1,7 @@
 """Account data, global and of rooms: what clients set, and what the server does."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -41,8 +41,17 @@ TYPES_MAX: Final = 1_000
 
 _IGNORED_CACHE_BYTES: Final = 2 * 1024 * 1024
 
-PushRules = Callable[[UserId], Mapping[str, Any]]
-"""The content of a user's ``m.push_rules``."""
+
+class PushRules(Protocol):
+    """Knows what users want to be notified of."""
+
+    async def content(self, user_id: UserId) -> Mapping[str, Any]:
+        """The content of the user's ``m.push_rules``."""
+        ...
+
+    async def changed_pos(self, user_id: UserId) -> int:
+        """The journal position since which it is what it is."""
+        ...
 
 
 class AccountData:
@@ -76,8 +85,12 @@ class AccountData:
             NotFound: nothing of this type was set.
         """
         if data_type == PUSH_RULES:
-            return orjson.dumps(self._push_rules(user_id))
+            return orjson.dumps(await self._push_rules.content(user_id))
         return await self._get_content(user_id, GLOBAL, data_type)
+
+    async def push_rules_pos(self, user_id: UserId) -> int:
+        """The journal position since which the push rules are as they are."""
+        return await self._push_rules.changed_pos(user_id)
 
     async def put(
         self, user_id: UserId, data_type: str, content: Mapping[str, Any]
@@ -206,14 +219,7 @@ class AccountData:
         datum = _datum(room_nid, data_type, content)
         pos, seen_pos = unit.pos(), 0 if seen is None else seen.pos
         storage.replace_datum(unit, user_id, datum, seen_pos=seen_pos, pos=pos)
-        self._announce(unit, user_id, datum, pos)
-
-    def _announce(
-        self, unit: JournalUnit, user_id: UserId, datum: AccountDatum, pos: int
-    ) -> None:
-        size_bytes = 256 + len(datum.content)
-        unit.announce(TOPIC, user_id, datum, pos=pos, size_bytes=size_bytes)
-        unit.wake({user_id})
+        _announce(unit, user_id, datum, pos)
 
     async def ignored_users(self, user_id: UserId) -> frozenset[UserId]:
         """Whom *user_id* ignores (CS "Ignoring Users"). No query if asked lately."""
@@ -256,7 +262,7 @@ class AccountData:
         unit = self._journal.unit()
         pos = unit.pos()
         storage.upsert_datum(unit, user_id, datum, pos=pos)
-        self._announce(unit, user_id, datum, pos)
+        _announce(unit, user_id, datum, pos)
         await self._journal.commit(unit)
 
     async def _check_count(
@@ -273,6 +279,22 @@ class AccountData:
         assert isinstance(datum, AccountDatum)
         if datum.type == IGNORED_USERS:
             self._ignored.discard(UserId(user_id))
+
+
+def announce_push_rules(
+    unit: JournalUnit, user_id: UserId, content: Mapping[str, Any], *, pos: int
+) -> None:
+    """Tell the user's devices of the ``m.push_rules`` that *unit* stores."""
+    datum = AccountDatum(GLOBAL, PUSH_RULES, encode_to_keep(content))
+    _announce(unit, user_id, datum, pos)
+
+
+def _announce(
+    unit: JournalUnit, user_id: UserId, datum: AccountDatum, pos: int
+) -> None:
+    size_bytes = 256 + len(datum.content)
+    unit.announce(TOPIC, user_id, datum, pos=pos, size_bytes=size_bytes)
+    unit.wake({user_id})
 
 
 def _check_type(data_type: str) -> None:

@@ -38,13 +38,27 @@ class GlobalAccountDataPart(Struct, frozen=True):
             data = await storage.data_of_rooms(
                 self.db, ctx.user_id, [GLOBAL], up_to=ctx.now
             )
+        if await self._lacks_push_rules(ctx, since, data):
             rules = await self.account_data.get(ctx.user_id, PUSH_RULES)
             data.append(AccountDatum(GLOBAL, PUSH_RULES, rules))
         wanted = ctx.filter.account_data
         admitted = [datum for datum in data if wanted.admits_type(datum.type)]
         # The newest come last.
-        events = [d.to_json() for d in admitted[-(wanted.limit or len(admitted)) :]]
-        return b'{"events":[%b]}' % b",".join(events) if events else None
+        return [d.to_json() for d in admitted[-(wanted.limit or len(admitted)) :]]
+
+    async def _lacks_push_rules(
+        self, ctx: SyncContext, since: int, data: Collection[AccountDatum]
+    ) -> bool:
+        """Whether they are to be shown and not in memory: no table of account data has
+        them.
+        """
+        if not since:
+            return True
+        if self.journal.changed_pos(TOPIC, ctx.user_id) <= since:
+            return False
+        if any(datum.type == PUSH_RULES for datum in data):
+            return False
+        return since < await self.account_data.push_rules_pos(ctx.user_id) <= ctx.now
 
 
 class RoomAccountDataPart(Struct, frozen=True):

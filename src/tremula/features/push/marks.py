@@ -28,7 +28,7 @@ class Mark(Struct, frozen=True):
     actions: str
 
 
-class EventMarks(Struct, frozen=True):
+class EventMarks(Struct, frozen=True, tag=True):
     """An event's marks by key, and by user ID those of single users."""
 
     event_nid: int
@@ -61,7 +61,7 @@ class EventMarks(Struct, frozen=True):
         return mark.actions
 
 
-class MarksGone(Struct, frozen=True):
+class MarksGone(Struct, frozen=True, tag=True):
     """The marks of an event are no more: it was redacted. Announced as they are."""
 
     room_nid: int

@@ -1,0 +1,186 @@
+"""Which rule an event meets, and what follows (CS "Push Rules")."""
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any, Final
+
+from msgspec import Struct, json
+from msgspec.structs import replace
+
+from tremula.protocol.base64 import encode_base64_urlsafe
+from tremula.protocol.push_conditions import (
+    Condition,
+    PushEvent,
+    Reader,
+    compile_condition,
+    equals,
+    in_body,
+)
+from tremula.protocol.push_rule_values import (
+    HIGHLIGHT,
+    NOTIFY,
+    SET_TWEAK,
+    Action,
+    Rule,
+    RuleKind,
+)
+from tremula.protocol.push_rules import OwnRules
+
+_KEY_BYTES: Final = 16
+
+PREDEFINED_KEY: Final = ""
+"""The key of the rules of whoever has changed nothing that counts."""
+
+
+class Outcome(Struct, frozen=True):
+    """What the actions of a rule come to; ``actions`` are JSON."""
+
+    notifies: bool
+    highlights: bool
+    actions: str
+
+    @classmethod
+    def of(cls, actions: tuple[Action, ...]) -> "Outcome":
+        """The outcome of a rule's actions."""
+        notifies = NOTIFY in actions
+        return cls(
+            notifies,
+            notifies and any(map(_highlights, actions)),
+            json.encode(actions if notifies else ()).decode(),
+        )
+
+
+NOTHING: Final = Outcome.of(())
+
+
+class _Compiled(Struct, frozen=True):
+    conditions: tuple[Condition, ...]
+    outcome: Outcome
+
+
+class Ruleset:
+    """The rules of whoever has the same ones, compiled.
+
+    ``knows_names``: some ask for the user's display name.
+    """
+
+    __slots__ = ("_rules", "key", "knows_names")
+
+    def __init__(self, key: str, rules: OwnRules) -> None:
+        self.key = key
+        self.knows_names = _asks_for_names(rules)
+        self._rules = [
+            compiled
+            for kind in RuleKind
+            for rule, is_predefined in rules.ordered(kind)
+            if (compiled := _compile(kind, rule, is_predefined=is_predefined))
+        ]
+
+    def evaluate(self, event: PushEvent, reader: Reader) -> Outcome:
+        """What *event* is to *reader*, who is not its sender."""
+        event.spent = 0
+        for rule in self._rules:
+            for condition in rule.conditions:
+                if not condition(event, reader):
+                    break
+            else:
+                return rule.outcome
+        return NOTHING
+
+
+def rules_in(rules: OwnRules, room_id: str) -> OwnRules:
+    """Those of *rules* that may count in a room; what makes no difference is left out,
+    so that they are the same for as many users as can be.
+    """
+    return OwnRules(
+        override=_counting(rules.override, room_id),
+        content=_counting(rules.content, room_id),
+        room=tuple(
+            rule for rule in rules.room if rule.enabled and rule.rule_id == room_id
+        ),
+        sender=tuple(rule for rule in rules.sender if rule.enabled),
+        underride=_counting(rules.underride, room_id),
+        predefined=rules.predefined,
+    )
+
+
+def rooms_named(rules: OwnRules) -> dict[str, str]:
+    """The rooms that enabled rules name, by their name in lower case: in all others the
+    rules are the same.
+    """
+    named = {
+        room_id.lower(): room_id
+        for rule in (*rules.override, *rules.underride)
+        if rule.enabled
+        for room_id in _rooms_of(rule)
+    }
+    named.update({rule.rule_id.lower(): rule.rule_id for rule in rules.room})
+    return named
+
+
+def key_of(rules: OwnRules) -> str:
+    """What is the same for the same rules only; `PREDEFINED_KEY` if there are none."""
+    if rules == OwnRules():
+        return PREDEFINED_KEY
+    return encode_base64_urlsafe(sha256(rules.encoded()).digest()[:_KEY_BYTES])
+
+
+def _counting(rules: tuple[Rule, ...], room_id: str) -> tuple[Rule, ...]:
+    return tuple(
+        replace(rule, rule_id="")
+        for rule in rules
+        if rule.enabled
+        and all(each.lower() == room_id.lower() for each in _rooms_of(rule))
+    )
+
+
+def _rooms_of(rule: Rule) -> Iterator[str]:
+    """The rooms in which alone the rule counts, whatever their case: in none if they
+    are several.
+    """
+    for condition in rule.conditions or ():
+        if condition.get("key") != "room_id":
+            continue
+        pattern, value = condition.get("pattern"), condition.get("value")
+        if condition["kind"] == "event_match" and isinstance(pattern, str):
+            if "*" not in pattern and "?" not in pattern:
+                yield pattern
+        elif condition["kind"] == "event_property_is" and isinstance(value, str):
+            yield value
+
+
+def _compile(kind: RuleKind, rule: Rule, *, is_predefined: bool) -> _Compiled | None:
+    if not rule.enabled:
+        return None
+    if kind is RuleKind.CONTENT:
+        conditions: list[Condition | None] = [in_body(rule.pattern or "")]
+    elif kind is RuleKind.ROOM:
+        conditions = [equals("room_id", rule.rule_id)]
+    elif kind is RuleKind.SENDER:
+        conditions = [equals("sender", rule.rule_id)]
+    else:
+        conditions = [
+            compile_condition(each, is_predefined=is_predefined)
+            for each in rule.conditions or ()
+        ]
+    held = tuple(each for each in conditions if each is not None)
+    # "Unrecognised conditions MUST NOT match any events".
+    if len(held) < len(conditions):
+        return None
+    return _Compiled(held, Outcome.of(rule.actions))
+
+
+def _asks_for_names(rules: OwnRules) -> bool:
+    return any(
+        condition["kind"] == "contains_display_name"
+        for rule in (*rules.override, *rules.underride)
+        for condition in rule.conditions or ()
+    )
+
+
+def _highlights(action: Action) -> bool:
+    # "If a highlight tweak is given with no value, its value is defined to be true."
+    if not isinstance(action, dict) or action.get(SET_TWEAK) != HIGHLIGHT:
+        return False
+    value: Any = action.get("value", True)
+    return value is not False
