@@ -151,8 +151,14 @@ def foreign_features(path: Path) -> Iterator[Breach]:
 
 
 # What a feature may import of another beside its ``service``: the protocol that the
-# parts of a /sync answer implement.
-FEATURE_DOORS = {"sync.parts"}
+# parts of a /sync answer implement, and what sliding sync has in common with /sync.
+FEATURE_DOORS = {
+    "sync.invited_rooms",
+    "sync.lazy_members",
+    "sync.parts",
+    "sync.summary",
+    "sync.timeline",
+}
 
 
 def unexcused(breaches: Iterator[Breach]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from tremula.assembly.base import Base, Encryption, Engine, Outbound, People
 from tremula.assembly.federation import send_edus, take_transactions
+from tremula.assembly.sliding_syncing import SyncParts, add_sliding_sync
 from tremula.features.account_data.sync import (
     GlobalAccountDataPart,
     RoomAccountDataPart,
@@ -16,6 +17,7 @@ from tremula.features.presence.sync import PresencePart
 from tremula.features.receipts import routes as receipts_routes
 from tremula.features.receipts.service import Receipts
 from tremula.features.receipts.sync import ReceiptsPart
+from tremula.features.sliding_sync.parts import NothingCounted
 from tremula.features.sync import routes as sync_routes
 from tremula.features.sync.event_shapes import EventShapes
 from tremula.features.sync.invited_rooms import InvitedRooms
@@ -51,27 +53,51 @@ def add_sync(
     )
     base.router.add(receipts_routes, receipts)
     typing = _add_typing(base, engine)
-    lazy_members = LazyMembers(journal)
+    parts = _build_parts(base, engine, people, encryption, typing)
+    _add_sync(base, engine, people, parts)
+    add_sliding_sync(base, engine, people, parts)
+    take_transactions(base, engine, people, encryption, receipts, typing)
+    send_edus(base, engine, people, outbound, typing)
+
+
+def _build_parts(
+    base: Base, engine: Engine, people: People, encryption: Encryption, typing: Typing
+) -> SyncParts:
+    db, journal = base.database, base.journal
+    return SyncParts(
+        timelines=Timelines(journal, engine.events, engine.visibility),
+        summaries=Summaries(),
+        lazy_members=LazyMembers(journal),
+        invited=InvitedRooms(
+            engine.reader,
+            engine.events,
+            engine.outside,
+            InvitePermission(people.account_data),
+        ),
+        account_data=GlobalAccountDataPart(db, journal, people.account_data),
+        room_account_data=RoomAccountDataPart(db, journal),
+        receipts=ReceiptsPart(db, journal),
+        typing=TypingPart(journal, typing),
+        device_lists=_add_device_lists(base, engine, encryption.signatures),
+        inbox=_device_inbox(base),
+        key_status=_key_status(base, encryption),
+        unread=NothingCounted(),
+    )
+
+
+def _add_sync(base: Base, engine: Engine, people: People, parts: SyncParts) -> None:
+    journal = base.journal
     entries = RoomEntries(
-        Timelines(journal, engine.events, engine.visibility),
-        StateSections(engine.reader, engine.events, lazy_members),
-        Summaries(),
+        parts.timelines,
+        StateSections(engine.reader, engine.events, parts.lazy_members),
+        parts.summaries,
         EventShapes(engine.serializer),
         engine.visibility,
-        SharedEntries(lazy_members),
+        SharedEntries(parts.lazy_members),
     )
-    room_account_data = RoomAccountDataPart(db, journal)
-    room_parts = (
-        room_account_data,
-        ReceiptsPart(db, journal),
-        TypingPart(journal, typing),
-    )
-    user_parts = (
-        GlobalAccountDataPart(db, journal, people.account_data),
-        PresencePart(
-            journal, people.presence, people.profiles, people.audience, engine.reader
-        ),
-        _add_device_lists(base, engine, encryption.signatures),
+    room_parts = (parts.room_account_data, parts.receipts, parts.typing)
+    presence = PresencePart(
+        journal, people.presence, people.profiles, people.audience, engine.reader
     )
     sync = Sync(
         journal,
@@ -80,23 +106,16 @@ def add_sync(
             engine.memberships,
             people.account_data,
             JoinedRooms(journal, engine.reader, entries, room_parts),
-            InvitedRooms(
-                engine.reader,
-                engine.events,
-                engine.outside,
-                InvitePermission(people.account_data),
-            ),
-            LeftRooms(engine.reader, engine.outside, entries, room_account_data),
-            lazy_members,
+            parts.invited,
+            LeftRooms(engine.reader, engine.outside, entries, parts.room_account_data),
+            parts.lazy_members,
         ),
-        user_parts,
-        _device_inbox(base),
-        _key_status(base, encryption),
+        (parts.account_data, presence, parts.device_lists),
+        parts.inbox,
+        parts.key_status,
         base.clock,
     )
     base.router.add(sync_routes, SyncEdge(sync, people.filters, people.presence))
-    take_transactions(base, engine, people, encryption, receipts, typing)
-    send_edus(base, engine, people, outbound, typing)
 
 
 def _device_inbox(base: Base) -> DeviceInbox:

@@ -118,6 +118,12 @@ class UnknownDevice(MatrixError):
     errcode = "M_UNKNOWN_DEVICE"
 
 
+class UnknownPos(MatrixError):
+    """A position of sliding sync that is not, or no longer, known (MSC4186)."""
+
+    errcode = "M_UNKNOWN_POS"
+
+
 class UnknownToken(MatrixError):
     """The access or refresh token is not, or no longer, known."""
 

@@ -50,6 +50,19 @@ class Visibility(Struct, frozen=True):
             await self._history(view, HISTORY_VISIBILITY),
         )
 
+    async def was_joined(self, view: RoomView, user_id: UserId, since: int) -> bool:
+        """Whether the user was joined at journal position *since*, and all members have
+        been known since then: clients are shown the room anew when that is so.
+
+        No query unless the user's membership has changed since.
+        """
+        member = view.state.get(member_key(user_id))
+        if member is None or view.completed_pos > since:
+            return False
+        if member.event_nid <= since:
+            return view.is_joined(user_id)
+        return await self.membership_at_nid(view, user_id, since) == "join"
+
     async def server_viewer(
         self, view: RoomView, server_name: ServerName, *, oldest_pos: int
     ) -> Viewer:

@@ -177,6 +177,13 @@ class AccountData:
         )
         return [datum.to_json() for datum in data]
 
+    async def of_type(
+        self, user_id: UserId, data_type: str
+    ) -> dict[int, dict[str, Any]]:
+        """The parsed contents of one type of account data of rooms, by room nid."""
+        contents = await storage.contents_of_type(self._db, user_id, data_type)
+        return {nid: orjson.loads(content) for nid, content in contents}
+
     async def find_in_room(
         self, user_id: UserId, room_nid: int, data_type: str
     ) -> dict[str, Any]:

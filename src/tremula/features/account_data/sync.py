@@ -31,6 +31,11 @@ class GlobalAccountDataPart(Struct, frozen=True):
 
     async def user_section(self, ctx: SyncContext, since: int) -> bytes | None:
         """What the user has set; on an initial sync the push rules too."""
+        events = await self.events(ctx, since)
+        return b'{"events":[%b]}' % b",".join(events) if events else None
+
+    async def events(self, ctx: SyncContext, since: int) -> Sequence[bytes]:
+        """The same as single events."""
         if since:
             changes = await _changes(self.db, self.journal, ctx, since)
             data = [datum for datum in changes if datum.room_nid == GLOBAL]

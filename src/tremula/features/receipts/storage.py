@@ -111,6 +111,24 @@ async def receipts_after(
     return [_stored(row) for row in rows]
 
 
+async def receipts_of_user(
+    db: Reader, user_id: UserId, room_nids: Sequence[int], *, up_to: int
+) -> list[StoredReceipt]:
+    """All that *user_id* has read in up to 500 rooms, oldest first."""
+    rows = await db.all(
+        """
+        SELECT room_nid, user_id, receipt_type, thread_id, event_id, room_pos, ts_ms
+        FROM receipts
+        WHERE room_nid IN :room_nids AND user_id = :user_id AND pos <= :up_to
+        ORDER BY pos
+        """,
+        user_id=user_id,
+        room_nids=list(room_nids),
+        up_to=up_to,
+    )
+    return [_stored(row) for row in rows]
+
+
 def upsert_receipt(unit: Unit, stored: StoredReceipt, *, pos: int) -> None:
     """Move the user's receipt of this type and thread forward.
 

@@ -12,6 +12,7 @@ from tremula.features.receipts.storage import StoredReceipt
 from tremula.features.sync.parts import RoomRef, RoomSection, SyncContext
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal
+from tremula.rooms.events import StoredEvent
 
 _EVENT_TYPE: Final = "m.receipt"
 _ROOMS_PER_QUERY: Final = 500
@@ -45,6 +46,11 @@ class ReceiptsPart(Struct, frozen=True):
         if not wanted.events.admits_type(_EVENT_TYPE):
             return {}
         nids = [room.nid for room in rooms if wanted.rooms.admits(room.room_id)]
+        return _events_by_room(await self._after(ctx, nids, since), ctx)
+
+    async def _after(
+        self, ctx: SyncContext, nids: Sequence[int], since: int
+    ) -> list[StoredReceipt]:
         receipts, unknown = self._in_memory(ctx, nids, since)
         for start in range(0, len(unknown), _ROOMS_PER_QUERY):
             receipts += await storage.receipts_after(
@@ -54,7 +60,38 @@ class ReceiptsPart(Struct, frozen=True):
                 after=since,
                 up_to=ctx.now,
             )
-        return _events_by_room(receipts, ctx)
+        return receipts
+
+    async def of_rooms(
+        self, ctx: SyncContext, rooms: Sequence[RoomRef], since: int
+    ) -> Mapping[int, bytes]:
+        """The same as one event a room, as sliding sync has them."""
+        receipts = await self._after(ctx, [room.nid for room in rooms], since)
+        return _whole_events(receipts, ctx)
+
+    async def of_timelines(
+        self, ctx: SyncContext, timelines: Mapping[int, Sequence[StoredEvent]]
+    ) -> Mapping[int, bytes]:
+        """Of each room the receipts for the events that are shown, and the user's own:
+        in a large room, all would be too many.
+        """
+        nids = list(timelines)
+        found: list[StoredReceipt] = []
+        for start in range(0, len(nids), _ROOMS_PER_QUERY):
+            found += await storage.receipts_of_user(
+                self.db,
+                ctx.user_id,
+                nids[start : start + _ROOMS_PER_QUERY],
+                up_to=ctx.now,
+            )
+        for nid, events in timelines.items():
+            if events:
+                # Nobody has read an event before it came.
+                since = min(event.journal_pos for event in events)
+                shown = {event.event_id for event in events}
+                receipts = await self._after(ctx, [nid], since)
+                found += [each for each in receipts if each.receipt.event_id in shown]
+        return _whole_events(found, ctx)
 
     async def _rooms_changed_in_db(
         self, ctx: SyncContext, nids: Sequence[int], since: int
@@ -100,24 +137,47 @@ def _events_by_room(
 ) -> dict[int, list[bytes]]:
     """ "Batched into one event per room and thread"; later receipts count."""
     contents: dict[int, dict[str | None, _Content]] = {}
+    for stored in _newest(receipts, ctx):
+        by_thread = contents.setdefault(stored.room_nid, {})
+        _add(by_thread.setdefault(stored.receipt.thread_id, {}), stored)
+    return {
+        nid: [_event(content) for content in by_thread.values()]
+        for nid, by_thread in contents.items()
+    }
+
+
+def _whole_events(
+    receipts: Iterable[StoredReceipt], ctx: SyncContext
+) -> dict[int, bytes]:
+    """One event a room. Of what somebody has read both in a thread and outside of any,
+    it says the latter.
+    """
+    contents: dict[int, _Content] = {}
+    newest = _newest(receipts, ctx)
+    for stored in sorted(newest, key=lambda each: each.receipt.thread_id is None):
+        _add(contents.setdefault(stored.room_nid, {}), stored)
+    return {nid: _event(content) for nid, content in contents.items()}
+
+
+def _newest(
+    receipts: Iterable[StoredReceipt], ctx: SyncContext
+) -> Collection[StoredReceipt]:
     newest = {
         (s.room_nid, s.user_id, s.receipt.type, s.receipt.thread_id): s
         for s in receipts
         if s.user_id not in ctx.ignored_users
     }
-    for stored in newest.values():
-        by_thread = contents.setdefault(stored.room_nid, {})
-        content = by_thread.setdefault(stored.receipt.thread_id, {})
-        by_type = content.setdefault(stored.receipt.event_id, {})
-        by_user = by_type.setdefault(stored.receipt.type.value, {})
-        by_user[stored.user_id] = _encodable(stored)
-    return {
-        nid: [
-            orjson.dumps({"type": _EVENT_TYPE, "content": content})
-            for content in by_thread.values()
-        ]
-        for nid, by_thread in contents.items()
-    }
+    return newest.values()
+
+
+def _add(content: _Content, stored: StoredReceipt) -> None:
+    by_type = content.setdefault(stored.receipt.event_id, {})
+    by_user = by_type.setdefault(stored.receipt.type.value, {})
+    by_user[stored.user_id] = _encodable(stored)
+
+
+def _event(content: _Content) -> bytes:
+    return orjson.dumps({"type": _EVENT_TYPE, "content": content})
 
 
 def _encodable(stored: StoredReceipt) -> dict[str, Any]:

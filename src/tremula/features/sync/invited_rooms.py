@@ -35,23 +35,34 @@ class InvitedRooms(Struct, frozen=True):
         is_blocked = any(
             room.membership == "invite" for room in wanted
         ) and await self.blocks.is_blocked(ctx.user_id)
-        outside = await self.outside.among(ctx.user_id, wanted)
+        told = await self.stripped_states(
+            ctx.user_id,
+            [r for r in wanted if not (is_blocked and r.membership == "invite")],
+        )
         for room in wanted:
-            if is_blocked and room.membership == "invite":
-                continue
-            if room.room_nid in outside:
-                events: Sequence[bytes] = outside[room.room_nid].stripped_state
-            elif room.room_pos == NO_POS:
-                # It is another by now, which is told next.
-                continue
-            else:
-                view = await self.rooms.get_room(room.room_id)
-                events = await self._stripped(view, ctx.user_id, room.sender)
-            sections[room.membership][room.room_id] = (
-                b'{"%b_state":{"events":[%b]}}'
-                % (room.membership.encode(), b",".join(events))
-            )
+            events = told.get(room.room_nid)
+            if events is not None:
+                sections[room.membership][room.room_id] = (
+                    b'{"%b_state":{"events":[%b]}}'
+                    % (room.membership.encode(), b",".join(events))
+                )
         return sections
+
+    async def stripped_states(
+        self, user_id: UserId, user_rooms: Sequence[UserRoom]
+    ) -> dict[int, Sequence[bytes]]:
+        """What *user_id* is told of rooms without being in them, by room nid; some may
+        be left out, which are others by now: that is told next.
+        """
+        told: dict[int, Sequence[bytes]] = {}
+        outside = await self.outside.among(user_id, user_rooms)
+        for room in user_rooms:
+            if room.room_nid in outside:
+                told[room.room_nid] = outside[room.room_nid].stripped_state
+            elif room.room_pos != NO_POS:
+                view = await self.rooms.get_room(room.room_id)
+                told[room.room_nid] = await self._stripped(view, user_id, room.sender)
+        return told
 
     async def _stripped(
         self, view: RoomView, user_id: UserId, sender: str

@@ -108,7 +108,9 @@ class JoinedRooms(Struct, frozen=True):
         known: list[RoomRef] = []
         for ref in refs:
             view = await self.rooms.get_room(ref.room_id)
-            was_joined = await self.built.was_joined(ctx, view, since)
+            was_joined = await self.built.visibility.was_joined(
+                view, ctx.user_id, since
+            )
             (known if was_joined else new).append(ref)
         return new, known
 

@@ -12,7 +12,6 @@ from tremula.features.sync.shared_entries import SharedEntries
 from tremula.features.sync.state_section import StateRequest, StateSections
 from tremula.features.sync.summary import Summaries
 from tremula.features.sync.timeline import Timeline, Timelines, Window
-from tremula.protocol.room_state import member_key
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.serialize import Audience
 from tremula.rooms.tokens import format_place
@@ -44,20 +43,6 @@ class RoomEntries(Struct, frozen=True):
     shapes: EventShapes
     visibility: Visibility
     shared: SharedEntries
-
-    async def was_joined(self, ctx: SyncContext, view: RoomView, since: int) -> bool:
-        """Whether the user was joined at journal position *since*, and all members have
-        been known since then: clients are shown the room anew when that is so.
-
-        No query unless the user's membership has changed since.
-        """
-        member = view.state.get(member_key(ctx.user_id))
-        if member is None or view.completed_pos > since:
-            return False
-        if member.event_nid <= since:
-            return view.is_joined(ctx.user_id)
-        before = await self.visibility.membership_at_nid(view, ctx.user_id, since)
-        return before == "join"
 
     async def joined(
         self, ctx: SyncContext, view: RoomView, request: EntryRequest
@@ -136,7 +121,11 @@ class RoomEntries(Struct, frozen=True):
         state: Sequence[StoredEvent],
         request: EntryRequest,
     ) -> list[bytes]:
-        audience = Audience(timeline.viewer, ctx.device_id)
+        # "`GET /sync` when the relevant section has a `limited` value of `true`": else
+        # the client is shown, or was, all that relates to an event.
+        audience = Audience(
+            timeline.viewer, ctx.device_id, wants_relations=timeline.limited
+        )
         encode = self.shapes.encode
         shown = await encode(ctx.filter, view, timeline.events, audience)
         return [

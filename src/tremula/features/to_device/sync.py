@@ -70,16 +70,20 @@ class DeviceInbox:
         known.emptied_pos = received_pos
         self.cache.put((user_id, device_id), known, _ENTRY_BYTES)
 
-    async def page(self, ctx: SyncContext, since: StreamToken | None) -> InboxPage:
-        """The oldest messages that the device has not received."""
+    async def page(
+        self, ctx: SyncContext, since: StreamToken | None, *, limit: int = PAGE_MAX
+    ) -> InboxPage:
+        """The oldest messages that the device has not received, at most *limit*."""
         if ctx.device_id is None:
             return _NOTHING
         place = (ctx.user_id, ctx.device_id)
-        found = await self._after(place, since.received_pos if since else 0, ctx.now)
+        limit = min(limit, PAGE_MAX)
+        received_pos = since.received_pos if since else 0
+        found = await self._after(place, received_pos, ctx.now, limit=limit)
         if since is None and not found:
             # There is nothing to delete when its first token comes back.
             self.cache.put(place, _Known(emptied_pos=ctx.now), _ENTRY_BYTES)
-        page = found[:PAGE_MAX]
+        page = found[:limit]
         known = self.cache.get(place)
         if page and known is not None:
             known.shown_pos = page[-1][0]
@@ -89,7 +93,7 @@ class DeviceInbox:
         )
 
     async def _after(
-        self, place: tuple[UserId, DeviceId], received_pos: int, now: int
+        self, place: tuple[UserId, DeviceId], received_pos: int, now: int, *, limit: int
     ) -> Sequence[tuple[int, str]]:
         user_id, device_id = place
         if self._journal.changed_pos(TOPIC, user_id) <= received_pos:
@@ -100,5 +104,5 @@ class DeviceInbox:
             device_id,
             after=received_pos,
             up_to=now,
-            limit=PAGE_MAX + 1,
+            limit=limit + 1,
         )

@@ -1,0 +1,1 @@
+"""Simplified sliding sync (MSC4186), as clients know it by its unstable name."""

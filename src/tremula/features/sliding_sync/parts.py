@@ -1,0 +1,82 @@
+"""What other features tell clients of sliding sync, beside the parts of `/sync`."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from tremula.features.sync.parts import InboxPage, RoomRef, SyncContext
+from tremula.infra.tokens import StreamToken
+from tremula.protocol.identifiers import DeviceId, UserId
+from tremula.rooms.events import StoredEvent
+from tremula.rooms.view import RoomView
+
+
+class Unread(Struct, frozen=True):
+    """How many events of a room notify a user who has not read them."""
+
+    notifications: int = 0
+    highlights: int = 0
+
+
+class UnreadCounter(Protocol):
+    """Counts them."""
+
+    async def of(self, user_id: UserId, view: RoomView) -> Unread:
+        """Those outside of threads."""
+        ...
+
+
+class NothingCounted:
+    """Leaves counting to clients, as those of sliding sync do."""
+
+    async def of(self, user_id: UserId, view: RoomView) -> Unread:  # noqa: ARG002
+        """None, whoever asks."""
+        return _NONE
+
+
+_NONE = Unread()
+
+
+class GlobalEvents(Protocol):
+    """Has what a user has set for no room."""
+
+    async def events(self, ctx: SyncContext, since: int) -> Sequence[bytes]:
+        """What is new after *since*, each as JSON."""
+        ...
+
+
+class RoomReceipts(Protocol):
+    """Has receipts, as one ``m.receipt`` event a room."""
+
+    async def of_rooms(
+        self, ctx: SyncContext, rooms: Sequence[RoomRef], since: int
+    ) -> Mapping[int, bytes]:
+        """Those after *since*, by room nid."""
+        ...
+
+    async def of_timelines(
+        self, ctx: SyncContext, timelines: Mapping[int, Sequence[StoredEvent]]
+    ) -> Mapping[int, bytes]:
+        """Those for events that are shown, by room nid; and the user's own."""
+        ...
+
+    async def changed_rooms(self, ctx: SyncContext, since: int) -> Collection[int]:
+        """Joined rooms with a receipt after *since*; maybe one too many."""
+        ...
+
+
+class BoundedInbox(Protocol):
+    """Has what was sent to a device and it has not received."""
+
+    async def received(
+        self, user_id: UserId, device_id: DeviceId, since: StreamToken
+    ) -> None:
+        """A device comes with this token: it has what that covers."""
+        ...
+
+    async def page(
+        self, ctx: SyncContext, since: StreamToken | None, *, limit: int
+    ) -> InboxPage:
+        """The oldest messages that *since* does not cover, at most *limit*."""
+        ...
