@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from tremula.infra.federation.errors import PeerError, PeerUnreachable, RemoteError
 from tremula.infra.federation.peers import Peers
-from tremula.infra.federation.transport import FederationTransport
+from tremula.infra.federation.transport import FederationTransport, StreamedAnswer
 from tremula.protocol.canonical import encode_canonical, encode_canonical_lenient
 from tremula.protocol.errors import BadJson, NotJson
 from tremula.protocol.identifiers import ServerName
@@ -98,8 +98,8 @@ class FederationClient(Struct, frozen=True):
         Reading a piece may raise `PeerUnreachable` as well.
         """
         request = self._signed("PUT", destination, path, query, body)
-        async with self._stream(request, timeout_s, bytes_max) as chunks:
-            yield chunks
+        async with self._stream(request, timeout_s, bytes_max) as answer:
+            yield answer.chunks
 
     @asynccontextmanager
     async def get_and_stream(
@@ -112,14 +112,30 @@ class FederationClient(Struct, frozen=True):
         bytes_max: int,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Ask, and read the answer as with `put_and_stream`."""
+        async with self.get_with_headers(
+            destination, path, query, timeout_s=timeout_s, bytes_max=bytes_max
+        ) as answer:
+            yield answer.chunks
+
+    @asynccontextmanager
+    async def get_with_headers(
+        self,
+        destination: ServerName,
+        path: str,
+        query: Query | None = None,
+        *,
+        timeout_s: float,
+        bytes_max: int,
+    ) -> AsyncIterator[StreamedAnswer]:
+        """As `get_and_stream`, of what is no JSON and says what it is in its head."""
         request = self._signed("GET", destination, path, query)
-        async with self._stream(request, timeout_s, bytes_max) as chunks:
-            yield chunks
+        async with self._stream(request, timeout_s, bytes_max) as answer:
+            yield answer
 
     @asynccontextmanager
     async def _stream(
         self, request: SignedRequest, timeout_s: float, bytes_max: int
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
+    ) -> AsyncIterator[StreamedAnswer]:
         destination = request.destination
         headers, encoded = self._head_and_body(request)
         async with self.transport.stream(
@@ -133,7 +149,7 @@ class FederationClient(Struct, frozen=True):
         ) as answer:
             if not _is_success(answer.status):
                 raise _refusal(destination, answer.status, await _start(answer.chunks))
-            yield answer.chunks
+            yield answer
 
     def _signed(
         self,

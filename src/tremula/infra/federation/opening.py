@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from tremula.infra.clock import Clock
 from tremula.infra.config import Outbound
 from tremula.infra.federation.discovery import Discovery
-from tremula.infra.federation.transport import FederationTransport, HttpTransport
+from tremula.infra.federation.transport import HttpTransport
 from tremula.infra.federation.well_known import WellKnown
 from tremula.infra.outbound.address_policy import AddressPolicy
 from tremula.infra.outbound.dns import DnsResolver
@@ -16,8 +16,11 @@ from tremula.infra.outbound.http import OutboundHttp
 @asynccontextmanager
 async def open_transport(
     outbound: Outbound, clock: Clock
-) -> AsyncIterator[FederationTransport]:
-    """The way to other servers. Nothing is opened before the first request."""
+) -> AsyncIterator[HttpTransport]:
+    """The way to other servers, and its ``http`` to all else outside.
+
+    Nothing is opened before the first request.
+    """
     resolver = DnsResolver()
     http = OutboundHttp(
         resolver,

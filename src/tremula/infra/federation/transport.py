@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Protocol, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from tremula.infra.federation.discovery import Discovery
 from tremula.infra.federation.errors import PeerUnreachable
@@ -18,10 +18,14 @@ _Answer = TypeVar("_Answer")
 
 
 class StreamedAnswer(Struct, frozen=True):
-    """An answer whose body is still coming; ``chunks`` can be gone through once."""
+    """An answer whose body is still coming; ``chunks`` can be gone through once.
+
+    Names of ``headers`` are in lower case.
+    """
 
     status: int
     chunks: AsyncIterator[bytes]
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class FederationTransport(Protocol):
@@ -114,7 +118,7 @@ class HttpTransport(Struct, frozen=True):
                     self.http.stream(endpoint, request, limits)
                 ),
             )
-            yield StreamedAnswer(answer.status, answer.chunks)
+            yield StreamedAnswer(answer.status, answer.chunks, answer.headers)
 
     async def _first_answer(
         self,

@@ -41,6 +41,7 @@ from tremula.infra.http.request import (
 )
 from tremula.infra.http.response import Encoded, Json, encode_response
 from tremula.infra.http.router import BoundEndpoint, Router, RouteTable
+from tremula.infra.http.sending import send_encoded
 from tremula.infra.logging import request_id
 from tremula.infra.metrics import Metrics, Observe
 from tremula.infra.ratelimit import Limit, RateLimiter
@@ -208,7 +209,11 @@ class _ListenerApp:
             encoded = await _refuse(Unknown("shutting down", status=503), body)
         except Exception as error:  # noqa: BLE001 - logged by error_response
             encoded = await _refuse(error, body)
-        await _send(encoded, send)
+        try:
+            await send_encoded(encoded, send, scope)
+        except HungUpError:
+            log.debug("client_hung_up", operation=observers.operation)
+            return
         seconds = perf_counter() - started
         observers.observe(encoded.status, seconds)
         if self._logs_access:
@@ -233,7 +238,9 @@ class _ListenerApp:
                 requester.user_id if requester else rate_limit_key(request.client_ip)
             )
         if endpoint.auth.needs_signature:
-            await self._read_signed(request, body, endpoint.max_body)
+            await self._read_signed(request, body, endpoint.max_body or 0)
+        elif endpoint.max_body is None:
+            request.stream = body
         else:
             request.raw_body = await body.read(endpoint.max_body)
         work = route.function(request, route.service)
@@ -297,17 +304,6 @@ async def _refuse(error: Exception, body: RequestBody) -> Encoded:
     if not body.is_finished:
         encoded.headers.append((b"connection", b"close"))
     return encoded
-
-
-async def _send(encoded: Encoded, send: Send) -> None:
-    await send(
-        {
-            "type": "http.response.start",
-            "status": encoded.status,
-            "headers": encoded.headers,
-        }
-    )
-    await send({"type": "http.response.body", "body": encoded.body})
 
 
 def _log_access(scope: Scope, operation: str, status: int, seconds: float) -> None:

@@ -1,6 +1,6 @@
 """Reading request bodies, within bounds of size. Their pace is the transport's task."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 
 from tremula.infra.http.asgi import Receive
@@ -26,6 +26,11 @@ class RequestBody:
         self._declared = _declared_length(headers)
         self.is_finished = self._declared == 0
 
+    @property
+    def declared_bytes(self) -> int:
+        """The length that the head announces; 0 if it announces none."""
+        return self._declared or 0
+
     async def read(self, bytes_max: int) -> bytes:
         """The whole body.
 
@@ -36,10 +41,7 @@ class RequestBody:
         """
         if self.is_finished:
             return b""
-        if self._headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise NotJson("the request body must not be compressed", status=415)
-        if self._declared is not None and self._declared > bytes_max:
-            raise _too_large(bytes_max)
+        self._check_head(bytes_max)
         body = await self._next_chunk()
         if self.is_finished and len(body) <= bytes_max:
             return body
@@ -52,6 +54,21 @@ class RequestBody:
             raise _too_large(bytes_max)
         return b"".join(chunks)
 
+    async def chunks(self, bytes_max: int) -> AsyncIterator[bytes]:
+        """The body piece by piece, as it comes; nothing more is read meanwhile.
+
+        Raises what `read` does.
+        """
+        if not self.is_finished:
+            self._check_head(bytes_max)
+        size = 0
+        while not self.is_finished:
+            chunk = await self._next_chunk()
+            size += len(chunk)
+            if size > bytes_max:
+                raise _too_large(bytes_max)
+            yield chunk
+
     async def discard(self) -> None:
         """Read what is left, if that is little."""
         if b"expect" in self._headers:
@@ -61,6 +78,12 @@ class RequestBody:
         with suppress(HungUpError):
             while not self.is_finished and size <= SURPLUS_BYTES_MAX:
                 size += len(await self._next_chunk())
+
+    def _check_head(self, bytes_max: int) -> None:
+        if self._headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise NotJson("the request body must not be compressed", status=415)
+        if self._declared is not None and self._declared > bytes_max:
+            raise _too_large(bytes_max)
 
     async def _next_chunk(self) -> bytes:
         message = await self._receive()

@@ -52,7 +52,7 @@ class Endpoint(Struct, frozen=True):
     """One method and path of a handler.
 
     ``limit`` names its class of rate limits; None is unlimited. ``max_body`` is in
-    bytes. Guests are refused unless ``guest``.
+    bytes; None leaves the body to the handler. Guests are refused unless ``guest``.
     """
 
     method: str
@@ -60,7 +60,7 @@ class Endpoint(Struct, frozen=True):
     auth: Auth[Any]
     limit: str | None
     guest: bool
-    max_body: int
+    max_body: int | None
     apis: frozenset[Api]
 
 
@@ -71,7 +71,7 @@ def endpoint(
     auth: Auth[R],
     limit: str | None = None,
     guest: bool = False,
-    max_body: int = BODY_BYTES_MAX,
+    max_body: int | None = BODY_BYTES_MAX,
     api: Api | frozenset[Api] = Api.CLIENT,
 ) -> Callable[[Callable[[R, S], Awaitable[J]]], Callable[[R, S], Awaitable[J]]]:
     """Declare that a function answers *method* on *path*.
@@ -79,7 +79,8 @@ def endpoint(
     A part of *path* in braces matches any one non-empty part. A slash at the end of a
     request's path is ignored, so ``…/state/{event_type}`` also answers the form with
     an empty state key. A hung-up client cancels the handler of a ``GET``; others run
-    to their end, so that what was accepted is not done by halves.
+    to their end, so that what was accepted is not done by halves. With ``max_body``
+    None, the handler reads ``req.stream`` itself, within a bound of its own.
 
     Repeat the decorator for more paths. `Router.add` binds the function.
     """

@@ -4,6 +4,7 @@ import math
 
 import structlog
 
+from tremula.infra.blobs.store import BlobError
 from tremula.infra.db import DatabaseUnavailable
 from tremula.infra.http.response import Response
 from tremula.protocol.errors import MatrixError, Unknown
@@ -11,6 +12,7 @@ from tremula.protocol.errors import MatrixError, Unknown
 log = structlog.get_logger(__name__)
 
 _DATABASE_RETRY_S = 5
+_BLOBS_RETRY_S = 30
 
 
 class ListenError(Exception):
@@ -32,6 +34,10 @@ def error_response(error: Exception) -> Response:
         log.warning("database_unavailable", reason=str(error))
         busy = Unknown("the database is not available now", status=503)
         return _response(busy, retry_after_s=_DATABASE_RETRY_S)
+    if isinstance(error, BlobError):
+        log.error("blobs_unavailable", reason=str(error))
+        busy = Unknown("files are not available now", status=503)
+        return _response(busy, retry_after_s=_BLOBS_RETRY_S)
     log.error("request_failed", exc_info=error)
     return _response(Unknown("internal server error"))
 

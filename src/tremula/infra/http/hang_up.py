@@ -21,6 +21,10 @@ class Connection(Protocol):
 
     on_hang_up: Callable[[], None] | None
 
+    async def abort(self) -> None:
+        """End it amid an answer, which the client sees to be incomplete."""
+        ...
+
 
 async def unless_hung_up(work: Awaitable[T], connection: Connection | None) -> T:
     """Await *work*, and cancel it when the client hangs up.

@@ -111,6 +111,13 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_in_head and self._received_bytes > HEAD_BYTES_MAX:
             self._refuse(TooLarge("the head of the request is too large", status=431))
 
+    async def abort(self) -> None:
+        """End the connection amid an answer, and wait until uvicorn knows."""
+        self.transport.abort()
+        cycle = self.cycle
+        while (await cycle.receive())["type"] != "http.disconnect":
+            pass
+
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP."""
         self._refuse(Unknown(msg, status=400))
@@ -136,6 +143,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if not is_answering:
             refusal = Response(error.http_status, error.body(), {"Connection": "close"})
             encoded = encode_response(refusal)
+            assert isinstance(encoded.body, bytes)
             head = [b"%s: %s\r\n" % header for header in encoded.headers]
             self.transport.write(
                 b"".join([STATUS_LINE[encoded.status], *head, b"\r\n", encoded.body])

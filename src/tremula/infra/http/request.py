@@ -7,6 +7,7 @@ import msgspec
 
 from tremula.infra.http.asgi import Scope
 from tremula.infra.http.auth import Requester, find_access_token
+from tremula.infra.http.body import RequestBody
 from tremula.infra.http.query import Query
 from tremula.protocol.errors import BadJson, Forbidden, MissingParam
 from tremula.protocol.identifiers import DeviceId, ServerName, UserId
@@ -21,10 +22,22 @@ class Request:
     """A request to an endpoint with ``Auth.NONE``.
 
     ``path`` holds the decoded parts of the path by their names, ``client_ip`` the
-    address behind trusted proxies, ``id`` what the log calls this request.
+    address behind trusted proxies, ``id`` what the log calls this request. The body is
+    in ``raw_body``, or still in ``stream`` where the endpoint declares no ``max_body``.
     """
 
-    __slots__ = ("_headers", "_query", "_scope", "client_ip", "id", "path", "raw_body")
+    __slots__ = (
+        "_headers",
+        "_query",
+        "_scope",
+        "client_ip",
+        "id",
+        "path",
+        "raw_body",
+        "stream",
+    )
+
+    stream: RequestBody
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """What a handler may return, and its way onto the wire."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -8,6 +8,20 @@ from msgspec import Struct, field
 
 from tremula.infra.http.asgi import RawHeaders
 from tremula.infra.http.cors import CORS_HEADERS
+
+
+class StreamedBody(Struct, frozen=True):
+    """A body of ``size_bytes`` that is sent piece by piece, as fast as it is taken.
+
+    ``chunks`` is begun only if the body is sent at all.
+    """
+
+    size_bytes: int
+    chunks: Callable[[], AsyncGenerator[bytes]]
+
+    def __len__(self) -> int:
+        """As of other bodies: what goes into ``Content-Length``."""
+        return self.size_bytes
 
 
 class Response(Struct, frozen=True):
@@ -18,7 +32,7 @@ class Response(Struct, frozen=True):
     """
 
     status: int = 200
-    body: bytes | dict[str, Any] = b"{}"
+    body: bytes | dict[str, Any] | StreamedBody = b"{}"
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -39,7 +53,7 @@ class Encoded(Struct):
 
     status: int
     headers: RawHeaders
-    body: bytes
+    body: bytes | StreamedBody
 
 
 def encode_response(result: Json) -> Encoded:

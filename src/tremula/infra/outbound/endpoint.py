@@ -35,6 +35,11 @@ class HttpUrl(Struct, frozen=True):
     endpoint: Endpoint
     uri: str
 
+    def __str__(self) -> str:
+        """The URL again."""
+        scheme = "http" if self.endpoint.tls_name is None else "https"
+        return f"{scheme}://{self.endpoint.host_header}{self.uri}"
+
     @classmethod
     def parse(cls, url: str) -> Self:
         """Take *url* apart; what follows ``#`` is dropped.
@@ -96,6 +101,13 @@ class StreamedResponse(Struct, frozen=True):
     status: int
     headers: Mapping[str, str]
     chunks: AsyncIterator[bytes]
+
+
+class FollowedResponse(Struct, frozen=True):
+    """The answer that redirects led to, and the URL that gave it."""
+
+    url: str
+    response: StreamedResponse
 
 
 def split_host(server_name: str) -> tuple[str, int | None]:

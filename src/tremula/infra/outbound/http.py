@@ -1,7 +1,7 @@
 """`OutboundHttp`: the only way by which this server makes HTTP requests."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 from tremula.infra.outbound.address_policy import AddressPolicy
 from tremula.infra.outbound.endpoint import (
     Endpoint,
+    FollowedResponse,
     HttpUrl,
     Limits,
     OutboundRequest,
@@ -71,10 +72,45 @@ class OutboundHttp:
             OutboundError: as `request`, or a redirect that can't be followed.
         """
         try:
-            async with asyncio.timeout(limits.timeout_s):
-                return await self._get(url, limits, redirects_max)
+            async with (
+                asyncio.timeout(limits.timeout_s),
+                self.follow(url, limits, redirects_max=redirects_max) as followed,
+            ):
+                response = followed.response
+                body = b"".join([chunk async for chunk in response.chunks])
+                return OutboundResponse(response.status, response.headers, body)
         except TimeoutError as error:
             raise TimedOut(f"no answer within {limits.timeout_s:g} s") from error
+
+    @asynccontextmanager
+    async def follow(
+        self,
+        url: str,
+        limits: Limits,
+        *,
+        redirects_max: int = 0,
+        headers: Mapping[str, str] | None = None,
+        permits: Callable[[str], bool] = lambda _: True,
+    ) -> AsyncIterator[FollowedResponse]:
+        """GET *url* as `get` does, and read the answer piece by piece.
+
+        The timeout is for each request. Nothing is asked for that *permits* refuses.
+
+        Raises:
+            OutboundError: as `get`; also while reading.
+        """
+        parsed = HttpUrl.parse(url)
+        for _ in range(redirects_max + 1):
+            if not permits(str(parsed)):
+                raise BadRedirect(f"{parsed.endpoint.host} may not be asked")
+            request = OutboundRequest("GET", parsed.uri, headers or {})
+            async with self.stream(parsed.endpoint, request, limits) as response:
+                location = response.headers.get("location")
+                if response.status not in _REDIRECTS or location is None:
+                    yield FollowedResponse(str(parsed), response)
+                    return
+            parsed = _redirected(parsed, location)
+        raise BadRedirect(f"more than {redirects_max} redirects")
 
     @asynccontextmanager
     async def stream(
@@ -98,20 +134,6 @@ class OutboundHttp:
         if self._session is not None:
             await self._session.close()
 
-    async def _get(
-        self, url: str, limits: Limits, redirects_max: int
-    ) -> OutboundResponse:
-        parsed = HttpUrl.parse(url)
-        for _ in range(redirects_max + 1):
-            response = await self.request(
-                parsed.endpoint, OutboundRequest("GET", parsed.uri), limits
-            )
-            location = response.headers.get("location")
-            if response.status not in _REDIRECTS or location is None:
-                return response
-            parsed = _redirected(parsed, location)
-        raise BadRedirect(f"more than {redirects_max} redirects")
-
     async def _open(self) -> "Session":
         async with self._opening:
             if self._session is None:
@@ -131,10 +153,8 @@ def _load(trusted_ca_file: Path | None) -> "tuple[type[Session], ssl.SSLContext]
 
 
 def _redirected(origin: HttpUrl, location: str) -> HttpUrl:
-    scheme = "https" if origin.endpoint.tls_name else "http"
-    base = f"{scheme}://{origin.endpoint.host_header}{origin.uri}"
     try:
-        target = HttpUrl.parse(urljoin(base, location))
+        target = HttpUrl.parse(urljoin(str(origin), location))
     except ValueError as error:
         raise BadRedirect("a redirect to what is no URL") from error
     if origin.endpoint.tls_name is not None and target.endpoint.tls_name is None:

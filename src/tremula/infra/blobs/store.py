@@ -1,0 +1,57 @@
+"""`BlobStore`: what every place for blobs can do."""
+
+import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Final, Protocol
+
+KEY: Final = re.compile(r"[0-9A-Za-z_-]{1,200}")
+"""Keys are names that are safe everywhere: no separators, no dots."""
+
+CHUNK_BYTES: Final = 262_144
+"""How much of a blob is in memory for whoever reads it."""
+
+
+class BlobError(Exception):
+    """A blob can't be had, or not be stored; the message says why, on one line."""
+
+
+class BlobMissing(BlobError):
+    """There is nothing under the key."""
+
+
+class BlobStore(Protocol):
+    """Keeps blobs. All methods raise `BlobError` if the store can't be used."""
+
+    async def put(self, key: str, file: Path) -> None:
+        """Store what is in *file*, which is fsynced already, and may be moved away.
+
+        The blob is there as a whole and durable when this returns, or not at all. To
+        store the same bytes under the same key again does no harm.
+        """
+        ...
+
+    def read(self, key: str, start: int, length: int) -> AsyncGenerator[bytes]:
+        """*length* bytes from *start* on, in pieces of at most `CHUNK_BYTES`.
+
+        Raises:
+            BlobMissing: there are fewer, or none.
+        """
+        ...
+
+    def as_file(self, key: str) -> AbstractAsyncContextManager[Path]:
+        """The blob as a file of this machine, which must not be changed.
+
+        Raises:
+            BlobMissing: there is none.
+        """
+        ...
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete these blobs, as far as they are there."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the store."""
+        ...

@@ -1,0 +1,62 @@
+"""The way of an answer onto the wire, whole or piece by piece."""
+
+import asyncio
+from contextlib import aclosing
+from typing import Final
+
+import structlog
+
+from tremula.infra.http.asgi import Scope, Send
+from tremula.infra.http.errors import HungUpError
+from tremula.infra.http.hang_up import SCOPE_KEY, Connection, unless_hung_up
+from tremula.infra.http.response import Encoded, StreamedBody
+
+log = structlog.get_logger(__name__)
+
+_PIECE_S: Final = 60
+"""How long a client may take for a piece: else it could hold one for ever."""
+
+
+async def send_encoded(encoded: Encoded, send: Send, scope: Scope) -> None:
+    """Send an answer.
+
+    Raises:
+        HungUpError: the client has gone amid a streamed body, or takes it too slowly.
+    """
+    await send(
+        {
+            "type": "http.response.start",
+            "status": encoded.status,
+            "headers": encoded.headers,
+        }
+    )
+    body = encoded.body
+    if isinstance(body, bytes):
+        await send({"type": "http.response.body", "body": body})
+    elif scope["method"] == "HEAD":
+        await send({"type": "http.response.body", "body": b""})
+    else:
+        connection: Connection | None = scope.get(SCOPE_KEY)
+        await unless_hung_up(_stream(body, send, connection), connection)
+
+
+async def _stream(
+    body: StreamedBody, send: Send, connection: Connection | None
+) -> None:
+    try:
+        async with aclosing(body.chunks()) as chunks:
+            async for chunk in chunks:
+                async with asyncio.timeout(_PIECE_S):
+                    await send(
+                        {"type": "http.response.body", "body": chunk, "more_body": True}
+                    )
+        await send({"type": "http.response.body", "body": b""})
+    except Exception as error:
+        # Its head is sent: all that is left to say is that it is not whole.
+        if not isinstance(error, TimeoutError):
+            log.exception("streaming_failed")
+        if connection is None:
+            raise
+        connection.on_hang_up = None
+        await connection.abort()
+        raise HungUpError from error
