@@ -24,6 +24,7 @@ from tremula.assembly.moderation import Moderation, add_moderation
 from tremula.assembly.people import build_people
 from tremula.assembly.pushers import add_pushers
 from tremula.assembly.rooms import add_rooms
+from tremula.assembly.searching import add_searching
 from tremula.assembly.syncing import add_sync
 from tremula.features.account.service import Accounts
 from tremula.features.account_moderation.restrictions import RESTRICTIONS
@@ -178,6 +179,7 @@ async def _build(
     people = build_people(base, engine, remote)
     moderation = add_moderation(base, engine, people)
     add_rooms(base, engine, people, remote)
+    add_searching(base, engine, people)
     encryption = build_encryption(base, engine, people, outbound)
     add_sync(base, engine, people, outbound, encryption)
     add_pushers(base, people)

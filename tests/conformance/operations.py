@@ -123,7 +123,7 @@ NOT_YET: Final = _grouped(
             "getRelatingEventsWithRelTypeAndEventType",
             "getThreadRoots",
         ),
-        "Search, of messages and of users (issue 5)": ("search", "searchUserDirectory"),
+        "Search of users (issue 5)": ("searchUserDirectory",),
         "Single sign-on and OAuth 2.0 (a later issue)": (
             "getAuthMetadata",
             "redirectToIdP",
@@ -137,4 +137,4 @@ NOT_YET: Final = _grouped(
 )
 
 # Lower it with every operation that is done.
-NOT_YET_COUNT: Final = 52
+NOT_YET_COUNT: Final = 51

@@ -82,6 +82,17 @@ class EventStore(Struct, frozen=True):
             self.db, pos, up_to=up_to, limit=limit
         )
 
+    async def placed_after(
+        self, pos: int, *, up_to: int, types: Sequence[str], limit: int
+    ) -> Sequence[StoredEvent]:
+        """Events of all rooms and of these types, by the journal position of their
+        coming into a timeline: that it covers *up_to* is known if there are fewer than
+        *limit*.
+        """
+        return await events_storage.placed_after(
+            self.db, pos, up_to=up_to, types=types, limit=limit
+        )
+
     async def find(self, room_nid: int, event_id: EventId) -> StoredEvent | None:
         """The event *event_id* if it is in the timeline of the room *room_nid*."""
         event = await self.find_stored(room_nid, event_id)

@@ -1,6 +1,7 @@
 """Queries on ``rooms_events`` (created in migrations/0002_rooms.sql)."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -192,6 +193,47 @@ async def accepted_after(
         limit=limit,
     )
     return [stored_event(row) for row in rows]
+
+
+async def placed_after(
+    db: Reader, pos: int, *, up_to: int, types: Sequence[str], limit: int
+) -> list[StoredEvent]:
+    """Events of all rooms and of these types that came into a timeline, the past as
+    well, after the journal position *pos*, in the order in which they did
+    (rooms_events_arrived).
+    """
+    rows = await db.scan(
+        """
+        SELECT event_nid, event_id, room_nid, room_pos, type, state_key, sender,
+               origin_server_ts, client_json, replaces_nid, redacted_by_nid,
+               device_id, txn_id, arrived_pos
+        FROM rooms_events
+        WHERE event_nid > :pos AND event_nid <= :up_to AND type IN :types
+          AND room_pos IS NOT NULL AND arrived_pos IS NULL
+        ORDER BY event_nid LIMIT :limit
+        """,
+        pos=pos,
+        up_to=up_to,
+        types=list(types),
+        limit=limit,
+    )
+    arrived = await db.scan(
+        """
+        SELECT event_nid, event_id, room_nid, room_pos, type, state_key, sender,
+               origin_server_ts, client_json, replaces_nid, redacted_by_nid,
+               device_id, txn_id, arrived_pos
+        FROM rooms_events
+        WHERE arrived_pos > :pos AND arrived_pos <= :up_to AND type IN :types
+          AND room_pos IS NOT NULL
+        ORDER BY arrived_pos LIMIT :limit
+        """,
+        pos=pos,
+        up_to=up_to,
+        types=list(types),
+        limit=limit,
+    )
+    events = [stored_event(row) for row in (*rows, *arrived)]
+    return sorted(events, key=attrgetter("journal_pos"))[:limit]
 
 
 async def event_by_id(db: Reader, event_id: EventId) -> StoredEvent | None:

@@ -3,8 +3,8 @@
 Files are ``src/tremula/migrations/NNNN_name.sql``, written for PostgreSQL, forward
 only and never edited once released. For SQLite ``BIGINT`` becomes ``INTEGER`` and
 ``BYTEA`` ``BLOB``, tables are made ``STRICT`` so that types are checked there too, and
-``/* sqlite: WITHOUT ROWID */`` loses its comment marks. On PostgreSQL every ``TEXT``
-sorts by code point (``COLLATE "C"``) as it does on SQLite.
+``/* sqlite: WITHOUT ROWID */`` loses its comment marks, as ``/* postgres: … */`` does
+for PostgreSQL. There every ``TEXT`` sorts by code point (``COLLATE "C"``) as on SQLite.
 """
 
 import re
@@ -19,7 +19,8 @@ from tremula.infra.db.reader import Engine, Reader, Row
 from tremula.infra.db.unit import Statements
 
 _FILE: Final = re.compile(r"(?P<number>\d{4})_(?P<name>\w+)\.sql")
-_SQLITE_MARK: Final = re.compile(r"/\*\s*sqlite:\s*(.*?)\s*\*/")
+_SQLITE_MARK: Final = re.compile(r"/\*\s*sqlite:\s*(.*?)\s*\*/", re.DOTALL)
+_POSTGRES_MARK: Final = re.compile(r"/\*\s*postgres:\s*(.*?)\s*\*/", re.DOTALL)
 _TABLE_END: Final = re.compile(r"^\)(?P<options>[^;]*);", re.MULTILINE)
 _TEXT_COLUMN: Final = re.compile(r"(?<!AS )\bTEXT\b(?! COLLATE)")
 _SQLITE_TYPES: Final = (
@@ -129,6 +130,7 @@ async def find_server_name(db: Reader) -> str | None:
 def script_for(engine: Engine, sql: str) -> str:
     """Turn the text of a migration into that of *engine*."""
     if engine is Engine.POSTGRES:
+        sql = _POSTGRES_MARK.sub(r"\1", sql)
         return _TEXT_COLUMN.sub('TEXT COLLATE "C"', sql)
     sql = _SQLITE_MARK.sub(r"\1", sql)
     for pattern, sqlite_type in _SQLITE_TYPES:

@@ -15,6 +15,10 @@ PAGE_ROWS: Final = 500
 """Rows that are in memory at a time: some 60 MB, were all the largest of events."""
 
 
+_DERIVED: Final = "_derived"
+"""What a server makes anew from the other tables, each engine in a form of its own."""
+
+
 class Kind(StrEnum):
     """What a column holds; the same in both engines under different names."""
 
@@ -115,13 +119,17 @@ class Table(Struct, frozen=True):
 
 
 def tables_of(columns: Sequence[ColumnInfo]) -> list[Table]:
-    """Put *columns* together to tables.
+    """Put *columns* together to tables; those that are derived are left out.
 
     Raises:
         CopyRefused: a table has no primary key, or a column is of an unknown type.
     """
     groups = groupby(columns, key=attrgetter("table"))
-    return [_table(name, list(group)) for name, group in groups]
+    return [
+        _table(name, list(group))
+        for name, group in groups
+        if not name.endswith(_DERIVED)
+    ]
 
 
 def quoted(name: str) -> str:

@@ -1,0 +1,152 @@
+"""What is made of the events of all rooms after they are stored, such as an index.
+
+Sends don't know of it: one process, the holder of a slot, reads what came since a
+stored position, and stores what it makes of it together with the new position. So a
+crash loses nothing and repeats nothing. What is new is gathered for some seconds, since
+that saves writes; whoever needs it sooner asks for it.
+"""
+
+import asyncio
+from collections.abc import Hashable, Sequence
+from typing import Final, Protocol
+
+import structlog
+from msgspec import Struct
+
+from tremula.infra.db import Database, Statements, Unit
+from tremula.infra.journal import Journal
+from tremula.infra.slots import CallTypes, Slots
+from tremula.protocol.errors import MatrixError
+from tremula.rooms.event_store import EventStore
+from tremula.rooms.events import StoredEvent
+from tremula.rooms.staging import EVENT_TOPIC
+
+# Some milliseconds of work, which sends may have to wait for.
+EVENTS_AT_ONCE: Final = 100
+_GATHERING_S: Final = 5.0
+_BATCHES_AT_ONCE: Final = 10
+# That nothing is in so few positions is soon seen again, and need not be stored.
+_POSITIONS_UNTOLD: Final = 10_000
+
+_log = structlog.get_logger(__name__)
+
+
+class Span(Struct, frozen=True):
+    """Journal positions after ``seen_pos``, up to ``pos``."""
+
+    seen_pos: int
+    pos: int
+
+
+class Derived(Protocol):
+    """What is made of events; ``name`` is also that of the slot."""
+
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+        ...
+
+    @property
+    def types(self) -> Sequence[str]:
+        """The types of events that it is made of."""
+        ...
+
+    async def find_pos(self) -> int | None:
+        """Up to which journal position it is made; None if it has to be made anew."""
+        ...
+
+    def begin_anew(self, unit: Unit) -> None:
+        """Have nothing made of anything yet."""
+        ...
+
+    async def add(self, unit: Unit, events: Sequence[StoredEvent], span: Span) -> None:
+        """Store what is made of *events*, which are all that came in *span*, and that
+        it reaches up to there: if it does not begin where it did any more, the unit is
+        to fail with ``Conflict``.
+        """
+        ...
+
+
+class CatchUp(Struct, frozen=True):
+    """Take in what came up to this journal position, unless that is very much."""
+
+    pos: int
+
+
+class Follower:
+    """Follows the events in the background; ``run`` is meant for the supervisor."""
+
+    def __init__(
+        self,
+        db: Database,
+        journal: Journal,
+        events: EventStore,
+        slots: Slots,
+        derived: Derived,
+    ) -> None:
+        self._db = db
+        self._journal = journal
+        self._events = events
+        self._slots = slots
+        self._derived = derived
+        self._one_at_a_time = asyncio.Lock()
+        self._something_new = asyncio.Event()
+        # What came while no process ran.
+        self._something_new.set()
+        journal.subscribe(EVENT_TOPIC, self._on_event)
+        slots.register(derived.name, self._catch_up, CallTypes(CatchUp, None))
+        slots.on_taken(lambda _: self._something_new.set())
+
+    async def run(self) -> None:
+        """Take in what comes, for ever."""
+        while True:
+            await self._something_new.wait()
+            self._something_new.clear()
+            if self._slots.holds(self._derived.name):
+                while await self.take_some(self._journal.position):
+                    pass
+            await asyncio.sleep(_GATHERING_S)
+
+    async def catch_up(self) -> None:
+        """Have everything taken in that is visible by now, unless that is very much."""
+        pos = self._journal.position
+        done = await self._derived.find_pos()
+        if done is not None and done >= pos:
+            return
+        name = self._derived.name
+        try:
+            await self._slots.call(name, name, CatchUp(pos))
+        except MatrixError as error:
+            # Better to answer what is there than nothing.
+            _log.info("follower_lags", name=name, reason=error.message)
+
+    async def take_some(self, up_to: int) -> bool:
+        """Take in some of what came up to a journal position; whether there is more."""
+        async with self._one_at_a_time:
+            seen_pos = await self._derived.find_pos()
+            unit = Statements(lease=self._slots.lease(self._derived.name))
+            if seen_pos is None:
+                self._derived.begin_anew(unit)
+                await self._db.commit(unit)
+                return True
+            if seen_pos >= up_to:
+                return False
+            events = await self._events.placed_after(
+                seen_pos, up_to=up_to, types=self._derived.types, limit=EVENTS_AT_ONCE
+            )
+            is_full = len(events) == EVENTS_AT_ONCE
+            if not events and up_to - seen_pos < _POSITIONS_UNTOLD:
+                return False
+            pos = events[-1].journal_pos if is_full else up_to
+            await self._derived.add(unit, events, Span(seen_pos, pos))
+            await self._db.commit(unit)
+            return is_full
+
+    async def _catch_up(self, _key: str, command: CatchUp) -> None:
+        await self._journal.settled(command.pos)
+        for _ in range(_BATCHES_AT_ONCE):
+            if not await self.take_some(command.pos):
+                return
+
+    def _on_event(self, _pos: int, _key: Hashable, _payload: object) -> None:
+        self._something_new.set()
