@@ -32,10 +32,12 @@ _VENDOR_PREFIXED = re.compile(
 # What the schemas leave out, but not the text of the specification: the `sender` of
 # presence is in every example; RV11 wants `redacts` "at the top level"; "Extensions to
 # /sync" has the types of fallback keys, "Key algorithms" `fallback`.
+# "Aggregations of child events" are in no schema of `unsigned`.
+# `delay_id` comes from MSC4140, which was accepted after the release.
 # Of PDUs the schemas "may be missing other required fields".
 _UNLISTED = re.compile(
-    r"/presence/events/[0-9]+/sender|.*/redacts"
-    r"|/device_unused_fallback_key_types|/one_time_keys/.*/fallback"
+    r"/presence/events/[0-9]+/sender|.*/redacts|.*/unsigned/delay_id"
+    r"|.*/unsigned/m\.relations|/device_unused_fallback_key_types|/one_time_keys/.*/fallback"
     r"|(?:/1)?/(?:event|(?:state|auth_chain|knock_room_state)/[0-9]+)"
     r"/(?:auth_events|content|depth|event_id|hashes|origin|prev_events|room_id"
     r"|signatures|unsigned)(?:/.*)?"
@@ -46,7 +48,12 @@ _NO_ORIGIN = re.compile(r'/event: "origin" is a required property\Z')
 
 # An event satisfies both forms of getRoomStateWithKey, of which the schema wants
 # exactly one; those of the federation format have no `event_id`.
-_OUTSIDE_SCHEMA = ("format=event", "event_format%22%3A%22federation%22")
+# Delayed events (MSC4140) have no event ID yet.
+_OUTSIDE_SCHEMA = (
+    "format=event",
+    "event_format%22%3A%22federation%22",
+    "org.matrix.msc4140.delay=",
+)
 # Its answer is a pair, of which the schema lets each half be either form.
 _PAIRED = "/_matrix/federation/v1/invite/"
 

@@ -30,6 +30,9 @@ from tremula.features.account.service import Accounts
 from tremula.features.account_moderation.restrictions import RESTRICTIONS
 from tremula.features.capabilities import routes as capabilities_routes
 from tremula.features.capabilities.service import Capabilities
+from tremula.features.delayed_events.service import (
+    capability as delayed_events_capability,
+)
 from tremula.features.devices.last_seen import LastSeen
 from tremula.features.registration.tokens import RegistrationTokens
 from tremula.features.rendezvous import json_routes as json_rendezvous_routes
@@ -67,6 +70,8 @@ UNSTABLE_FEATURES: Final = {
     "org.matrix.msc3814": True,
     "org.matrix.msc3881": True,
     "org.matrix.msc4108": True,
+    "org.matrix.msc4140": True,
+    "org.matrix.msc4140.stable": True,
     "org.matrix.msc4222": True,
     "uk.tcpip.msc4133.stable": True,
 }
@@ -262,6 +267,7 @@ def _add_service_endpoints(base: Base) -> None:
         Capabilities(
             default_room_version=config.default_room_version,
             unstable_features=UNSTABLE_FEATURES,
+            delayed_events=delayed_events_capability(config.delayed_events),
         ),
     )
     base.router.add(

@@ -219,7 +219,11 @@ def _route(accounts: Accounts, tokens: RegistrationTokens, policy: Policy) -> Ro
     router.add(wellknown_routes, WellKnown(policy.base_url, policy.delegate))
     router.add(
         capabilities_routes,
-        Capabilities(default_room_version="12", unstable_features={"org.x": True}),
+        Capabilities(
+            default_room_version="12",
+            unstable_features={"org.x": True},
+            delayed_events={},
+        ),
     )
     router.add(
         registration_routes,

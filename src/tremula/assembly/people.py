@@ -9,6 +9,7 @@ from tremula.features.account_data import routes as account_data_routes
 from tremula.features.account_data import tag_routes
 from tremula.features.account_data.service import AccountData
 from tremula.features.account_data.tags import Tags
+from tremula.features.delayed_events.erasure import DelayedEventErasure
 from tremula.features.device_keys.erasure import KeyErasure
 from tremula.features.device_lists.service import DeviceLists
 from tremula.features.devices import routes as devices_routes
@@ -191,7 +192,7 @@ def _build_accounts(
         AccountHooks(
             on_registered=profiles.create,
             on_erasing=engine.erasures.add,
-            on_deactivated=(departure.leave_all,),
+            on_deactivated=(departure.leave_all, DelayedEventErasure(journal).erase),
             on_erased=on_erased,
         ),
     )

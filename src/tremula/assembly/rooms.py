@@ -1,6 +1,7 @@
 """Builds what users do in rooms."""
 
 from tremula.assembly.base import Base, Engine, People
+from tremula.assembly.delayed_events import build_delayed_events
 from tremula.features.directory import federation as directory_federation
 from tremula.features.directory import routes as directory_routes
 from tremula.features.directory.published import PublishedRooms
@@ -95,7 +96,8 @@ def add_rooms(
     )
     base.router.add(membership_routes, membership)
     messages = Messages(rooms, reader, events, membership, directory, base.server_name)
-    base.router.add(messages_routes, messages)
+    delayed = build_delayed_events(base, engine, people, messages)
+    base.router.add(messages_routes, messages_routes.Sending(messages, delayed))
     creation = RoomCreation(
         rooms,
         directory,

@@ -18,6 +18,11 @@ NOWHERE_POS: Final = -(2**62)
 """The ``room_pos`` of events that are in no timeline: before everything."""
 
 
+DELAYING_DEVICE: Final = DeviceId("org.matrix.msc4140")
+"""What sends delayed events, with the delay ID as transaction ID: so none is sent
+twice, and a stored event says which delay it has come from."""
+
+
 class TxnKey(Struct, frozen=True):
     """The device and transaction id that a client sent an event with."""
 
@@ -48,7 +53,8 @@ class StoredEvent(Struct):
 
     ``client_json`` is the event in the client format without ``unsigned``. Only
     a redaction changes a stored event, in place. ``room_pos`` is `NOWHERE_POS` for
-    outliers, rejected and soft-failed events.
+    outliers, rejected and soft-failed events. Up to the journal position
+    ``childless_pos`` it had no children that are aggregated; that is no column.
     """
 
     event_nid: int
@@ -65,6 +71,7 @@ class StoredEvent(Struct):
     device_id: str | None = None
     txn_id: str | None = None
     arrived_pos: int | None = None
+    childless_pos: int = -1
     _content: dict[str, Any] | None = None
 
     @classmethod

@@ -15,7 +15,7 @@ from tremula.protocol.event_building import pdu_json
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.rooms.erasures import Erasures
 from tremula.rooms.event_store import EventStore
-from tremula.rooms.events import StoredEvent
+from tremula.rooms.events import DELAYING_DEVICE, StoredEvent
 from tremula.rooms.view import RoomView
 from tremula.rooms.visibility import Viewer
 
@@ -159,6 +159,10 @@ def _more_unsigned(
         and event.sender == viewer.user_id
     ):
         yield b'"transaction_id":' + orjson.dumps(event.txn_id)
+    if event.device_id == DELAYING_DEVICE and event.sender == viewer.user_id:
+        # MSC4140: "if, and only if," the client is "authenticated as the sender".
+        delay_id = orjson.dumps(event.txn_id)
+        yield b'"org.matrix.msc4140.delay_id":%b,"delay_id":%b' % (delay_id, delay_id)
     if event.replaces_nid is not None:
         replaced = related.get(event.replaces_nid)
         if replaced is not None:

@@ -100,6 +100,22 @@ class SentTxns:
         return device
 
 
+async def find_sent(db: Reader, room_nid: int, draft: Draft) -> EventId | None:
+    """The durable event that *draft*'s transaction id was used for, for who does not
+    write to the room. One query.
+    """
+    if draft.txn is None:
+        return None
+    return await events_storage.find_txn(
+        db,
+        room_nid,
+        draft.sender,
+        draft.txn.device_id,
+        draft.txn.txn_id,
+        draft.type,
+    )
+
+
 def _settle(
     device: _Device,
     key: tuple[str, str],

@@ -17,6 +17,7 @@ class Capabilities:
         *,
         default_room_version: str,
         unstable_features: Mapping[str, bool],
+        delayed_events: Mapping[str, int],
         forgets_left_rooms: bool = False,
     ) -> None:
         self.versions: Final[dict[str, Any]] = {
@@ -34,6 +35,8 @@ class Capabilities:
             "m.set_avatar_url": {"enabled": True},
             "m.3pid_changes": {"enabled": False},
             "m.get_login_token": {"enabled": True},
+            "m.delayed_events": delayed_events,
+            "org.matrix.msc4140.delayed_events": delayed_events,
             "m.forget_forced_upon_leave": {"enabled": forgets_left_rooms},
         }
         self._of_admins: Final = self._capabilities | {

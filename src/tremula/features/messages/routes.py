@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tremula.features.messages.service import Messages
+from tremula.features.messages.service import DelayedDraft, Delays, Messages
 from tremula.infra.http import (
     EVENT_BODY_BYTES_MAX,
     Auth,
@@ -10,8 +10,16 @@ from tremula.infra.http import (
     UserRequest,
     endpoint,
 )
+from tremula.protocol.delays import DELAY_MAX_MS, parse_delay
 from tremula.protocol.identifiers import DeviceId, EventId, RoomId, parse_txn_id
 from tremula.rooms.events import TxnKey
+
+
+class Sending(msgspec.Struct, frozen=True):
+    """What sends at once, and what later: one request may ask for either."""
+
+    messages: Messages
+    delays: Delays
 
 
 class RedactBody(msgspec.Struct):
@@ -28,14 +36,26 @@ class RedactBody(msgspec.Struct):
     guest=True,
     max_body=EVENT_BODY_BYTES_MAX,
 )
-async def send_message(req: UserRequest, messages: Messages) -> Json:
+async def send_message(req: UserRequest, sending: Sending) -> Json:
     """CS sendMessage. Errors: M_FORBIDDEN, M_NOT_FOUND, M_TOO_LARGE, M_BAD_JSON."""
-    event_id = await messages.send(
+    room_id, event_type = RoomId(req.path["room_id"]), req.path["event_type"]
+    txn = _txn_key(req)
+    delay_ms = _find_delay_ms(req)
+    if delay_ms is not None:
+        later = DelayedDraft(
+            room_id=room_id,
+            type=event_type,
+            content=req.json_object(),
+            delay_ms=delay_ms,
+            txn_id=txn.txn_id,
+        )
+        return {"delay_id": await sending.delays.schedule(req.requester, later)}
+    event_id = await sending.messages.send(
         req.requester,
-        RoomId(req.path["room_id"]),
-        event_type=req.path["event_type"],
+        room_id,
+        event_type=event_type,
         content=req.json_object(),
-        txn=_txn_key(req),
+        txn=txn,
     )
     return {"event_id": event_id}
 
@@ -46,10 +66,10 @@ async def send_message(req: UserRequest, messages: Messages) -> Json:
     auth=Auth.USER,
     limit="message",
 )
-async def redact_event(req: UserRequest, messages: Messages) -> Json:
+async def redact_event(req: UserRequest, sending: Sending) -> Json:
     """CS redactEvent. Errors: M_FORBIDDEN, M_NOT_FOUND, M_BAD_JSON."""
     reason = req.body(RedactBody).reason
-    event_id = await messages.redact(
+    event_id = await sending.messages.redact(
         req.requester,
         RoomId(req.path["room_id"]),
         EventId(req.path["event_id"]),
@@ -75,12 +95,24 @@ async def redact_event(req: UserRequest, messages: Messages) -> Json:
     guest=True,
     max_body=EVENT_BODY_BYTES_MAX,
 )
-async def set_room_state_with_key(req: UserRequest, messages: Messages) -> Json:
+async def set_room_state_with_key(req: UserRequest, sending: Sending) -> Json:
     """CS setRoomStateWithKey. Errors: M_FORBIDDEN, M_NOT_FOUND, M_BAD_ALIAS."""
-    event_id = await messages.send_state(
+    room_id = RoomId(req.path["room_id"])
+    event_type, state_key = req.path["event_type"], req.path.get("state_key", "")
+    delay_ms = _find_delay_ms(req)
+    if delay_ms is not None:
+        later = DelayedDraft(
+            room_id=room_id,
+            type=event_type,
+            content=req.json_object(),
+            delay_ms=delay_ms,
+            state_key=state_key,
+        )
+        return {"delay_id": await sending.delays.schedule(req.requester, later)}
+    event_id = await sending.messages.send_state(
         req.requester,
-        RoomId(req.path["room_id"]),
-        key=(req.path["event_type"], req.path.get("state_key", "")),
+        room_id,
+        key=(event_type, state_key),
         content=req.json_object(),
     )
     return {"event_id": event_id}
@@ -89,3 +121,13 @@ async def set_room_state_with_key(req: UserRequest, messages: Messages) -> Json:
 def _txn_key(req: UserRequest) -> TxnKey:
     # Application services that act without a device share one.
     return TxnKey(req.device_id or DeviceId(""), parse_txn_id(req.path["txn_id"]))
+
+
+def _find_delay_ms(req: UserRequest) -> int | None:
+    """For how long the event is to be held back (MSC4140), if it is.
+
+    Raises:
+        InvalidParam: it is no positive number.
+    """
+    delay_ms = req.query.int("org.matrix.msc4140.delay", max=DELAY_MAX_MS)
+    return None if delay_ms is None else parse_delay(delay_ms)

@@ -7,6 +7,7 @@ from msgspec import Struct
 from tremula.features.directory.service import CANONICAL_ALIAS, Directory
 from tremula.features.membership.service import Membership
 from tremula.features.messages.canonical_alias import new_aliases
+from tremula.features.messages.later import DelayedDraft, Delays
 from tremula.infra.http import Requester
 from tremula.protocol.errors import (
     BadAlias,
@@ -26,6 +27,8 @@ from tremula.rooms.room import REDACTION
 from tremula.rooms.rooms import Rooms
 from tremula.rooms.state import MEMBER
 from tremula.rooms.view import RoomView
+
+__all__ = ["DelayedDraft", "Delays", "Messages", "redaction_draft"]
 
 
 class Messages(Struct, frozen=True):
@@ -120,8 +123,10 @@ class Messages(Struct, frozen=True):
         *,
         key: tuple[str, str],
         content: dict[str, Any],
+        txn: TxnKey | None = None,
     ) -> EventId:
-        """Set the state at *key*, ``(type, state_key)``.
+        """Set the state at *key*, ``(type, state_key)``, once for *txn* if there is one
+        and it is no membership.
 
         Raises:
             NotFound: this server knows no such room.
@@ -143,7 +148,11 @@ class Messages(Struct, frozen=True):
         if event_type == CANONICAL_ALIAS:
             await self._check_aliases(room_id, content)
         draft = Draft(
-            type=event_type, sender=user_id, content=content, state_key=state_key
+            type=event_type,
+            sender=user_id,
+            content=content,
+            state_key=state_key,
+            txn=txn,
         )
         return (await self.rooms.append(room_id, [draft]))[0]
 

@@ -170,6 +170,14 @@ class Presence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DelayedEvents:
+    """How long, and how many at one time, events may be held back; 0: not at all."""
+
+    max_delay_s: Annotated[int, Bounds(0, 366 * 86_400)] = 86_400
+    max_scheduled: Annotated[int, Bounds(0, 10_000)] = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Federation:
     """Which other servers this one speaks with; None of them allowed means all.
 
@@ -284,6 +292,7 @@ class Config:
     password_hashing: PasswordHashing = PasswordHashing()
     tokens: Tokens = Tokens()
     presence: Presence = Presence()
+    delayed_events: DelayedEvents = DelayedEvents()
     federation: Federation = Federation()
     outbound: Outbound = Outbound()
     mail: Mail = Mail()
