@@ -137,6 +137,10 @@ class RoomReader(Struct, frozen=True):
             self.db, view.nid, after_pos=after_pos, before_pos=before_pos
         )
 
+    async def room_pos_at(self, room_nid: int, pos: int) -> int:
+        """The place of the room's newest live event at a journal position."""
+        return await events_storage.newest_pos_up_to(self.db, room_nid, event_nid=pos)
+
     async def newest_nids(self, room_nids: Iterable[int]) -> dict[int, int]:
         """The journal position of the newest live event of each room; one query for
         500 rooms.

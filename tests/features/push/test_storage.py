@@ -95,14 +95,31 @@ async def test_a_users_own_mark_is_added_to_that_of_the_key(database: Database) 
     assert (count.notifies, count.highlights) == (1, 1)
 
 
-async def test_marks_are_listed_from_either_end(database: Database) -> None:
+async def newest(
+    database: Database, *rulesets: str, limit: int = 9, only_highlights: bool = False
+) -> list[int]:
+    found = await storage.newest_marks(
+        database,
+        ALICE,
+        [wanted(ruleset=each) for each in rulesets or ("",)],
+        only_highlights=only_highlights,
+        limit=limit,
+    )
+    return [mark.room_pos for mark in found]
+
+
+async def test_the_newest_marks_are_listed(database: Database) -> None:
     await store(database, [event(pos) for pos in range(1, 5)])
 
-    oldest = await storage.marks(database, ALICE, [wanted()], newest=False, limit=2)
-    newest = await storage.marks(database, ALICE, [wanted()], newest=True, limit=2)
+    assert await newest(database, limit=2) == [4, 3]
 
-    assert [mark.room_pos for mark in oldest] == [1, 2]
-    assert [mark.room_pos for mark in newest] == [4, 3]
+
+async def test_highlights_are_listed_alone(database: Database) -> None:
+    loud = EventMarks(102, ROOM, 2, 102, "main", BOB, {"": NOTIFY, ALICE: HIGHLIGHT})
+    await store(database, [event(1), loud, event(3)])
+
+    assert await newest(database, "", ALICE, only_highlights=True) == [2]
+    assert await newest(database, "", ALICE) == [3, 2, 2, 1]
 
 
 @pytest.mark.parametrize("kept", [3])
@@ -115,9 +132,7 @@ async def test_of_each_key_the_newest_marks_are_kept(
         storage.delete_old_marks(unit, ROOM, [""])
     await database.commit(unit)
 
-    left = await storage.marks(database, ALICE, [wanted()], newest=False, limit=9)
-
-    assert [mark.room_pos for mark in left] == [6, 7, 8]
+    assert await newest(database) == [8, 7, 6]
 
 
 async def test_an_events_marks_go_with_it(database: Database) -> None:
@@ -126,6 +141,4 @@ async def test_an_events_marks_go_with_it(database: Database) -> None:
     storage.delete_marks(unit, ROOM, 1)
     await database.commit(unit)
 
-    left = await storage.marks(database, ALICE, [wanted()], newest=False, limit=9)
-
-    assert [mark.room_pos for mark in left] == [2]
+    assert await newest(database) == [2]

@@ -7,6 +7,9 @@ from msgspec import Struct, field
 
 from tremula.features.account_data.service import announce_push_rules
 from tremula.features.push import storage
+from tremula.features.push.marks import TOPIC as MARKS_TOPIC
+from tremula.features.push.marks import EventMarks
+from tremula.features.push.notified import Notified, NotifiedEvents
 from tremula.features.push.user_rules import UserRules
 from tremula.infra.cache import ByteLRU
 from tremula.infra.db import Reader
@@ -24,6 +27,15 @@ from tremula.protocol.push_rules import (
     rule_json,
 )
 from tremula.rooms.memberships import Memberships
+
+__all__ = [
+    "MARKS_TOPIC",
+    "TOPIC",
+    "EventMarks",
+    "Notified",
+    "NotifiedEvents",
+    "PushRules",
+]
 
 TOPIC: Final = "push_rules"
 """Announced by user ID, with what the user has set as payload, encoded."""

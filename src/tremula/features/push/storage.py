@@ -70,18 +70,25 @@ _COUNTS: Final[dict[Engine, LiteralString]] = {
     Engine.SQLITE: _WANTED_SQLITE + _COUNTED + _MARKS + _BY_THREAD,
     Engine.POSTGRES: _WANTED_POSTGRES + _COUNTED + _MARKS + _BY_THREAD,
 }
+# Of each room no more are looked at than are wanted.
 _LISTED: LiteralString = """
     SELECT m.room_nid, m.room_pos, m.event_nid, m.pos, m.ruleset, m.thread,
            m.notifies, m.highlights, m.actions
+    FROM wanted w CROSS JOIN push_marks m
+    WHERE m.room_nid = w.room_nid AND m.ruleset = w.ruleset AND m.room_pos IN (
+        SELECT n.room_pos FROM push_marks n
+        WHERE n.room_nid = w.room_nid AND n.ruleset = w.ruleset
+            AND n.room_pos > w.after_room_pos
+            AND n.pos > w.after_pos AND n.pos <= w.until_pos
+            AND n.sender <> :user_id
+            AND (n.highlights <> 0 OR CAST(:only_highlights AS BIGINT) = 0)
+        ORDER BY n.room_pos DESC LIMIT CAST(:limit AS BIGINT)
+    )
+    ORDER BY m.pos DESC, m.ruleset DESC LIMIT CAST(:limit AS BIGINT)
 """
-# A user's own mark of an event comes with that of the key.
-_OLDEST: LiteralString = "ORDER BY m.pos, m.ruleset LIMIT :limit"
-_NEWEST: LiteralString = "ORDER BY m.pos DESC, m.ruleset DESC LIMIT :limit"
-_LISTS: Final[dict[tuple[Engine, bool], LiteralString]] = {
-    (Engine.SQLITE, False): _WANTED_SQLITE + _LISTED + _MARKS + _OLDEST,
-    (Engine.POSTGRES, False): _WANTED_POSTGRES + _LISTED + _MARKS + _OLDEST,
-    (Engine.SQLITE, True): _WANTED_SQLITE + _LISTED + _MARKS + _NEWEST,
-    (Engine.POSTGRES, True): _WANTED_POSTGRES + _LISTED + _MARKS + _NEWEST,
+_LISTS: Final[dict[Engine, LiteralString]] = {
+    Engine.SQLITE: _WANTED_SQLITE + _LISTED,
+    Engine.POSTGRES: _WANTED_POSTGRES + _LISTED,
 }
 
 
@@ -305,20 +312,24 @@ async def thread_counts(
     return [ThreadCount(*row) for row in rows]
 
 
-async def marks(
+async def newest_marks(
     db: Reader,
     user_id: UserId,
     wanted: Sequence[Wanted],
     *,
-    newest: bool,
+    only_highlights: bool,
     limit: int,
 ) -> list[ListedMark]:
-    """At most *limit* marks for the user, the newest first, or else the oldest."""
+    """The newest marks for the user, at most *limit*, the newest first.
+
+    Of an event there may be two: that of the key, and the user's own.
+    """
     rows = await db.scan(
-        _LISTS[db.engine, newest],
+        _LISTS[db.engine],
         user_id=user_id,
         wanted=_json(wanted),
         floors="[]",
+        only_highlights=int(only_highlights),
         limit=limit,
     )
     return [ListedMark(*row) for row in rows]
