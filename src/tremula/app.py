@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from tremula.assembly.base import Base
+from tremula.assembly.calls import add_calls
 from tremula.assembly.encryption import build_encryption
 from tremula.assembly.engine import build_engine
 from tremula.assembly.federation import (
@@ -42,6 +43,7 @@ from tremula.features.rendezvous.service import Rendezvous
 from tremula.features.server_keys.fetching import KeyFetcher
 from tremula.features.server_keys.key_ring import KeyRing
 from tremula.features.server_keys.service import OwnKeys, open_own_keys
+from tremula.features.voip.service import livekit_transports
 from tremula.features.wellknown import routes as wellknown_routes
 from tremula.features.wellknown.service import WellKnown
 from tremula.infra.clock import Clock, SystemClock
@@ -72,6 +74,7 @@ UNSTABLE_FEATURES: Final = {
     "org.matrix.msc4108": True,
     "org.matrix.msc4140": True,
     "org.matrix.msc4140.stable": True,
+    "org.matrix.msc4143": True,
     "org.matrix.msc4222": True,
     "uk.tcpip.msc4133.stable": True,
 }
@@ -188,6 +191,7 @@ async def _build(
     encryption = build_encryption(base, engine, people, outbound)
     add_sync(base, engine, people, outbound, encryption)
     add_pushers(base, people)
+    add_calls(base)
     _add_service_endpoints(base)
     serve_other_servers(base, engine, own_keys)
     application = Application(
@@ -268,11 +272,16 @@ def _add_service_endpoints(base: Base) -> None:
             default_room_version=config.default_room_version,
             unstable_features=UNSTABLE_FEATURES,
             delayed_events=delayed_events_capability(config.delayed_events),
+            forgets_left_rooms=config.rooms.forget_left,
         ),
     )
-    base.router.add(
-        wellknown_routes, WellKnown(config.public_base_url, config.federation.delegate)
+    well_known = WellKnown(
+        config.public_base_url,
+        config.federation.delegate,
+        livekit_transports(config.rtc.livekit_service_urls),
+        config.support,
     )
+    base.router.add(wellknown_routes, well_known)
     rendezvous = Rendezvous(base.database, base.clock)
     base_url = config.public_base_url or f"https://{config.server_name}"
     base.router.add(rendezvous_routes, TextRendezvous(rendezvous, base_url))

@@ -57,6 +57,19 @@ def test_a_user_is_made_listed_promoted_and_deactivated(tremula: Tremula) -> Non
     assert "deactivated" in tremula("user", "list")[1]
 
 
+def test_a_user_is_locked_and_suspended_and_neither_any_more(tremula: Tremula) -> None:
+    tremula("user", "create", "alice", stdin="wonderland\n")
+
+    locked = tremula("user", "lock", "alice")
+    assert locked == (ExitCode.OK, "@alice:localhost is locked.\n", "")
+    assert tremula("user", "suspend", "alice")[0] == ExitCode.OK
+    assert tremula("user", "list")[1].endswith("locked, suspended\n")
+
+    assert tremula("user", "unlock", "alice")[0] == ExitCode.OK
+    assert tremula("user", "unsuspend", "alice")[0] == ExitCode.OK
+    assert "locked" not in tremula("user", "list")[1]
+
+
 def test_an_administrator_is_made_at_once(tremula: Tremula) -> None:
     tremula("user", "create", "root", "--admin", stdin="secret\n")
 
@@ -69,6 +82,9 @@ REFUSED = [
     (("user", "deactivate", "nobody"), "there is no user nobody"),
     (("user", "make-admin", "nobody"), "there is no user nobody"),
     (("user", "set-password", "nobody"), "there is no user nobody"),
+    (("user", "lock", "nobody"), "there is no user nobody"),
+    (("report", "show", "7"), "there is no report 7"),
+    (("report", "resolve", "7"), "there is no open report 7"),
     (("token", "create", "taken"), "this token exists"),
     (("token", "create", "a b"), "a token has 1 to 64 characters"),
 ]

@@ -129,12 +129,8 @@ NOT_YET: Final = _grouped(
             "redirectToIdP",
             "redirectToSSO",
         ),
-        "TURN credentials, contact for support (issue 5)": (
-            "getTurnServer",
-            "getWellknownSupport",
-        ),
     }
 )
 
 # Lower it with every operation that is done.
-NOT_YET_COUNT: Final = 51
+NOT_YET_COUNT: Final = 49

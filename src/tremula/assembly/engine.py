@@ -61,7 +61,12 @@ async def build_engine(base: Base) -> Engine:
         visibility=visibility,
         serializer=Serializer(events, erasures, base.clock),
         erasures=erasures,
-        access=RoomAccess(reader, memberships, visibility),
+        access=RoomAccess(
+            reader,
+            memberships,
+            visibility,
+            forgets_left=base.config.rooms.forget_left,
+        ),
         places=Places(base.database, base.journal),
         verifier=EventVerifier(base.key_ring),
         past=RoomPast(base.database),

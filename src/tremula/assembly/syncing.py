@@ -107,7 +107,7 @@ def _add_sync(base: Base, engine: Engine, people: People, parts: SyncParts) -> N
             people.account_data,
             JoinedRooms(journal, engine.reader, entries, room_parts),
             parts.invited,
-            LeftRooms(engine.reader, engine.outside, entries, parts.room_account_data),
+            _left_rooms(base, engine, entries, parts.room_account_data),
             parts.lazy_members,
         ),
         (parts.account_data, presence, parts.device_lists),
@@ -116,6 +116,18 @@ def _add_sync(base: Base, engine: Engine, people: People, parts: SyncParts) -> N
         base.clock,
     )
     base.router.add(sync_routes, SyncEdge(sync, people.filters, people.presence))
+
+
+def _left_rooms(
+    base: Base, engine: Engine, entries: RoomEntries, account_data: RoomAccountDataPart
+) -> LeftRooms:
+    return LeftRooms(
+        engine.reader,
+        engine.outside,
+        entries,
+        account_data,
+        forgets_left=base.config.rooms.forget_left,
+    )
 
 
 def _device_inbox(base: Base) -> DeviceInbox:

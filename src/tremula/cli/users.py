@@ -12,8 +12,12 @@ from tremula.cli.source import DEFAULT_SOURCE, Source
 from tremula.cli.table import date, print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from tremula.app import Tremula
+    from tremula.features.account_moderation.service import AccountModeration
     from tremula.features.users.service import User
+    from tremula.protocol.identifiers import UserId
 
 _PAGE = 500
 
@@ -111,6 +115,69 @@ def make_admin(name: str, /, *, source: Source = DEFAULT_SOURCE) -> None:
     run_offline(source.load(), work)
 
 
+@app.command
+def lock(name: str, /, *, source: Source = DEFAULT_SOURCE) -> None:
+    """Keep a user from using the account at all; sessions stay for later.
+
+    Args:
+        name: A user ID or localpart.
+    """
+    _moderate(name, source, "is locked", lambda m, u: m.set_locked(u, is_locked=True))
+
+
+@app.command
+def unlock(name: str, /, *, source: Source = DEFAULT_SOURCE) -> None:
+    """Let a user use the account again.
+
+    Args:
+        name: A user ID or localpart.
+    """
+    _moderate(
+        name, source, "is not locked", lambda m, u: m.set_locked(u, is_locked=False)
+    )
+
+
+@app.command
+def suspend(name: str, /, *, source: Source = DEFAULT_SOURCE) -> None:
+    """Let a user read and leave rooms, and do nothing that others see.
+
+    Args:
+        name: A user ID or localpart.
+    """
+    _moderate(
+        name, source, "is suspended", lambda m, u: m.set_suspended(u, is_suspended=True)
+    )
+
+
+@app.command
+def unsuspend(name: str, /, *, source: Source = DEFAULT_SOURCE) -> None:
+    """End the suspension of an account.
+
+    Args:
+        name: A user ID or localpart.
+    """
+    _moderate(
+        name,
+        source,
+        "is not suspended",
+        lambda m, u: m.set_suspended(u, is_suspended=False),
+    )
+
+
+def _moderate(
+    name: str,
+    source: Source,
+    outcome: str,
+    change: "Callable[[AccountModeration, UserId], Awaitable[None]]",
+) -> None:
+    async def work(server: "Tremula") -> None:
+        user = await _find(server, name)
+        await change(server.moderation.accounts, user.user_id)
+        sys.stdout.write(f"{user.user_id} {outcome}.\n")
+
+    run_offline(source.load(), work)
+
+
 async def _find(server: "Tremula", name: str) -> "User":
     user = await server.accounts.users.find_by_name(name)
     if user is None:
@@ -123,6 +190,8 @@ def _notes(user: "User") -> str:
         "administrator": user.is_admin,
         "guest": user.is_guest,
         "deactivated": user.is_deactivated,
+        "locked": user.is_locked,
+        "suspended": user.is_suspended,
     }
     return ", ".join(note for note, holds in notes.items() if holds)
 

@@ -27,11 +27,16 @@ class Access(Struct, frozen=True):
 
 
 class RoomAccess(Struct, frozen=True):
-    """Decides who may read a room at all."""
+    """Decides who may read a room at all.
+
+    With ``forgets_left`` every room that is left counts as forgotten (CS
+    "``m.forget_forced_upon_leave`` capability").
+    """
 
     reader: RoomReader
     memberships: Memberships
     visibility: Visibility
+    forgets_left: bool = False
 
     async def reading(self, user_id: UserId, room_id: RoomId) -> Access:
         """What *user_id* may read of a room.
@@ -69,6 +74,8 @@ class RoomAccess(Struct, frozen=True):
         return await self.reading(user_id, room_id)
 
     async def _left_pos(self, view: RoomView, user_id: UserId) -> int | None:
+        if self.forgets_left:
+            return None
         room = (await self.memberships.of_user(user_id)).get(view.nid)
         if room is None or room.forgotten:
             return None

@@ -34,12 +34,16 @@ class _Stay(Struct, frozen=True):
 
 
 class LeftRooms(Struct, frozen=True):
-    """Builds the entries of rooms that the user has left or was banned from."""
+    """Builds the entries of rooms that the user has left or was banned from.
+
+    With ``forgets_left`` they are shown once, as news, and then forgotten.
+    """
 
     rooms: RoomReader
     outside: OutsideRooms
     built: RoomEntries
     account_data: RoomPart
+    forgets_left: bool = False
 
     async def entries(
         self,
@@ -57,7 +61,9 @@ class LeftRooms(Struct, frozen=True):
         changed: Collection[int] = ()
         if since and ctx.filter.room.include_leave:
             changed = await self.account_data.changed_rooms(ctx, since)
-        wanted = [room for room in user_rooms if _is_wanted(ctx, room, since, changed)]
+        wanted = [
+            room for room in user_rooms if self._is_wanted(ctx, room, since, changed)
+        ]
         outside = await self.outside.among(ctx.user_id, wanted)
         stays = [
             await self._stay(ctx, room, since)
@@ -77,6 +83,21 @@ class LeftRooms(Struct, frozen=True):
                 ctx, stay.view, request, has_state=stay.has_state
             )
         return entries
+
+    def _is_wanted(
+        self, ctx: SyncContext, room: UserRoom, since: int, changed: Collection[int]
+    ) -> bool:
+        if room.membership not in {"leave", "ban"} or room.event_nid > ctx.now:
+            return False
+        if not ctx.filter.room.rooms.admits(room.room_id):
+            return False
+        if room.event_nid > since > 0:
+            # Of a room that is forgotten already, devices learn that it was left.
+            return True
+        is_forgotten = room.forgotten or self.forgets_left
+        if is_forgotten or not ctx.filter.room.include_leave:
+            return False
+        return not since or room.room_nid in changed
 
     async def _stay(self, ctx: SyncContext, room: UserRoom, since: int) -> _Stay:
         view = await self.rooms.get_room(room.room_id)
@@ -108,18 +129,3 @@ def _left_outside(left: OutsideMembership) -> bytes:
         orjson.dumps(event),
         format_place(NO_POS).encode(),
     )
-
-
-def _is_wanted(
-    ctx: SyncContext, room: UserRoom, since: int, changed: Collection[int]
-) -> bool:
-    if room.membership not in {"leave", "ban"} or room.event_nid > ctx.now:
-        return False
-    if not ctx.filter.room.rooms.admits(room.room_id):
-        return False
-    if room.event_nid > since > 0:
-        # Of a room that is forgotten already, other devices learn that it was left.
-        return True
-    if room.forgotten or not ctx.filter.room.include_leave:
-        return False
-    return not since or room.room_nid in changed

@@ -8,9 +8,19 @@ from tremula.protocol.errors import NotFound
 @endpoint("GET", "/.well-known/matrix/client", auth=Auth.NONE)
 async def get_wellknown(_req: Request, well_known: WellKnown) -> Json:
     """CS getWellknown. Errors: M_NOT_FOUND."""
-    if well_known.base_url is None:
+    content = well_known.client()
+    if content is None:
         raise NotFound("no public_base_url is configured")
-    return {"m.homeserver": {"base_url": well_known.base_url}}
+    return content
+
+
+@endpoint("GET", "/.well-known/matrix/support", auth=Auth.NONE)
+async def get_wellknown_support(_req: Request, well_known: WellKnown) -> Json:
+    """CS getWellknownSupport. Errors: M_NOT_FOUND."""
+    content = well_known.support_content()
+    if content is None:
+        raise NotFound("no contact for support is configured")
+    return content
 
 
 @endpoint(

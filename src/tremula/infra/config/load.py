@@ -26,7 +26,11 @@ from tremula.infra.config.tree import (
     Registration,
     RegistrationMode,
     SqliteFile,
+    Support,
+    Turn,
 )
+from tremula.protocol.errors import InvalidParam
+from tremula.protocol.identifiers import parse_user_id
 from tremula.protocol.room_versions import ROOM_VERSIONS
 
 _ADDRESS_AND_PORT = re.compile(
@@ -116,6 +120,10 @@ def _resolve(config: Config) -> Config:
     _check_federation(config.federation)
     _check_ca_file(config.outbound.trusted_ca_file, "outbound.trusted_ca_file")
     _check_mail(config.mail)
+    _check_turn(config.turn)
+    _check_support(config.support)
+    for index, url in enumerate(config.rtc.livekit_service_urls):
+        _check_url(url, f"rtc.livekit_service_urls[{index}]")
     _check_cluster(config)
     if config.default_room_version not in ROOM_VERSIONS:
         raise ConfigError(
@@ -169,9 +177,8 @@ def _is_address(address: str) -> bool:
 def _check_base_url(url: str | None) -> None:
     if url is None:
         return
+    _check_url(url, "public_base_url")
     parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError("public_base_url", f"must be an http(s) URL, not {url!r}")
     if parts.query or parts.fragment:
         raise ConfigError("public_base_url", "must have no query and no fragment")
 
@@ -217,6 +224,40 @@ def _check_mail(mail: Mail) -> None:
     if (mail.username is None) != (mail.password is None):
         missing = "username" if mail.username is None else "password"
         raise ConfigError(f"mail.{missing}", "is missing: both are needed, or neither")
+
+
+def _check_turn(turn: Turn) -> None:
+    for index, uri in enumerate(turn.uris):
+        if not uri.startswith(("turn:", "turns:", "stun:", "stuns:")):
+            raise ConfigError(f"turn.uris[{index}]", f"must be turn:…, not {uri!r}")
+    if (turn.username is None) != (turn.password is None):
+        missing = "username" if turn.username is None else "password"
+        raise ConfigError(f"turn.{missing}", "is missing: both are needed, or neither")
+
+
+def _check_support(support: Support) -> None:
+    if support.page is not None:
+        _check_url(support.page, "support.page")
+    for index, contact in enumerate(support.contacts):
+        if contact.matrix_id is None and contact.email_address is None:
+            raise ConfigError(
+                f"support.contacts[{index}]", "needs a matrix_id or an email_address"
+            )
+        if contact.matrix_id is not None:
+            _check_user_id(contact.matrix_id, f"support.contacts[{index}].matrix_id")
+
+
+def _check_user_id(user_id: str, key: str) -> None:
+    try:
+        parse_user_id(user_id)
+    except InvalidParam:
+        raise ConfigError(key, f"must be a user ID, not {user_id!r}") from None
+
+
+def _check_url(url: str, key: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigError(key, f"must be an http(s) URL, not {url!r}")
 
 
 def _check_cluster(config: Config) -> None:

@@ -218,6 +218,48 @@ class Mail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rooms:
+    """What applies to all rooms."""
+
+    forget_left: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """The TURN servers of calls; credentials by shared secret, or fixed ones."""
+
+    uris: tuple[str, ...] = ()
+    shared_secret: str | None = field(default=None, repr=False)
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ttl_s: Annotated[int, Bounds(60)] = 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rtc:
+    """Where calls of many are transported: token services of LiveKit."""
+
+    livekit_service_urls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """Somebody who can be written to about the server."""
+
+    role: str
+    matrix_id: str | None = None
+    email_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Support:
+    """Whom users turn to."""
+
+    page: str | None = None
+    contacts: tuple[Contact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """What makes several processes one server; without a bus there is one process."""
 
@@ -296,6 +338,10 @@ class Config:
     federation: Federation = Federation()
     outbound: Outbound = Outbound()
     mail: Mail = Mail()
+    rooms: Rooms = Rooms()
+    turn: Turn = Turn()
+    rtc: Rtc = Rtc()
+    support: Support = Support()
     cluster: Cluster = Cluster()
     rate_limits: RateLimits = RateLimits()
     caches: Caches = Caches()

@@ -1,0 +1,1 @@
+"""What calls need of the server (CS "Voice over IP")."""
