@@ -1,6 +1,6 @@
 """Receipts and read markers: check, store, announce."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct, field
@@ -11,6 +11,7 @@ from tremula.features.account_data.service import (
     SeenContent,
 )
 from tremula.features.receipts import storage
+from tremula.features.receipts.reading import NOTHING_READ, ReadUpTo, read_by_room
 from tremula.features.receipts.storage import StoredReceipt
 from tremula.infra.clock import Clock
 from tremula.infra.db import Reader
@@ -26,7 +27,15 @@ from tremula.rooms.reader import RoomReader
 from tremula.rooms.threads import thread_of
 from tremula.rooms.view import RoomView
 
-__all__ = ["PRIVATE_TOPIC", "PUBLIC_TOPIC", "RECEIPTS_MAX", "Receipts", "StoredReceipt"]
+__all__ = [
+    "NOTHING_READ",
+    "PRIVATE_TOPIC",
+    "PUBLIC_TOPIC",
+    "RECEIPTS_MAX",
+    "ReadUpTo",
+    "Receipts",
+    "StoredReceipt",
+]
 
 # Announced with a `StoredReceipt` as payload. The key of a public receipt is the room
 # nid; that of a private one is the user ID, so that nobody else even looks at it.
@@ -35,6 +44,7 @@ PRIVATE_TOPIC: Final = "private_receipt"
 
 # Public and private receipts of all threads of one user in one room.
 RECEIPTS_MAX: Final = 5_000
+_ROOMS_PER_QUERY: Final = 500
 
 
 class _Move(Struct, frozen=True):
@@ -92,6 +102,24 @@ class Receipts(Struct, frozen=True):
 
         async with self._moving.of((user_id, view.nid)):
             await reread_on_conflict(attempt)
+
+    async def read_up_to(
+        self, user_id: UserId, room_nids: Iterable[int]
+    ) -> Mapping[int, ReadUpTo]:
+        """Up to where the user has read rooms, of those where they have receipts. One
+        query for 500 rooms.
+        """
+        nids = list(room_nids)
+        found: dict[int, ReadUpTo] = {}
+        for start in range(0, len(nids), _ROOMS_PER_QUERY):
+            receipts = await storage.receipts_of_user(
+                self.db,
+                user_id,
+                nids[start : start + _ROOMS_PER_QUERY],
+                up_to=self.journal.position,
+            )
+            found |= read_by_room(receipts)
+        return found
 
     async def _write(
         self, user_id: UserId, view: RoomView, moves: Sequence[_Move], ts_ms: int
