@@ -34,6 +34,7 @@ _VENDOR_PREFIXED = re.compile(
 # /sync" has the types of fallback keys, "Key algorithms" `fallback`.
 # "Aggregations of child events" are in no schema of `unsigned`.
 # `delay_id` comes from MSC4140, which was accepted after the release.
+# "Aggregations of child events" are in no schema of `unsigned`.
 # Of PDUs the schemas "may be missing other required fields".
 _UNLISTED = re.compile(
     r"/presence/events/[0-9]+/sender|.*/redacts|.*/unsigned/delay_id"

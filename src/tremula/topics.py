@@ -28,8 +28,8 @@ from tremula.features.to_device import service as to_device
 from tremula.features.typing import service as typing
 from tremula.infra.federation import durable_edus, heard
 from tremula.infra.replication.messages import Topics
-from tremula.protocol.identifiers import DeviceId, UserId
-from tremula.rooms import erasures, memberships, partial, staging
+from tremula.protocol.identifiers import DeviceId, EventId, UserId
+from tremula.rooms import erasures, memberships, partial, relations, staging
 from tremula.rooms.events import PersistedEvent
 from tremula.rooms.storage import UserRoom
 
@@ -39,6 +39,7 @@ _PAYLOADS: Final[dict[str, Any]] = {
     memberships.TOPIC: UserRoom,
     lazy_members.TOPIC: DeviceId | None,
     erasures.TOPIC: None,
+    relations.TOPIC: EventId,
     account_data.TOPIC: AccountDatum,
     device_lists.TOPIC: device_lists.DeviceListChange,
     devices.TOPIC: devices.DeviceChange,

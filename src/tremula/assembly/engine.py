@@ -5,6 +5,7 @@ from tremula.features.federation_events.asking import RemoteEvents
 from tremula.infra.cache import ByteLRU
 from tremula.infra.federation.outbox import Outbox
 from tremula.rooms.access import RoomAccess
+from tremula.rooms.aggregations import Aggregations
 from tremula.rooms.erasures import Erasures
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
@@ -59,7 +60,12 @@ async def build_engine(base: Base) -> Engine:
         events=events,
         memberships=memberships,
         visibility=visibility,
-        serializer=Serializer(events, erasures, base.clock),
+        serializer=Serializer(
+            events,
+            erasures,
+            base.clock,
+            Aggregations(base.database, base.journal, events),
+        ),
         erasures=erasures,
         access=RoomAccess(
             reader,

@@ -76,6 +76,7 @@ def _build_account_data(
         memberships=engine.memberships,
         push_rules=push_rules,
     )
+    engine.serializer.aggregations.set_ignored_users(account_data)
     base.router.add(account_data_routes, account_data)
     base.router.add(tag_routes, Tags(account_data))
     return account_data

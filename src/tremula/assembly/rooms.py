@@ -2,6 +2,7 @@
 
 from tremula.assembly.base import Base, Engine, People
 from tremula.assembly.delayed_events import build_delayed_events
+from tremula.assembly.relations import add_relations
 from tremula.features.directory import federation as directory_federation
 from tremula.features.directory import routes as directory_routes
 from tremula.features.directory.published import PublishedRooms
@@ -115,6 +116,7 @@ def add_rooms(
     )
     base.router.add(room_previews_routes, previews)
     _add_spaces(base, engine, directory)
+    add_relations(base, engine, people)
     settings = PersonalSettings(
         journal=base.journal,
         reader=reader,

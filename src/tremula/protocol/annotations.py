@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from tremula.protocol.identifiers import UserId
-
-_ANNOTATION: Final = "m.annotation"
+from tremula.protocol.relations import ANNOTATION, relation_of
 
 
 def annotation_digest(
@@ -19,11 +18,12 @@ def annotation_digest(
     "A second annotation for a given event with identical event `type` and annotation
     `key`" of the same sender has the same digest, any other event another one.
     """
-    relation = content.get("m.relates_to")
-    if not isinstance(relation, dict) or relation.get("rel_type") != _ANNOTATION:
+    relation = relation_of(content)
+    if relation is None or relation.rel_type != ANNOTATION:
         return None
-    target, key = relation.get("event_id"), relation.get("key")
-    if not isinstance(target, str) or not isinstance(key, str):
+    key = content["m.relates_to"].get("key")
+    if not isinstance(key, str):
         return None
     # As JSON, so that no value can reach into the next one.
-    return sha256(orjson.dumps([event_type, sender, target, key])).digest()
+    parts = [event_type, sender, relation.event_id, key]
+    return sha256(orjson.dumps(parts)).digest()

@@ -108,6 +108,10 @@ class Viewer:
             return self._can_see
         return self._can_see_at(event.room_pos)
 
+    def sees_all_after(self, pos: int) -> bool:
+        """Whether the user may see each event after *pos*."""
+        return self._can_see and pos >= self._settled_pos
+
     def until(self, pos: int) -> "Viewer":
         """The viewer that the user would be had nothing changed after *pos*."""
         return Viewer(

@@ -12,6 +12,8 @@ REFERENCE: Final = "m.reference"
 REPLACE: Final = "m.replace"
 THREAD: Final = "m.thread"
 
+ENCRYPTED: Final = "m.room.encrypted"
+
 HOPS_MAX: Final = 3
 """How many relations lead from an event to its thread, or from a parent to an event
 that relates to it indirectly: "at least 3 levels", "a maximum of 3 hops".
@@ -39,6 +41,17 @@ def relation_of(content: Mapping[str, Any]) -> Relation | None:
     if not (_is_name(rel_type) and _is_name(event_id) and event_id[0] == "$"):
         return None
     return Relation(rel_type, EventId(event_id))
+
+
+def is_edit(event_type: str, state_key: str | None, content: Mapping[str, Any]) -> bool:
+    """Whether an event with the relation `REPLACE` can replace anything.
+
+    "The replacement and original events must not have a `state_key`", and it "(once
+    decrypted, if appropriate) must have an `m.new_content`".
+    """
+    if state_key is not None:
+        return False
+    return event_type == ENCRYPTED or isinstance(content.get("m.new_content"), dict)
 
 
 def _is_name(value: str) -> bool:

@@ -18,6 +18,7 @@ from tremula.rooms.events import StoredEvent
 from tremula.rooms.graph import Standing
 from tremula.rooms.history_gaps import HistoryGap
 from tremula.rooms.outliers import Outliers, RoomIdentity, check_outliers
+from tremula.rooms.relations import record_relation
 from tremula.rooms.staging import announce_reread
 from tremula.rooms.view import RoomView
 from tremula.rooms.whole_events import nodes_of, whole_events
@@ -164,4 +165,5 @@ class PageStorage(Struct, frozen=True):
             events_storage.update_redacted(
                 unit, nid, client_json=client_json, redacted_by_nid=by_nid
             )
+        record_relation(unit, stored, built.event.content)
         return stored

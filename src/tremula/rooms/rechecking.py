@@ -13,6 +13,7 @@ from tremula.rooms.events import StoredEvent
 from tremula.rooms.graph import LIVE_BRANCH, Extremity, Place, Standing
 from tremula.rooms.judging import Judge
 from tremula.rooms.partial import PartialState
+from tremula.rooms.relations import forget_relation
 from tremula.rooms.room import Head, Room
 from tremula.rooms.state import StateUpdate, state_event
 from tremula.rooms.whole_events import WholeEvent, portions, whole_events
@@ -29,7 +30,8 @@ class Corrected(Struct, frozen=True):
 class Corrections(Struct, frozen=True):
     """What has to change in a room: ``base`` is the state before the join.
 
-    ``current`` has the stored events of the current state that were not part of it.
+    ``stored`` are the events of the current state that were not part of it, ``gone``
+    those that are in the timeline no more.
     """
 
     base: StateAt
@@ -37,6 +39,7 @@ class Corrections(Struct, frozen=True):
     extremities: Sequence[Extremity]
     current: StateAt
     stored: Mapping[int, StoredEvent]
+    gone: Sequence[StoredEvent]
 
     def write(self, unit: JournalUnit, room: Room, partial: PartialState) -> Head:
         """Store them; the head that they make. What the current state has become stands
@@ -54,6 +57,8 @@ class Corrections(Struct, frozen=True):
             partial_storage.update_judged(
                 unit, each.nid, each.standing, place, is_shown=is_shown
             )
+        for stored in self.gone:
+            forget_relation(unit, stored)
         nids = [each.nid for each in self.extremities]
         graph_storage.replace_extremities(unit, room_nid, nids, were_recorded=True)
         room_pos = room.head.room_pos + 1
@@ -131,7 +136,14 @@ class Rechecking(Struct, frozen=True):
         states = [replay.after[each.event_id] for each in ends]
         current = await self._states.resolve(room, states)
         stored = await self.judge.events.by_nids(filter(None, current.changes.values()))
-        return Corrections(base, replay.corrected, ends, current, stored)
+        gone = await self.judge.events.by_nids(
+            each.nid
+            for each in replay.corrected
+            if each.standing is not Standing.ACCEPTED
+        )
+        return Corrections(
+            base, replay.corrected, ends, current, stored, list(gone.values())
+        )
 
     async def _replay(self, room: Room, whole: WholeEvent, replay: _Replay) -> None:
         event = whole.event

@@ -317,6 +317,8 @@ class Room:
         Completes *item* by what it changes.
         """
         stored, event = item.stored, item.event
+        # It names what is newest, and its ID depends on that: who could name it?
+        stored.childless_pos = stored.event_nid
         state, update = head.state, NO_UPDATE
         if event.state_key is not None:
             before = state.get((event.type, event.state_key))

@@ -5,26 +5,34 @@ Nothing is parsed or encoded again but redactions and a few values of ``unsigned
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tremula.infra.clock import Clock
 from tremula.protocol.event_building import pdu_json
 from tremula.protocol.identifiers import RoomId, UserId
+from tremula.rooms.aggregations import Aggregation, Aggregations
 from tremula.rooms.erasures import Erasures
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import DELAYING_DEVICE, StoredEvent
 from tremula.rooms.view import RoomView
 from tremula.rooms.visibility import Viewer
 
+_NO_RELATIONS: Final[Mapping[int, bytes]] = {}
+
 
 class Audience(Struct, frozen=True):
-    """Whom events are shown to: *viewer*, on *device_id*."""
+    """Whom events are shown to: *viewer*, on *device_id*.
+
+    With ``wants_relations`` they come with what is told of their children.
+    """
 
     viewer: Viewer
     device_id: str | None
+    wants_relations: bool = True
 
 
 class Serializer(Struct, frozen=True):
@@ -33,6 +41,7 @@ class Serializer(Struct, frozen=True):
     events: EventStore
     erasures: Erasures
     clock: Clock
+    aggregations: Aggregations
 
     async def client_events(
         self,
@@ -45,12 +54,15 @@ class Serializer(Struct, frozen=True):
         """*events* of one room in the client format, in their order.
 
         About a microsecond an event; one query for all the replaced state events
-        and redactions that are not cached.
+        and redactions that are not cached, and those of `Aggregations.of`.
         """
+        relations = await self._relations(view, events, audience, leave_out)
         events, related = await self._shown(view, events, audience)
         now_ms = self.clock.now_ms()
         return [
-            client_event(e, audience, related, now_ms=now_ms, leave_out=leave_out)
+            client_event(
+                e, audience, related, relations, now_ms=now_ms, leave_out=leave_out
+            )
             for e in events
         ]
 
@@ -61,6 +73,7 @@ class Serializer(Struct, frozen=True):
 
         One query more than the client format, which is also faster by far.
         """
+        relations = await self._relations(view, events, audience, b"")
         events, related = await self._shown(view, events, audience)
         server_json = await self.events.server_json([e.event_nid for e in events])
         now_ms = self.clock.now_ms()
@@ -69,7 +82,7 @@ class Serializer(Struct, frozen=True):
                 orjson.dumps(
                     pdu_json(view.version, e.client_json, server_json[e.event_nid])
                 ),
-                _unsigned(e, audience, related, now_ms=now_ms),
+                _unsigned(e, audience, related, relations, now_ms=now_ms),
             )
             for e in events
         ]
@@ -81,6 +94,43 @@ class Serializer(Struct, frozen=True):
         if self.erasures.concern([event]):
             [event] = await self.erasures.shown(view, [event], user_id)
         return event.content
+
+    async def _relations(
+        self,
+        view: RoomView,
+        events: Sequence[StoredEvent],
+        audience: Audience,
+        leave_out: bytes,
+    ) -> Mapping[int, bytes]:
+        """The ``m.relations`` of those of *events* that have any, by their numbers."""
+        if not audience.wants_relations:
+            return _NO_RELATIONS
+        found = await self.aggregations.of(view.nid, events, audience.viewer)
+        if not found:
+            return _NO_RELATIONS
+        edits = [each.edit for each in found.values() if each.edit is not None]
+        newest = [each.thread.newest for each in found.values() if each.thread]
+        if self.erasures.concern(edits):
+            shown = await self.erasures.shown(view, edits, audience.viewer.user_id)
+            edits = [edit for edit in edits if edit in shown]
+        alone = replace(audience, wants_relations=False)
+        encoded = await self._encoded(view, edits, alone, leave_out)
+        # "Child events of the `latest_event` should themselves be aggregated." None of
+        # them is a thread, since it is in one.
+        encoded |= await self._encoded(view, newest, audience, leave_out)
+        return {nid: _relations_json(each, encoded) for nid, each in found.items()}
+
+    async def _encoded(
+        self,
+        view: RoomView,
+        events: Sequence[StoredEvent],
+        audience: Audience,
+        leave_out: bytes,
+    ) -> dict[int, bytes]:
+        encoded = await self.client_events(view, events, audience, leave_out=leave_out)
+        return {
+            event.event_nid: each for event, each in zip(events, encoded, strict=True)
+        }
 
     async def _shown(
         self, view: RoomView, events: Sequence[StoredEvent], audience: Audience
@@ -110,6 +160,7 @@ def client_event(
     event: StoredEvent,
     audience: Audience,
     related: Mapping[int, StoredEvent],
+    relations: Mapping[int, bytes],
     *,
     now_ms: int,
     leave_out: bytes = b"",
@@ -125,7 +176,7 @@ def client_event(
     return b'%b%b,"unsigned":{%b}}' % (
         body[:left_out],
         body[left_out + len(leave_out) : -1],
-        _unsigned(event, audience, related, now_ms=now_ms),
+        _unsigned(event, audience, related, relations, now_ms=now_ms),
     )
 
 
@@ -133,6 +184,7 @@ def _unsigned(
     event: StoredEvent,
     audience: Audience,
     related: Mapping[int, StoredEvent],
+    relations: Mapping[int, bytes],
     *,
     now_ms: int,
 ) -> bytes:
@@ -144,9 +196,13 @@ def _unsigned(
         event.txn_id is None
         and event.replaces_nid is None
         and event.redacted_by_nid is None
+        and event.event_nid not in relations
     ):
         return always
-    return b",".join((always, *_more_unsigned(event, audience, related)))
+    more = _more_unsigned(event, audience, related)
+    if event.event_nid in relations:
+        more = chain(more, (b'"m.relations":' + relations[event.event_nid],))
+    return b",".join((always, *more))
 
 
 def _more_unsigned(
@@ -171,6 +227,26 @@ def _more_unsigned(
         redaction = related.get(event.redacted_by_nid)
         if redaction is not None:
             yield b'"redacted_because":' + _body(redaction)
+
+
+def _relations_json(aggregation: Aggregation, encoded: Mapping[int, bytes]) -> bytes:
+    members: list[bytes] = []
+    edit, thread = aggregation.edit, aggregation.thread
+    if edit is not None and edit.event_nid in encoded:
+        members.append(b'"m.replace":' + encoded[edit.event_nid])
+    if aggregation.references:
+        chunk = [{"event_id": event_id} for event_id in aggregation.references]
+        members.append(b'"m.reference":' + orjson.dumps({"chunk": chunk}))
+    if thread is not None:
+        members.append(
+            b'"m.thread":{"latest_event":%b,"count":%d,"current_user_participated":%b}'
+            % (
+                encoded[thread.newest.event_nid],
+                thread.count,
+                b"true" if thread.participated else b"false",
+            )
+        )
+    return b"{%b}" % b",".join(members)
 
 
 def _with_unsigned(body: bytes, unsigned: bytes) -> bytes:

@@ -8,7 +8,6 @@ from msgspec import Struct
 from tremula.infra.federation.destination import Entry
 from tremula.infra.federation.outbox import Outbox
 from tremula.infra.journal import JournalUnit
-from tremula.protocol.annotations import annotation_digest
 from tremula.protocol.events import Event
 from tremula.protocol.identifiers import (
     EventId,
@@ -20,7 +19,6 @@ from tremula.protocol.identifiers import (
 from tremula.protocol.room_state import StateKey
 from tremula.protocol.signing import SigningKey
 from tremula.rooms import (
-    annotations_storage,
     events_storage,
     graph_storage,
     partial_storage,
@@ -31,6 +29,7 @@ from tremula.rooms.events_storage import ServerPart
 from tremula.rooms.graph import Place, Standing
 from tremula.rooms.head_servers import has_recipients
 from tremula.rooms.memberships import Memberships
+from tremula.rooms.relations import forget_relation, record_relation
 from tremula.rooms.state import MEMBER, NO_UPDATE, StateEvent, StateUpdate
 from tremula.rooms.storage import UserRoom
 from tremula.rooms.view import RoomView
@@ -194,11 +193,7 @@ class EventWriter(Struct, frozen=True):
         self.write_update(
             unit, view, item.update, room_pos=stored.room_pos, pos=stored.journal_pos
         )
-        digest = annotation_digest(stored.type, stored.sender, item.event.content)
-        if digest is not None and stored.redacted_by_nid is None:
-            annotations_storage.insert_annotation(
-                unit, view.nid, digest, event_nid=stored.event_nid
-            )
+        record_relation(unit, stored, item.event.content)
         if item.redaction is not None:
             _write_redaction(unit, view.nid, item.redaction, stored)
 
@@ -374,8 +369,4 @@ def _write_redaction(
         client_json=redaction.client_json,
         redacted_by_nid=by.event_nid,
     )
-    digest = annotation_digest(target.type, target.sender, target.content)
-    if digest is not None:
-        annotations_storage.delete_annotation(
-            unit, room_nid, digest, event_nid=target.event_nid
-        )
+    forget_relation(unit, target)

@@ -17,7 +17,14 @@ from tremula.protocol.errors import (
     Unknown,
     UserSuspended,
 )
-from tremula.protocol.identifiers import EventId, RoomId, ServerName, server_of
+from tremula.protocol.identifiers import (
+    EventId,
+    RoomId,
+    ServerName,
+    UserId,
+    server_of,
+)
+from tremula.protocol.relations import relation_of
 from tremula.protocol.room_state import member_key
 from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms.event_store import EventStore
@@ -26,6 +33,7 @@ from tremula.rooms.reader import RoomReader
 from tremula.rooms.room import REDACTION
 from tremula.rooms.rooms import Rooms
 from tremula.rooms.state import MEMBER
+from tremula.rooms.threads import thread_root
 from tremula.rooms.view import RoomView
 
 __all__ = ["DelayedDraft", "Delays", "Messages", "redaction_draft"]
@@ -57,6 +65,7 @@ class Messages(Struct, frozen=True):
             Forbidden: the requester may not send it.
             UserSuspended: the requester may send nothing but redactions.
             BadJson: a redaction that names no event.
+            Unknown: (400) it would begin a thread where none can be.
         """
         if requester.is_suspended and event_type != REDACTION:
             raise _suspended()
@@ -67,6 +76,7 @@ class Messages(Struct, frozen=True):
             return await self.redact(
                 requester, room_id, EventId(redacts), content=content, txn=txn
             )
+        await self._check_thread(requester.user_id, room_id, content)
         draft = Draft(
             type=event_type, sender=requester.user_id, content=content, txn=txn
         )
@@ -97,6 +107,19 @@ class Messages(Struct, frozen=True):
             event_id,
         )
         return (await self.rooms.append(room_id, [draft]))[0]
+
+    async def _check_thread(
+        self, user_id: UserId, room_id: RoomId, content: dict[str, Any]
+    ) -> None:
+        """Refuse to begin a thread off an event that relates to another itself."""
+        root_id = thread_root(content)
+        view = await self.reader.find_room(room_id) if root_id else None
+        if root_id is None or view is None or not view.is_joined(user_id):
+            # What is not to be sent at all is refused as such.
+            return
+        root = await self.events.find(view.nid, root_id)
+        if root is not None and relation_of(root.content) is not None:
+            raise Unknown("A thread can't begin in another relation", status=400)
 
     def _check_redaction(
         self, requester: Requester, view: RoomView, target: StoredEvent

@@ -77,6 +77,9 @@ class SharedEntries:
             return
         if timeline.has_state or _is_sender(ctx, timeline):
             return
+        if timeline.limited and b'"m.relations":' in entry:
+            # Who takes part in a thread, and ignores whom, depends on the reader.
+            return
         members: dict[str, int] = {}
         for event in timeline.events:
             member = view.state.get(member_key(event.sender))
