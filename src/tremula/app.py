@@ -21,6 +21,7 @@ from tremula.assembly.federation import (
     build_outbound,
     serve_other_servers,
 )
+from tremula.assembly.media import Files, add_media, open_media
 from tremula.assembly.moderation import Moderation, add_moderation
 from tremula.assembly.people import build_people
 from tremula.assembly.pushers import add_pushers
@@ -35,6 +36,7 @@ from tremula.features.delayed_events.service import (
     capability as delayed_events_capability,
 )
 from tremula.features.devices.last_seen import LastSeen
+from tremula.features.media.care import MediaCare
 from tremula.features.registration.tokens import RegistrationTokens
 from tremula.features.rendezvous import json_routes as json_rendezvous_routes
 from tremula.features.rendezvous import routes as rendezvous_routes
@@ -61,6 +63,7 @@ from tremula.infra.http.server import HttpServer
 from tremula.infra.journal import Journal
 from tremula.infra.mail import Mailer
 from tremula.infra.metrics import Metrics
+from tremula.infra.outbound.web import Web
 from tremula.infra.process import Process, alone
 from tremula.infra.ratelimit import RateLimiter
 from tremula.infra.supervisor import Supervisor
@@ -97,6 +100,7 @@ class Tremula(Struct, frozen=True, kw_only=True):
     registration_tokens: RegistrationTokens
     own_keys: OwnKeys
     moderation: Moderation
+    media: MediaCare
 
     def http_server(self) -> HttpServer:
         """The listeners of this server, not yet listening."""
@@ -109,10 +113,12 @@ async def open_app(
     *,
     clock: Clock | None = None,
     transport: FederationTransport | None = None,
+    web: Web | None = None,
 ) -> AsyncIterator[Tremula]:
     """Open the database and start everything but the listeners; close it at the end.
 
-    Other servers are reached by *transport*, over HTTPS unless it is given.
+    Other servers are reached by *transport*, and what is no homeserver by *web*; over
+    HTTPS unless they are given.
 
     Raises:
         DatabaseRefused: the database can't be opened, or not as it is.
@@ -122,12 +128,12 @@ async def open_app(
     async with (
         _process(config, clock, metrics) as process,
         open_transport(config.outbound, clock) as over_https,
+        open_media(config) as files,
     ):
         await check_server_name(process.database, config.server_name)
         supervisor = Supervisor(metrics, waits=True)
-        built = await _build(
-            config, clock, process, metrics, supervisor, transport or over_https
-        )
+        outside = _Outside(transport or over_https, web or over_https.http, files)
+        built = await _build(config, clock, process, metrics, supervisor, outside)
         try:
             await process.begin()
             supervisor.begin()
@@ -162,6 +168,14 @@ def _process(
     )
 
 
+class _Outside(Struct, frozen=True):
+    """What the server reaches beside its database."""
+
+    transport: FederationTransport
+    web: Web
+    files: Files
+
+
 class _Built(Struct, frozen=True):
     """The server, and what has to be ended with it."""
 
@@ -176,11 +190,11 @@ async def _build(
     process: Process,
     metrics: Metrics,
     supervisor: Supervisor,
-    transport: FederationTransport,
+    outside: _Outside,
 ) -> _Built:
     database = process.database
     own_keys = await open_own_keys(database, clock, config.server_name)
-    base = _base(config, clock, process, metrics, supervisor, transport, own_keys)
+    base = _base(config, clock, process, metrics, supervisor, outside, own_keys)
     engine = await build_engine(base)
     outbound = build_outbound(base, engine)
     remote = build_handshakes(base, engine)
@@ -189,8 +203,9 @@ async def _build(
     add_rooms(base, engine, people, remote)
     add_searching(base, engine, people)
     encryption = build_encryption(base, engine, people, outbound)
-    add_sync(base, engine, people, outbound, encryption)
-    add_pushers(base, people)
+    receipts = add_sync(base, engine, people, outbound, encryption)
+    add_pushers(base, engine, people, receipts)
+    media = add_media(base, outside.files)
     add_calls(base)
     _add_service_endpoints(base)
     serve_other_servers(base, engine, own_keys)
@@ -215,6 +230,7 @@ async def _build(
         registration_tokens=people.tokens,
         own_keys=own_keys,
         moderation=moderation,
+        media=media,
     )
     return _Built(app, people.last_seen, engine.reader.registry)
 
@@ -225,11 +241,11 @@ def _base(
     process: Process,
     metrics: Metrics,
     supervisor: Supervisor,
-    transport: FederationTransport,
+    outside: _Outside,
     own_keys: OwnKeys,
 ) -> Base:
     own = OwnServer(config.server_name, own_keys.current)
-    federation = FederationClient(_peers(config), own.key, transport)
+    federation = FederationClient(_peers(config), own.key, outside.transport)
     return Base(
         config=config,
         clock=clock,
@@ -240,6 +256,7 @@ def _base(
         limiter=RateLimiter(config.rate_limits, clock),
         own=own,
         federation=federation,
+        web=outside.web,
         key_ring=KeyRing(
             process.database,
             own_keys,

@@ -12,6 +12,7 @@ from tremula.features.device_keys import signatures
 from tremula.features.device_lists import service as device_lists
 from tremula.features.devices import service as devices
 from tremula.features.directory import published
+from tremula.features.media import service as media
 from tremula.features.one_time_keys import service as one_time_keys
 from tremula.features.presence import news as presence_news
 from tremula.features.presence import service as presence
@@ -45,6 +46,7 @@ _PAYLOADS: Final[dict[str, Any]] = {
     devices.TOPIC: devices.DeviceChange,
     durable_edus.TOPIC: None,
     heard.TOPIC: None,
+    media.TOPIC: None,
     one_time_keys.TOPIC: None,
     presence.ACTIVITY_TOPIC: presence_news.Activities,
     presence.TOPIC: presence_news.News,

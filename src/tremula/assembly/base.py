@@ -12,6 +12,7 @@ from tremula.features.one_time_keys.service import OneTimeKeys
 from tremula.features.presence.audience import Audience
 from tremula.features.presence.service import Presence
 from tremula.features.profiles.service import Profiles
+from tremula.features.push.service import PushRules
 from tremula.features.registration.tokens import RegistrationTokens
 from tremula.features.remote_devices.federation import RemoteLists
 from tremula.features.server_keys.key_ring import KeyRing
@@ -27,6 +28,7 @@ from tremula.infra.http import Router
 from tremula.infra.journal import Journal
 from tremula.infra.mail import Mailer
 from tremula.infra.metrics import Metrics
+from tremula.infra.outbound.web import Web
 from tremula.infra.process import Process
 from tremula.infra.ratelimit import RateLimiter
 from tremula.infra.slots import Slots
@@ -61,6 +63,7 @@ class Base(Struct, frozen=True, kw_only=True):
     limiter: RateLimiter
     own: OwnServer
     federation: FederationClient
+    web: Web
     key_ring: KeyRing
     mailer: Mailer | None
 
@@ -117,6 +120,7 @@ class People(Struct, frozen=True, kw_only=True):
     sessions: Sessions
     last_seen: LastSeen
     profiles: Profiles
+    push_rules: PushRules
     account_data: AccountData
     filters: Filters
     presence: Presence

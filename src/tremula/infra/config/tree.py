@@ -218,6 +218,44 @@ class Mail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Thumbnailing:
+    """What making one thumbnail may cost."""
+
+    pixels_max: Annotated[int, Bounds(1)] = 50_000_000
+    memory_mib: Annotated[int, Bounds(128, 1024 * 1024)] = 1024
+    timeout_s: Annotated[int, Bounds(1, 600)] = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """Files: where they are kept, how many, and for how long.
+
+    None is without a bound. ``store`` is a folder, or the URL of an object store that
+    the four keys after it are for.
+    """
+
+    store: str = "media"
+    endpoint: str | None = None
+    region: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: str | None = field(default=None, repr=False)
+    upload_bytes_max: Annotated[int, Bounds(1, 2**42)] = 100 * 1024 * 1024
+    user_bytes_max: Annotated[int, Bounds(0, 2**62)] | None = None
+    user_files_max: Annotated[int, Bounds(0)] | None = None
+    total_bytes_max: Annotated[int, Bounds(0, 2**62)] | None = None
+    pending_max: Annotated[int, Bounds(0)] = 20
+    pending_lifetime_s: Annotated[int, Bounds(1)] = 86_400
+    uploads_unused_days: Annotated[int, Bounds(1, 36_500)] | None = None
+    remote_bytes_max: Annotated[int, Bounds(1, 2**42)] = 100 * 1024 * 1024
+    cache_bytes_max: Annotated[int, Bounds(0, 2**62)] = 10 * 1024 * 1024 * 1024
+    cache_unused_days: Annotated[int, Bounds(1, 36_500)] | None = None
+    blocked_servers: tuple[ServerName, ...] = ()
+    unauthenticated_access: bool = False
+    scan_command: tuple[str, ...] = ()
+    thumbnails: Thumbnailing = Thumbnailing()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rooms:
     """What applies to all rooms."""
 
@@ -292,6 +330,7 @@ class RateLimits:
     presence: RateLimit = RateLimit(per_second=1, burst=10)
     account: RateLimit = RateLimit(per_second=5, burst=50)
     directory: RateLimit = RateLimit(per_second=5, burst=30)
+    media: RateLimit = RateLimit(per_second=20, burst=200)
     reports: RateLimit = RateLimit(per_second=0.1, burst=10)
 
     def by_class(self) -> Mapping[str, RateLimit]:
@@ -338,6 +377,7 @@ class Config:
     federation: Federation = Federation()
     outbound: Outbound = Outbound()
     mail: Mail = Mail()
+    media: Media = Media()
     rooms: Rooms = Rooms()
     turn: Turn = Turn()
     rtc: Rtc = Rtc()

@@ -1,0 +1,3 @@
+"""Files: uploads, downloads, thumbnails, copies of other servers' (CS "Content
+repository", SS "Content Repository").
+"""

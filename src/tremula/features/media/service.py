@@ -1,0 +1,182 @@
+"""What users upload, and what others are served of it."""
+
+import secrets
+from collections.abc import AsyncIterable
+from typing import Final
+
+from msgspec import Struct
+
+from tremula.features.media import storage
+from tremula.features.media.arrivals import TOPIC
+from tremula.features.media.blobs import Blobs
+from tremula.features.media.limits import UploadLimits
+from tremula.features.media.scanning import Scanner
+from tremula.features.media.storage import Media
+from tremula.infra.blobs.spool import SpooledFile
+from tremula.infra.clock import Clock
+from tremula.infra.db import Database, Returned
+from tremula.infra.journal import Journal
+from tremula.infra.journal_unit import JournalUnit
+from tremula.protocol.errors import (
+    CannotOverwriteMedia,
+    Forbidden,
+    NotFound,
+)
+from tremula.protocol.identifiers import ServerName, UserId
+from tremula.protocol.mxc import Mxc
+
+__all__ = ["TOPIC", "Created", "Description", "Media", "Uploads"]
+
+_ID_BYTES: Final = 18
+
+
+class Description(Struct, frozen=True):
+    """What an upload says of itself."""
+
+    content_type: str
+    filename: str | None
+
+
+class Created(Struct, frozen=True):
+    """An ID that nothing was uploaded to yet."""
+
+    mxc: Mxc
+    expires_ts_ms: int
+
+
+class Uploads(Struct, frozen=True):
+    """Takes in what users of this server upload."""
+
+    db: Database
+    journal: Journal
+    clock: Clock
+    blobs: Blobs
+    limits: UploadLimits
+    scanner: Scanner
+    server_name: ServerName
+
+    async def upload(
+        self,
+        user_id: UserId,
+        description: Description,
+        chunks: AsyncIterable[bytes],
+        *,
+        declared_bytes: int,
+    ) -> Mxc:
+        """Keep what comes under a new ID. ``declared_bytes`` is how much that may be.
+
+        Raises:
+            TooLarge, Forbidden: see `UploadLimits.check`, and `Scanner.check`.
+            BlobError: it can't be stored.
+        """
+        await self.limits.check(user_id, declared_bytes)
+        async with self.blobs.spool.receive(chunks) as file:
+            await self._admit(user_id, file)
+            media = self._media(self._new_mxc(), user_id, file, description)
+
+            def refer(unit: JournalUnit) -> None:
+                storage.insert_media(unit, media)
+
+            await self.blobs.keep(file, refer)
+        self.limits.note(media.size_bytes)
+        return media.mxc
+
+    async def create(self, user_id: UserId) -> Created:
+        """An ID that *user_id* may upload to later.
+
+        Raises:
+            LimitExceeded: the user has too many of them.
+            Forbidden: the user, or this server, has no room for more.
+        """
+        await self.limits.check_pending(user_id)
+        await self.limits.check(user_id, 0)
+        lifetime_ms = self.limits.config.pending_lifetime_s * 1000
+        expires_ts_ms = self.clock.now_ms() + lifetime_ms
+        media = self._media(
+            self._new_mxc(), user_id, None, Description("", None), expires_ts_ms
+        )
+        unit = self.journal.unit()
+        storage.insert_media(unit, media)
+        await self.journal.commit(unit)
+        return Created(media.mxc, expires_ts_ms)
+
+    async def upload_to(
+        self,
+        mxc: Mxc,
+        user_id: UserId,
+        description: Description,
+        chunks: AsyncIterable[bytes],
+        *,
+        declared_bytes: int,
+    ) -> None:
+        """Keep what comes under an ID of `create`.
+
+        Raises:
+            NotFound: there is no such ID, or it has expired.
+            Forbidden: it is another user's; also as `upload`.
+            CannotOverwriteMedia: it has content.
+            TooLarge, BlobError: as `upload`.
+        """
+        await self._check_pending(mxc, user_id)
+        await self.limits.check(user_id, declared_bytes)
+        async with self.blobs.spool.receive(chunks) as file:
+            await self._admit(user_id, file)
+            media = self._media(mxc, user_id, file, description)
+            filled: list[Returned] = []
+
+            def refer(unit: JournalUnit) -> None:
+                filled.append(
+                    storage.fill_media(unit, media, now_ms=self.clock.now_ms())
+                )
+                unit.announce(TOPIC, str(mxc), None, pos=unit.pos())
+
+            await self.blobs.keep(file, refer)
+        if not filled[0].rows:
+            # Somebody else was faster, or the time was over.
+            await self._check_pending(mxc, user_id)
+            raise NotFound("there is no such media ID, or it has expired")
+        self.limits.note(media.size_bytes)
+
+    async def _admit(self, user_id: UserId, file: SpooledFile) -> None:
+        await self.limits.check(user_id, file.size_bytes)
+        if await self.blobs.is_quarantined(file.sha256):
+            raise Forbidden("this file is not served here")
+        await self.scanner.check(file.path)
+
+    async def _check_pending(self, mxc: Mxc, user_id: UserId) -> None:
+        media = await storage.find_media(self.db, mxc)
+        if media is None or (
+            media.expires_ts_ms is not None
+            and media.expires_ts_ms <= self.clock.now_ms()
+        ):
+            raise NotFound("there is no such media ID, or it has expired")
+        if media.user_id != user_id:
+            raise Forbidden("this media ID is another user's")
+        if media.sha256 is not None:
+            raise CannotOverwriteMedia("this media ID has content already")
+
+    def _new_mxc(self) -> Mxc:
+        return Mxc(self.server_name, secrets.token_urlsafe(_ID_BYTES))
+
+    def _media(
+        self,
+        mxc: Mxc,
+        user_id: UserId,
+        file: SpooledFile | None,
+        description: Description,
+        expires_ts_ms: int | None = None,
+    ) -> Media:
+        now_ms = self.clock.now_ms()
+        return Media(
+            mxc=mxc,
+            user_id=user_id,
+            sha256=file.sha256 if file else None,
+            size_bytes=file.size_bytes if file else 0,
+            content_type=description.content_type,
+            filename=description.filename,
+            created_ts_ms=now_ms,
+            accessed_ts_ms=now_ms,
+            expires_ts_ms=expires_ts_ms,
+            is_public=self.limits.config.unauthenticated_access,
+            is_protected=False,
+        )

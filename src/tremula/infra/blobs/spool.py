@@ -1,0 +1,164 @@
+"""Where bytes that come in are put down until they are complete.
+
+A file of the spool has no name that anybody asks for, so that half a file is never
+served. What a crash leaves behind is swept when its time is over.
+"""
+
+import asyncio
+import hashlib
+import os
+import secrets
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, Final, TypeVar
+
+import structlog
+from msgspec import Struct
+
+from tremula.infra.blobs.store import BlobError
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+_BUFFER_BYTES: Final = 524_288
+_THREADS: Final = 8
+_LEFTOVER_S: Final = 86_400
+
+
+class SpooledFile(Struct, frozen=True):
+    """A complete, fsynced file, and the SHA-256 of what is in it, in hexadecimal."""
+
+    path: Path
+    sha256: str
+    size_bytes: int
+
+
+class Disk:
+    """Threads for what may wait for a disk. They are started when first needed."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="blobs")
+
+    async def run(self, work: Callable[..., T], *args: Any) -> T:  # noqa: ANN401
+        """What *work* returns, done in a thread.
+
+        Raises:
+            BlobError: of an OSError.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, work, *args)
+        except OSError as error:
+            raise BlobError(str(error)) from error
+
+    def close(self) -> None:
+        """End the threads, after what they are doing."""
+        self._threads.shutdown(wait=True)
+
+
+class Spool:
+    """A folder for files that are on their way; several processes may share it."""
+
+    def __init__(self, folder: Path, disk: Disk) -> None:
+        self.folder = folder
+        self._disk = disk
+
+    @asynccontextmanager
+    async def receive(self, chunks: AsyncIterable[bytes]) -> AsyncIterator[SpooledFile]:
+        """Put *chunks* down in a file, which is gone afterwards unless it was moved.
+
+        In memory is no more than half a megabyte of them.
+
+        Raises:
+            BlobError: the disk is full or broken.
+        """
+        path = self.new_path()
+        try:
+            yield await self._write(path, chunks)
+        finally:
+            # Shielded: what was cancelled leaves nothing behind either.
+            await asyncio.shield(self._disk.run(partial(path.unlink, missing_ok=True)))
+
+    @asynccontextmanager
+    async def scratch(self) -> AsyncIterator[Path]:
+        """A path for a file that somebody else writes; gone afterwards."""
+        path = self.new_path()
+        try:
+            await self._disk.run(
+                partial(self.folder.mkdir, parents=True, exist_ok=True)
+            )
+            yield path
+        finally:
+            await asyncio.shield(self._disk.run(partial(path.unlink, missing_ok=True)))
+
+    def new_path(self) -> Path:
+        """A path that nothing has."""
+        return self.folder / secrets.token_hex(16)
+
+    async def sweep(self, now_s: float) -> None:
+        """Remove what has been lying here for a day: the remains of a crash."""
+        await self._disk.run(_sweep, self.folder, now_s - _LEFTOVER_S)
+
+    async def measure(self, path: Path) -> SpooledFile:
+        """What a file that is complete holds; it is fsynced.
+
+        Raises:
+            BlobError: it can't be read.
+        """
+        return await self._disk.run(_measure, path)
+
+    async def _write(self, path: Path, chunks: AsyncIterable[bytes]) -> SpooledFile:
+        file = await self._disk.run(_create, path)
+        try:
+            digest, size = hashlib.sha256(), 0
+            buffer: list[bytes] = []
+            buffered = 0
+            async for chunk in chunks:
+                buffer.append(chunk)
+                buffered += len(chunk)
+                if buffered >= _BUFFER_BYTES:
+                    await self._disk.run(_append, file, digest, buffer)
+                    size += buffered
+                    buffer, buffered = [], 0
+            await self._disk.run(_finish, file, digest, buffer)
+            return SpooledFile(path, digest.hexdigest(), size + buffered)
+        finally:
+            file.close()
+
+
+def _create(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    return open(descriptor, "wb", buffering=0)
+
+
+def _append(file: BinaryIO, digest: Any, pieces: list[bytes]) -> None:  # noqa: ANN401 - hashlib's objects have no type of their own
+    data = memoryview(b"".join(pieces))
+    digest.update(data)
+    while data:
+        data = data[file.write(data) :]
+
+
+def _finish(file: BinaryIO, digest: Any, pieces: list[bytes]) -> None:  # noqa: ANN401
+    _append(file, digest, pieces)
+    os.fsync(file.fileno())
+
+
+def _measure(path: Path) -> SpooledFile:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        os.fsync(file.fileno())
+        return SpooledFile(path, digest.hexdigest(), file.tell())
+
+
+def _sweep(folder: Path, before_s: float) -> None:
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.stat().st_mtime < before_s:
+            log.info("leftover_removed", file=str(path))
+            path.unlink(missing_ok=True)

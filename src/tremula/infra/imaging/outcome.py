@@ -1,0 +1,14 @@
+"""What becomes of an image, in words that go from one process to the other."""
+
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """What there is now."""
+
+    MADE = "made"
+    ORIGINAL = "original"
+    """The image is no larger than was asked for: it is its own thumbnail."""
+
+    TOO_LARGE = "too_large"
+    UNDECODABLE = "undecodable"

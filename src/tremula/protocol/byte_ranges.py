@@ -1,0 +1,58 @@
+"""Parts of a representation, and whether the client has it already (RFC 9110)."""
+
+import re
+from typing import Final
+
+from msgspec import Struct
+
+_RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
+_ETAG: Final = re.compile(r'(?:W/)?("[!#-~]*")')
+
+
+class ByteRange(Struct, frozen=True):
+    """*length* bytes from *start* on, of *total*."""
+
+    start: int
+    length: int
+    total: int
+
+    @property
+    def content_range(self) -> str:
+        """The header of an answer that has just this part."""
+        return f"bytes {self.start}-{self.start + self.length - 1}/{self.total}"
+
+
+class NotSatisfiable(Exception):
+    """The range begins where nothing is."""
+
+
+def parse_range(header: str | None, total: int) -> ByteRange | None:
+    """The part that is asked for; None for the whole.
+
+    Several ranges, and what is no range, are ignored, as is allowed.
+
+    Raises:
+        NotSatisfiable: it begins behind the end.
+    """
+    match = _RANGE.fullmatch(header or "")
+    if match is None:
+        return None
+    first, last, suffix = match.groups()
+    if suffix is not None:
+        length = min(int(suffix), total)
+        if not length:
+            raise NotSatisfiable
+        return ByteRange(total - length, length, total)
+    start = int(first)
+    end = min(int(last), total - 1) if last else total - 1
+    if last and int(last) < start:
+        return None
+    if start >= total:
+        raise NotSatisfiable
+    return ByteRange(start, end - start + 1, total)
+
+
+def is_known(etag: str, if_none_match: str | None) -> bool:
+    """Whether ``If-None-Match`` says that the client has what *etag* names."""
+    header = (if_none_match or "").strip()
+    return header == "*" or etag in _ETAG.findall(header[:4096])
