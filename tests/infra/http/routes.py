@@ -16,6 +16,7 @@ from tremula.infra.http import (
     Response,
     UserRequest,
     endpoint,
+    long_poll,
 )
 from tremula.protocol.errors import Forbidden
 
@@ -106,6 +107,18 @@ async def get_failure(req: Request, _notes: Notes) -> Json:
 
 @endpoint("GET", "/wait", auth=Auth.NONE)
 async def get_wait(_req: Request, notes: Notes) -> Json:
+    notes.entered.set()
+    try:
+        await notes.proceed.wait()
+    except asyncio.CancelledError:
+        notes.cancelled.set()
+        raise
+    return {}
+
+
+@long_poll
+@endpoint("POST", "/poll", auth=Auth.NONE)
+async def post_poll(_req: Request, notes: Notes) -> Json:
     notes.entered.set()
     try:
         await notes.proceed.wait()

@@ -136,6 +136,17 @@ async def test_a_client_that_hangs_up_cancels_its_read(
         await event(notes.cancelled)
 
 
+async def test_a_client_that_hangs_up_cancels_its_long_poll(
+    listen: Listen, notes: Notes
+) -> None:
+    async with connected(await listen()) as connection:
+        connection.send("POST /poll HTTP/1.1", "Content-Length: 0")
+        await event(notes.entered)
+        connection.hang_up()
+
+        await event(notes.cancelled)
+
+
 async def test_a_client_that_hangs_up_does_not_stop_its_write(
     listen: Listen, notes: Notes
 ) -> None:

@@ -9,7 +9,7 @@ from tremula.features.sliding_sync.request import Bodies
 from tremula.features.sliding_sync.service import SlidingSync
 from tremula.features.sliding_sync.storage import ConnectionKey
 from tremula.features.sync.parts import PresenceWatch
-from tremula.infra.http import Auth, Json, UserRequest, endpoint
+from tremula.infra.http import Auth, Json, UserRequest, endpoint, long_poll
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import DeviceId
 from tremula.protocol.presence import PresenceState
@@ -26,6 +26,7 @@ class SlidingSyncEdge(Struct, frozen=True):
     presence: PresenceWatch
 
 
+@long_poll
 @endpoint(
     "POST",
     "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync",

@@ -7,7 +7,12 @@ from tremula.infra.http.auth import (
     Restrictions,
     ServerAuthenticator,
 )
-from tremula.infra.http.endpoint import EVENT_BODY_BYTES_MAX, Auth, endpoint
+from tremula.infra.http.endpoint import (
+    EVENT_BODY_BYTES_MAX,
+    Auth,
+    endpoint,
+    long_poll,
+)
 from tremula.infra.http.request import (
     FederationRequest,
     OptionalUserRequest,
@@ -33,4 +38,5 @@ __all__ = [
     "ServerAuthenticator",
     "UserRequest",
     "endpoint",
+    "long_poll",
 ]

@@ -31,7 +31,7 @@ from tremula.infra.http.client_address import (
     rate_limit_key,
 )
 from tremula.infra.http.cors import PREFLIGHT_BODY, PREFLIGHT_START
-from tremula.infra.http.endpoint import EVERY_API
+from tremula.infra.http.endpoint import EVERY_API, ends_with_client
 from tremula.infra.http.errors import HungUpError, error_response
 from tremula.infra.http.hang_up import SCOPE_KEY, Connection, unless_hung_up
 from tremula.infra.http.request import (
@@ -141,7 +141,15 @@ class _Observers:
 class _Route:
     """An endpoint with all that answering it needs."""
 
-    __slots__ = ("catch_up", "endpoint", "function", "limit", "observers", "service")
+    __slots__ = (
+        "catch_up",
+        "endpoint",
+        "ends_with_client",
+        "function",
+        "limit",
+        "observers",
+        "service",
+    )
 
     def __init__(
         self,
@@ -152,6 +160,7 @@ class _Route:
     ) -> None:
         self.endpoint = bound.endpoint
         self.function = bound.function
+        self.ends_with_client = ends_with_client(bound.endpoint, bound.function)
         self.service = bound.service
         self.limit = limit
         self.observers = observers
@@ -246,7 +255,7 @@ class _ListenerApp:
         work = route.function(request, route.service)
         # What writes must not stop half-way because its client has gone.
         return await (
-            unless_hung_up(work, connection) if endpoint.method == "GET" else work
+            unless_hung_up(work, connection) if route.ends_with_client else work
         )
 
     async def _authenticate(self, route: _Route, request: Request) -> Requester | None:

@@ -24,6 +24,7 @@ EVENT_BODY_BYTES_MAX = 6 * 65_536
 EVERY_API = frozenset(Api)
 
 _ATTRIBUTE = "__endpoints__"
+_LONG_POLL = "__long_poll__"
 
 
 class Auth(Struct, Generic[R], frozen=True):
@@ -79,8 +80,9 @@ def endpoint(
     A part of *path* in braces matches any one non-empty part. A slash at the end of a
     request's path is ignored, so ``…/state/{event_type}`` also answers the form with
     an empty state key. A hung-up client cancels the handler of a ``GET``; others run
-    to their end, so that what was accepted is not done by halves. With ``max_body``
-    None, the handler reads ``req.stream`` itself, within a bound of its own.
+    to their end, so that what was accepted is not done by halves, but a `long_poll`.
+    With ``max_body`` None, the handler reads ``req.stream`` itself, within a bound of
+    its own.
 
     Repeat the decorator for more paths. `Router.add` binds the function.
     """
@@ -94,6 +96,21 @@ def endpoint(
         return function
 
     return declare
+
+
+def long_poll(
+    function: Callable[[R, S], Awaitable[J]],
+) -> Callable[[R, S], Awaitable[J]]:
+    """Declare that a handler waits, for nobody once its client has hung up; and that it
+    may then be cancelled, whatever its method.
+    """
+    vars(function)[_LONG_POLL] = True
+    return function
+
+
+def ends_with_client(declared: Endpoint, function: object) -> bool:
+    """Whether a hung-up client cancels the handler."""
+    return declared.method == "GET" or hasattr(function, _LONG_POLL)
 
 
 def endpoints_of(value: object) -> list[Endpoint]:
