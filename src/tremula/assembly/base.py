@@ -12,7 +12,6 @@ from tremula.features.one_time_keys.service import OneTimeKeys
 from tremula.features.presence.audience import Audience
 from tremula.features.presence.service import Presence
 from tremula.features.profiles.service import Profiles
-from tremula.features.push.service import PushRules
 from tremula.features.registration.tokens import RegistrationTokens
 from tremula.features.remote_devices.federation import RemoteLists
 from tremula.features.server_keys.key_ring import KeyRing
@@ -120,7 +119,6 @@ class People(Struct, frozen=True, kw_only=True):
     sessions: Sessions
     last_seen: LastSeen
     profiles: Profiles
-    push_rules: PushRules
     account_data: AccountData
     filters: Filters
     presence: Presence
