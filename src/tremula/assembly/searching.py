@@ -1,24 +1,40 @@
 """Builds what finds messages and people."""
 
 from tremula.assembly.base import Base, Engine, People
+from tremula.features.mutual_rooms import routes as mutual_rooms_routes
 from tremula.features.search import routes as search_routes
 from tremula.features.search.indexing import SearchIndex
 from tremula.features.search.judging import Judge
 from tremula.features.search.routes import SearchServices
 from tremula.features.search.service import Search
 from tremula.features.search.surroundings import Surroundings
+from tremula.features.user_directory import routes as user_directory_routes
+from tremula.features.user_directory.indexing import UserTerms
+from tremula.features.user_directory.service import UserDirectory
+from tremula.rooms.acquaintances import Acquaintances
 from tremula.rooms.following import Derived, Follower
 
 
 def add_searching(base: Base, engine: Engine, people: People) -> None:
     """Searching messages, people, and the rooms shared with somebody."""
     _add_search(base, engine, people)
+    acquaintances = Acquaintances(base.database, engine.events, engine.memberships)
+    base.router.add(mutual_rooms_routes, acquaintances)
+    directory = UserDirectory(
+        base.database,
+        _follower(base, UserTerms(base.database, engine.events)),
+        acquaintances,
+        people.accounts.users,
+        people.profiles,
+        people.account_data,
+    )
+    base.router.add(user_directory_routes, directory)
 
 
 def _add_search(base: Base, engine: Engine, people: People) -> None:
     search = Search(
         base.database,
-        _follower(base, engine, SearchIndex(base.database, engine.events)),
+        _follower(base, SearchIndex(base.database, engine.events)),
         Judge(engine.access, engine.events, engine.erasures),
         engine.memberships,
         people.account_data,
@@ -27,7 +43,7 @@ def _add_search(base: Base, engine: Engine, people: People) -> None:
     base.router.add(search_routes, SearchServices(search, surroundings))
 
 
-def _follower(base: Base, engine: Engine, derived: Derived) -> Follower:
-    follower = Follower(base.database, base.journal, engine.events, base.slots, derived)
+def _follower(base: Base, derived: Derived) -> Follower:
+    follower = Follower(base.database, base.journal, base.slots, derived)
     base.supervisor.keep_running(f"index_{derived.name}", follower.run)
     return follower

@@ -74,20 +74,21 @@ class EventStore(Struct, frozen=True):
             found |= await events_storage.server_json(self.db, part)
         return found
 
-    async def accepted_after(
-        self, pos: int, *, up_to: int, limit: int
+    async def stored_after(
+        self, pos: int, *, up_to: int, types: Sequence[str], limit: int
     ) -> Sequence[StoredEvent]:
-        """Accepted events of all rooms, by the journal position of their storing."""
-        return await events_storage.accepted_after(
-            self.db, pos, up_to=up_to, limit=limit
+        """Events of all rooms and of these types, by the journal position of their
+        storing; those that are only known from a state as well.
+        """
+        return await events_storage.stored_after(
+            self.db, pos, up_to=up_to, types=types, limit=limit
         )
 
     async def placed_after(
         self, pos: int, *, up_to: int, types: Sequence[str], limit: int
     ) -> Sequence[StoredEvent]:
         """Events of all rooms and of these types, by the journal position of their
-        coming into a timeline: that it covers *up_to* is known if there are fewer than
-        *limit*.
+        coming into a timeline.
         """
         return await events_storage.placed_after(
             self.db, pos, up_to=up_to, types=types, limit=limit

@@ -174,22 +174,26 @@ async def server_json(db: Reader, nids: Sequence[int]) -> dict[int, bytes]:
     return dict(rows)
 
 
-async def accepted_after(
-    db: Reader, pos: int, *, up_to: int, limit: int
+async def stored_after(
+    db: Reader, pos: int, *, up_to: int, types: Sequence[str], limit: int
 ) -> list[StoredEvent]:
-    """Accepted events of all rooms that were first stored after *pos*, in order."""
-    rows = await db.all(
+    """Events of all rooms and of these types that were first stored after the journal
+    position *pos*, in order; those that are only known from a state as well.
+    """
+    rows = await db.scan(
         """
         SELECT event_nid, event_id, room_nid, room_pos, type, state_key, sender,
                origin_server_ts, client_json, replaces_nid, redacted_by_nid,
                device_id, txn_id, arrived_pos
         FROM rooms_events
-        WHERE event_nid > :pos AND event_nid <= :up_to AND standing = :accepted
+        WHERE event_nid > :pos AND event_nid <= :up_to AND type IN :types
+          AND standing <> :rejected
         ORDER BY event_nid LIMIT :limit
         """,
         pos=pos,
         up_to=up_to,
-        accepted=int(Standing.ACCEPTED),
+        types=list(types),
+        rejected=int(Standing.REJECTED),
         limit=limit,
     )
     return [stored_event(row) for row in rows]

@@ -17,7 +17,6 @@ from tremula.infra.db import Database, Statements, Unit
 from tremula.infra.journal import Journal
 from tremula.infra.slots import CallTypes, Slots
 from tremula.protocol.errors import MatrixError
-from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.staging import EVENT_TOPIC
 
@@ -38,17 +37,19 @@ class Span(Struct, frozen=True):
     pos: int
 
 
+class Batch(Struct, frozen=True):
+    """Events: all that there are up to the journal position ``pos``."""
+
+    events: Sequence[StoredEvent]
+    pos: int
+
+
 class Derived(Protocol):
     """What is made of events; ``name`` is also that of the slot."""
 
     @property
     def name(self) -> str:
         """What the log calls it."""
-        ...
-
-    @property
-    def types(self) -> Sequence[str]:
-        """The types of events that it is made of."""
         ...
 
     async def find_pos(self) -> int | None:
@@ -59,12 +60,25 @@ class Derived(Protocol):
         """Have nothing made of anything yet."""
         ...
 
+    async def read(self, pos: int, *, up_to: int, limit: int) -> Batch:
+        """The events that it is made of after *pos*: the first *limit* of them, or all
+        up to *up_to*.
+        """
+        ...
+
     async def add(self, unit: Unit, events: Sequence[StoredEvent], span: Span) -> None:
         """Store what is made of *events*, which are all that came in *span*, and that
         it reaches up to there: if it does not begin where it did any more, the unit is
         to fail with ``Conflict``.
         """
         ...
+
+
+def batch_of(
+    events: Sequence[StoredEvent], positions: Sequence[int], *, up_to: int, limit: int
+) -> Batch:
+    """The batch of *events* at *positions* that were asked for with *limit*."""
+    return Batch(events, positions[-1] if len(events) == limit else up_to)
 
 
 class CatchUp(Struct, frozen=True):
@@ -80,13 +94,11 @@ class Follower:
         self,
         db: Database,
         journal: Journal,
-        events: EventStore,
         slots: Slots,
         derived: Derived,
     ) -> None:
         self._db = db
         self._journal = journal
-        self._events = events
         self._slots = slots
         self._derived = derived
         self._one_at_a_time = asyncio.Lock()
@@ -131,16 +143,15 @@ class Follower:
                 return True
             if seen_pos >= up_to:
                 return False
-            events = await self._events.placed_after(
-                seen_pos, up_to=up_to, types=self._derived.types, limit=EVENTS_AT_ONCE
+            batch = await self._derived.read(
+                seen_pos, up_to=up_to, limit=EVENTS_AT_ONCE
             )
-            is_full = len(events) == EVENTS_AT_ONCE
-            if not events and up_to - seen_pos < _POSITIONS_UNTOLD:
+            if not batch.events and batch.pos - seen_pos < _POSITIONS_UNTOLD:
                 return False
-            pos = events[-1].journal_pos if is_full else up_to
-            await self._derived.add(unit, events, Span(seen_pos, pos))
+            span = Span(seen_pos, batch.pos)
+            await self._derived.add(unit, batch.events, span)
             await self._db.commit(unit)
-            return is_full
+            return batch.pos < up_to
 
     async def _catch_up(self, _key: str, command: CatchUp) -> None:
         await self._journal.settled(command.pos)

@@ -1,4 +1,8 @@
-"""Queries on ``rooms_memberships``: what each of our users is to which room."""
+"""Queries on ``rooms_memberships``, what each of our users is to which room, and on who
+is joined to rooms, whoever's user it is.
+"""
+
+from collections.abc import Sequence
 
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.identifiers import RoomId, UserId
@@ -72,3 +76,58 @@ async def own_joined(db: Reader, room_nid: int) -> set[UserId]:
         room_nid=room_nid,
     )
     return {UserId(user_id) for (user_id,) in rows}
+
+
+async def newest_joins(
+    db: Reader, room_nids: Sequence[int], user_ids: Sequence[UserId]
+) -> dict[UserId, int]:
+    """The newest member event of each of the users who is joined to one of the rooms
+    (at most 500 each), by number (rooms_current_state_joined).
+    """
+    rows = await db.scan(
+        """
+        SELECT state_key, MAX(event_nid) FROM rooms_current_state
+        WHERE state_key IN :user_ids AND room_nid IN :room_nids
+          AND membership = 'join'
+        GROUP BY state_key
+        """,
+        user_ids=list(user_ids),
+        room_nids=list(room_nids),
+    )
+    return {UserId(user_id): event_nid for user_id, event_nid in rows}
+
+
+async def our_rooms_with(
+    db: Reader, user_ids: Sequence[UserId]
+) -> list[tuple[UserId, int]]:
+    """``(user_id, room_nid)`` of each room that one of the users (at most 500, of
+    whatever server) is joined to, and any of ours (rooms_current_state_joined,
+    rooms_memberships_joined).
+    """
+    rows = await db.scan(
+        """
+        SELECT s.state_key, s.room_nid
+        FROM rooms_current_state s
+        WHERE s.state_key IN :user_ids AND s.membership = 'join' AND EXISTS (
+            SELECT 1 FROM rooms_memberships m
+            WHERE m.room_nid = s.room_nid AND m.membership = 'join'
+        )
+        """,
+        user_ids=list(user_ids),
+    )
+    return [(UserId(user_id), room_nid) for user_id, room_nid in rows]
+
+
+async def openness_nids(db: Reader, room_nids: Sequence[int]) -> dict[int, int]:
+    """The events that say whether the rooms (at most 500) are open to anybody, that is
+    join rules and history visibility, and their rooms, all by number.
+    """
+    rows = await db.all(
+        """
+        SELECT event_nid, room_nid FROM rooms_current_state
+        WHERE room_nid IN :room_nids AND state_key = ''
+          AND type IN ('m.room.join_rules', 'm.room.history_visibility')
+        """,
+        room_nids=list(room_nids),
+    )
+    return dict(rows)

@@ -18,7 +18,7 @@ from tremula.features.search.documents import (
 from tremula.infra.db import Reader, Unit
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
-from tremula.rooms.following import Span
+from tremula.rooms.following import Batch, Span, batch_of
 
 _NAME: Final = "search"
 
@@ -34,11 +34,6 @@ class SearchIndex(Struct, frozen=True):
         """See ``Derived.name``."""
         return _NAME
 
-    @property
-    def types(self) -> Sequence[str]:
-        """See ``Derived.types``."""
-        return TYPES
-
     async def find_pos(self) -> int | None:
         """See ``Derived.find_pos``."""
         progress = await storage.progress(self.db)
@@ -48,6 +43,14 @@ class SearchIndex(Struct, frozen=True):
         """See ``Derived.begin_anew``."""
         storage.delete_all_documents(unit, self.db.engine)
         storage.reset_progress(unit, version=VERSION)
+
+    async def read(self, pos: int, *, up_to: int, limit: int) -> Batch:
+        """See ``Derived.read``."""
+        events = await self.events.placed_after(
+            pos, up_to=up_to, types=TYPES, limit=limit
+        )
+        positions = [event.journal_pos for event in events]
+        return batch_of(events, positions, up_to=up_to, limit=limit)
 
     async def add(self, unit: Unit, events: Sequence[StoredEvent], span: Span) -> None:
         """See ``Derived.add``."""

@@ -77,6 +77,17 @@ class Users(Struct, frozen=True):
         """Those of *user_ids* (at most 500) that there is an account of, or was."""
         return set(await storage.users_by_id(self.db, user_ids))
 
+    async def listed_among(self, user_ids: Sequence[UserId]) -> set[UserId]:
+        """Those of *user_ids* (at most 500) whose accounts are in use: neither
+        deactivated nor locked.
+        """
+        found = await storage.users_by_id(self.db, user_ids)
+        return {
+            user.user_id
+            for user in found.values()
+            if not (user.is_deactivated or user.is_locked)
+        }
+
     async def find_by_name(self, name: str) -> User | None:
         """The user whom people mean by a user ID or localpart, in any case of letters.
 

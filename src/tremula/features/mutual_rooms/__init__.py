@@ -1,0 +1,1 @@
+"""The rooms that two users share (CS module "Mutual Rooms")."""

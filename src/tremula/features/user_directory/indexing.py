@@ -1,0 +1,78 @@
+"""The words that users may be found by, made of member events (`rooms/following.py`).
+
+Member events of all kinds count, be they of the past or known from a state only: for a
+word that somebody has no more, nobody is found (`features/user_directory/service.py`).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from tremula.features.user_directory import storage
+from tremula.features.user_directory.storage import TermOfUser
+from tremula.infra.db import Reader, Unit
+from tremula.protocol.search_text import index_terms
+from tremula.rooms.event_store import EventStore
+from tremula.rooms.events import StoredEvent
+from tremula.rooms.following import Batch, Span, batch_of
+from tremula.rooms.state import MEMBER
+
+VERSION: Final = 1
+"""Of the terms: with another one all are made anew."""
+
+_NAME: Final = "user_directory"
+_NAME_CHARS_MAX: Final = 256
+
+
+class UserTerms(Struct, frozen=True):
+    """Holds the words of IDs and names of whoever was in a room."""
+
+    db: Reader
+    events: EventStore
+
+    @property
+    def name(self) -> str:
+        """See ``Derived.name``."""
+        return _NAME
+
+    async def find_pos(self) -> int | None:
+        """See ``Derived.find_pos``."""
+        progress = await storage.progress(self.db)
+        return progress.pos if progress.version == VERSION else None
+
+    def begin_anew(self, unit: Unit) -> None:
+        """See ``Derived.begin_anew``."""
+        storage.delete_all_terms(unit)
+        storage.reset_progress(unit, version=VERSION)
+
+    async def read(self, pos: int, *, up_to: int, limit: int) -> Batch:
+        """See ``Derived.read``."""
+        events = await self.events.stored_after(
+            pos, up_to=up_to, types=(MEMBER,), limit=limit
+        )
+        positions = [event.event_nid for event in events]
+        return batch_of(events, positions, up_to=up_to, limit=limit)
+
+    async def add(self, unit: Unit, events: Sequence[StoredEvent], span: Span) -> None:
+        """See ``Derived.add``."""
+        storage.update_progress(unit, VERSION, seen_pos=span.seen_pos, pos=span.pos)
+        storage.insert_terms(
+            unit, sorted({term for event in events for term in _terms_of(event)})
+        )
+
+
+def searched_text(user_id: str, displayname: object) -> str:
+    """What of a user is searched: the ID, and the name if they have one."""
+    if not isinstance(displayname, str):
+        return user_id
+    return f"{user_id}\n{displayname[:_NAME_CHARS_MAX]}"
+
+
+def _terms_of(event: StoredEvent) -> Iterator[TermOfUser]:
+    user_id = event.state_key
+    if user_id is None or event.content.get("membership") != "join":
+        return
+    text = searched_text(user_id, event.content.get("displayname"))
+    for term in index_terms(text):
+        yield TermOfUser(term, user_id)
