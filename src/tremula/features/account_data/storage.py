@@ -53,6 +53,21 @@ async def find_content(
     return SeenContent(*row) if row else None
 
 
+async def contents_of_type(
+    db: Reader, user_id: UserId, data_type: str
+) -> list[tuple[int, bytes]]:
+    """``(room_nid, content)`` of one type in all rooms; reads all the user has set."""
+    rows = await db.scan(
+        """
+        SELECT room_nid, content FROM account_data
+        WHERE user_id = :user_id AND type = :type AND room_nid <> 0
+        """,
+        user_id=user_id,
+        type=data_type,
+    )
+    return [(room_nid, content) for room_nid, content in rows]
+
+
 async def count_types(db: Reader, user_id: UserId, room_nid: int) -> int:
     """How many types the user has set, globally or in a room."""
     row = await db.first(
