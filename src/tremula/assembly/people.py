@@ -3,6 +3,7 @@
 from functools import partial
 
 from tremula.assembly.base import Base, Engine, People
+from tremula.assembly.push_rules import build_push_rules
 from tremula.features.account import routes as account_routes
 from tremula.features.account.service import AccountHooks, Accounts, UserHook
 from tremula.features.account_data import routes as account_data_routes
@@ -36,7 +37,6 @@ from tremula.features.profiles import routes as profiles_routes
 from tremula.features.profiles.propagation import ProfilePropagation
 from tremula.features.profiles.remote import RemoteProfiles
 from tremula.features.profiles.service import Profiles
-from tremula.features.push import routes as push_routes
 from tremula.features.push.service import PushRules
 from tremula.features.registration import routes as registration_routes
 from tremula.features.registration import shared_secret_routes
@@ -96,9 +96,7 @@ def build_people(base: Base, engine: Engine, remote: RemoteMemberships) -> Peopl
         slots=base.slots,
     )
     base.supervisor.keep_running("profile_propagation", propagation.run)
-    push_rules = PushRules(db, journal, engine.memberships)
-    base.metrics.caches.watch("push_rules", push_rules.cache)
-    base.router.add(push_routes, push_rules)
+    push_rules = build_push_rules(base, engine)
     account_data = _build_account_data(base, engine, push_rules)
     filters = Filters(db, clock)
     base.metrics.caches.watch("filters", filters.cache)

@@ -64,7 +64,7 @@ class Ruleset:
     ``knows_names``: some ask for the user's display name.
     """
 
-    __slots__ = ("_rules", "key", "knows_names")
+    __slots__ = ("__weakref__", "_rules", "key", "knows_names")
 
     def __init__(self, key: str, rules: OwnRules) -> None:
         self.key = key

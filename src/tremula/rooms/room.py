@@ -21,6 +21,7 @@ from tremula.rooms.events import Draft, StoredEvent
 from tremula.rooms.events_storage import NewestEvent, ServerPart
 from tremula.rooms.graph import PREV_EVENTS_CITED_MAX, Extremity
 from tremula.rooms.head_servers import HeadServers, ServerChanges
+from tremula.rooms.marking import NO_MARKS, Marker
 from tremula.rooms.staging import (
     EVENT_TOPIC,
     NO_GRAPH_CHANGES,
@@ -77,6 +78,7 @@ class Room:
         "in_flight",
         "last_unit",
         "lock",
+        "marker",
         "view",
         "writer",
     )
@@ -87,9 +89,11 @@ class Room:
         newest: NewestEvent | None,
         *,
         writer: EventWriter,
+        marker: Marker = NO_MARKS,
         extremities: Sequence[Extremity] = (),
     ) -> None:
         self.view = view
+        self.marker = marker
         linear = (newest.extremity,) if newest else ()
         self.head = Head(
             auth=view.auth,
@@ -157,6 +161,7 @@ class Room:
             self.writer.write(unit, self.view, item)
             if item.stored.is_in_timeline:
                 self._tell(unit, state, item)
+                self.marker.mark(unit, self.view, item, head.auth.power_levels)
                 state = state.updated(item.update)
         self.head = head
         self.in_flight += 1

@@ -45,6 +45,7 @@ class RoomView:
     """
 
     __slots__ = (
+        "__weakref__",
         "_acl",
         "_auth",
         "_members",
