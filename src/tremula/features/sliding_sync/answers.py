@@ -40,13 +40,17 @@ _INVITED: Final = ("invite", "knock")
 
 
 class Answer(Struct, frozen=True):
-    """What an answer holds that reaches up to ``ctx.now``, and the state after it."""
+    """What an answer holds that reaches up to ``ctx.now``, and the state after it.
+
+    With ``ends_rooms`` there are rooms in it that will not be listed any more.
+    """
 
     ctx: SyncContext
     state: ConnectionState
     counts: Mapping[str, int]
     rooms: Mapping[RoomId, bytes]
     sections: Mapping[str, bytes]
+    ends_rooms: bool
 
 
 class _Ask(Struct, frozen=True):
@@ -172,6 +176,7 @@ class Answers(Struct, frozen=True):
                 if result.json
             },
             sections,
+            any(result.is_over for result in results.values()),
         )
 
     async def _results(self, ask: _Ask, news: Sequence[int]) -> dict[int, RoomResult]:

@@ -4,11 +4,10 @@ Nothing of what happened after that, and nothing of a room where the user never 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from msgspec import Struct
-from msgspec.structs import replace
 
 from tremula.features.sliding_sync.required_state import RequiredState
 from tremula.features.sliding_sync.room_results import (
@@ -24,7 +23,6 @@ from tremula.protocol.identifiers import UserId
 from tremula.protocol.room_state import StateKey
 from tremula.rooms.access import end_of_last_stay
 from tremula.rooms.event_store import EventStore
-from tremula.rooms.events import StoredEvent
 from tremula.rooms.outside import NO_POS, OutsideRooms
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.serialize import Audience, Serializer, room_id_member
@@ -34,7 +32,20 @@ from tremula.rooms.tokens import format_place
 from tremula.rooms.view import RoomView
 from tremula.rooms.visibility import Viewer, Visibility
 
-_Nids = Mapping[StateKey, int]
+_NAMES: Final[Mapping[StateKey, tuple[str, str]]] = {
+    ("m.room.name", ""): ("name", "name"),
+    ("m.room.avatar", ""): ("avatar", "url"),
+}
+
+
+class _Left(Struct, frozen=True):
+    """What is shown of a room to its ``viewer``: the numbers of events."""
+
+    view: RoomView
+    viewer: Viewer
+    state: Mapping[StateKey, int]
+    timeline: Sequence[int]
+    fields: Mapping[str, Any]
 
 
 class LeftRoomResults(Struct, frozen=True):
@@ -56,22 +67,31 @@ class LeftRoomResults(Struct, frozen=True):
         view = await self.reader.get_room(room.room_id)
         viewer = await self.visibility.viewer(view, ctx.user_id)
         end_pos = end_of_last_stay(viewer.memberships)
+        own = await self._own_event(view, ctx.user_id, room)
+        if end_pos is None:
+            # Who was never in is told of the refusal, and no more.
+            left = _Left(view, viewer, own, list(own.values()), {})
+            return await self._result(ctx, request, left, is_over=True)
         since = request.since
         if since and not await self._was_joined(view, ctx.user_id, since):
             since = 0
-        timeline = None
-        state: _Nids = {}
-        if end_pos is not None:
-            window = Window(since, ctx.now, end_pos)
-            limited_ctx = with_limit(ctx, request.config.timeline_limit)
-            timeline = await self.timelines.read(limited_ctx, view, window)
-            state = await self._state(view, request.config.required, timeline, window)
-        own = await self._own_event(view, ctx.user_id, room)
-        shown = {**own, **state}
-        result = await self._result(ctx, view, viewer, request, timeline, shown)
-        # Who leaves knows of it; and who was never in is told nothing but that.
-        is_over = room.sender == ctx.user_id or end_pos is None
-        return replace(result, is_over=is_over)
+        window = Window(since, ctx.now, end_pos)
+        limited_ctx = with_limit(ctx, request.config.timeline_limit)
+        timeline = await self.timelines.read(limited_ctx, view, window)
+        state = await self._state(view, request.config.required, timeline, window)
+        fields: dict[str, Any] = {
+            "limited": timeline.limited,
+            "prev_batch": format_place(timeline.start_pos - 1),
+        }
+        if not since:
+            fields |= {"initial": True, **await self._names(view, end_pos)}
+        shown = timeline.events if request.config.timeline_limit else ()
+        left = _Left(
+            view, viewer, {**state, **own}, [e.event_nid for e in shown], fields
+        )
+        # Whoever leaves knows of it.
+        is_over = room.sender == ctx.user_id
+        return await self._result(ctx, request, left, is_over=is_over)
 
     async def _was_joined(self, view: RoomView, user_id: UserId, pos: int) -> bool:
         return await self.visibility.membership_at_nid(view, user_id, pos) == "join"
@@ -112,44 +132,43 @@ class LeftRoomResults(Struct, frozen=True):
         found = {key: nid for key, nid in state.items() if required.admits(key)}
         return found | {(MEMBER, user): nid for user, nid in members.items()}
 
-    async def _result(
-        self,
-        ctx: SyncContext,
-        view: RoomView,
-        viewer: Viewer,
-        request: RoomRequest,
-        timeline: Timeline | None,
-        state: _Nids,
-    ) -> RoomResult:
-        found = await self.events.by_nids(state.values())
-        state_events = list(found.values())
-        shown: Sequence[StoredEvent] = ()
-        if timeline is None:
-            # A refused invitation: the refusal is all there is.
-            shown = [e for e in state_events if e.state_key == ctx.user_id]
-        elif request.config.timeline_limit:
-            shown = timeline.events
-        encoded = await self.serializer.client_events(
-            view,
-            [*state_events, *shown],
-            Audience(viewer, ctx.device_id),
-            leave_out=room_id_member(view.room_id),
+    async def _names(self, view: RoomView, end_pos: int) -> dict[str, str]:
+        """What the room was called, and its picture, when the user was there."""
+        state = await self.reader.other_state_at(view, end_pos)
+        found = await self.events.by_nids(
+            nid for key, nid in state.items() if key in _NAMES
         )
-        fields: dict[str, Any] = {
+        names: dict[str, str] = {}
+        for event in found.values():
+            field, key = _NAMES[event.type, ""]
+            value = event.content.get(key)
+            if isinstance(value, str) and value:
+                names[field] = value
+        return names
+
+    async def _result(
+        self, ctx: SyncContext, request: RoomRequest, left: "_Left", *, is_over: bool
+    ) -> RoomResult:
+        found = await self.events.by_nids([*left.state.values(), *left.timeline])
+        state = [found[nid] for nid in left.state.values() if nid in found]
+        timeline = [found[nid] for nid in left.timeline if nid in found]
+        encoded = await self.serializer.client_events(
+            left.view,
+            [*state, *timeline],
+            Audience(left.viewer, ctx.device_id),
+            leave_out=room_id_member(left.view.room_id),
+        )
+        live = sum(event.journal_pos > request.pos for event in timeline)
+        fields = {
             "bump_stamp": request.bump_pos,
-            "limited": timeline is not None and timeline.limited,
-            "num_live": len(shown) if request.pos else 0,
+            "num_live": live if request.pos else 0,
+            **left.fields,
         }
-        if request.is_initial:
-            fields["initial"] = True
-        if timeline is not None:
-            fields["prev_batch"] = format_place(timeline.start_pos - 1)
         return RoomResult(
-            room_json(
-                fields, encoded[: len(state_events)], encoded[len(state_events) :]
-            ),
+            room_json(fields, encoded[: len(state)], encoded[len(state) :]),
             (),
             request.config,
+            is_over,
         )
 
     async def _outside(
@@ -161,7 +180,7 @@ class LeftRoomResults(Struct, frozen=True):
         if left is None:
             return None
         event = orjson.dumps({k: v for k, v in left.event.items() if k != "room_id"})
-        fields = {"bump_stamp": request.bump_pos, "limited": False, "num_live": 1}
+        fields = {"bump_stamp": request.bump_pos, "num_live": 1}
         return RoomResult(
             room_json(fields, [event], [event]), (), request.config, is_over=True
         )

@@ -73,7 +73,7 @@ class SlidingSync(Struct, frozen=True):
         deadline_s = self.clock.monotonic_s() + min(timeout_s, TIMEOUT_MAX_S)
         settled = poll.connection.settled_for(poll.body, poll.position)
         found: _Found | None = None
-        if settled is not None:
+        if settled and self.memberships.changed_pos(user_id) <= settled.pos:
             found = _Found(settled.pos, poll.state, settled.counts)
         time_is_up = False
         while True:
@@ -112,7 +112,8 @@ class SlidingSync(Struct, frozen=True):
         position = Position(version, found.pos)
         connection.answered_pos = found.pos
         token = self.devices.token(poll.body, found.device, found.pos)
-        if token is None or token.device_pos is None:
+        is_whole = token is None or token.device_pos is None
+        if is_whole and not (found.answer and found.answer.ends_rooms):
             connection.settled = Settled(
                 poll.body.wanted, token, version, found.pos, found.pos, found.counts
             )
