@@ -79,6 +79,8 @@ UNSTABLE_FEATURES: Final = {
     "org.matrix.msc4140.stable": True,
     "org.matrix.msc4143": True,
     "org.matrix.msc4222": True,
+    "org.matrix.msc4306": True,
+    "org.matrix.msc4308": True,
     "uk.tcpip.msc4133.stable": True,
 }
 

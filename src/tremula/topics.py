@@ -25,6 +25,7 @@ from tremula.features.receipts.storage import StoredReceipt
 from tremula.features.remote_devices import fetching
 from tremula.features.sessions import service as sessions
 from tremula.features.sync import lazy_members
+from tremula.features.thread_subscriptions import service as thread_subscriptions
 from tremula.features.to_device import service as to_device
 from tremula.features.typing import service as typing
 from tremula.infra.federation import durable_edus, heard
@@ -60,6 +61,7 @@ _PAYLOADS: Final[dict[str, Any]] = {
     sessions.TOPIC: None,
     signatures.TOPIC: frozenset[UserId],
     to_device.TOPIC: None,
+    thread_subscriptions.TOPIC: None,
     fetching.WANTED_TOPIC: None,
     typing.STILL_TOPIC: typing.TypingChange,
     typing.TOPIC: typing.TypingChange,

@@ -46,6 +46,7 @@ from tremula.features.registration.tokens import RegistrationTokens
 from tremula.features.remote_devices.noting import note_own_change
 from tremula.features.sessions import routes as sessions_routes
 from tremula.features.sessions.service import Sessions
+from tremula.features.thread_subscriptions.service import SubscriptionErasure
 from tremula.features.uia.flows import Stage
 from tremula.features.uia.password import PasswordStage, check_dummy
 from tremula.features.uia.service import Uia
@@ -192,7 +193,7 @@ def _build_accounts(
             on_registered=profiles.create,
             on_erasing=engine.erasures.add,
             on_deactivated=(departure.leave_all, DelayedEventErasure(journal).erase),
-            on_erased=on_erased,
+            on_erased=(*on_erased, SubscriptionErasure(journal).erase),
         ),
     )
     base.router.add(account_routes, accounts)
