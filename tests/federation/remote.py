@@ -41,8 +41,8 @@ class Refusal:
 class Remote:
     """A server on the network of a test.
 
-    ``answers`` has, by a part of the path, what it answers; a function makes it of the
-    request, at once or later. Everything else is 404.
+    ``answers`` has, by a part of the path, what it answers, bytes as they are; a
+    function makes it of the request, at once or later. Everything else is 404.
     """
 
     name: ServerName
@@ -65,7 +65,7 @@ class Remote:
                     return made.status, orjson.dumps(
                         {"errcode": made.errcode, "error": "no"}
                     )
-                return 200, orjson.dumps(made)
+                return 200, made if isinstance(made, bytes) else orjson.dumps(made)
         return 404, orjson.dumps({"errcode": "M_UNRECOGNIZED", "error": "no"})
 
     async def join(self, server: Server, room_id: str, localpart: str = "far") -> Pdu:

@@ -1,0 +1,138 @@
+"""A folder and an object store keep the same promises."""
+
+import hashlib
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.infra.blobs.s3_server import BUCKET, OPTIONS, running_s3
+from tremula.infra.blobs.local import LocalBlobs
+from tremula.infra.blobs.objects import open_objects
+from tremula.infra.blobs.spool import Disk, Spool
+from tremula.infra.blobs.store import CHUNK_BYTES, BlobError, BlobMissing, BlobStore
+
+SIZES = [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1, 9 * 1024 * 1024]
+
+
+@pytest.fixture
+def disk() -> Iterator[Disk]:
+    disk = Disk()
+    yield disk
+    disk.close()
+
+
+@pytest.fixture
+def spool(tmp_path: Path, disk: Disk) -> Spool:
+    return Spool(tmp_path / "blobs" / "incoming", disk)
+
+
+@pytest.fixture(scope="module")
+def s3_url() -> Iterator[str]:
+    with running_s3() as url:
+        yield url
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, disk: Disk, spool: Spool
+) -> BlobStore:
+    if request.param == "folder":
+        return LocalBlobs(tmp_path / "blobs", disk)
+    url: str = request.getfixturevalue("s3_url")
+    prefix = f"s3://{BUCKET}/{tmp_path.name}"
+    return open_objects(prefix, {**OPTIONS, "endpoint": url}, spool, disk)
+
+
+async def pieces(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), 100_000):
+        yield data[start : start + 100_000]
+
+
+async def put(store: BlobStore, spool: Spool, key: str, data: bytes) -> None:
+    async with spool.receive(pieces(data)) as file:
+        assert file.size_bytes == len(data)
+        assert file.sha256 == hashlib.sha256(data).hexdigest()
+        await store.put(key, file.path)
+
+
+async def read(store: BlobStore, key: str, start: int, length: int) -> bytes:
+    found = [chunk async for chunk in store.read(key, start, length)]
+    assert all(0 < len(chunk) <= CHUNK_BYTES for chunk in found)
+    return b"".join(found)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_what_is_put_is_read(store: BlobStore, spool: Spool, size: int) -> None:
+    data = os.urandom(size)
+
+    await put(store, spool, "key", data)
+
+    assert await read(store, "key", 0, size) == data
+    assert await read(store, "key", size // 2, size - size // 2) == data[size // 2 :]
+    assert await read(store, "key", 0, size // 3) == data[: size // 3]
+    async with store.as_file("key") as file:
+        assert file.read_bytes() == data
+    assert not list(spool.folder.iterdir())
+
+
+async def test_the_same_can_be_put_again(store: BlobStore, spool: Spool) -> None:
+    for _ in range(2):
+        await put(store, spool, "again", b"same")
+
+    assert await read(store, "again", 0, 4) == b"same"
+
+
+async def test_what_is_not_there_is_missing(store: BlobStore, spool: Spool) -> None:
+    await put(store, spool, "short", b"abc")
+
+    for key, length in (("nothing", 3), ("short", 4)):
+        with pytest.raises(BlobMissing):
+            await read(store, key, 0, length)
+    with pytest.raises(BlobMissing):
+        async with store.as_file("nothing"):
+            pytest.fail("it is not there")
+
+
+async def test_what_is_deleted_is_gone(store: BlobStore, spool: Spool) -> None:
+    await put(store, spool, "gone", b"abc")
+
+    await store.delete(["gone", "never"])
+
+    with pytest.raises(BlobMissing):
+        await read(store, "gone", 0, 3)
+
+
+@pytest.mark.parametrize("key", ["../x", "a/b", "", "a.b", "\0"])
+async def test_a_key_is_no_path(store: BlobStore, key: str) -> None:
+    with pytest.raises(AssertionError):
+        await read(store, key, 0, 1)
+
+
+async def test_what_breaks_off_leaves_nothing(spool: Spool) -> None:
+    async def breaking() -> AsyncIterator[bytes]:
+        yield b"x" * 2_000_000
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        async with spool.receive(breaking()):
+            pytest.fail("it never came to its end")
+
+    assert not list(spool.folder.iterdir())
+
+
+async def test_a_disk_that_fails_is_a_failure_of_the_store(
+    tmp_path: Path, disk: Disk
+) -> None:
+    (tmp_path / "file").write_bytes(b"in the way")
+    spool = Spool(tmp_path / "file" / "incoming", disk)
+
+    with pytest.raises(BlobError):
+        async with spool.receive(pieces(b"x")):
+            pytest.fail("there is no place for it")
+
+
+async def test_a_store_that_is_not_there(spool: Spool, disk: Disk) -> None:
+    with pytest.raises(BlobError):
+        open_objects("ftp://nowhere/x", {}, spool, disk)
