@@ -1,17 +1,19 @@
 """Mails users what they have not read for some minutes, all in one."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlencode
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tremula.features.push.service import Notified
 from tremula.features.pushers import mail_storage, storage
 from tremula.features.pushers.digest import Digest, RoomDigest
 from tremula.features.pushers.mail_storage import MailedRoom
 from tremula.features.pushers.notification import Subject
-from tremula.features.pushers.notified import Notifications, Notified
+from tremula.features.pushers.notified import UnreadNotifications
 from tremula.features.pushers.pusher import StoredPusher
 from tremula.features.pushers.subjects import Subjects
 from tremula.infra.clock import Clock
@@ -62,7 +64,7 @@ class EmailCourier(Struct, frozen=True, kw_only=True):
     clock: Clock
     slots: Slots
     mailer: Mailer
-    notifications: Notifications
+    notifications: UnreadNotifications
     subjects: Subjects
     origin: MailOrigin
 
@@ -71,11 +73,14 @@ class EmailCourier(Struct, frozen=True, kw_only=True):
     ) -> int | None:
         """See `Courier`."""
         [stored] = pushers
-        found = await self.notifications.unread_after(
-            user_id, stored.pos, up_to=self.journal.position, limit=_NOTIFICATIONS_MAX
+        up_to = self.journal.position
+        found = await self.notifications.after(
+            user_id, stored.pos, up_to=up_to, limit=_NOTIFICATIONS_MAX
         )
         if not found:
-            return await self._wait_until(stored, 0) if stored.retry_at_ms else None
+            if stored.retry_at_ms:
+                await self._rest(stored, pos=up_to)
+            return None
         now_ms = self.clock.now_ms()
         if not stored.retry_at_ms:
             return await self._wait_until(stored, now_ms + _DELAY_MS)
@@ -101,17 +106,27 @@ class EmailCourier(Struct, frozen=True, kw_only=True):
             except MailFailed:
                 return await self._pause(stored)
         now_ms = self.clock.now_ms()
+        mailed_now = {nid: _mailed(mailed.get(nid), now_ms) for nid in rooms}
+        await self._rest(stored, pos=found[-1].pos, mailed_now=mailed_now)
+        return None
+
+    async def _rest(
+        self,
+        stored: StoredPusher,
+        *,
+        pos: int,
+        mailed_now: Mapping[int, MailedRoom] = MappingProxyType({}),
+    ) -> None:
+        """Everything up to *pos* has been mailed or read: wait for what comes."""
         unit = self.journal.unit()
         unit.under(self.slots.lease(stored.user_id))
-        storage.update_sent(unit, [replace(stored, pos=found[-1].pos, failures=0)])
+        storage.update_sent(unit, [replace(stored, pos=pos, failures=0)])
         storage.update_retry(unit, stored, retry_at_ms=0)
-        for room_nid in rooms:
-            room = _mailed(mailed.get(room_nid), now_ms)
+        for room_nid, room in mailed_now.items():
             mail_storage.upsert_mailed_room(
                 unit, stored.user_id, stored.key.pushkey, room_nid, room
             )
         await self.journal.commit(unit)
-        return None
 
     async def _rooms(
         self, user_id: UserId, found: Sequence[Notified]
@@ -153,12 +168,12 @@ class EmailCourier(Struct, frozen=True, kw_only=True):
         await self.journal.commit(unit)
         return retry_at_ms
 
-    async def _wait_until(self, stored: StoredPusher, at_ms: int) -> int | None:
+    async def _wait_until(self, stored: StoredPusher, at_ms: int) -> int:
         unit = self.journal.unit()
         unit.under(self.slots.lease(stored.user_id))
         storage.update_retry(unit, stored, retry_at_ms=at_ms)
         await self.journal.commit(unit)
-        return at_ms or None
+        return at_ms
 
 
 def _may_mail_ms(mailed: Mapping[int, MailedRoom], notified: Notified) -> int:

@@ -7,6 +7,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tremula.features.push.service import Notified
 from tremula.features.pushers import storage
 from tremula.features.pushers.gateway import GatewayFailed, PushGateways
 from tremula.features.pushers.notification import (
@@ -15,7 +16,7 @@ from tremula.features.pushers.notification import (
     about_event,
     tweaks_of,
 )
-from tremula.features.pushers.notified import Notifications, Notified
+from tremula.features.pushers.notified import UnreadNotifications
 from tremula.features.pushers.pusher import StoredPusher
 from tremula.features.pushers.service import Pushers
 from tremula.features.pushers.subjects import Subjects
@@ -45,7 +46,7 @@ class HttpCourier(Struct, frozen=True, kw_only=True):
     clock: Clock
     slots: Slots
     gateways: PushGateways
-    notifications: Notifications
+    notifications: UnreadNotifications
     subjects: Subjects
 
     async def deliver(
@@ -53,10 +54,14 @@ class HttpCourier(Struct, frozen=True, kw_only=True):
     ) -> int | None:
         """See `Courier`."""
         after = min(each.pos for each in pushers)
-        found = await self.notifications.unread_after(
+        # Counted before, or a message that comes right now would be told as a count
+        # alone; and again, so that what is told of is counted.
+        unread = await self.notifications.count(user_id)
+        found = await self.notifications.after(
             user_id, after, up_to=self.journal.position, limit=_NOTIFICATIONS_MAX
         )
-        unread = await self.notifications.unread_count(user_id)
+        if found:
+            unread = await self.notifications.count(user_id)
         try:
             for notified in found:
                 pushers = await self._tell(user_id, pushers, notified, unread)

@@ -1,34 +1,47 @@
-"""What has notified a user, as pushers need to know it."""
+"""What a user was notified of and has not read."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
+from tremula.features.push.service import Notified, NotifiedEvents
+from tremula.features.receipts.service import NOTHING_READ, Receipts
 from tremula.protocol.identifiers import UserId
 
 
-class Notified(Struct, frozen=True):
-    """That an event notified a user, and what was to follow by the rule's *actions*.
+class UnreadTotals(Protocol):
+    """Counts what users have not read."""
 
-    ``pos`` is the journal position of the event's arrival.
-    """
-
-    event_nid: int
-    room_nid: int
-    pos: int
-    actions: Sequence[Any]
+    async def total(self, user_id: UserId) -> int:
+        """How many notifications there are in the rooms that the user is joined to."""
+        ...
 
 
-class Notifications(Protocol):
-    """What users were notified of and have not read."""
+class UnreadNotifications(Struct, frozen=True):
+    """What is worth being told to a user who looks elsewhere."""
 
-    async def unread_after(
+    events: NotifiedEvents
+    receipts: Receipts
+    totals: UnreadTotals
+
+    async def after(
         self, user_id: UserId, pos: int, *, up_to: int, limit: int
     ) -> Sequence[Notified]:
-        """The newest *limit* unread ones that came after *pos*, oldest first."""
-        ...
+        """What is unread of the newest *limit* that came after *pos*, oldest first."""
+        found = await self.events.newest_after(user_id, pos, up_to=up_to, limit=limit)
+        if not found:
+            return ()
+        rooms = {each.room_nid for each in found}
+        read = await self.receipts.read_up_to(user_id, rooms)
+        return [
+            each
+            for each in found
+            if not read.get(each.room_nid, NOTHING_READ).covers(
+                each.thread, each.room_pos
+            )
+        ]
 
-    async def unread_count(self, user_id: UserId) -> int:
-        """How many unread ones there are in the rooms that the user is joined to."""
-        ...
+    async def count(self, user_id: UserId) -> int:
+        """How many there are, in the rooms that the user is joined to."""
+        return await self.totals.total(user_id)

@@ -6,8 +6,8 @@ from typing import Final
 from msgspec import Struct
 
 from tremula.features.account_data.service import AccountData
+from tremula.features.push.service import Notified
 from tremula.features.pushers.notification import Subject
-from tremula.features.pushers.notified import Notified
 from tremula.protocol.identifiers import UserId
 from tremula.protocol.room_state import member_key
 from tremula.rooms.event_store import EventStore

@@ -1,0 +1,1 @@
+"""The list of what a user was notified of (CS "Listing Notifications")."""
