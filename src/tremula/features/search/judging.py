@@ -135,7 +135,8 @@ class Judge(Struct, frozen=True):
         except Forbidden:
             return None
         viewer = await self.access.visibility.viewer(access.view, reader.user_id)
-        return ReadableRoom(access, viewer)
+        # One that is open to all is searched by those only who have been in it.
+        return ReadableRoom(access, viewer) if viewer.was_ever_joined else None
 
     async def _originals(self, reader: Reader, read: _Read) -> dict[int, StoredEvent]:
         """The events that were read, and those that they are edits of, by number."""

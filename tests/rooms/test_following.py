@@ -1,0 +1,185 @@
+"""What is made of events is made of each of them once, whoever does it."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from msgspec import Struct
+
+from tests.fakes.slots import SharedSlots
+from tremula.features.search import storage
+from tremula.features.search.storage import Wanted
+from tremula.infra.db import Conflict, Database, Unit
+from tremula.infra.journal import Journal
+from tremula.protocol.identifiers import EventId, UserId
+from tremula.protocol.search_query import IndexTerm
+from tremula.rooms.events import StoredEvent
+from tremula.rooms.following import (
+    EVENTS_AT_ONCE,
+    Batch,
+    CatchUp,
+    Follower,
+    Span,
+    batch_of,
+)
+
+ALL = Wanted((IndexTerm("x", is_prefix=False),))
+EVENTS = 2 * EVENTS_AT_ONCE + 50
+END = 10 * EVENTS
+
+
+def events() -> list[StoredEvent]:
+    return [
+        StoredEvent(
+            event_nid=10 * number,
+            event_id=EventId(f"${number}"),
+            room_nid=1,
+            room_pos=number,
+            type="m.room.message",
+            state_key=None,
+            sender=UserId("@alice:test"),
+            origin_server_ts=0,
+            client_json=b'{"content":{}}',
+        )
+        for number in range(1, EVENTS + 1)
+    ]
+
+
+class Documents(Struct):
+    """Implements ``Derived`` over the tables of the search index.
+
+    A second document of an event would replace the first one, so *added* counts.
+    """
+
+    db: Database
+    added: list[int]
+    is_to_wait: asyncio.Event | None = None
+    fails_at: int | None = None
+    name: str = "documents"
+
+    async def find_pos(self) -> int | None:
+        progress = await storage.progress(self.db)
+        return progress.pos if progress.version == 1 else None
+
+    def begin_anew(self, unit: Unit) -> None:
+        storage.delete_all_documents(unit, self.db.engine)
+        storage.reset_progress(unit, version=1)
+
+    async def read(self, pos: int, *, up_to: int, limit: int) -> Batch:
+        found = [e for e in events() if pos < e.event_nid <= up_to][:limit]
+        return batch_of(found, [e.event_nid for e in found], up_to=up_to, limit=limit)
+
+    async def add(self, unit: Unit, events: Sequence[StoredEvent], span: Span) -> None:
+        nids = [event.event_nid for event in events]
+        storage.update_progress(unit, 1, seen_pos=span.seen_pos, pos=span.pos)
+        storage.upsert_documents(unit, self.db.engine, [(nid, {"x"}) for nid in nids])
+        if self.is_to_wait is not None:
+            await self.is_to_wait.wait()
+        if self.fails_at in nids:
+            raise RuntimeError("the process ends here")
+        self.added += nids
+
+
+async def stored(db: Database) -> list[int]:
+    return sorted(await storage.documents_before(db, 2**62, ALL, limit=1000))
+
+
+async def test_events_are_taken_in_batches(database: Database) -> None:
+    journal, slots = await Journal.open(database), SharedSlots()
+    documents = Documents(database, [])
+    process = slots.process()
+    slots.give(process)
+    follower = Follower(database, journal, process, documents)
+
+    more = [await follower.take_some(END) for _ in range(5)]
+
+    # The first one finds that there is nothing yet.
+    assert more == [True, True, True, False, False]
+    assert documents.added == await stored(database) == [e.event_nid for e in events()]
+    assert (await storage.progress(database)).pos == END
+
+
+async def test_a_crash_amid_a_batch_leaves_nothing_of_it(database: Database) -> None:
+    journal, slots = await Journal.open(database), SharedSlots()
+    process = slots.process()
+    slots.give(process)
+    crashing = Documents(database, [], fails_at=events()[EVENTS_AT_ONCE + 3].event_nid)
+    follower = Follower(database, journal, process, crashing)
+    await follower.take_some(END)
+    await follower.take_some(END)
+    with pytest.raises(RuntimeError):
+        await follower.take_some(END)
+    assert await stored(database) == crashing.added
+    assert len(crashing.added) == EVENTS_AT_ONCE
+
+    documents = Documents(database, crashing.added)
+    next_process = slots.process()
+    slots.give(next_process)
+    following = Follower(database, journal, next_process, documents)
+    while await following.take_some(END):
+        pass
+
+    assert documents.added == await stored(database) == [e.event_nid for e in events()]
+
+
+async def test_of_two_processes_one_fails(database: Database) -> None:
+    """Were both to hold the slot for a moment: what is stored by then counts."""
+    journal = await Journal.open(database)
+    waiting = Documents(database, [], is_to_wait=asyncio.Event())
+    hurrying = Documents(database, [])
+    followers = []
+    for documents in (waiting, hurrying):
+        slots = SharedSlots()
+        process = slots.process()
+        slots.give(process)
+        followers.append(Follower(database, journal, process, documents))
+    late, early = followers
+    await early.take_some(END)
+
+    late_batch = asyncio.create_task(late.take_some(END))
+    while await early.take_some(END):
+        pass
+    assert waiting.is_to_wait is not None
+    waiting.is_to_wait.set()
+    with pytest.raises(Conflict):
+        await late_batch
+
+    assert hurrying.added == await stored(database)
+    assert not await late.take_some(END)
+
+
+async def test_another_version_is_made_anew(database: Database) -> None:
+    journal, slots = await Journal.open(database), SharedSlots()
+    process = slots.process()
+    slots.give(process)
+    documents = Documents(database, [])
+    follower = Follower(database, journal, process, documents)
+    while await follower.take_some(100):
+        pass
+    assert len(await stored(database)) == 10
+    unit = journal.unit()
+    storage.reset_progress(unit)
+    storage.upsert_documents(unit, database.engine, [(7, {"x"})])
+    await journal.commit(unit)
+
+    while await follower.take_some(100):
+        pass
+
+    assert await stored(database) == [e.event_nid for e in events()][:10]
+
+
+async def test_whoever_asks_has_the_holder_do_it(database: Database) -> None:
+    journal, slots = await Journal.open(database), SharedSlots()
+    processes = [slots.process(), slots.process()]
+    made = [Documents(database, []), Documents(database, [])]
+    _, asking = [
+        Follower(database, journal, process, documents)
+        for process, documents in zip(processes, made, strict=True)
+    ]
+    slots.give(processes[0])
+
+    await processes[1].call("documents", "documents", CatchUp(END))
+    await asking.catch_up()
+
+    assert len(made[0].added) == EVENTS
+    assert made[1].added == []
