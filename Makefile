@@ -23,7 +23,7 @@ SYNAPSE_INSTALLED := $(SYNAPSE_VENV)/.installed
 endif
 
 .PHONY: serve test lint types contracts format test-js test-browser test-interop test-cluster \
-	synapse bench clean
+	test-media synapse bench clean
 
 serve: $(VENV)/.installed
 	$(BIN)/tremula serve
@@ -69,6 +69,10 @@ test-interop: $(VENV)/.installed-test synapse
 test-cluster: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m cluster tests/cluster
 	TEST_BACKEND=cluster $(BIN)/python -m pytest -n $(WORKERS) $(CLUSTER_TESTS)
+
+# Files of a gigabyte, which take disk and some time.
+test-media: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m large tests/crash
 
 synapse: $(SYNAPSE_INSTALLED)
 

@@ -20,6 +20,7 @@ _SETTINGS: Final = {
     "TREMULA_RATE_LIMITS__ENABLED": "false",
     "TREMULA_PASSWORD_HASHING__TIME_COST": "1",
     "TREMULA_PASSWORD_HASHING__MEMORY_KIB": "8",
+    "TREMULA_MEDIA__UPLOAD_BYTES_MAX": "2147483648",
 }
 _LISTENING: Final = re.compile(r" +listening +http://[^: ]+:([0-9]+) ")
 # What must never stand in a log: failures, and coroutines that nobody awaited.
@@ -69,6 +70,20 @@ class Homeserver:
     def has_ended(self) -> bool:
         """Whether it ended by itself."""
         return self._process is not None and self._process.returncode is not None
+
+    @property
+    def folder(self) -> Path:
+        """What it writes beside the database."""
+        return self._folder
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """The most memory that it has had since its start."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        kilobytes = re.search(r"VmHWM:\s*([0-9]+) kB", status)
+        assert kilobytes is not None
+        return int(kilobytes[1]) * 1024
 
     async def start(self) -> None:
         """Start, and wait until it listens."""
