@@ -79,13 +79,19 @@ class LeftRoomResults(Struct, frozen=True):
         limited_ctx = with_limit(ctx, request.config.timeline_limit)
         timeline = await self.timelines.read(limited_ctx, view, window)
         state = await self._state(view, request.config.required, timeline, window)
+        shown, start_pos, limited = (
+            timeline.events,
+            timeline.start_pos,
+            timeline.limited,
+        )
+        if not request.config.timeline_limit:
+            shown, start_pos, limited = (), end_pos + 1, limited or bool(shown)
         fields: dict[str, Any] = {
-            "limited": timeline.limited,
-            "prev_batch": format_place(timeline.start_pos - 1),
+            "limited": limited,
+            "prev_batch": format_place(start_pos - 1),
         }
         if not since:
             fields |= {"initial": True, **await self._names(view, end_pos)}
-        shown = timeline.events if request.config.timeline_limit else ()
         left = _Left(
             view, viewer, {**state, **own}, [e.event_nid for e in shown], fields
         )
