@@ -23,6 +23,7 @@ from tremula.features.pushers import service as pushers
 from tremula.features.receipts import service as receipts
 from tremula.features.receipts.storage import StoredReceipt
 from tremula.features.remote_devices import fetching
+from tremula.features.room_deletions import service as room_deletions
 from tremula.features.sessions import service as sessions
 from tremula.features.sync import lazy_members
 from tremula.features.thread_subscriptions import service as thread_subscriptions
@@ -58,6 +59,7 @@ _PAYLOADS: Final[dict[str, Any]] = {
     pushers.TOPIC: None,
     receipts.PRIVATE_TOPIC: StoredReceipt,
     receipts.PUBLIC_TOPIC: StoredReceipt,
+    room_deletions.TOPIC: None,
     sessions.TOPIC: None,
     signatures.TOPIC: frozenset[UserId],
     to_device.TOPIC: None,

@@ -5,9 +5,14 @@ from msgspec import Struct
 from tremula.assembly.base import Base, Engine, People
 from tremula.features.account_moderation import routes as account_moderation_routes
 from tremula.features.account_moderation.service import AccountModeration
+from tremula.features.blocked_rooms.service import BlockedRooms
+from tremula.features.directory.service import Directory
 from tremula.features.reports import admin_routes as reports_admin_routes
 from tremula.features.reports import routes as reports_routes
 from tremula.features.reports.service import Reports
+from tremula.features.room_deletions import admin_routes as room_deletions_routes
+from tremula.features.room_deletions.overview import RoomOverview
+from tremula.features.room_deletions.service import Collaborators, RoomDeletions
 
 
 class Moderation(Struct, frozen=True):
@@ -15,10 +20,13 @@ class Moderation(Struct, frozen=True):
 
     accounts: AccountModeration
     reports: Reports
+    rooms: RoomOverview
 
 
-def add_moderation(base: Base, engine: Engine, people: People) -> Moderation:
-    """Accounts that are locked or suspended, and reports."""
+def add_moderation(
+    base: Base, engine: Engine, people: People, directory: Directory
+) -> Moderation:
+    """Accounts that are locked or suspended, reports, and rooms that are deleted."""
     accounts = AccountModeration(
         base.journal,
         people.accounts.users,
@@ -36,4 +44,21 @@ def add_moderation(base: Base, engine: Engine, people: People) -> Moderation:
     )
     base.router.add(reports_routes, reports)
     base.router.add(reports_admin_routes, reports)
-    return Moderation(accounts, reports)
+    return Moderation(accounts, reports, _add_room_deletions(base, engine, directory))
+
+
+def _add_room_deletions(
+    base: Base, engine: Engine, directory: Directory
+) -> RoomOverview:
+    blocked = BlockedRooms(base.database, base.journal, base.clock)
+    deletions = RoomDeletions(
+        base.database,
+        base.journal,
+        base.slots,
+        base.clock,
+        Collaborators(engine.rooms, engine.reader, directory, blocked),
+    )
+    base.supervisor.keep_running("room_deletions", deletions.run)
+    rooms = RoomOverview(base.database, engine.reader, blocked, deletions)
+    base.router.add(room_deletions_routes, rooms)
+    return rooms

@@ -1,8 +1,11 @@
 """Builds what users do in rooms."""
 
+from msgspec import Struct
+
 from tremula.assembly.base import Base, Engine, People
 from tremula.assembly.delayed_events import build_delayed_events
 from tremula.assembly.relations import add_relations
+from tremula.features.blocked_rooms.service import BlockedRooms
 from tremula.features.directory import federation as directory_federation
 from tremula.features.directory import routes as directory_routes
 from tremula.features.directory.published import PublishedRooms
@@ -15,6 +18,7 @@ from tremula.features.history.elsewhere import Elsewhere
 from tremula.features.history.filling import GapFilling
 from tremula.features.history.service import History
 from tremula.features.membership import routes as membership_routes
+from tremula.features.membership.admission import Admission
 from tremula.features.membership.invite_permission import InvitePermission
 from tremula.features.membership.service import Membership
 from tremula.features.messages import routes as messages_routes
@@ -78,24 +82,21 @@ def _add_spaces(base: Base, engine: Engine, directory: Directory) -> None:
     base.router.add(summary_routes, summaries)
 
 
+class RoomFeatures(Struct, frozen=True):
+    """What others make rooms with, and find them."""
+
+    directory: Directory
+    creation: RoomCreation
+
+
 def add_rooms(
     base: Base, engine: Engine, people: People, remote: RemoteMemberships
-) -> None:
+) -> RoomFeatures:
     """Rooms as clients make, change and find them."""
     rooms, reader, events = engine.rooms, engine.reader, engine.events
     member_fields = people.profiles.member_fields
     directory = _build_directory(base, engine)
-    invite_permission = InvitePermission(people.account_data)
-    membership = Membership(
-        rooms,
-        reader,
-        engine.memberships,
-        directory,
-        invite_permission,
-        member_fields,
-        remote,
-    )
-    base.router.add(membership_routes, membership)
+    membership = _build_membership(base, engine, people, remote, directory)
     messages = Messages(rooms, reader, events, membership, directory, base.server_name)
     delayed = build_delayed_events(base, engine, people, messages)
     base.router.add(messages_routes, messages_routes.Sending(messages, delayed))
@@ -128,3 +129,25 @@ def add_rooms(
     base.supervisor.keep_running("personal_settings", settings.run)
     upgrades = RoomUpgrades(rooms, reader, events, directory, member_fields, settings)
     base.router.add(room_upgrades_routes, upgrades)
+    return RoomFeatures(directory, creation)
+
+
+def _build_membership(
+    base: Base,
+    engine: Engine,
+    people: People,
+    remote: RemoteMemberships,
+    directory: Directory,
+) -> Membership:
+    blocked = BlockedRooms(base.database, base.journal, base.clock)
+    membership = Membership(
+        engine.rooms,
+        engine.reader,
+        engine.memberships,
+        directory,
+        Admission(InvitePermission(people.account_data), blocked),
+        people.profiles.member_fields,
+        remote,
+    )
+    base.router.add(membership_routes, membership)
+    return membership

@@ -4,7 +4,7 @@ is joined to rooms, whoever's user it is.
 
 from collections.abc import Sequence
 
-from tremula.infra.db import Reader, Unit
+from tremula.infra.db import Reader, Row, Unit
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.rooms.storage import UserRoom
 
@@ -60,10 +60,7 @@ async def memberships_of_user(db: Reader, user_id: UserId) -> list[UserRoom]:
         """,
         user_id=user_id,
     )
-    return [
-        UserRoom(RoomId(room_id), nid, what, event_nid, pos, sender, bool(gone), began)
-        for room_id, nid, what, event_nid, pos, sender, gone, began in rows
-    ]
+    return [_user_room(row) for row in rows]
 
 
 async def own_joined(db: Reader, room_nid: int) -> set[UserId]:
@@ -131,3 +128,54 @@ async def openness_nids(db: Reader, room_nids: Sequence[int]) -> dict[int, int]:
         room_nids=list(room_nids),
     )
     return dict(rows)
+
+
+async def users_not_gone(db: Reader, room_nid: int) -> list[UserId]:
+    """Our users (at most 500) who are in a room, invited to it or knocking on it."""
+    rows = await db.scan(
+        """
+        SELECT user_id FROM rooms_memberships
+        WHERE room_nid = :room_nid AND membership IN ('join', 'invite', 'knock')
+        ORDER BY user_id LIMIT 500
+        """,
+        room_nid=room_nid,
+    )
+    return [UserId(user_id) for (user_id,) in rows]
+
+
+async def memberships_in(
+    db: Reader, room_nid: int, *, after: str, limit: int
+) -> list[tuple[UserId, UserRoom]]:
+    """What our users are to a room, in order of their IDs, from past *after*."""
+    rows = await db.scan(
+        """
+        SELECT m.user_id, r.room_id, m.room_nid, m.membership, m.event_nid, m.room_pos,
+               m.sender, m.forgotten, m.began_pos
+        FROM rooms_memberships m JOIN rooms_rooms r ON r.room_nid = m.room_nid
+        WHERE m.room_nid = :room_nid AND m.user_id > :after
+        ORDER BY m.user_id LIMIT :limit
+        """,
+        room_nid=room_nid,
+        after=after,
+        limit=limit,
+    )
+    return [(UserId(row[0]), _user_room(row[1:])) for row in rows]
+
+
+def update_outside(unit: Unit, room_nid: int, user_ids: Sequence[UserId]) -> None:
+    """Record that memberships (at most 500) stand in no timeline any more."""
+    unit.run(
+        """
+        UPDATE rooms_memberships SET room_pos = 0
+        WHERE room_nid = :room_nid AND user_id IN :user_ids
+        """,
+        room_nid=room_nid,
+        user_ids=list(user_ids),
+    )
+
+
+def _user_room(row: Row) -> UserRoom:
+    room_id, nid, what, event_nid, pos, sender, gone, began = row
+    return UserRoom(
+        RoomId(room_id), nid, what, event_nid, pos, sender, bool(gone), began
+    )

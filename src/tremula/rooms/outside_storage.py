@@ -1,6 +1,6 @@
 """Queries on ``rooms_outside`` (created in migrations/0013_rooms_outside.sql)."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
@@ -63,3 +63,30 @@ def upsert_outside(unit: Unit, row: OutsideRow) -> None:
         servers=row.servers,
         stripped_state=row.stripped_state,
     )
+
+
+async def rows_of_left(
+    db: Reader, room_nid: int, user_ids: Sequence[UserId]
+) -> list[OutsideRow]:
+    """By which events users (at most 500) have left a room that is about to be
+    forgotten.
+    """
+    rows = await db.scan(
+        """
+        SELECT m.user_id, m.room_nid, m.event_nid, r.room_version,
+               e.client_json, e.server_json
+        FROM rooms_memberships m
+        JOIN rooms_rooms r ON r.room_nid = m.room_nid
+        JOIN rooms_current_state s ON s.room_nid = m.room_nid
+            AND s.type = 'm.room.member' AND s.state_key = m.user_id
+        JOIN rooms_events e ON e.event_nid = s.event_nid
+        WHERE m.room_nid = :room_nid AND m.user_id IN :user_ids
+        """,
+        room_nid=room_nid,
+        user_ids=list(user_ids),
+    )
+    nothing = b"[]"
+    return [
+        OutsideRow(user_id, nid, pos, version, client, server, nothing, nothing)
+        for user_id, nid, pos, version, client, server in rows
+    ]

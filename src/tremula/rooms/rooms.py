@@ -36,6 +36,7 @@ from tremula.rooms.graph import PREV_EVENTS_CITED_MAX
 from tremula.rooms.history_gaps import HistoryGap
 from tremula.rooms.judging import Judge
 from tremula.rooms.peers import PeerFailed, Peers
+from tremula.rooms.purging import Closing
 from tremula.rooms.receiving import Receipt, ReceiveEvents, Receiving
 from tremula.rooms.rechecking import Rechecking
 from tremula.rooms.registry import RoomRegistry
@@ -98,6 +99,7 @@ class Rooms:
         self._completing = Completing(
             registry, journal, gaps, bases, Rechecking(judge), self._receiving, queues
         )
+        Closing(registry, journal, queues).serve(slots)
         self._adoption = Adoption(db, registry, events, journal, queues)
         self._backfilling = Backfilling(registry, events, journal, peers, clock, queues)
         RoomTelling(registry, events, registry.own.name).listen(journal)

@@ -441,3 +441,40 @@ async def member_changes_after(
         member=MEMBER,
     )
     return {UserId(user_id): count for user_id, count in rows}
+
+
+def delete_whole_state(unit: Unit, room_nid: int) -> None:
+    """Forget what a room's state is: it is none that can be read any more."""
+    unit.run(
+        "DELETE FROM rooms_current_state WHERE room_nid = :room_nid", room_nid=room_nid
+    )
+
+
+class ListedRoom(Struct, frozen=True):
+    """A room as administrators find it in the list of all."""
+
+    room_nid: int
+    room_id: RoomId
+    version: str
+    joined_local_members: int
+
+
+async def rooms_after(db: Reader, *, after: int, limit: int) -> list[ListedRoom]:
+    """Rooms with a state, from past the number *after* (rooms_memberships_joined)."""
+    rows = await db.scan(
+        """
+        SELECT r.room_nid, r.room_id, r.room_version, (
+            SELECT COUNT(*) FROM rooms_memberships m
+            WHERE m.room_nid = r.room_nid AND m.membership = 'join'
+        )
+        FROM rooms_rooms r
+        WHERE r.room_nid > :after AND EXISTS (
+            SELECT 1 FROM rooms_current_state s
+            WHERE s.room_nid = r.room_nid AND s.type = 'm.room.create'
+        )
+        ORDER BY r.room_nid LIMIT :limit
+        """,
+        after=after,
+        limit=limit,
+    )
+    return [ListedRoom(*row) for row in rows]

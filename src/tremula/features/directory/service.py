@@ -249,6 +249,13 @@ class Directory(Struct, frozen=True):
             self.published.publish(unit, new)
         await self.journal.commit(unit)
 
+    async def forget(self, room: RoomView) -> None:
+        """Take a room and its aliases out of the directory; safe to repeat."""
+        unit = self.journal.unit()
+        storage.delete_aliases_of(unit, room.nid)
+        self.published.unpublish(unit, room)
+        await self.journal.commit(unit)
+
     async def _managed(self, requester: Requester, room_id: RoomId) -> RoomView:
         view = await self.reader.get_room(room_id)
         if not self._may_manage(requester, view):

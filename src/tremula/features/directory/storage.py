@@ -61,6 +61,13 @@ def delete_alias(unit: Unit, alias: RoomAlias) -> None:
     unit.run("DELETE FROM directory_aliases WHERE alias = :alias", alias=alias)
 
 
+def delete_aliases_of(unit: Unit, room_nid: int) -> None:
+    """Remove all aliases of a room."""
+    unit.run(
+        "DELETE FROM directory_aliases WHERE room_nid = :room_nid", room_nid=room_nid
+    )
+
+
 def update_room_of_aliases(
     unit: Unit, *, old_room_nid: int, room_nid: int, room_id: RoomId
 ) -> None:

@@ -39,19 +39,26 @@ InvitesBlocked = Callable[[UserId], Awaitable[bool]]
 """Whether a user of this server takes no invitations."""
 
 
+RoomBlocked = Callable[[RoomId], Awaitable[bool]]
+"""Whether none of our users is let into a room."""
+
+
 class InvitePolicy(Struct, frozen=True):
     """Who may be invited."""
 
     can_be_invited: CanBeInvited
     is_blocked: InvitesBlocked
+    is_room_blocked: RoomBlocked
 
-    async def check(self, user_id: UserId) -> None:
-        """Refuse to have *user_id* invited.
+    async def check(self, user_id: UserId, room_id: RoomId) -> None:
+        """Refuse to have *user_id* invited to a room.
 
         Raises:
-            Forbidden: there is no such user.
+            Forbidden: there is no such user, or nobody is let into the room.
             InviteBlocked: they want no invitations.
         """
+        if await self.is_room_blocked(room_id):
+            raise Forbidden("this server lets nobody into this room")
         if not await self.can_be_invited(user_id):
             raise Forbidden("there is no such user here")
         if await self.is_blocked(user_id):
@@ -99,7 +106,9 @@ class Invitations(Struct, frozen=True):
         stripped = await self.told_state.check(
             version, invitation.room_id, invitation.room_state
         )
-        await self.policy.check(UserId(verified.event.state_key or ""))
+        await self.policy.check(
+            UserId(verified.event.state_key or ""), invitation.room_id
+        )
         signed = countersign_event(version, invitation.pdu, self.own.name, self.own.key)
         if await self._is_outside(version, verified.event, invitation.origin):
             await self._record(version, signed, invitation.origin, stripped)

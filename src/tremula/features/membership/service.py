@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from tremula.features.directory.service import Directory
 from tremula.features.federation_handshakes.service import RemoteMemberships
+from tremula.features.membership.admission import Admission
 from tremula.features.membership.guest_eviction import admits_guests
-from tremula.features.membership.invite_permission import InvitePermission
 from tremula.features.membership.joins import third_party_invite
 from tremula.protocol.errors import (
     BadJson,
@@ -68,7 +68,7 @@ class Membership(Struct, frozen=True):
     reader: RoomReader
     memberships: Memberships
     directory: Directory
-    invite_permission: InvitePermission
+    admission: Admission
     member_fields: MemberFields
     remote: RemoteMemberships
 
@@ -102,6 +102,7 @@ class Membership(Struct, frozen=True):
             IncompatibleRoomVersion, UnsupportedRoomVersion: the room's version.
             Unknown: (502) no other server that is in the room helps.
         """
+        await self.admission.check_room(target.room_id)
         view = await self.reader.find_room(target.room_id)
         if view is None or not self.remote.can_admit(view, request.user_id):
             if not await self._join_remotely(request, target):
@@ -185,6 +186,7 @@ class Membership(Struct, frozen=True):
             IncompatibleRoomVersion, UnsupportedRoomVersion: the room's version.
             Unknown: (502) no other server that is in the room helps.
         """
+        await self.admission.check_room(target.room_id)
         content = await self._own_content(user_id, "knock", reason)
         view = await self.reader.find_room(target.room_id)
         if view is None or not self.remote.is_resident(view):
@@ -250,13 +252,14 @@ class Membership(Struct, frozen=True):
 
     async def _invite(self, view: RoomView, draft: Draft) -> EventId:
         target = UserId(draft.state_key or "")
+        await self.admission.check_room(view.room_id)
         if not view.knows(target):
             view = await self.reader.whole_room(view.room_id)
         if view.is_joined(target):
             raise Forbidden(f"{target} is already in the room")
         if not self.remote.is_local(target):
             return await self.remote.invite(view, draft)
-        await self.invite_permission.check(target)
+        await self.admission.check_invitee(target)
         return await self._send(view, draft)
 
     async def fields_of(self, user_id: UserId) -> Mapping[str, Any]:
@@ -336,6 +339,7 @@ class Membership(Struct, frozen=True):
         # Only the server may vouch for a user: what the client says does not count.
         given = {key: content[key] for key in content if key != AUTHORISED_VIA}
         if membership in {"join", "knock"}:
+            await self.admission.check_room(room_id)
             given = {**await self.member_fields(target), **given}
         if membership == "join" and sender == target:
             if is_guest:

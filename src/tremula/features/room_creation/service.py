@@ -146,7 +146,7 @@ class RoomCreation(Struct, frozen=True):
     async def _invitees(self, invite: Sequence[str]) -> list[Member]:
         user_ids = dict.fromkeys(parse_user_id(raw) for raw in invite)
         for user_id in user_ids:
-            await self.membership.invite_permission.check(user_id)
+            await self.membership.admission.check_invitee(user_id)
         return [await self._member(user_id) for user_id in user_ids]
 
     async def _member(self, user_id: UserId) -> Member:

@@ -68,7 +68,8 @@ class LeftRooms(Struct, frozen=True):
         stays = [
             await self._stay(ctx, room, since)
             for room in wanted
-            if room.room_nid not in outside
+            # Where nothing is known of how it was left, there is nothing to show.
+            if room.room_nid not in outside and room.room_pos != NO_POS
         ]
         account_data = await self._account_data(ctx, stays, since)
         entries = {left.room_id: _left_outside(left) for left in outside.values()}

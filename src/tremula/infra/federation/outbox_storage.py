@@ -38,6 +38,23 @@ def delete_old_entries(unit: Unit, *, before_ms: int) -> None:
     )
 
 
+async def is_unsent(db: Reader, room_nid: int) -> bool:
+    """Whether a server that was in a room lacks an event of ours from there."""
+    row = await db.first(
+        """
+        SELECT 1 FROM federation_outbox o
+        JOIN federation_room_servers s ON s.room_nid = o.room_nid
+        LEFT JOIN federation_destinations d ON d.server_name = s.server_name
+        WHERE o.room_nid = :room_nid AND o.pos >= s.joined_pos
+          AND (s.left_pos IS NULL OR o.pos <= s.left_pos)
+          AND COALESCE(d.sent_pos, 0) < o.pos
+        LIMIT 1
+        """,
+        room_nid=room_nid,
+    )
+    return row is not None
+
+
 def upsert_servers(
     unit: Unit, room_nid: int, servers: Collection[ServerName], *, joined_pos: int
 ) -> None:

@@ -1,0 +1,1 @@
+"""Rooms that administrators let nobody into; not in the specification."""

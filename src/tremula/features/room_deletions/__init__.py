@@ -1,0 +1,1 @@
+"""Rooms that administrators look at, block and delete; not in the specification."""
