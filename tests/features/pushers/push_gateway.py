@@ -9,15 +9,23 @@ from typing import Any
 
 import orjson
 
-from tests.fakes.remote import Received, http_answer, running_remote
+from tests.fakes.remote import (
+    Received,
+    http_answer,
+    running_remote,
+    until_hung_up,
+)
 
 
 @dataclass(slots=True)
 class PushGateway:
-    """What it was told, and what it answers: a status, and rejected pushkeys."""
+    """What it was told, and what it answers: a status, and rejected pushkeys; nothing
+    at all if it *is_silent*.
+    """
 
     url: str = ""
     status: int = 200
+    is_silent: bool = False
     rejected: list[str] = field(default_factory=list)
     notified: "asyncio.Queue[dict[str, Any]]" = field(default_factory=asyncio.Queue)
 
@@ -29,6 +37,8 @@ class PushGateway:
         assert (request.method, request.uri) == ("POST", "/_matrix/push/v1/notify")
         assert request.headers["content-type"] == "application/json"
         self.notified.put_nowait(orjson.loads(request.body)["notification"])
+        if self.is_silent:
+            await until_hung_up(writer)
         body = orjson.dumps({"rejected": self.rejected})
         writer.write(http_answer(self.status, body))
 

@@ -53,7 +53,7 @@ def stored_pusher(
         set_ts_ms=1_782_000_000_123,
         pos=0,
         badge=0,
-        failures=0,
+        failures=int(retry_at_ms > 0),
         retry_at_ms=retry_at_ms,
         unsubscribe_token=None,
     )

@@ -49,7 +49,9 @@ async def add(user_data: UserDataServer, *pushers: StoredPusher) -> None:
     for each in pushers:
         unit = journal.unit()
         storage.upsert_pusher(unit, each, keeps_device=False)
-        storage.update_retry(unit, each, retry_at_ms=each.retry_at_ms)
+        storage.update_failed(
+            unit, [each], failures=each.failures, retry_at_ms=each.retry_at_ms
+        )
         await journal.commit(unit)
 
 

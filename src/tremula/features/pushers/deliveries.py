@@ -179,7 +179,7 @@ class Deliveries:
             self._users.discard(user_id, seen_changes=seen_changes)
         now_ms = self._clock.now_ms()
         for each in pushers:
-            if each.retry_at_ms > now_ms:
+            if each.failures and each.retry_at_ms > now_ms:
                 self._note_at(user_id, each.retry_at_ms)
             else:
                 self._put(Route.of(each), group)

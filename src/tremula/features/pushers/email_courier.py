@@ -15,6 +15,7 @@ from tremula.features.pushers.mail_storage import MailedRoom
 from tremula.features.pushers.notification import Subject
 from tremula.features.pushers.notified import UnreadNotifications
 from tremula.features.pushers.pusher import StoredPusher
+from tremula.features.pushers.service import Pushers
 from tremula.features.pushers.subjects import Subjects
 from tremula.infra.clock import Clock
 from tremula.infra.db import Reader
@@ -24,7 +25,7 @@ from tremula.infra.slots import Slots
 from tremula.protocol.email_addresses import EmailAddress
 from tremula.protocol.identifiers import ServerName, UserId
 
-UNSUBSCRIBE_PATH: Final = "/_tremula/client/unsubscribe"
+UNSUBSCRIBE_PATH: Final = "/_matrix/tremula/unsubscribe"
 
 _MINUTE_MS: Final = 60_000
 _HOUR_MS: Final = 60 * _MINUTE_MS
@@ -63,6 +64,7 @@ class EmailCourier(Struct, frozen=True, kw_only=True):
     journal: Journal
     clock: Clock
     slots: Slots
+    pushers: Pushers
     mailer: Mailer
     notifications: UnreadNotifications
     subjects: Subjects
@@ -82,10 +84,13 @@ class EmailCourier(Struct, frozen=True, kw_only=True):
                 await self._rest(stored, pos=up_to)
             return None
         now_ms = self.clock.now_ms()
-        if not stored.retry_at_ms:
-            return await self._wait_until(stored, now_ms + _DELAY_MS)
         mailed = await mail_storage.mailed_rooms(self.db, user_id, stored.key.pushkey)
         may_mail_ms = min(_may_mail_ms(mailed, each) for each in found)
+        mail_at_ms = max(may_mail_ms, now_ms + _DELAY_MS)
+        if not stored.retry_at_ms or stored.retry_at_ms > mail_at_ms:
+            return await self._wait_until(stored, mail_at_ms)
+        if stored.retry_at_ms > now_ms:
+            return stored.retry_at_ms
         if may_mail_ms > now_ms:
             return await self._wait_until(stored, may_mail_ms)
         return await self._mail(stored, found, mailed)
@@ -96,6 +101,9 @@ class EmailCourier(Struct, frozen=True, kw_only=True):
         found: Sequence[Notified],
         mailed: Mapping[int, MailedRoom],
     ) -> int | None:
+        if not await self.pushers.has_address(stored.user_id, stored.pusher):
+            await self.pushers.delete(stored.user_id, stored.key)
+            return None
         rooms = await self._rooms(stored.user_id, found)
         if rooms:
             try:

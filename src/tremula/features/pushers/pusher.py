@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from tremula.infra.outbound.endpoint import HttpUrl
 from tremula.infra.outbound.errors import BadUrl
-from tremula.protocol.email_addresses import EmailAddress
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import DeviceId, UserId
 
@@ -93,11 +92,6 @@ def parse_key(app_id: str, pushkey: str) -> PusherKey:
     if not 0 < len(pushkey.encode()) <= _PUSHKEY_BYTES_MAX:
         raise InvalidParam(f"pushkey has 1 to {_PUSHKEY_BYTES_MAX} bytes")
     return PusherKey(app_id, pushkey)
-
-
-def email_key(address: EmailAddress) -> PusherKey:
-    """The key of the pusher for an e-mail address."""
-    return PusherKey(EMAIL_APP_ID, address)
 
 
 def check_pusher(pusher: Pusher) -> None:

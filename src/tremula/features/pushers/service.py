@@ -6,14 +6,13 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from tremula.features.pushers import mail_storage, storage
+from tremula.features.pushers import storage
 from tremula.features.pushers.pusher import (
     Kind,
     Pusher,
     PusherKey,
     StoredPusher,
     check_pusher,
-    email_key,
 )
 from tremula.infra.clock import Clock
 from tremula.infra.db import Reader
@@ -123,25 +122,15 @@ class Pushers(Struct, frozen=True):
             raise NotFound("nobody is subscribed by this link")
         await self.delete(stored.user_id, stored.key)
 
-    async def erase(self, user_id: UserId) -> None:
-        """Remove all that a closed account has left; also when it is not erased."""
-        unit = self.journal.unit()
-        storage.delete_of_user(unit, user_id)
-        mail_storage.delete_mailed_rooms(unit, user_id)
-        self._announce(unit, user_id)
-        await self.journal.commit(unit)
-
-    async def address_removed(self, user_id: UserId, address: EmailAddress) -> None:
-        """Send no more mail to an address that is not the user's any more."""
-        await self.delete(user_id, email_key(address))
+    async def has_address(self, user_id: UserId, pusher: Pusher) -> bool:
+        """Whether the address that a pusher mails to is the user's."""
+        address = EmailAddress(pusher.key.pushkey)
+        return self.addresses is not None and (
+            await self.addresses.has_email(user_id, address)
+        )
 
     async def _check_address(self, user_id: UserId, pusher: Pusher) -> None:
-        if pusher.kind is not Kind.EMAIL:
-            return
-        address = EmailAddress(pusher.key.pushkey)
-        if self.addresses is None or not await self.addresses.has_email(
-            user_id, address
-        ):
+        if pusher.kind is Kind.EMAIL and not await self.has_address(user_id, pusher):
             raise ThreepidNotFound("this e-mail address is not one of your account")
 
     def _upsert(self, unit: JournalUnit, user_id: UserId, change: PusherChange) -> None:
