@@ -99,6 +99,20 @@ def test_part_of_a_word_is_none(text: str) -> None:
     assert not matches("tea", text, words=True)
 
 
+@given(PATTERNS.filter(bool), TEXTS)
+def test_in_a_phrase_no_character_is_special(phrase: str, text: str) -> None:
+    text = f"{text}{phrase}{text}"
+    plain = {ord("*"): "Ü", ord("?"): "Ö"}
+    expected = by_words(
+        phrase.lower().translate(plain),
+        text.lower().translate(plain),
+    )
+
+    found = Glob.of_phrase(phrase).matches(text.lower(), words_of(text.lower()))
+
+    assert found is expected
+
+
 def test_what_is_only_compared_costs_nothing() -> None:
     """So that a room of ten thousand keywords can be afforded."""
     assert Glob("m.room.message", by_words=False).cost("x" * 1_000) == 0

@@ -12,6 +12,9 @@ from tremula.features.one_time_keys.service import OneTimeKeys
 from tremula.features.presence.audience import Audience
 from tremula.features.presence.service import Presence
 from tremula.features.profiles.service import Profiles
+from tremula.features.push.service import PushRules
+from tremula.features.push.unread import UnreadCounts
+from tremula.features.receipts.service import Receipts
 from tremula.features.registration.tokens import RegistrationTokens
 from tremula.features.remote_devices.federation import RemoteLists
 from tremula.features.server_keys.key_ring import KeyRing
@@ -119,11 +122,19 @@ class People(Struct, frozen=True, kw_only=True):
     sessions: Sessions
     last_seen: LastSeen
     profiles: Profiles
+    push_rules: PushRules
     account_data: AccountData
     filters: Filters
     presence: Presence
     audience: Audience
     device_lists: DeviceLists
+
+
+class Reading(Struct, frozen=True, kw_only=True):
+    """What users have read, and what they have not."""
+
+    receipts: Receipts
+    unread: UnreadCounts
 
 
 class Encryption(Struct, frozen=True, kw_only=True):

@@ -138,6 +138,7 @@ def build_people(base: Base, engine: Engine, remote: RemoteMemberships) -> Peopl
         sessions=sessions,
         last_seen=last_seen,
         profiles=profiles,
+        push_rules=push_rules,
         account_data=account_data,
         filters=filters,
         presence=presence,

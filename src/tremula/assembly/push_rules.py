@@ -1,9 +1,11 @@
 """Builds push rules, and the marking of events by them."""
 
-from tremula.assembly.base import Base, Engine
+from tremula.assembly.base import Base, Engine, People, Reading
 from tremula.features.push import routes as push_routes
 from tremula.features.push.marking import PushMarker
 from tremula.features.push.service import PushRules
+from tremula.features.push.unread import UnreadCounts
+from tremula.features.receipts.service import Receipts
 
 
 def build_push_rules(base: Base, engine: Engine) -> PushRules:
@@ -21,3 +23,18 @@ def build_push_rules(base: Base, engine: Engine) -> PushRules:
     base.metrics.caches.watch("push_threads", marker.threads)
     engine.reader.registry.set_marker(marker)
     return rules
+
+
+def build_reading(
+    base: Base, engine: Engine, people: People, receipts: Receipts
+) -> Reading:
+    """What users have read by *receipts*, and what they have not."""
+    unread = UnreadCounts(
+        db=base.database,
+        journal=base.journal,
+        memberships=engine.memberships,
+        receipts=receipts,
+        rules=people.push_rules,
+    )
+    base.metrics.caches.watch("unread", unread.cache)
+    return Reading(receipts=receipts, unread=unread)

@@ -1,7 +1,15 @@
 """Builds `/sync`, and what it is made of."""
 
-from tremula.assembly.base import Base, Encryption, Engine, Outbound, People
+from tremula.assembly.base import (
+    Base,
+    Encryption,
+    Engine,
+    Outbound,
+    People,
+    Reading,
+)
 from tremula.assembly.federation import send_edus, take_transactions
+from tremula.assembly.push_rules import build_reading
 from tremula.assembly.sliding_syncing import SyncParts, add_sliding_sync
 from tremula.features.account_data.sync import (
     GlobalAccountDataPart,
@@ -14,10 +22,10 @@ from tremula.features.device_lists.sync import DeviceListsPart
 from tremula.features.membership.invite_permission import InvitePermission
 from tremula.features.one_time_keys.sync import KeyStatus
 from tremula.features.presence.sync import PresencePart
+from tremula.features.push.sync import MainUnread, UnreadRooms
 from tremula.features.receipts import routes as receipts_routes
 from tremula.features.receipts.service import Receipts
 from tremula.features.receipts.sync import ReceiptsPart
-from tremula.features.sliding_sync.parts import NothingCounted
 from tremula.features.sync import routes as sync_routes
 from tremula.features.sync.event_shapes import EventShapes
 from tremula.features.sync.invited_rooms import InvitedRooms
@@ -45,7 +53,7 @@ def add_sync(
     people: People,
     outbound: Outbound,
     encryption: Encryption,
-) -> None:
+) -> Reading:
     """`/sync` and its parts, and the EDUs that are about them."""
     db, journal = base.database, base.journal
     receipts = Receipts(
@@ -53,15 +61,22 @@ def add_sync(
     )
     base.router.add(receipts_routes, receipts)
     typing = _add_typing(base, engine)
-    parts = _build_parts(base, engine, people, encryption, typing)
-    _add_sync(base, engine, people, parts)
+    reading = build_reading(base, engine, people, receipts)
+    parts = _build_parts(base, engine, people, encryption, reading, typing)
+    _add_sync(base, engine, people, parts, reading)
     add_sliding_sync(base, engine, people, parts)
     take_transactions(base, engine, people, encryption, receipts, typing)
     send_edus(base, engine, people, outbound, typing)
+    return reading
 
 
 def _build_parts(
-    base: Base, engine: Engine, people: People, encryption: Encryption, typing: Typing
+    base: Base,
+    engine: Engine,
+    people: People,
+    encryption: Encryption,
+    reading: Reading,
+    typing: Typing,
 ) -> SyncParts:
     db, journal = base.database, base.journal
     return SyncParts(
@@ -81,11 +96,13 @@ def _build_parts(
         device_lists=_add_device_lists(base, engine, encryption.signatures),
         inbox=_device_inbox(base),
         key_status=_key_status(base, encryption),
-        unread=NothingCounted(),
+        unread=MainUnread(reading.unread),
     )
 
 
-def _add_sync(base: Base, engine: Engine, people: People, parts: SyncParts) -> None:
+def _add_sync(
+    base: Base, engine: Engine, people: People, parts: SyncParts, reading: Reading
+) -> None:
     journal = base.journal
     entries = RoomEntries(
         parts.timelines,
@@ -96,6 +113,7 @@ def _add_sync(base: Base, engine: Engine, people: People, parts: SyncParts) -> N
         SharedEntries(parts.lazy_members),
     )
     room_parts = (parts.room_account_data, parts.receipts, parts.typing)
+    unread = UnreadRooms(journal, reading.receipts, reading.unread)
     presence = PresencePart(
         journal, people.presence, people.profiles, people.audience, engine.reader
     )
@@ -105,7 +123,7 @@ def _add_sync(base: Base, engine: Engine, people: People, parts: SyncParts) -> N
             journal,
             engine.memberships,
             people.account_data,
-            JoinedRooms(journal, engine.reader, entries, room_parts),
+            JoinedRooms(journal, engine.reader, entries, room_parts, unread),
             parts.invited,
             _left_rooms(base, engine, entries, parts.room_account_data),
             parts.lazy_members,

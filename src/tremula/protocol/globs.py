@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 _WORDS: Final = re.compile("[a-z0-9_]+")
+_WILDCARDS: Final = re.compile("[*?]")
 _NO_WORD_BEFORE: Final = "(?<![a-z0-9_])"
 _NO_WORD_AFTER: Final = "(?![a-z0-9_])"
 
@@ -39,6 +40,14 @@ class Glob:
         self._longest = max(map(len, parts))
         self._parts = _compiled(parts, by_words=by_words)
 
+    @classmethod
+    def of_phrase(cls, phrase: str) -> "Glob":
+        """What matches just *phrase*, by words, in which no character is special."""
+        glob = cls(_WILDCARDS.sub(" ", phrase), by_words=True)
+        glob._literal = phrase.lower()
+        glob._parts = _bound([re.escape(phrase.lower())], by_words=True)
+        return glob
+
     def cost(self, text: str) -> int:
         """How much looking a match takes; 0 for what is only compared."""
         if self._is_word or (self._literal is not None and not self.by_words):
@@ -63,6 +72,10 @@ class Glob:
 def _compiled(parts: Sequence[str], *, by_words: bool) -> list[re.Pattern[str]]:
     """A regular expression without repetitions for each part, the ends bound."""
     texts = ["".join("." if c == "?" else re.escape(c) for c in p) for p in parts]
+    return _bound(texts, by_words=by_words)
+
+
+def _bound(texts: list[str], *, by_words: bool) -> list[re.Pattern[str]]:
     # A star at an end leaves it free.
     if texts[0]:
         texts[0] = (_NO_WORD_BEFORE if by_words else r"\A") + texts[0]

@@ -230,9 +230,7 @@ def _compile_display_name(_: Mapping[str, Any]) -> Condition:
     def holds(event: PushEvent, reader: Reader) -> bool:
         if not reader.display_name:
             return False
-        # What a name has of stars is no pattern.
-        name = re.sub("[*?]", " ", reader.display_name)
-        return event.fits(Glob(name, by_words=True), _BODY)
+        return event.fits(Glob.of_phrase(reader.display_name), _BODY)
 
     return holds
 

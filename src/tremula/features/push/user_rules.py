@@ -67,6 +67,13 @@ class UserRules(Struct, frozen=True):
         _extend(spans, Span(self.key_in(room_id), after_pos, _EVER))
         return spans
 
+    def key_at(self, room_id: str, pos: int) -> str:
+        """The key in a room at a journal position."""
+        if pos > self.pos:
+            return self.key_in(room_id)
+        spans = self.spans_in(room_id)
+        return next(each.ruleset for each in spans if pos <= each.until_pos)
+
     def ended_by(self, after: OwnRules, pos: int) -> list[PastRuleset]:
         """What has to be remembered if *after* are the rules from *pos* on."""
         successor = UserRules.of(after)

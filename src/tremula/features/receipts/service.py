@@ -121,6 +121,20 @@ class Receipts(Struct, frozen=True):
             found |= read_by_room(receipts)
         return found
 
+    async def read_since(
+        self, user_id: UserId, room_nids: Sequence[int], *, after: int, up_to: int
+    ) -> set[int]:
+        """The rooms in which the user has read something between two journal positions.
+        One query for 500 rooms.
+        """
+        found: set[int] = set()
+        for start in range(0, len(room_nids), _ROOMS_PER_QUERY):
+            portion = room_nids[start : start + _ROOMS_PER_QUERY]
+            found |= await storage.rooms_read(
+                self.db, user_id, portion, after=after, up_to=up_to
+            )
+        return found
+
     async def _write(
         self, user_id: UserId, view: RoomView, moves: Sequence[_Move], ts_ms: int
     ) -> None:

@@ -79,6 +79,24 @@ async def rooms_changed(
     return {room_nid for (room_nid,) in rows}
 
 
+async def rooms_read(
+    db: Reader, user_id: UserId, room_nids: Sequence[int], *, after: int, up_to: int
+) -> set[int]:
+    """Those of up to 500 rooms in which *user_id* has given receipts (primary key)."""
+    rows = await db.all(
+        """
+        SELECT DISTINCT room_nid FROM receipts
+        WHERE room_nid IN :room_nids AND user_id = :user_id
+            AND pos > :after AND pos <= :up_to
+        """,
+        user_id=user_id,
+        room_nids=list(room_nids),
+        after=after,
+        up_to=up_to,
+    )
+    return {room_nid for (room_nid,) in rows}
+
+
 async def receipts_after(
     db: Reader, user_id: UserId, room_nids: Sequence[int], *, after: int, up_to: int
 ) -> list[StoredReceipt]:

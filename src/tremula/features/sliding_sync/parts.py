@@ -3,8 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from msgspec import Struct
-
 from tremula.features.sync.parts import InboxPage, RoomRef, SyncContext
 from tremula.infra.tokens import StreamToken
 from tremula.protocol.identifiers import DeviceId, UserId
@@ -12,11 +10,18 @@ from tremula.rooms.events import StoredEvent
 from tremula.rooms.view import RoomView
 
 
-class Unread(Struct, frozen=True):
+class Unread(Protocol):
     """How many events of a room notify a user who has not read them."""
 
-    notifications: int = 0
-    highlights: int = 0
+    @property
+    def notifications(self) -> int:
+        """All of them."""
+        ...
+
+    @property
+    def highlights(self) -> int:
+        """Those that are highlighted."""
+        ...
 
 
 class UnreadCounter(Protocol):
@@ -25,17 +30,6 @@ class UnreadCounter(Protocol):
     async def of(self, user_id: UserId, view: RoomView) -> Unread:
         """Those outside of threads."""
         ...
-
-
-class NothingCounted:
-    """Leaves counting to clients, as those of sliding sync do."""
-
-    async def of(self, user_id: UserId, view: RoomView) -> Unread:  # noqa: ARG002
-        """None, whoever asks."""
-        return _NONE
-
-
-_NONE = Unread()
 
 
 class GlobalEvents(Protocol):

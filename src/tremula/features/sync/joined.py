@@ -7,7 +7,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from tremula.features.sync.parts import RoomPart, RoomRef, RoomSection, SyncContext
+from tremula.features.sync.parts import (
+    RoomPart,
+    RoomRef,
+    RoomSection,
+    SyncContext,
+    UnreadRooms,
+)
 from tremula.features.sync.request import StateForm
 from tremula.features.sync.room_entries import EntryRequest, RoomEntries
 from tremula.infra.journal import Journal
@@ -29,6 +35,7 @@ class JoinedRooms(Struct, frozen=True):
     rooms: RoomReader
     built: RoomEntries
     parts: Sequence[RoomPart]
+    unread: UnreadRooms
 
     async def entries(
         self, ctx: SyncContext, since: int, *, state_form: StateForm
@@ -48,7 +55,7 @@ class JoinedRooms(Struct, frozen=True):
             news = [ref for ref in known if ref.nid in part_rooms]
             if news:
                 await _collect(part, ctx, news, since, events)
-        entries: dict[RoomId, bytes] = {}
+        entries: dict[int, bytes] = {}
         for at, ref in enumerate((*new, *known)):
             if at % _ROOMS_PER_TURN == _ROOMS_PER_TURN - 1:
                 await asyncio.sleep(0)
@@ -60,21 +67,27 @@ class JoinedRooms(Struct, frozen=True):
                 end_pos=view.room_pos,
                 state_form=state_form,
                 parts=events.get(ref.nid, {}),
+                was_read=ref.nid in changed.read,
             )
             entry = await self.built.joined(ctx, view, request)
             if entry is not None:
-                entries[ref.room_id] = entry
-        return entries
+                entries[ref.nid] = entry
+        unread = await self.unread.fields(ctx, entries)
+        return {
+            ctx.joined_rooms[nid]: _with_fields(entry, unread.get(nid))
+            for nid, entry in entries.items()
+        }
 
     async def _changed(self, ctx: SyncContext, since: int) -> "_Changed":
         if not since:
-            return _Changed(ctx.joined_rooms.keys(), [()] * len(self.parts))
+            return _Changed(ctx.joined_rooms.keys(), [()] * len(self.parts), ())
         by_part = [await part.changed_rooms(ctx, since) for part in self.parts]
+        read = await self.unread.changed_rooms(ctx, since)
         if ctx.full_state:
-            return _Changed(ctx.joined_rooms.keys(), by_part)
+            return _Changed(ctx.joined_rooms.keys(), by_part, read)
         nids = await self._rooms_with_events(ctx, since)
-        nids.update(*by_part)
-        return _Changed(nids & ctx.joined_rooms.keys(), by_part)
+        nids.update(read, *by_part)
+        return _Changed(nids & ctx.joined_rooms.keys(), by_part, read)
 
     def _candidates(self, ctx: SyncContext, changed: "_Changed") -> list[RoomRef]:
         admits = ctx.filter.room.rooms.admits
@@ -123,10 +136,18 @@ def _takes_partial_state(ctx: SyncContext) -> bool:
 
 
 class _Changed(Struct, frozen=True):
-    """Rooms with something new; ``by_part`` in the order of the parts."""
+    """Rooms with something new; ``by_part`` in the order of the parts. In those of
+    ``read`` less is unread.
+    """
 
     nids: AbstractSet[int]
     by_part: Sequence[Collection[int]]
+    read: Collection[int]
+
+
+def _with_fields(entry: bytes, fields: bytes | None) -> bytes:
+    """*entry*, which is the same for others, and what is the user's own."""
+    return entry if fields is None else b"%b,%b}" % (entry[:-1], fields)
 
 
 async def _collect(

@@ -5,7 +5,7 @@ the positions after *since*, up to ``ctx.now``; *since* 0 asks for everything. I
 applies the part of ``ctx.filter`` that speaks of its section.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -66,6 +66,20 @@ class RoomPart(Protocol):
         self, ctx: SyncContext, rooms: Sequence[RoomRef], since: int
     ) -> Mapping[int, Sequence[bytes]]:
         """The new events by room nid, each as JSON; rooms without any are absent."""
+        ...
+
+
+class UnreadRooms(Protocol):
+    """Knows how much of each room is unread."""
+
+    async def changed_rooms(self, ctx: SyncContext, since: int) -> Collection[int]:
+        """Nids of joined rooms in which the user has read something."""
+        ...
+
+    async def fields(
+        self, ctx: SyncContext, room_nids: Iterable[int]
+    ) -> Mapping[int, bytes]:
+        """What is said of it by room nid: members of a JSON object, as JSON."""
         ...
 
 

@@ -25,13 +25,15 @@ class EntryRequest(Struct, frozen=True):
     """What a room's entry is to hold.
 
     ``since`` 0 shows the room as new to the client. ``end_pos`` is where a user who
-    left stopped seeing. ``parts`` are the events of other features.
+    left stopped seeing. ``parts`` are the events of other features. Of a room that
+    ``was_read`` there is an entry, be there nothing else in it.
     """
 
     since: int
     end_pos: int
     state_form: StateForm
     parts: SectionEvents
+    was_read: bool = False
 
 
 class RoomEntries(Struct, frozen=True):
@@ -68,7 +70,8 @@ class RoomEntries(Struct, frozen=True):
                 heroes=summary.get("m.heroes", ()),
             ),
         )
-        if request.since and not (timeline.events or state or request.parts):
+        has_events = timeline.events or state or request.parts
+        if request.since and not (has_events or request.was_read):
             return None
         entry = await self._entry(ctx, view, timeline, state, request)
         ephemeral = request.parts.get(RoomSection.EPHEMERAL, ())

@@ -1,0 +1,102 @@
+"""Unread counts in `/sync` (CS "Receiving notifications")."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import orjson
+from msgspec import Struct
+
+from tremula.features.push.unread import (
+    NOTHING_UNREAD,
+    Count,
+    Unread,
+    UnreadCounts,
+)
+from tremula.features.receipts.service import (
+    PRIVATE_TOPIC,
+    PUBLIC_TOPIC,
+    Receipts,
+    StoredReceipt,
+)
+from tremula.features.sync.parts import SyncContext
+from tremula.infra.journal import Journal
+from tremula.protocol.identifiers import UserId
+from tremula.rooms.view import RoomView
+
+
+class UnreadRooms(Struct, frozen=True):
+    """Says of joined rooms how much of them is unread."""
+
+    journal: Journal
+    receipts: Receipts
+    counts: UnreadCounts
+
+    async def changed_rooms(self, ctx: SyncContext, since: int) -> Collection[int]:
+        """Joined rooms in which the user has read something since; what came since are
+        events anyway.
+        """
+        public = self.journal.changed_keys(PUBLIC_TOPIC, since)
+        own = self.journal.tail(PRIVATE_TOPIC, ctx.user_id, since)
+        if public is None or own is None:
+            return await self._changed_in_db(ctx, since)
+        changed = {_payload(entry).room_nid for entry in own}
+        for nid in ctx.joined_rooms.keys() & public:
+            told = self.journal.tail(PUBLIC_TOPIC, nid, since)
+            if told is None:
+                return await self._changed_in_db(ctx, since)
+            if any(_payload(entry).user_id == ctx.user_id for entry in told):
+                changed.add(nid)
+        return changed & ctx.joined_rooms.keys()
+
+    async def fields(
+        self, ctx: SyncContext, room_nids: Iterable[int]
+    ) -> Mapping[int, bytes]:
+        """What the entry of each room says of it, as members of a JSON object."""
+        by_thread = ctx.filter.room.timeline.unread_thread_notifications
+        return {
+            nid: _fields(unread, by_thread=by_thread)
+            for nid, unread in (await self.counts.of(ctx.user_id, room_nids)).items()
+        }
+
+    async def _changed_in_db(self, ctx: SyncContext, since: int) -> Collection[int]:
+        return await self.receipts.read_since(
+            ctx.user_id, list(ctx.joined_rooms), after=since, up_to=ctx.now
+        )
+
+
+class MainUnread(Struct, frozen=True):
+    """The same outside of threads, for sliding sync."""
+
+    counts: UnreadCounts
+
+    async def of(self, user_id: UserId, view: RoomView) -> Count:
+        """Of one room."""
+        found = await self.counts.of(user_id, [view.nid])
+        return found.get(view.nid, NOTHING_UNREAD).main
+
+
+def _payload(entry: tuple[int, object]) -> StoredReceipt:
+    stored = entry[1]
+    assert isinstance(stored, StoredReceipt)
+    return stored
+
+
+def _fields(unread: Unread, *, by_thread: bool) -> bytes:
+    if not by_thread:
+        return _notifications(unread.total)
+    fields = _notifications(unread.main)
+    if not unread.threads:
+        return fields
+    threads = {root: _count(count) for root, count in unread.threads.items()}
+    return b'%b,"unread_thread_notifications":%b' % (fields, orjson.dumps(threads))
+
+
+def _notifications(count: Count) -> bytes:
+    return b'"unread_notifications":%b' % orjson.dumps(_count(count))
+
+
+def _count(count: Count) -> dict[str, Any]:
+    return {
+        "notification_count": count.notifications,
+        "highlight_count": count.highlights,
+    }

@@ -1,0 +1,289 @@
+"""How much of what notified a user is unread (CS "Receiving notifications")."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct, field
+
+from tremula.features.push import storage
+from tremula.features.push.marks import TOPIC, EventMarks
+from tremula.features.push.service import PushRules
+from tremula.features.push.storage import ThreadFloor, Wanted
+from tremula.features.push.user_rules import UserRules
+from tremula.features.receipts.service import (
+    NOTHING_READ,
+    PRIVATE_TOPIC,
+    PUBLIC_TOPIC,
+    ReadUpTo,
+    Receipts,
+    StoredReceipt,
+)
+from tremula.infra.cache import ByteLRU
+from tremula.infra.db import Reader
+from tremula.infra.journal import Journal
+from tremula.protocol.identifiers import UserId
+from tremula.rooms import memberships as memberships_module
+from tremula.rooms.memberships import Memberships
+from tremula.rooms.storage import UserRoom
+from tremula.rooms.threads import MAIN
+
+_CACHE_BYTES: Final = 32 * 1024 * 1024
+_COUNTED_BYTES: Final = 500
+_THREAD_BYTES: Final = 200
+_WANTED_PER_QUERY: Final = 500
+
+_Key = tuple[UserId, int]
+
+
+class Count(Struct, frozen=True):
+    """Unread notifications, and those of them that are highlights."""
+
+    notifications: int = 0
+    highlights: int = 0
+
+
+NONE: Final = Count()
+
+
+class Unread(Struct, frozen=True):
+    """What is unread in a room: outside of threads, and by thread root in threads."""
+
+    main: Count = NONE
+    threads: Mapping[str, Count] = {}
+
+    @property
+    def total(self) -> Count:
+        """All of it together."""
+        if not self.threads:
+            return self.main
+        counts = (self.main, *self.threads.values())
+        return Count(
+            sum(each.notifications for each in counts),
+            sum(each.highlights for each in counts),
+        )
+
+
+class _Thread(Struct):
+    """``newest_room_pos`` is the place of the newest mark that was counted."""
+
+    notifies: int = 0
+    highlights: int = 0
+    newest_room_pos: int = 0
+
+
+class _Counted(Struct):
+    """What a user has unread in a room, by all that was told up to ``pos``."""
+
+    room_id: str
+    pos: int
+    threads: dict[str, _Thread] = field(default_factory=dict[str, _Thread])
+
+    def add(self, marked: EventMarks, user_id: UserId, rules: UserRules) -> None:
+        """Count an event that came."""
+        key = rules.key_at(self.room_id, marked.pos)
+        notifies, highlights = marked.of_user(user_id, key)
+        if notifies or highlights:
+            thread = self.threads.setdefault(marked.thread, _Thread())
+            thread.notifies += notifies
+            thread.highlights += highlights
+            thread.newest_room_pos = marked.room_pos
+
+    def read(self, receipt: StoredReceipt) -> bool:
+        """Take away what *receipt* says was read; False if that is not known."""
+        of_thread = receipt.receipt.thread_id
+        read = list(self.threads) if of_thread is None else [of_thread]
+        for name in read:
+            thread = self.threads.get(name)
+            if thread is None:
+                continue
+            if thread.newest_room_pos > receipt.room_pos:
+                return False
+            del self.threads[name]
+        return True
+
+    def unread(self) -> Unread:
+        """As it is told."""
+        if not self.threads:
+            return NOTHING_UNREAD
+        counts = {
+            name: Count(max(thread.notifies, 0), max(thread.highlights, 0))
+            for name, thread in self.threads.items()
+        }
+        main = counts.pop(MAIN, NONE)
+        return Unread(main, {n: each for n, each in counts.items() if each != NONE})
+
+
+NOTHING_UNREAD: Final = Unread()
+
+
+class UnreadCounts:
+    """Counts for our users, in the rooms that they are joined to.
+
+    What was asked for lately is kept up to date from the journal: no query, whatever
+    comes. A receipt for anything but the newest costs one anew.
+    """
+
+    def __init__(
+        self,
+        *,
+        db: Reader,
+        journal: Journal,
+        memberships: Memberships,
+        receipts: Receipts,
+        rules: PushRules,
+    ) -> None:
+        self._db = db
+        self._journal = journal
+        self._memberships = memberships
+        self._receipts = receipts
+        self._rules = rules
+        self.cache: ByteLRU[_Key, _Counted] = ByteLRU(_CACHE_BYTES)
+        # What is being counted, and of that what has changed meanwhile.
+        self._counting: Counter[_Key] = Counter()
+        self._stale: set[_Key] = set()
+        journal.subscribe(PUBLIC_TOPIC, self._receipt_told)
+        journal.subscribe(PRIVATE_TOPIC, self._receipt_told)
+        journal.subscribe(memberships_module.TOPIC, self._membership_told)
+        journal.on_forget(self._forget_all)
+
+    async def of(self, user_id: UserId, room_nids: Iterable[int]) -> dict[int, Unread]:
+        """What is unread in those of the rooms that the user is joined to."""
+        rules = await self._rules.of(user_id)
+        rooms = await self._memberships.of_user(user_id)
+        found: dict[int, Unread] = {}
+        missing: list[UserRoom] = []
+        for nid in room_nids:
+            room = rooms.get(nid)
+            if room is None or room.membership != "join":
+                continue
+            counted = self._up_to_date((user_id, nid), rules)
+            if counted is None:
+                missing.append(room)
+            else:
+                counted.pos = self._journal.position
+                found[nid] = counted.unread()
+        if missing:
+            found.update(await self._count(user_id, missing, rules))
+        return found
+
+    async def total(self, user_id: UserId) -> int:
+        """How many notifications are unread in all rooms."""
+        joined = await self._memberships.joined_by(user_id)
+        unread = await self.of(user_id, joined)
+        return sum(each.total.notifications for each in unread.values())
+
+    def _up_to_date(self, key: _Key, rules: UserRules) -> _Counted | None:
+        counted = self.cache.get(key)
+        if counted is None:
+            return None
+        told = self._journal.tail(TOPIC, key[1], counted.pos)
+        if told is None:
+            self.cache.discard(key)
+            return None
+        for pos, marked in told:
+            if not isinstance(marked, EventMarks):
+                # An event was redacted: whether it had counted is not known.
+                self.cache.discard(key)
+                return None
+            counted.add(marked, key[0], rules)
+            counted.pos = pos
+        return counted
+
+    async def _count(
+        self, user_id: UserId, rooms: Sequence[UserRoom], rules: UserRules
+    ) -> dict[int, Unread]:
+        keys = [(user_id, room.room_nid) for room in rooms]
+        self._counting.update(keys)
+        pos = self._journal.position
+        try:
+            read = await self._receipts.read_up_to(user_id, [nid for _, nid in keys])
+            counted = await self._read(user_id, rooms, rules, read, up_to=pos)
+        finally:
+            stale = {key for key in keys if key in self._stale}
+            self._counting.subtract(keys)
+            for key in keys:
+                if not self._counting[key]:
+                    del self._counting[key]
+                    self._stale.discard(key)
+        for key in keys:
+            if key not in stale:
+                each = counted[key[1]]
+                size_bytes = _COUNTED_BYTES + _THREAD_BYTES * len(each.threads)
+                self.cache.put(key, each, size_bytes)
+        return {nid: each.unread() for nid, each in counted.items()}
+
+    async def _read(
+        self,
+        user_id: UserId,
+        rooms: Sequence[UserRoom],
+        rules: UserRules,
+        read: Mapping[int, ReadUpTo],
+        *,
+        up_to: int,
+    ) -> dict[int, _Counted]:
+        counted = {room.room_nid: _Counted(room.room_id, up_to) for room in rooms}
+        wanted: list[Wanted] = []
+        for room in rooms:
+            until = read.get(room.room_nid, NOTHING_READ)
+            wanted += _wanted(user_id, room, rules, until, up_to=up_to)
+        for start in range(0, len(wanted), _WANTED_PER_QUERY):
+            portion = wanted[start : start + _WANTED_PER_QUERY]
+            floors = _floors({each.room_nid for each in portion}, read)
+            for each in await storage.thread_counts(self._db, user_id, portion, floors):
+                threads = counted[each.room_nid].threads
+                thread = threads.setdefault(each.thread, _Thread())
+                thread.notifies += each.notifies
+                thread.highlights += each.highlights
+                thread.newest_room_pos = max(
+                    thread.newest_room_pos, each.newest_room_pos
+                )
+        return counted
+
+    def _receipt_told(self, _pos: int, _key: object, receipt: object) -> None:
+        assert isinstance(receipt, StoredReceipt)
+        key = (receipt.user_id, receipt.room_nid)
+        if key in self._counting:
+            self._stale.add(key)
+        if key not in self.cache:
+            return
+        rules = self._rules.cache.get(receipt.user_id)
+        counted = None if rules is None else self._up_to_date(key, rules)
+        if counted is None or not counted.read(receipt):
+            self.cache.discard(key)
+
+    def _membership_told(self, _pos: int, user_id: object, room: object) -> None:
+        assert isinstance(user_id, str)
+        assert isinstance(room, UserRoom)
+        key = (UserId(user_id), room.room_nid)
+        if key in self._counting:
+            self._stale.add(key)
+        self.cache.discard(key)
+
+    def _forget_all(self) -> None:
+        self.cache.clear()
+        self._stale.update(self._counting)
+
+
+def _wanted(
+    user_id: UserId, room: UserRoom, rules: UserRules, read: ReadUpTo, *, up_to: int
+) -> Iterable[Wanted]:
+    nid, began_pos = room.room_nid, room.began_pos
+    yield Wanted(nid, user_id, read.room_pos, began_pos, up_to)
+    for span in rules.spans_in(room.room_id):
+        after_pos, until_pos = (
+            max(span.after_pos, began_pos),
+            min(span.until_pos, up_to),
+        )
+        if after_pos < until_pos:
+            yield Wanted(nid, span.ruleset, read.room_pos, after_pos, until_pos)
+
+
+def _floors(
+    room_nids: Collection[int], read: Mapping[int, ReadUpTo]
+) -> list[ThreadFloor]:
+    return [
+        ThreadFloor(nid, thread, room_pos)
+        for nid in room_nids
+        for thread, room_pos in read.get(nid, NOTHING_READ).threads.items()
+    ]
