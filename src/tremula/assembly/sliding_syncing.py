@@ -29,6 +29,7 @@ from tremula.features.sync.invited_rooms import InvitedRooms
 from tremula.features.sync.lazy_members import LazyMembers
 from tremula.features.sync.summary import Summaries
 from tremula.features.sync.timeline import Timelines
+from tremula.features.thread_subscriptions.service import ThreadSubscriptions
 from tremula.features.to_device.sync import DeviceInbox
 from tremula.features.typing.sync import TypingPart
 from tremula.rooms.overview import RoomOverview
@@ -98,7 +99,17 @@ def _build_answers(
         filtering,
     )
     extensions = RoomExtensions(
-        parts.account_data, parts.room_account_data, parts.receipts, parts.typing
+        parts.account_data,
+        parts.room_account_data,
+        parts.receipts,
+        parts.typing,
+        ThreadSubscriptions(
+            base.database,
+            base.journal,
+            engine.reader,
+            engine.events,
+            engine.visibility,
+        ),
     )
     results = _build_results(engine, parts)
     return Answers(lists, personal, overview, results, extensions)

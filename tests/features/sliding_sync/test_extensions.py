@@ -283,3 +283,33 @@ async def test_ephemeral_events_end_with_the_membership(server: Server) -> None:
 
     assert set(second["rooms"]) == {room_id}
     assert second["extensions"] == {}
+
+
+async def test_thread_subscriptions_are_told_as_they_change(server: Server) -> None:
+    alice = server.client(ALICE)
+    room_id = await create_room(alice)
+    roots = [await send(alice, room_id) for _ in range(2)]
+    paths = [
+        "/_matrix/client/unstable/io.element.msc4306"
+        f"/rooms/{room_id}/thread/{root}/subscription"
+        for root in roots
+    ]
+    name = "io.element.msc4308.thread_subscriptions"
+    extensions = {name: {**ON, "limit": 1}}
+    for path in paths:
+        assert (await alice.put(path, {})).status == 200
+
+    first = await slide(alice, extensions=extensions)
+    nothing = await slide(alice, first["pos"], extensions=extensions)
+    older = await alice.get(
+        "/_matrix/client/unstable/io.element.msc4308/thread_subscriptions",
+        query={"dir": "b", "from": first["extensions"][name]["prev_batch"]},
+    )
+    assert (await alice.delete(paths[0])).status == 200
+    second = await slide(alice, nothing["pos"], extensions=extensions)
+
+    told = first["extensions"][name]
+    assert set(told["subscribed"][room_id]) == {roots[1]}
+    assert nothing["extensions"] == {}
+    assert set(second["extensions"][name]["unsubscribed"][room_id]) == {roots[0]}
+    assert set(older.json["subscribed"][room_id]) == {roots[0]}

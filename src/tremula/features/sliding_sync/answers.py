@@ -160,12 +160,10 @@ class Answers(Struct, frozen=True):
             windows,
             sent,
             {nid: result.timeline for nid, result in results.items()},
+            state.extensions,
         )
         sections = await self.extensions.sections(told, wanted, state)
-        has_account_data = state.has_account_data or (
-            wanted.extensions.account_data is not None
-        )
-        after = ConnectionState(told.sent, has_account_data)
+        after = ConnectionState(told.sent, told.extensions)
         return Answer(
             ctx,
             state if after == state else after,

@@ -25,10 +25,13 @@ class SentRoom(Struct, frozen=True):
 
 
 class ConnectionState(Struct, frozen=True):
-    """All that was sent, by room nid. It is never changed but replaced."""
+    """All that was sent of rooms, by nid; and the extensions of which something was.
+
+    It is never changed but replaced.
+    """
 
     rooms: Mapping[int, SentRoom]
-    has_account_data: bool = False
+    extensions: frozenset[str] = frozenset()
 
 
 EMPTY: Final = ConnectionState({})
@@ -64,7 +67,7 @@ class _Config(Struct, array_like=True):
 
 
 class _Stored(Struct, array_like=True):
-    has_account_data: bool
+    extensions: list[str]
     configs: list[_Config]
     groups: list[_Group]
 
@@ -77,7 +80,7 @@ def encode(state: ConnectionState) -> bytes:
     different = dict.fromkeys(sent.config for sent in groups)
     configs = {config: at for at, config in enumerate(different)}
     stored = _Stored(
-        state.has_account_data,
+        sorted(state.extensions),
         [
             _Config(
                 each.timeline_limit,
@@ -120,4 +123,4 @@ def decode(raw: bytes) -> ConnectionState:
             group.is_dm,
         )
         rooms.update(dict.fromkeys(group.room_nids, sent))
-    return ConnectionState(rooms, stored.has_account_data)
+    return ConnectionState(rooms, frozenset(stored.extensions))

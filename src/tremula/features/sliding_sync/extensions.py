@@ -1,4 +1,4 @@
-"""The extensions of an answer (MSC3884, MSC3885, MSC3959 to MSC3961).
+"""The extensions of an answer (MSC3959 to MSC3961, MSC4308).
 
 Those about rooms are told of the rooms in their scope; what they leave out of others,
 the state of the connection remembers.
@@ -6,6 +6,7 @@ the state of the connection remembers.
 
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import Final
 
 import orjson
 from msgspec import Struct
@@ -23,8 +24,13 @@ from tremula.features.sliding_sync.parts import GlobalEvents, RoomReceipts
 from tremula.features.sliding_sync.request import Scope, Wanted
 from tremula.features.sliding_sync.room_lists import UserRooms, Windows
 from tremula.features.sync.parts import RoomPart, RoomRef, SyncContext
+from tremula.features.thread_subscriptions.service import ThreadSubscriptions
 from tremula.protocol.identifiers import RoomId
 from tremula.rooms.events import StoredEvent
+
+ACCOUNT_DATA: Final = "account_data"
+THREAD_SUBSCRIPTIONS: Final = "io.element.msc4308.thread_subscriptions"
+THREADS_MAX: Final = 1_000
 
 
 class Told(Struct):
@@ -36,6 +42,15 @@ class Told(Struct):
     windows: Windows
     sent: dict[int, SentRoom]
     timelines: Mapping[int, Sequence[StoredEvent]]
+    extensions: frozenset[str]
+
+    def since(self, extension: str) -> int:
+        """After which position what an extension has for no room is news; it is told
+        from now on.
+        """
+        was_told = extension in self.extensions
+        self.extensions |= {extension}
+        return self.pos if was_told else 0
 
     def ref(self, room_nid: int) -> RoomRef:
         """The room's two names."""
@@ -62,6 +77,7 @@ class RoomExtensions(Struct, frozen=True):
     room_account_data: RoomPart
     receipts: RoomReceipts
     typing: RoomPart
+    threads: ThreadSubscriptions
 
     async def sections(
         self, told: Told, wanted: Wanted, before: ConnectionState
@@ -69,24 +85,34 @@ class RoomExtensions(Struct, frozen=True):
         """The news by extension; ``told.sent`` is brought up to date."""
         sections: dict[str, bytes] = {}
         extensions = wanted.extensions
-        account_data = await self._account_data(told, extensions.account_data, before)
+        account_data = await self._account_data(told, extensions.account_data)
         if account_data is not None:
-            sections["account_data"] = account_data
+            sections[ACCOUNT_DATA] = account_data
         receipts = await self._receipts(told, extensions.receipts)
         if receipts:
             sections["receipts"] = rooms_json(receipts)
         typing = await self._typing(told, extensions.typing, before)
         if typing:
             sections["typing"] = rooms_json(typing)
+        if extensions.thread_subscriptions:
+            threads = await self._threads(told, extensions.thread_subscriptions)
+            if threads:
+                sections[THREAD_SUBSCRIPTIONS] = orjson.dumps(threads)
         return sections
 
-    async def _account_data(
-        self, told: Told, scope: Scope | None, before: ConnectionState
-    ) -> bytes | None:
+    async def _threads(self, told: Told, limit: int) -> Mapping[str, object]:
+        changes = await self.threads.changes(
+            told.ctx.user_id,
+            since=told.since(THREAD_SUBSCRIPTIONS),
+            up_to=told.ctx.now,
+            limit=min(limit, THREADS_MAX),
+        )
+        return changes.to_json("prev_batch")
+
+    async def _account_data(self, told: Told, scope: Scope | None) -> bytes | None:
         events: Sequence[bytes] = ()
         if scope is not None:
-            after = told.pos if before.has_account_data else 0
-            events = await self.account_data.events(told.ctx, after)
+            events = await self.account_data.events(told.ctx, told.since(ACCOUNT_DATA))
         changed: Collection[int] = ()
         if told.pos:
             changed = await self.room_account_data.changed_rooms(told.ctx, told.pos)

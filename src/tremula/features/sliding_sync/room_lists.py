@@ -74,7 +74,6 @@ class RoomLists(Struct, frozen=True):
         """
         user_id = key.user_id
         ignored = await self.ignored.ignored_users(user_id)
-        is_blocked = await self.blocks.is_blocked(user_id)
         while True:
             joined = await self.memberships.joined_by(user_id)
             newest = await self.overview.newest(joined.keys())
@@ -83,7 +82,7 @@ class RoomLists(Struct, frozen=True):
                 room
                 for room in user_rooms.values()
                 if room.membership != "join"
-                and _may_be_shown(room, ignored, state, pos, is_blocked=is_blocked)
+                and _may_be_shown(room, ignored, state, pos)
             ]
             others = await self._others(user_id, away, state)
             if joined is await self.memberships.joined_by(user_id):
@@ -107,6 +106,11 @@ class RoomLists(Struct, frozen=True):
 
         Whoever leaves knows it. Who is not let in any more was never there.
         """
+        # CS "Invite permission": they "MUST NOT be served".
+        if any(room.membership == "invite" for room in away) and (
+            await self.blocks.is_blocked(user_id)
+        ):
+            away = [room for room in away if room.membership != "invite"]
         shown = {
             room.room_nid: room
             for room in away
@@ -152,17 +156,12 @@ def _may_be_shown(
     ignored: Collection[str],
     state: ConnectionState,
     pos: int,
-    *,
-    is_blocked: bool,
 ) -> bool:
     if room.forgotten:
         # The client may not have heard yet that it was left.
         sent = state.rooms.get(room.room_nid)
         return sent is not None and since(sent.events, pos) < room.event_nid
-    if room.membership == "invite":
-        # CS "Invite permission": "MUST NOT be served".
-        return not is_blocked and room.sender not in ignored
-    return True
+    return room.membership != "invite" or room.sender not in ignored
 
 
 def _window(listed: Sequence[int], wanted: WantedList) -> Sequence[int]:
