@@ -2,7 +2,7 @@
 
 from typing import Final
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from tests.features.relations.relating import edit, redact, relate, reply
