@@ -291,6 +291,9 @@ def _add_service_endpoints(base: Base) -> None:
             default_room_version=config.default_room_version,
             unstable_features=UNSTABLE_FEATURES,
             delayed_events=delayed_events_capability(config.delayed_events),
+            changes_addresses=(
+                config.mail.host is not None and config.third_party.users_may_change
+            ),
             forgets_left_rooms=config.rooms.forget_left,
         ),
     )

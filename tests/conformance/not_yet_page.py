@@ -11,8 +11,7 @@ _INTRODUCTION: Final = """\
 # Not yet
 
 Of the {all} operations of the client-server API v1.19, {done} are there. These
-{missing} are not: they answer `404 M_UNRECOGNIZED`, as the specification wants, but
-for an invitation by e-mail or phone, which is `403 M_THREEPID_DENIED`.
+{missing} are not: they answer `404 M_UNRECOGNIZED`, as the specification wants.
 
 A test holds this page and the server together; the list only shrinks. It is written by
 `python -m tests.conformance.not_yet_page`.

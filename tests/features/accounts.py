@@ -21,6 +21,7 @@ from tremula.features.registration.shared_secret import SharedSecretRegistration
 from tremula.features.registration.tokens import RegistrationTokens
 from tremula.features.sessions import routes as sessions_routes
 from tremula.features.sessions.service import Sessions
+from tremula.features.third_party.service import ThirdPartyIds
 from tremula.features.uia.password import PasswordStage, check_dummy
 from tremula.features.uia.service import Stage, Uia
 from tremula.features.users.service import Passwords, Users
@@ -39,6 +40,7 @@ from tremula.infra.http.application import Application
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.metrics import Metrics
 from tremula.infra.ratelimit import RateLimiter
+from tremula.protocol.email_addresses import EmailAddress
 from tremula.protocol.identifiers import ServerName, UserId
 
 PASSWORD: Final = "correct horse"
@@ -136,6 +138,18 @@ class AccountsServer:
         return self.with_token(answer["access_token"])
 
 
+class NoContacts:
+    """Nobody proves an address without the stage for it."""
+
+    table = "none"
+
+    def add_to(self, unit: JournalUnit, user_id: UserId, address: EmailAddress) -> None:
+        raise AssertionError
+
+    async def deliver(self, user_id: UserId, address: EmailAddress) -> None:
+        raise AssertionError
+
+
 def login_body(user: str, **body: object) -> dict[str, object]:
     """A request of CS ``login``."""
     return {
@@ -209,12 +223,16 @@ def build_accounts(
 
 def _route(accounts: Accounts, tokens: RegistrationTokens, policy: Policy) -> Router:
     journal, clock = accounts.journal, accounts.clock
-    devices, uia = accounts.devices, accounts.uia
+    devices = accounts.devices
     router = Router()
     router.add(account_routes, accounts)
     router.add(devices_routes, devices)
     login_tokens = LoginTokens(journal, clock, devices)
-    router.add(login_routes, Logins(journal, accounts.users, devices, login_tokens))
+    ids = ThirdPartyIds(accounts.users.db, journal, clock)
+    router.add(
+        login_routes,
+        Logins(journal, accounts.users, devices, login_tokens, ids.owner_of),
+    )
     router.add(sessions_routes, accounts.sessions)
     router.add(wellknown_routes, WellKnown(policy.base_url, policy.delegate))
     router.add(
@@ -228,7 +246,13 @@ def _route(accounts: Accounts, tokens: RegistrationTokens, policy: Policy) -> Ro
     router.add(
         registration_routes,
         Registrations(
-            journal, clock, accounts, devices, uia, tokens, policy.registration
+            journal,
+            clock,
+            accounts,
+            NoContacts(),
+            accounts.uia,
+            tokens,
+            policy.registration,
         ),
     )
     router.add(

@@ -19,6 +19,9 @@ from tremula.features.registration.tokens import RegistrationTokens
 from tremula.features.remote_devices.federation import RemoteLists
 from tremula.features.server_keys.key_ring import KeyRing
 from tremula.features.sessions.service import Sessions
+from tremula.features.third_party.invitations import EmailInvitations
+from tremula.features.third_party.service import ThirdPartyIds
+from tremula.features.third_party.validations import Validations
 from tremula.features.to_device.service import ToDevice
 from tremula.infra.clock import Clock
 from tremula.infra.config import Config
@@ -114,6 +117,14 @@ class Engine(Struct, frozen=True, kw_only=True):
     shared: SharedRooms
 
 
+class ThirdPartyServices(Struct, frozen=True, kw_only=True):
+    """The e-mail addresses of users."""
+
+    ids: ThirdPartyIds
+    validations: Validations
+    invitations: EmailInvitations
+
+
 class People(Struct, frozen=True, kw_only=True):
     """Accounts, and what belongs to users."""
 
@@ -128,6 +139,7 @@ class People(Struct, frozen=True, kw_only=True):
     presence: Presence
     audience: Audience
     device_lists: DeviceLists
+    third_party: ThirdPartyServices
 
 
 class Reading(Struct, frozen=True, kw_only=True):

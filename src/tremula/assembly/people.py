@@ -2,8 +2,9 @@
 
 from functools import partial
 
-from tremula.assembly.base import Base, Engine, People
+from tremula.assembly.base import Base, Engine, People, ThirdPartyServices
 from tremula.assembly.push_rules import build_push_rules
+from tremula.assembly.third_party import add_contacts, build_third_party
 from tremula.features.account import routes as account_routes
 from tremula.features.account.service import AccountHooks, Accounts, UserHook
 from tremula.features.account_data import routes as account_data_routes
@@ -38,6 +39,7 @@ from tremula.features.profiles.propagation import ProfilePropagation
 from tremula.features.profiles.remote import RemoteProfiles
 from tremula.features.profiles.service import Profiles
 from tremula.features.push.service import PushRules
+from tremula.features.pushers.erasure import PusherErasure
 from tremula.features.registration import routes as registration_routes
 from tremula.features.registration import shared_secret_routes
 from tremula.features.registration.service import Registrations
@@ -46,6 +48,8 @@ from tremula.features.registration.tokens import RegistrationTokens
 from tremula.features.remote_devices.noting import note_own_change
 from tremula.features.sessions import routes as sessions_routes
 from tremula.features.sessions.service import Sessions
+from tremula.features.third_party.registering import NewUsersContacts
+from tremula.features.third_party.stage import EmailStage
 from tremula.features.thread_subscriptions.service import SubscriptionErasure
 from tremula.features.uia.flows import Stage
 from tremula.features.uia.password import PasswordStage, check_dummy
@@ -54,7 +58,7 @@ from tremula.features.users.passwords import Passwords
 from tremula.features.users.service import Users
 
 
-def _build_profiles(base: Base) -> Profiles:
+def _build_profiles(base: Base, engine: Engine) -> Profiles:
     profiles = Profiles(
         base.database,
         base.journal,
@@ -64,6 +68,16 @@ def _build_profiles(base: Base) -> Profiles:
     base.metrics.caches.watch("profiles", profiles.cache)
     base.router.add(profiles_routes, profiles)
     base.router.add(profiles_federation, profiles)
+    propagation = ProfilePropagation(
+        db=base.database,
+        journal=base.journal,
+        profiles=profiles,
+        memberships=engine.memberships,
+        rooms=engine.rooms,
+        reader=engine.reader,
+        slots=base.slots,
+    )
+    base.supervisor.keep_running("profile_propagation", propagation.run)
     return profiles
 
 
@@ -86,17 +100,7 @@ def _build_account_data(
 def build_people(base: Base, engine: Engine, remote: RemoteMemberships) -> People:
     """Accounts and their data; what runs for them."""
     db, journal, clock = base.database, base.journal, base.clock
-    profiles = _build_profiles(base)
-    propagation = ProfilePropagation(
-        db=db,
-        journal=journal,
-        profiles=profiles,
-        memberships=engine.memberships,
-        rooms=engine.rooms,
-        reader=engine.reader,
-        slots=base.slots,
-    )
-    base.supervisor.keep_running("profile_propagation", propagation.run)
+    profiles = _build_profiles(base, engine)
     push_rules = build_push_rules(base, engine)
     account_data = _build_account_data(base, engine, push_rules)
     filters = Filters(db, clock)
@@ -117,11 +121,13 @@ def build_people(base: Base, engine: Engine, remote: RemoteMemberships) -> Peopl
     )
     key_backup = KeyBackup(db)
     base.router.add(key_backup_routes, key_backup)
+    third_party = build_third_party(base, engine)
     accounts, sessions, last_seen, tokens = _build_accounts(
         base,
         engine,
         remote,
         profiles,
+        third_party,
         on_erased=(
             profiles.erase,
             account_data.erase,
@@ -132,6 +138,8 @@ def build_people(base: Base, engine: Engine, remote: RemoteMemberships) -> Peopl
             push_rules.erase,
         ),
     )
+    _add_openid(base, accounts.users)
+    add_contacts(base, third_party, accounts.uia)
     return People(
         accounts=accounts,
         tokens=tokens,
@@ -144,6 +152,7 @@ def build_people(base: Base, engine: Engine, remote: RemoteMemberships) -> Peopl
         presence=presence,
         audience=audience,
         device_lists=device_lists,
+        third_party=third_party,
     )
 
 
@@ -152,6 +161,7 @@ def _build_accounts(
     engine: Engine,
     remote: RemoteMemberships,
     profiles: Profiles,
+    third_party: ThirdPartyServices,
     on_erased: tuple[UserHook, ...],
 ) -> tuple[Accounts, Sessions, LastSeen, RegistrationTokens]:
     config, db, journal, clock = base.config, base.database, base.journal, base.clock
@@ -168,17 +178,7 @@ def _build_accounts(
     )
     base.router.add(sessions_routes, sessions)
     tokens = RegistrationTokens(db, journal, clock)
-    uia = Uia(
-        db,
-        journal,
-        clock,
-        {
-            Stage.PASSWORD: PasswordStage(users, base.limiter).check,
-            Stage.DUMMY: check_dummy,
-            Stage.REGISTRATION_TOKEN: tokens.check,
-        },
-    )
-    base.supervisor.keep_running("uia_sweep", uia.run)
+    uia = _build_uia(base, users, tokens, third_party)
     devices = Devices(db, journal, clock, sessions, uia)
     base.router.add(devices_routes, devices)
     _evict_guests(base, engine, users)
@@ -193,18 +193,43 @@ def _build_accounts(
         AccountHooks(
             on_registered=profiles.create,
             on_erasing=engine.erasures.add,
-            on_deactivated=(departure.leave_all, DelayedEventErasure(journal).erase),
+            on_deactivated=(
+                departure.leave_all,
+                DelayedEventErasure(journal).erase,
+                PusherErasure(journal).erase,
+                third_party.ids.remove_all,
+            ),
             on_erased=(*on_erased, SubscriptionErasure(journal).erase),
         ),
     )
     base.router.add(account_routes, accounts)
     login_tokens = LoginTokens(journal, clock, devices)
-    base.router.add(login_routes, Logins(journal, users, devices, login_tokens))
+    base.router.add(
+        login_routes,
+        Logins(journal, users, devices, login_tokens, third_party.ids.owner_of),
+    )
     finish = partial(accounts.finish_departures, base.slots)
     base.run_with_slots("finish_departures", finish)
-    _add_registration(base, accounts, tokens)
-    _add_openid(base, users)
+    _add_registration(base, accounts, tokens, third_party)
     return accounts, sessions, last_seen, tokens
+
+
+def _build_uia(
+    base: Base,
+    users: Users,
+    tokens: RegistrationTokens,
+    third_party: ThirdPartyServices,
+) -> Uia:
+    stages = {
+        Stage.PASSWORD: PasswordStage(users, base.limiter).check,
+        Stage.DUMMY: check_dummy,
+        Stage.REGISTRATION_TOKEN: tokens.check,
+    }
+    if base.mailer is not None:
+        stages[Stage.EMAIL] = EmailStage(third_party.validations).check
+    uia = Uia(base.database, base.journal, base.clock, stages)
+    base.supervisor.keep_running("uia_sweep", uia.run)
+    return uia
 
 
 def _add_openid(base: Base, users: Users) -> None:
@@ -216,13 +241,16 @@ def _add_openid(base: Base, users: Users) -> None:
 
 
 def _add_registration(
-    base: Base, accounts: Accounts, tokens: RegistrationTokens
+    base: Base,
+    accounts: Accounts,
+    tokens: RegistrationTokens,
+    third_party: ThirdPartyServices,
 ) -> None:
     registrations = Registrations(
         base.journal,
         base.clock,
         accounts,
-        accounts.devices,
+        NewUsersContacts(third_party.ids, third_party.invitations),
         accounts.uia,
         tokens,
         base.config.registration,

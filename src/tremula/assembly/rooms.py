@@ -42,6 +42,7 @@ from tremula.features.spaces.serving import SpacesForServers
 from tremula.features.spaces.space_rooms import OwnRooms
 from tremula.features.spaces.summaries import RoomSummaries
 from tremula.features.spaces.walking import Lookup
+from tremula.features.third_party import invite_routes
 
 
 def _build_directory(base: Base, engine: Engine) -> Directory:
@@ -97,6 +98,8 @@ def add_rooms(
     member_fields = people.profiles.member_fields
     directory = _build_directory(base, engine)
     membership = _build_membership(base, engine, people, remote, directory)
+    inviting = invite_routes.Inviting(membership, people.third_party.invitations)
+    base.router.add(invite_routes, inviting)
     messages = Messages(rooms, reader, events, membership, directory, base.server_name)
     delayed = build_delayed_events(base, engine, people, messages)
     base.router.add(messages_routes, messages_routes.Sending(messages, delayed))

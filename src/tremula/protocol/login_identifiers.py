@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tremula.protocol.email_addresses import EmailAddress, parse_email_address
 from tremula.protocol.errors import BadJson, Forbidden, InvalidParam, MissingParam
 
 
@@ -31,6 +32,25 @@ def parse_user_name(fields: Mapping[str, Any]) -> str:
             raise InvalidParam("unknown type of identifier")
 
 
+def find_email_address(fields: Mapping[str, Any]) -> EmailAddress | None:
+    """The e-mail address in ``identifier``, or in the deprecated ``address``, if it is
+    one that is meant.
+
+    Raises:
+        Forbidden: an address that nobody can have.
+    """
+    identifier = fields.get("identifier", fields)
+    if not isinstance(identifier, dict):
+        return None
+    kind = identifier.get("type") if "identifier" in fields else "m.id.thirdparty"
+    if kind != "m.id.thirdparty" or identifier.get("medium") != "email":
+        return None
+    try:
+        return parse_email_address(identifier.get("address"))
+    except InvalidParam:
+        raise Forbidden("invalid username or password") from None
+
+
 def _string(fields: Mapping[str, Any], key: str, *, missing: str | None = None) -> str:
     value = fields.get(key)
     if value is None:
@@ -42,5 +62,5 @@ def _string(fields: Mapping[str, Any], key: str, *, missing: str | None = None) 
 
 def _third_party_refused() -> Forbidden:
     return Forbidden(
-        "log in with your user ID: e-mail addresses and phone numbers do not work here"
+        "log in with your user ID or e-mail address: phone numbers do not work here"
     )

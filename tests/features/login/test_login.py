@@ -102,12 +102,12 @@ async def test_a_malformed_request_is_refused(
 @pytest.mark.parametrize(
     "fields",
     [
-        {"identifier": {"type": "m.id.thirdparty", "medium": "email", "address": "a"}},
+        {"identifier": {"type": "m.id.thirdparty", "medium": "x", "address": "a"}},
         {"identifier": {"type": "m.id.phone", "country": "GB", "phone": "1"}},
-        {"medium": "email", "address": "a@b.c"},
+        {"medium": "msisdn", "address": "123"},
     ],
 )
-async def test_third_party_identifiers_are_refused_in_plain_words(
+async def test_phone_numbers_are_refused_in_plain_words(
     accounts: AccountsServer, fields: dict[str, object]
 ) -> None:
     response = await accounts.client.post(

@@ -1,12 +1,13 @@
 """Accounts: made, given a password, closed."""
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from msgspec import Struct
 
 from tremula.features.devices.service import Devices
 from tremula.features.sessions.service import Sessions
-from tremula.features.uia.service import Stage, Uia
+from tremula.features.uia.service import PASSWORD_FLOWS, Stage, Uia
 from tremula.features.users.service import User, Users, check_password_size
 from tremula.infra.clock import Clock
 from tremula.infra.db import Conflict
@@ -20,6 +21,8 @@ from tremula.protocol.identifiers import (
     is_valid_localpart,
     localpart_of,
 )
+
+_RESET_FLOWS: Final = (*PASSWORD_FLOWS, (Stage.EMAIL,))
 
 UserHook = Callable[[UserId], Awaitable[None]]
 
@@ -122,15 +125,20 @@ class Accounts(Struct, frozen=True):
     ) -> UserId:
         """Whose account a request is about, once its owner has proved to be that.
 
-        *user_id* is that of the access token; without one the password tells.
+        *user_id* is that of the access token; without one the password tells, or, for
+        another password, an address of the account.
 
         Raises:
             UiaRequired: stages are still to be completed, or one has failed.
             BadJson: *auth* is malformed.
         """
-        completed = await self.uia.require(user_id, operation, auth, digest)
-        owner = completed[Stage.PASSWORD]
-        assert owner is not None, "the password stage proves a user ID"
+        is_reset = user_id is None and operation == "changePassword"
+        flows = _RESET_FLOWS if is_reset else PASSWORD_FLOWS
+        completed = await self.uia.require(
+            user_id, operation, auth, digest, flows=flows
+        )
+        [owner] = completed.values()
+        assert owner is not None, "either stage proves a user ID"
         return UserId(owner)
 
     async def list_users(self, *, after: str = "", limit: int = 100) -> list[User]:

@@ -18,6 +18,7 @@ class Capabilities:
         default_room_version: str,
         unstable_features: Mapping[str, bool],
         delayed_events: Mapping[str, int],
+        changes_addresses: bool = False,
         forgets_left_rooms: bool = False,
     ) -> None:
         self.versions: Final[dict[str, Any]] = {
@@ -33,7 +34,7 @@ class Capabilities:
             "m.profile_fields": {"enabled": True},
             "m.set_displayname": {"enabled": True},
             "m.set_avatar_url": {"enabled": True},
-            "m.3pid_changes": {"enabled": False},
+            "m.3pid_changes": {"enabled": changes_addresses},
             "m.get_login_token": {"enabled": True},
             "m.delayed_events": delayed_events,
             "org.matrix.msc4140.delayed_events": delayed_events,

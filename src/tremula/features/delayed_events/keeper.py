@@ -159,7 +159,7 @@ class Keeper:
                 await self._send_now(event)
 
     async def _find_out(self, event: DelayedEvent) -> DelayedEvent:
-        """What has become of an event that was begun to be sent, perhaps before a crash.
+        """What has become of an event that was begun, perhaps before a crash.
 
         It is being sent now if it was not.
         """

@@ -7,7 +7,7 @@ from tremula.features.login.service import Logins
 from tremula.features.login.tokens import LIFETIME_MS
 from tremula.infra.http import Auth, Json, Request, UserRequest, endpoint
 from tremula.protocol.errors import Forbidden, MissingParam, Unknown
-from tremula.protocol.login_identifiers import parse_user_name
+from tremula.protocol.login_identifiers import find_email_address, parse_user_name
 
 _PASSWORD = "m.login.password"  # noqa: S105 - the name of a login type
 _TOKEN = "m.login.token"  # noqa: S105 - and this
@@ -47,8 +47,11 @@ async def login(req: Request, logins: Logins) -> Json:
         refreshable=body.refresh_token,
     )
     if body.type == _PASSWORD:
-        name = parse_user_name(req.json_object())
         password = _required(body.password, "password")
+        address = find_email_address(req.json_object())
+        if address is not None:
+            return (await logins.by_email(address, password, device)).body()
+        name = parse_user_name(req.json_object())
         return (await logins.by_password(name, password, device)).body()
     if body.type == _TOKEN:
         token = _required(body.token, "token")

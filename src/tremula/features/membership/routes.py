@@ -6,7 +6,7 @@ import msgspec
 
 from tremula.features.membership.service import JoinRequest, Membership, Target
 from tremula.infra.http import Auth, Json, UserRequest, endpoint
-from tremula.protocol.errors import MissingParam, ThreepidDenied
+from tremula.protocol.errors import MissingParam
 from tremula.protocol.identifiers import RoomId, UserId, parse_user_id
 
 
@@ -31,15 +31,6 @@ class ReasonBody(msgspec.Struct):
     """Body of CS ``leaveRoom`` and ``knockRoom``."""
 
     reason: str | None = None
-
-
-class InviteBody(msgspec.Struct):
-    """Body of CS ``inviteUser`` and of ``inviteBy3PID``, which share a path."""
-
-    user_id: str | None = None
-    reason: str | None = None
-    medium: str | None = None
-    address: str | None = None
 
 
 class TargetBody(msgspec.Struct):
@@ -136,31 +127,6 @@ async def leave_room(req: UserRequest, membership: Membership) -> Json:
 async def forget_room(req: UserRequest, membership: Membership) -> Json:
     """CS forgetRoom. Errors: M_UNKNOWN (400) while a member, M_NOT_FOUND."""
     await membership.forget(req.user_id, RoomId(req.path["room_id"]))
-    return {}
-
-
-@endpoint(
-    "POST",
-    "/_matrix/client/v3/rooms/{room_id}/invite",
-    auth=Auth.USER,
-    limit="membership",
-)
-async def invite_user(req: UserRequest, membership: Membership) -> Json:
-    """CS inviteUser. Errors: M_FORBIDDEN, M_INVALID_PARAM, M_MISSING_PARAM.
-
-    CS inviteBy3PID, on the same path, is refused: M_THREEPID_DENIED.
-    """
-    body = req.body(InviteBody)
-    if body.user_id is None:
-        if body.medium is not None or body.address is not None:
-            raise ThreepidDenied("this server does not invite by e-mail or phone yet")
-        raise MissingParam("missing key 'user_id'")
-    await membership.invite(
-        req.user_id,
-        parse_user_id(body.user_id),
-        RoomId(req.path["room_id"]),
-        reason=body.reason,
-    )
     return {}
 
 

@@ -3,25 +3,35 @@
 import secrets
 import string
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from tremula.features.account.service import Accounts
-from tremula.features.devices.service import Devices, LoggedIn, NewDevice
+from tremula.features.devices.service import LoggedIn, NewDevice
 from tremula.features.registration.tokens import RegistrationTokens
-from tremula.features.uia.service import Flow, Stage, Uia, digest_of
+from tremula.features.uia.service import Completed, Flow, Stage, Uia, digest_of
 from tremula.features.users.service import User, check_new_password
 from tremula.infra.clock import Clock
-from tremula.infra.config import Registration, RegistrationMode
+from tremula.infra.config import EmailPolicy, Registration, RegistrationMode
 from tremula.infra.db import Conflict
-from tremula.infra.journal import Journal
-from tremula.protocol.errors import Forbidden, MissingParam, UserInUse
+from tremula.infra.journal import Journal, JournalUnit
+from tremula.protocol.email_addresses import EmailAddress
+from tremula.protocol.errors import Forbidden, MissingParam, ThreepidInUse, UserInUse
 from tremula.protocol.identifiers import UserId
 
-_FLOWS: Final[dict[RegistrationMode, tuple[Flow, ...]]] = {
-    RegistrationMode.OPEN: ((Stage.DUMMY,),),
-    RegistrationMode.TOKEN: ((Stage.REGISTRATION_TOKEN,),),
+_FLOWS: Final[dict[RegistrationMode, dict[EmailPolicy, tuple[Flow, ...]]]] = {
+    RegistrationMode.OPEN: {
+        EmailPolicy.OPTIONAL: ((Stage.DUMMY,), (Stage.EMAIL,)),
+        EmailPolicy.REQUIRED: ((Stage.EMAIL,),),
+    },
+    RegistrationMode.TOKEN: {
+        EmailPolicy.OPTIONAL: (
+            (Stage.REGISTRATION_TOKEN,),
+            (Stage.REGISTRATION_TOKEN, Stage.EMAIL),
+        ),
+        EmailPolicy.REQUIRED: ((Stage.REGISTRATION_TOKEN, Stage.EMAIL),),
+    },
 }
 
 # Clients ask for the flows with an empty request before they know the username, and
@@ -31,6 +41,23 @@ _ANY_REQUEST: Final = digest_of({})
 _USERS_TABLE: Final = "users"
 _GENERATED_CHARS: Final = 12
 _GENERATED_ALPHABET: Final = string.ascii_lowercase + string.digits
+
+
+class NewContacts(Protocol):
+    """Takes the addresses that new users have proved; the third_party feature does."""
+
+    @property
+    def table(self) -> str:
+        """Names the conflict of two users with one address."""
+        ...
+
+    def add_to(self, unit: JournalUnit, user_id: UserId, address: EmailAddress) -> None:
+        """Give a new user an address; *unit* fails if somebody else has it."""
+        ...
+
+    async def deliver(self, user_id: UserId, address: EmailAddress) -> None:
+        """Let a new user have the invitations of their address."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +76,7 @@ class Registrations(Struct, frozen=True):
     journal: Journal
     clock: Clock
     accounts: Accounts
-    devices: Devices
+    contacts: NewContacts
     uia: Uia
     tokens: RegistrationTokens
     policy: Registration
@@ -103,8 +130,11 @@ class Registrations(Struct, frozen=True):
         if request.password is None:
             raise MissingParam("missing key 'password'")
         user = await self.accounts.new_user(user_id, request.password)
-        token = completed.get(Stage.REGISTRATION_TOKEN)
-        return await self._add(user, request.device, token=token)
+        added = await self._add(user, request.device, completed)
+        email = completed.get(Stage.EMAIL)
+        if email is not None:
+            await self.contacts.deliver(user.user_id, EmailAddress(email))
+        return added
 
     async def register_guest(self, device: NewDevice) -> UserId | LoggedIn:
         """Make a guest account, which has no password, and log in.
@@ -121,31 +151,37 @@ class Registrations(Struct, frozen=True):
             is_admin=False,
             is_guest=True,
         )
-        return await self._add(guest, device)
+        return await self._add(guest, device, {})
 
     async def _add(
-        self, user: User, device: NewDevice | None, *, token: str | None = None
+        self, user: User, device: NewDevice | None, completed: Completed
     ) -> UserId | LoggedIn:
         unit = self.journal.unit()
+        token = completed.get(Stage.REGISTRATION_TOKEN)
+        email = completed.get(Stage.EMAIL)
         if token is not None:
             self.tokens.use(unit, token)
+        if email is not None:
+            self.contacts.add_to(unit, user.user_id, EmailAddress(email))
         self.accounts.add(unit, user)
         added: UserId | LoggedIn = user.user_id
         if device is not None:
-            added = self.devices.log_in(unit, user.user_id, device)
+            added = self.accounts.devices.log_in(unit, user.user_id, device)
         try:
             await self.journal.commit(unit)
         except Conflict as conflict:
             if conflict.table == _USERS_TABLE:
                 raise UserInUse("this username is taken") from None
+            if conflict.table == self.contacts.table:
+                raise ThreepidInUse("another account has this address") from None
             raise Forbidden("the registration token is used up") from None
         return added
 
     def _get_flows(self) -> tuple[Flow, ...]:
-        flows = _FLOWS.get(self.policy.mode) if self.policy.mode else None
-        if flows is None:
+        by_email = _FLOWS.get(self.policy.mode) if self.policy.mode else None
+        if by_email is None:
             raise Forbidden("registration is closed on this server")
-        return flows
+        return by_email[self.policy.email]
 
     def _generate_user_id(self, prefix: str) -> UserId:
         chars = (secrets.choice(_GENERATED_ALPHABET) for _ in range(_GENERATED_CHARS))

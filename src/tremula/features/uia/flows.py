@@ -17,6 +17,7 @@ class Stage(StrEnum):
     PASSWORD = "m.login.password"  # noqa: S105 - the name of a stage
     DUMMY = "m.login.dummy"
     REGISTRATION_TOKEN = "m.login.registration_token"  # noqa: S105
+    EMAIL = "m.login.email.identity"
 
 
 PASSWORD_FLOWS: Final[tuple[Flow, ...]] = ((Stage.PASSWORD,),)
@@ -56,11 +57,15 @@ class UiaRequired(MatrixError):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A client's ``auth`` object; ``fields`` is all of it."""
+    """A client's ``auth`` object; ``fields`` is all of it.
+
+    ``operation`` is the operation ID of the endpoint.
+    """
 
     stage: str | None
     session_id: str | None = field(repr=False)
     fields: Mapping[str, Any] = field(repr=False)
+    operation: str
 
     def string(self, key: str) -> str:
         """The string *key*.
@@ -74,8 +79,8 @@ class Attempt:
         return value
 
 
-def parse_attempt(auth: object) -> Attempt:
-    """Read ``auth`` of a request; None stands for none.
+def parse_attempt(auth: object, operation: str) -> Attempt:
+    """Read ``auth`` of a request for *operation*; None stands for none.
 
     Raises:
         BadJson: it is not an object, or ``type`` or ``session`` is not a string.
@@ -88,7 +93,7 @@ def parse_attempt(auth: object) -> Attempt:
         raise BadJson("auth.type must be a string")
     if session_id is not None and not isinstance(session_id, str):
         raise BadJson("auth.session must be a string")
-    return Attempt(stage, session_id, fields)
+    return Attempt(stage, session_id, fields, operation)
 
 
 def check_next(flows: Sequence[Flow], completed: Iterable[str], stage: str) -> None:

@@ -117,12 +117,14 @@ class Uia:
 
         *operation* is the operation ID of the endpoint, *body_digest* stands for the
         rest of the request (see `digest_of`). Returns what each stage has proved.
+        Flows with stages that this server does not have are left out.
 
         Raises:
             UiaRequired: stages are still to be completed, or one has failed.
             BadJson: *auth* is malformed.
         """
-        attempt = parse_attempt(auth)
+        attempt = parse_attempt(auth, operation)
+        flows = [flow for flow in flows if self._checks.keys() >= set(flow)]
         subject = _Subject(user_id or "", operation, body_digest)
         progress = await self._open(attempt.session_id, subject)
         if progress is None:

@@ -19,6 +19,7 @@ from tremula.infra.config.environment import (
 from tremula.infra.config.parse import ConfigError, parse_table
 from tremula.infra.config.tree import (
     Config,
+    EmailPolicy,
     Federation,
     Listener,
     Mail,
@@ -119,7 +120,7 @@ def _resolve(config: Config) -> Config:
     _check_password_hashing(config.password_hashing)
     _check_federation(config.federation)
     _check_ca_file(config.outbound.trusted_ca_file, "outbound.trusted_ca_file")
-    _check_mail(config.mail)
+    _check_mail(config.mail, config.registration)
     _check_turn(config.turn)
     _check_support(config.support)
     for index, url in enumerate(config.rtc.livekit_service_urls):
@@ -217,10 +218,14 @@ def _check_ca_file(file: Path | None, key: str) -> None:
     raise ConfigError(key, problem)
 
 
-def _check_mail(mail: Mail) -> None:
+def _check_mail(mail: Mail, registration: Registration) -> None:
     _check_ca_file(mail.trusted_ca_file, "mail.trusted_ca_file")
     if mail.host is not None and mail.sender is None:
         raise ConfigError("mail.sender", "is missing: what mail comes from")
+    if mail.host is None and registration.email is EmailPolicy.REQUIRED:
+        raise ConfigError(
+            "registration.email", 'is "required", but there is no mail.host'
+        )
     if (mail.username is None) != (mail.password is None):
         missing = "username" if mail.username is None else "password"
         raise ConfigError(f"mail.{missing}", "is missing: both are needed, or neither")

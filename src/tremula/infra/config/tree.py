@@ -64,6 +64,13 @@ class RegistrationMode(StrEnum):
     CLOSED = "closed"
 
 
+class EmailPolicy(StrEnum):
+    """Whether new users have to prove an e-mail address."""
+
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
 class MailSecurity(StrEnum):
     """How the connection to the SMTP server is encrypted."""
 
@@ -142,6 +149,7 @@ class Registration:
     allow_open_to_the_world: bool = False
     shared_secret: str | None = field(default=None, repr=False)
     guests: bool = False
+    email: EmailPolicy = EmailPolicy.OPTIONAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,6 +306,15 @@ class Support:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ThirdParty:
+    """What may be done with users' e-mail addresses."""
+
+    users_may_change: bool = True
+    reveals_accounts: bool = False
+    next_link_hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """What makes several processes one server; without a bus there is one process."""
 
@@ -330,6 +347,7 @@ class RateLimits:
     presence: RateLimit = RateLimit(per_second=1, burst=10)
     account: RateLimit = RateLimit(per_second=5, burst=50)
     directory: RateLimit = RateLimit(per_second=5, burst=30)
+    mail: RateLimit = RateLimit(per_second=0.02, burst=10)
     media: RateLimit = RateLimit(per_second=20, burst=200)
     reports: RateLimit = RateLimit(per_second=0.1, burst=10)
 
@@ -377,6 +395,7 @@ class Config:
     federation: Federation = Federation()
     outbound: Outbound = Outbound()
     mail: Mail = Mail()
+    third_party: ThirdParty = ThirdParty()
     media: Media = Media()
     rooms: Rooms = Rooms()
     turn: Turn = Turn()

@@ -1,0 +1,272 @@
+"""Queries on ``third_party_…`` (created in migrations/0036_third_party.sql)."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from msgspec import Struct
+
+from tremula.infra.db import Reader, Returned, Row, Unit
+from tremula.protocol.email_addresses import EmailAddress
+from tremula.protocol.identifiers import RoomId, UserId
+
+
+class Medium(StrEnum):
+    """What kind of address a third-party identifier is."""
+
+    EMAIL = "email"
+    MSISDN = "msisdn"
+
+
+class Purpose(StrEnum):
+    """What an address is proved for."""
+
+    REGISTER = "register"
+    RESET = "reset"
+    ADD = "add"
+
+
+class ThirdPartyId(Struct, frozen=True):
+    """An address of a user."""
+
+    medium: str
+    address: str
+    user_id: UserId
+    validated_ts_ms: int
+    added_ts_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """An address that is to be proved; the secrets are hashes."""
+
+    sid: str
+    purpose: Purpose
+    address: EmailAddress
+    secret_hash: bytes = field(repr=False)
+    token_hash: bytes | None = field(repr=False)
+    next_link: str | None
+    send_attempt: int
+    expires_ts_ms: int
+    validated_ts_ms: int | None = None
+
+
+class PendingInvite(Struct, frozen=True):
+    """An address that was invited to a room by *sender*."""
+
+    token: str
+    address: EmailAddress
+    room_id: RoomId
+    sender: UserId
+    created_ts_ms: int
+
+
+# Addresses of users
+
+
+def insert_id(unit: Unit, added: ThirdPartyId) -> None:
+    """Add an address. One that somebody has fails the unit with ``Conflict``."""
+    unit.run(
+        """
+        INSERT INTO third_party_ids (medium, address, user_id, validated_ts_ms,
+                                     added_ts_ms)
+        VALUES (:medium, :address, :user_id, :validated_ts_ms, :added_ts_ms)
+        """,
+        medium=added.medium,
+        address=added.address,
+        user_id=added.user_id,
+        validated_ts_ms=added.validated_ts_ms,
+        added_ts_ms=added.added_ts_ms,
+    )
+
+
+def delete_id(unit: Unit, user_id: UserId, medium: str, address: str) -> None:
+    """Take an address from a user, who may not have it."""
+    unit.run(
+        """
+        DELETE FROM third_party_ids
+        WHERE user_id = :user_id AND medium = :medium AND address = :address
+        """,
+        user_id=user_id,
+        medium=medium,
+        address=address,
+    )
+
+
+def delete_ids_of(unit: Unit, user_id: UserId) -> None:
+    """Take all addresses from a user."""
+    unit.run("DELETE FROM third_party_ids WHERE user_id = :user_id", user_id=user_id)
+
+
+async def ids_of(db: Reader, user_id: UserId) -> list[ThirdPartyId]:
+    """The addresses of a user, the oldest first."""
+    rows = await db.all(
+        """
+        SELECT medium, address, user_id, validated_ts_ms, added_ts_ms
+        FROM third_party_ids WHERE user_id = :user_id ORDER BY added_ts_ms, address
+        """,
+        user_id=user_id,
+    )
+    return [ThirdPartyId(*row) for row in rows]
+
+
+async def find_owner(db: Reader, medium: str, address: str) -> UserId | None:
+    """The user who has an address."""
+    row = await db.first(
+        """
+        SELECT user_id FROM third_party_ids
+        WHERE medium = :medium AND address = :address
+        """,
+        medium=medium,
+        address=address,
+    )
+    return None if row is None else UserId(row[0])
+
+
+# Sessions
+
+
+def upsert_session(unit: Unit, session: Session) -> None:
+    """Begin a session, or have it go on with another token."""
+    unit.run(
+        """
+        INSERT INTO third_party_sessions (sid, purpose, address, secret_hash,
+            token_hash, next_link, send_attempt, validated_ts_ms, expires_ts_ms)
+        VALUES (:sid, :purpose, :address, :secret_hash,
+            :token_hash, :next_link, :send_attempt, NULL, :expires_ts_ms)
+        ON CONFLICT (purpose, address, secret_hash) DO UPDATE
+        SET sid = excluded.sid, token_hash = excluded.token_hash,
+            next_link = excluded.next_link, send_attempt = excluded.send_attempt,
+            expires_ts_ms = excluded.expires_ts_ms
+        """,
+        sid=session.sid,
+        purpose=session.purpose,
+        address=session.address,
+        secret_hash=session.secret_hash,
+        token_hash=session.token_hash,
+        next_link=session.next_link,
+        send_attempt=session.send_attempt,
+        expires_ts_ms=session.expires_ts_ms,
+    )
+
+
+def update_validated(unit: Unit, sid: str, *, ts_ms: int) -> None:
+    """The address of a session is proved; the first time counts."""
+    unit.run(
+        """
+        UPDATE third_party_sessions
+        SET validated_ts_ms = COALESCE(validated_ts_ms, :ts_ms) WHERE sid = :sid
+        """,
+        sid=sid,
+        ts_ms=ts_ms,
+    )
+
+
+def take_session(unit: Unit, sid: str) -> Returned:
+    """Use up a session whose address is proved: ``(sid,)``, or no row if it was."""
+    return unit.returning(
+        """
+        DELETE FROM third_party_sessions
+        WHERE sid = :sid AND validated_ts_ms IS NOT NULL RETURNING sid
+        """,
+        sid=sid,
+    )
+
+
+def delete_expired_sessions(unit: Unit, now_ms: int) -> None:
+    """Forget sessions of the past."""
+    unit.run(
+        "DELETE FROM third_party_sessions WHERE expires_ts_ms <= :now_ms",
+        now_ms=now_ms,
+    )
+
+
+async def find_session(db: Reader, sid: str) -> Session | None:
+    """A session, expired or not."""
+    row = await db.first(
+        """
+        SELECT sid, purpose, address, secret_hash, token_hash, next_link,
+               send_attempt, expires_ts_ms, validated_ts_ms
+        FROM third_party_sessions WHERE sid = :sid
+        """,
+        sid=sid,
+    )
+    return None if row is None else _session(row)
+
+
+async def find_session_of(
+    db: Reader, purpose: Purpose, address: EmailAddress, secret_hash: bytes
+) -> Session | None:
+    """The session that a client has begun with a secret, expired or not."""
+    row = await db.first(
+        """
+        SELECT sid, purpose, address, secret_hash, token_hash, next_link,
+               send_attempt, expires_ts_ms, validated_ts_ms
+        FROM third_party_sessions
+        WHERE purpose = :purpose AND address = :address AND secret_hash = :secret_hash
+        """,
+        purpose=purpose,
+        address=address,
+        secret_hash=secret_hash,
+    )
+    return None if row is None else _session(row)
+
+
+def _session(row: Row) -> Session:
+    sid, purpose, address, secret_hash, token_hash, next_link, *numbers = row
+    send_attempt, expires_ts_ms, validated_ts_ms = numbers
+    return Session(
+        sid=sid,
+        purpose=Purpose(purpose),
+        address=EmailAddress(address),
+        secret_hash=bytes(secret_hash),
+        token_hash=None if token_hash is None else bytes(token_hash),
+        next_link=next_link,
+        send_attempt=send_attempt,
+        expires_ts_ms=expires_ts_ms,
+        validated_ts_ms=validated_ts_ms,
+    )
+
+
+# Invitations
+
+
+def insert_invite(unit: Unit, invite: PendingInvite) -> None:
+    """Note that an address is invited."""
+    unit.run(
+        """
+        INSERT INTO third_party_invites (token, address, room_id, sender, created_ts_ms)
+        VALUES (:token, :address, :room_id, :sender, :created_ts_ms)
+        """,
+        token=invite.token,
+        address=invite.address,
+        room_id=invite.room_id,
+        sender=invite.sender,
+        created_ts_ms=invite.created_ts_ms,
+    )
+
+
+def delete_invite(unit: Unit, token: str) -> None:
+    """The invitation has become that of a user, or can't."""
+    unit.run("DELETE FROM third_party_invites WHERE token = :token", token=token)
+
+
+def delete_invites_before(unit: Unit, ts_ms: int) -> None:
+    """Forget invitations that nobody has followed."""
+    unit.run(
+        "DELETE FROM third_party_invites WHERE created_ts_ms < :ts_ms", ts_ms=ts_ms
+    )
+
+
+async def invites_for(
+    db: Reader, address: EmailAddress, *, limit: int
+) -> list[PendingInvite]:
+    """What an address is invited to, the oldest first."""
+    rows = await db.all(
+        """
+        SELECT token, address, room_id, sender, created_ts_ms FROM third_party_invites
+        WHERE address = :address ORDER BY created_ts_ms, token LIMIT :limit
+        """,
+        address=address,
+        limit=limit,
+    )
+    return [PendingInvite(*row) for row in rows]

@@ -1,0 +1,159 @@
+"""Invitations by e-mail, without an identity server."""
+
+from typing import Any
+from urllib.parse import quote
+
+from tests.features.rooms import create_room, error_of, join, member, set_state
+from tests.features.third_party.addresses import EMAIL, add, prove
+from tests.features.third_party.test_accounts_by_email import email_auth
+from tests.http_client import Client, HttpResponse
+from tests.server import PASSWORD, Server
+from tests.smtp_server import SmtpServer
+from tremula.protocol.base64 import decode_base64
+from tremula.protocol.identifiers import ServerName
+from tremula.protocol.signing import verify_json
+
+ALICE, BOB = "@alice:test", "@bob:test"
+TYPE = "m.room.third_party_invite"
+
+
+async def invite(client: Client, room_id: str, address: object = EMAIL) -> HttpResponse:
+    return await client.post(
+        f"/v3/rooms/{quote(room_id)}/invite", {"medium": "email", "address": address}
+    )
+
+
+async def pending(client: Client, room_id: str) -> list[dict[str, Any]]:
+    """The pending invitations of a room."""
+    state = (await client.get(f"/v3/rooms/{quote(room_id)}/state")).json
+    return [each for each in state if each["type"] == TYPE and each["content"]]
+
+
+async def invited_to(client: Client) -> list[str]:
+    """The rooms that a user is invited to."""
+    return list((await client.get("/v3/sync")).json.get("rooms", {}).get("invite", {}))
+
+
+async def test_a_new_user_is_invited_by_an_old_address(
+    server: Server, smtp: SmtpServer
+) -> None:
+    alice = server.client(ALICE)
+    room_id = await create_room(alice, name="Tea & <b>cake</b>\r\nBcc: x@y.z")
+
+    response = await invite(alice, room_id)
+
+    assert (response.status, response.json) == (200, {})
+    [event] = await pending(alice, room_id)
+    assert event["content"]["display_name"] == "a...@e..."
+    assert EMAIL not in str(event)
+    mail = await smtp.take()
+    assert mail.envelope_to == [EMAIL]
+    assert mail.message["Bcc"] is None
+    assert "Tea & <b>cake</b> Bcc: x@y.z" in mail.text
+    assert "<b>cake" not in mail.part("text/html")
+    assert event["state_key"] not in mail.raw.decode()
+
+    creds = await prove(server.anonymous, smtp, "register")
+    body = {"username": "new", "password": PASSWORD, "auth": email_auth(creds)}
+    made = await server.anonymous.post("/v3/register", body)
+    new = Client(server.asgi, made.json["access_token"])
+
+    assert await invited_to(new) == [room_id]
+    await join(new, room_id)
+
+
+async def test_the_exchanged_invitation_is_signed(
+    server: Server, smtp: SmtpServer
+) -> None:
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await create_room(alice)
+    await invite(alice, room_id)
+    await smtp.take()
+    [event] = await pending(alice, room_id)
+
+    assert (await add(bob, smtp)).status == 200
+
+    path = f"/v3/rooms/{quote(room_id)}/state/m.room.member/{quote(BOB)}"
+    signed = (await alice.get(path)).json["third_party_invite"]["signed"]
+    assert (signed["mxid"], signed["token"]) == (BOB, event["state_key"])
+    [key_id] = signed["signatures"]["test"]
+    key = decode_base64(event["content"]["public_key"])
+    verify_json(signed, ServerName("test"), {key_id: key})
+    # Each is delivered once.
+    await member(alice, room_id, "kick", BOB)
+    await bob.post("/v3/account/3pid/delete", {"medium": "email", "address": EMAIL})
+    await add(bob, smtp)
+    assert await invited_to(bob) == []
+
+
+async def test_the_key_of_invitations_is_valid(
+    server: Server, smtp: SmtpServer
+) -> None:
+    alice = server.client(ALICE)
+    room_id = await create_room(alice)
+    await invite(alice, room_id)
+    [event] = await pending(alice, room_id)
+    url = "/_matrix/identity/v2/pubkey/isvalid"
+
+    assert event["content"]["key_validity_url"] == f"https://test{url}"
+    for key, expected in (
+        (event["content"]["public_key"], True),
+        (event["content"]["public_key"] + "=", True),
+        ("A" * 43, False),
+        ("", False),
+    ):
+        answer = await server.anonymous.get(url, query={"public_key": key})
+        assert answer.json == {"valid": expected}
+    missing = await server.anonymous.get(url)
+    assert error_of(missing) == (400, "M_MISSING_PARAM")
+
+
+async def test_who_may_not_invite_sends_no_mail(
+    server: Server, smtp: SmtpServer
+) -> None:
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await create_room(alice, preset="public_chat")
+    await set_state(alice, room_id, "m.room.power_levels", {"invite": 50})
+
+    outside = await invite(bob, room_id)
+    await join(bob, room_id)
+    powerless = await invite(bob, room_id)
+
+    assert error_of(outside) == error_of(powerless) == (403, "M_FORBIDDEN")
+    assert not smtp.mails
+
+
+async def test_an_invitation_that_was_taken_back_is_not_delivered(
+    server: Server, smtp: SmtpServer
+) -> None:
+    alice, bob = server.client(ALICE), server.client(BOB)
+    rooms = [await create_room(alice) for _ in range(3)]
+    for room_id in rooms:
+        await invite(alice, room_id)
+        await smtp.take()
+    [event] = await pending(alice, rooms[0])
+    await set_state(alice, rooms[0], TYPE, {}, event["state_key"])
+    await alice.post(f"/v3/rooms/{quote(rooms[1])}/leave", {})
+
+    assert (await add(bob, smtp)).status == 200
+
+    assert await invited_to(bob) == [rooms[2]]
+
+
+async def test_addresses_that_are_none_are_refused(
+    server: Server, smtp: SmtpServer
+) -> None:
+    alice = server.client(ALICE)
+    room_id = await create_room(alice)
+    path = f"/v3/rooms/{quote(room_id)}/invite"
+
+    for body, error in (
+        ({"medium": "email", "address": "nobody"}, (400, "M_INVALID_PARAM")),
+        ({"medium": "email"}, (400, "M_INVALID_PARAM")),
+        ({"medium": "email", "address": 7}, (400, "M_BAD_JSON")),
+        ({"medium": "msisdn", "address": "44123"}, (403, "M_THREEPID_DENIED")),
+        ({"address": EMAIL}, (403, "M_THREEPID_DENIED")),
+        ({}, (400, "M_MISSING_PARAM")),
+    ):
+        assert error_of(await alice.post(path, body)) == error
+    assert not smtp.mails
