@@ -3,14 +3,17 @@
 from tremula.assembly.base import Base, Engine, People
 from tremula.features.mutual_rooms import routes as mutual_rooms_routes
 from tremula.features.search import routes as search_routes
+from tremula.features.search import storage as search_storage
 from tremula.features.search.indexing import SearchIndex
 from tremula.features.search.judging import Judge
 from tremula.features.search.routes import SearchServices
 from tremula.features.search.service import Search
 from tremula.features.search.surroundings import Surroundings
 from tremula.features.user_directory import routes as user_directory_routes
+from tremula.features.user_directory import storage as user_directory_storage
 from tremula.features.user_directory.indexing import UserTerms
 from tremula.features.user_directory.service import UserDirectory
+from tremula.infra.db import Database, Statements
 from tremula.rooms.acquaintances import Acquaintances
 from tremula.rooms.following import Derived, Follower
 
@@ -29,6 +32,14 @@ def add_searching(base: Base, engine: Engine, people: People) -> None:
         people.account_data,
     )
     base.router.add(user_directory_routes, directory)
+
+
+async def rebuild_indexes(database: Database) -> None:
+    """Have all that can be searched indexed anew, from the next start on."""
+    unit = Statements()
+    search_storage.reset_progress(unit)
+    user_directory_storage.reset_progress(unit)
+    await database.commit(unit)
 
 
 def _add_search(base: Base, engine: Engine, people: People) -> None:

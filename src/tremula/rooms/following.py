@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from tremula.infra.db import Database, Statements, Unit
 from tremula.infra.journal import Journal
+from tremula.infra.rereading import reread_on_conflict
 from tremula.infra.slots import CallTypes, Slots
 from tremula.protocol.errors import MatrixError
 from tremula.rooms.events import StoredEvent
@@ -135,23 +136,24 @@ class Follower:
     async def take_some(self, up_to: int) -> bool:
         """Take in some of what came up to a journal position; whether there is more."""
         async with self._one_at_a_time:
-            seen_pos = await self._derived.find_pos()
-            unit = Statements(lease=self._slots.lease(self._derived.name))
-            if seen_pos is None:
-                self._derived.begin_anew(unit)
-                await self._db.commit(unit)
-                return True
-            if seen_pos >= up_to:
-                return False
-            batch = await self._derived.read(
-                seen_pos, up_to=up_to, limit=EVENTS_AT_ONCE
-            )
-            if not batch.events and batch.pos - seen_pos < _POSITIONS_UNTOLD:
-                return False
-            span = Span(seen_pos, batch.pos)
-            await self._derived.add(unit, batch.events, span)
+            return await reread_on_conflict(lambda: self._take_some(up_to))
+
+    async def _take_some(self, up_to: int) -> bool:
+        seen_pos = await self._derived.find_pos()
+        unit = Statements(lease=self._slots.lease(self._derived.name))
+        if seen_pos is None:
+            self._derived.begin_anew(unit)
             await self._db.commit(unit)
-            return batch.pos < up_to
+            return True
+        if seen_pos >= up_to:
+            return False
+        batch = await self._derived.read(seen_pos, up_to=up_to, limit=EVENTS_AT_ONCE)
+        if not batch.events and batch.pos - seen_pos < _POSITIONS_UNTOLD:
+            return False
+        span = Span(seen_pos, batch.pos)
+        await self._derived.add(unit, batch.events, span)
+        await self._db.commit(unit)
+        return batch.pos < up_to
 
     async def _catch_up(self, _key: str, command: CatchUp) -> None:
         await self._journal.settled(command.pos)
