@@ -142,10 +142,10 @@ def _rooms_of(rule: Rule) -> Iterator[str]:
         if condition.get("key") != "room_id":
             continue
         pattern, value = condition.get("pattern"), condition.get("value")
-        if condition["kind"] == "event_match" and isinstance(pattern, str):
+        if condition.get("kind") == "event_match" and isinstance(pattern, str):
             if "*" not in pattern and "?" not in pattern:
                 yield pattern
-        elif condition["kind"] == "event_property_is" and isinstance(value, str):
+        elif condition.get("kind") == "event_property_is" and isinstance(value, str):
             yield value
 
 
@@ -172,7 +172,7 @@ def _compile(kind: RuleKind, rule: Rule, *, is_predefined: bool) -> _Compiled | 
 
 def _asks_for_names(rules: OwnRules) -> bool:
     return any(
-        condition["kind"] == "contains_display_name"
+        condition.get("kind") == "contains_display_name"
         for rule in (*rules.override, *rules.underride)
         for condition in rule.conditions or ()
     )
