@@ -13,6 +13,7 @@ from tremula.features.reports.service import Reports
 from tremula.features.room_deletions import admin_routes as room_deletions_routes
 from tremula.features.room_deletions.overview import RoomOverview
 from tremula.features.room_deletions.service import Collaborators, RoomDeletions
+from tremula.features.search.service import Search
 
 
 class Moderation(Struct, frozen=True):
@@ -24,7 +25,7 @@ class Moderation(Struct, frozen=True):
 
 
 def add_moderation(
-    base: Base, engine: Engine, people: People, directory: Directory
+    base: Base, engine: Engine, people: People, directory: Directory, search: Search
 ) -> Moderation:
     """Accounts that are locked or suspended, reports, and rooms that are deleted."""
     accounts = AccountModeration(
@@ -44,11 +45,12 @@ def add_moderation(
     )
     base.router.add(reports_routes, reports)
     base.router.add(reports_admin_routes, reports)
-    return Moderation(accounts, reports, _add_room_deletions(base, engine, directory))
+    rooms = _add_room_deletions(base, engine, directory, search)
+    return Moderation(accounts, reports, rooms)
 
 
 def _add_room_deletions(
-    base: Base, engine: Engine, directory: Directory
+    base: Base, engine: Engine, directory: Directory, search: Search
 ) -> RoomOverview:
     blocked = BlockedRooms(base.database, base.journal, base.clock)
     deletions = RoomDeletions(
@@ -56,7 +58,7 @@ def _add_room_deletions(
         base.journal,
         base.slots,
         base.clock,
-        Collaborators(engine.rooms, engine.reader, directory, blocked),
+        Collaborators(engine.rooms, engine.reader, directory, blocked, search),
     )
     base.supervisor.keep_running("room_deletions", deletions.run)
     rooms = RoomOverview(base.database, engine.reader, blocked, deletions)

@@ -18,9 +18,9 @@ from tremula.rooms.acquaintances import Acquaintances
 from tremula.rooms.following import Derived, Follower
 
 
-def add_searching(base: Base, engine: Engine, people: People) -> None:
+def add_searching(base: Base, engine: Engine, people: People) -> Search:
     """Searching messages, people, and the rooms shared with somebody."""
-    _add_search(base, engine, people)
+    search = _add_search(base, engine, people)
     acquaintances = Acquaintances(base.database, engine.events, engine.memberships)
     base.router.add(mutual_rooms_routes, acquaintances)
     directory = UserDirectory(
@@ -32,6 +32,7 @@ def add_searching(base: Base, engine: Engine, people: People) -> None:
         people.account_data,
     )
     base.router.add(user_directory_routes, directory)
+    return search
 
 
 async def rebuild_indexes(database: Database) -> None:
@@ -42,7 +43,7 @@ async def rebuild_indexes(database: Database) -> None:
     await database.commit(unit)
 
 
-def _add_search(base: Base, engine: Engine, people: People) -> None:
+def _add_search(base: Base, engine: Engine, people: People) -> Search:
     search = Search(
         base.database,
         _follower(base, SearchIndex(base.database, engine.events)),
@@ -52,6 +53,7 @@ def _add_search(base: Base, engine: Engine, people: People) -> None:
     )
     surroundings = Surroundings(engine.reader, engine.events, engine.serializer)
     base.router.add(search_routes, SearchServices(search, surroundings))
+    return search
 
 
 def _follower(base: Base, derived: Derived) -> Follower:

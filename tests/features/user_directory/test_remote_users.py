@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import DatabaseSource
 from tests.features.rooms import create_room, send, set_state
 from tests.features.search.searching import found as messages_found
-from tests.features.user_directory.test_user_directory import found, results
+from tests.features.user_directory.people import found, results
 from tests.federation.memberships import join, membership, until
 from tests.federation.network import running_federation
 from tests.http_client import Client

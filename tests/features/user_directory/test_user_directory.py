@@ -1,14 +1,15 @@
 """CS searchUserDirectory: who is found by whom."""
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 import orjson
 import pytest
 
 from tests.features.rooms import create_room, error_of, join, member, set_state
 from tests.features.sync.syncing import sync, token
-from tests.http_client import Client, HttpResponse
+from tests.features.user_directory.people import found, results, search
+from tests.http_client import Client
 from tests.server import Server
 from tremula.features.user_directory import service
 
@@ -26,22 +27,6 @@ async def bob(server: Server) -> Client:
     bob = server.client(BOB)
     await bob.get("/v3/account/whoami")
     return bob
-
-
-async def search(client: Client, term: str, **options: object) -> HttpResponse:
-    body = {"search_term": term, **options}
-    return await client.post("/v3/user_directory/search", body)
-
-
-async def results(client: Client, term: str, **options: object) -> list[dict[str, Any]]:
-    response = await search(client, term, **options)
-    assert response.status == 200, response.body
-    found: list[dict[str, Any]] = response.json["results"]
-    return found
-
-
-async def found(client: Client, term: str, **options: object) -> list[str]:
-    return [each["user_id"] for each in await results(client, term, **options)]
 
 
 async def rename(client: Client, user_id: str, name: str) -> None:

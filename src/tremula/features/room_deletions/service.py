@@ -13,6 +13,7 @@ from tremula.features.blocked_rooms.service import BlockedRooms
 from tremula.features.directory.service import Directory
 from tremula.features.room_deletions import storage
 from tremula.features.room_deletions.storage import Deletion
+from tremula.features.search.service import Search
 from tremula.infra.clock import Clock
 from tremula.infra.db import Database
 from tremula.infra.federation import outbox_storage
@@ -40,12 +41,15 @@ _log = structlog.get_logger(__name__)
 
 
 class Collaborators(Struct, frozen=True):
-    """What a deletion takes: who is in the room, how they leave, where it is listed."""
+    """What a deletion takes: who is in the room, how they leave, where it is listed and
+    found.
+    """
 
     rooms: Rooms
     reader: RoomReader
     directory: Directory
     blocked: BlockedRooms
+    search: Search
 
 
 class RoomDeletions:
@@ -135,6 +139,7 @@ class RoomDeletions:
             await self._empty(deletion)
             return
         await purging.purge_rows(self._db, deletion.room_nid)
+        await self._with.search.forget_room(deletion.room_nid)
         unit = self._journal.unit()
         storage.update_done(unit, room_id, ts_ms=self._clock.now_ms())
         if not deletion.stays_blocked:

@@ -24,7 +24,7 @@ from tremula.features.search.request import (
     SearchRequest,
 )
 from tremula.features.search.storage import Wanted
-from tremula.infra.db import Reader as Database
+from tremula.infra.db import Database, Statements
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.rooms.following import Follower
 from tremula.rooms.memberships import Memberships
@@ -33,6 +33,7 @@ _WINDOW: Final = {OrderBy.RANK: 500, OrderBy.RECENT: 100}
 _WINDOWS_MAX: Final = 5
 _ROOMS_AT_ONCE: Final = 500
 _SENDERS_AT_ONCE: Final = 100
+_DELETED_AT_ONCE: Final = 500
 _PAST: Final = frozenset({"leave", "ban"})
 
 
@@ -100,6 +101,16 @@ class Search(Struct, frozen=True):
             if len(shown) == request.limit:
                 break
         return Results(shown, count, reader, page)
+
+    async def forget_room(self, room_nid: int) -> None:
+        """Delete all that the index has of a room; safe to repeat."""
+        wanted = Wanted(one_of=((room_term(room_nid),),))
+        while doc_ids := await storage.documents_before(
+            self.db, PageToken().before, wanted, limit=_DELETED_AT_ONCE
+        ):
+            unit = Statements()
+            storage.delete_documents(unit, self.db.engine, doc_ids)
+            await self.db.commit(unit)
 
     async def _rooms(
         self, user_id: UserId, request: SearchRequest, page: PageToken
