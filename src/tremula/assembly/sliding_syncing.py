@@ -112,7 +112,7 @@ def _build_answers(
         ),
     )
     results = _build_results(engine, parts)
-    return Answers(lists, personal, overview, results, extensions)
+    return Answers(lists, personal, overview, parts.unread, results, extensions)
 
 
 def _build_results(engine: Engine, parts: SyncParts) -> RoomResults:
@@ -123,7 +123,6 @@ def _build_results(engine: Engine, parts: SyncParts) -> RoomResults:
         engine.serializer,
         parts.summaries,
         parts.lazy_members,
-        parts.unread,
     )
     left = LeftRoomResults(
         parts.timelines,

@@ -96,7 +96,7 @@ def _build_parts(
         device_lists=_add_device_lists(base, engine, encryption.signatures),
         inbox=_device_inbox(base),
         key_status=_key_status(base, encryption),
-        unread=MainUnread(reading.unread),
+        unread=MainUnread(UnreadRooms(journal, reading.receipts, reading.unread)),
     )
 
 

@@ -48,7 +48,7 @@ async def fact_events_at(
         branch=LIVE_BRANCH,
         room_pos=room_pos,
     )
-    newest = dict(rows)
+    newest: dict[str, bytes | None] = dict(rows)
     return [(event_type, json) for event_type, json in newest.items() if json]
 
 

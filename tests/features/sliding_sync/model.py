@@ -10,7 +10,7 @@ from tests.http_client import Client
 
 _PAGE: Final = "7"
 _EVERYTHING: Final = [["*", "*"]]
-_WANTED: Final = (
+_WANTED: Final[tuple[list[list[str]], ...]] = (
     _EVERYTHING,
     [["m.room.topic", ""], ["org.note", "*"]],
     [["m.room.member", "$LAZY"], ["*", "*"]],

@@ -150,7 +150,7 @@ async def _typing(alice: UserClient, _: UserClient, room_id: str) -> None:
 
 
 async def _to_device(alice: UserClient, _: UserClient, __: str) -> None:
-    body = {"messages": {BOB: {"*": {}}}}
+    body: dict[str, Any] = {"messages": {BOB: {"*": {}}}}
     await alice.put("/v3/sendToDevice/org.note/t1", body)
 
 
@@ -254,7 +254,7 @@ async def test_the_transaction_id_comes_back(server: Server) -> None:
     ],
 )
 async def test_what_is_out_of_bounds_is_refused(
-    server: Server, body: dict[str, object], errcode: str
+    server: Server, body: dict[str, Any], errcode: str
 ) -> None:
     alice = server.client(ALICE)
 

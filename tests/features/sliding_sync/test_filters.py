@@ -10,10 +10,11 @@ from tests.server import Server, UserClient
 
 
 async def _listed(
-    client: UserClient, pos: str | None = None, **filters: object
+    client: UserClient,
+    **filters: Any,  # noqa: ANN401 - as the filters have them
 ) -> set[str]:
     """The rooms of a list with these filters; its count is theirs."""
-    answer = await slide(client, pos, lists={"some": a_list(**filters)})
+    answer = await slide(client, lists={"some": a_list(**filters)})
     rooms: dict[str, Any] = answer["rooms"]
     assert answer["lists"]["some"]["count"] == len(rooms)
     return set(rooms)

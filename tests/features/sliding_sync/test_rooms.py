@@ -311,3 +311,22 @@ async def test_a_window_without_events_says_that_there_are_some(
 
     assert len(answer["rooms"][room_id]["timeline"]) == timeline_limit
     assert answer["rooms"][room_id]["limited"] is True
+
+
+async def test_unread_counts_follow_what_is_read(server: Server) -> None:
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await create_room(alice, preset="public_chat")
+    await join(bob, room_id)
+    lists = {"all": a_list()}
+    first = await slide(alice, lists=lists)
+    event_id = await send(bob, room_id, "alice: listen")
+    second = await slide(alice, first["pos"], lists=lists)
+    await alice.post(f"/v3/rooms/{room_id}/receipt/m.read/{event_id}", {})
+    third = await slide(alice, second["pos"], lists=lists)
+
+    counts = [
+        (room["notification_count"], room["highlight_count"])
+        for room in (answer["rooms"][room_id] for answer in (first, second, third))
+    ]
+    assert counts == [(0, 0), (1, 0), (0, 0)]
+    assert third["rooms"][room_id]["timeline"] == []

@@ -7,7 +7,6 @@ import orjson
 from msgspec import Struct
 
 from tremula.features.push.unread import (
-    NOTHING_UNREAD,
     Count,
     Unread,
     UnreadCounts,
@@ -20,8 +19,6 @@ from tremula.features.receipts.service import (
 )
 from tremula.features.sync.parts import SyncContext
 from tremula.infra.journal import Journal
-from tremula.protocol.identifiers import UserId
-from tremula.rooms.view import RoomView
 
 
 class UnreadRooms(Struct, frozen=True):
@@ -67,12 +64,18 @@ class UnreadRooms(Struct, frozen=True):
 class MainUnread(Struct, frozen=True):
     """The same outside of threads, for sliding sync."""
 
-    counts: UnreadCounts
+    rooms: UnreadRooms
 
-    async def of(self, user_id: UserId, view: RoomView) -> Count:
-        """Of one room."""
-        found = await self.counts.of(user_id, [view.nid])
-        return found.get(view.nid, NOTHING_UNREAD).main
+    async def changed_rooms(self, ctx: SyncContext, since: int) -> Collection[int]:
+        """As `UnreadRooms.changed_rooms`."""
+        return await self.rooms.changed_rooms(ctx, since)
+
+    async def of_rooms(
+        self, ctx: SyncContext, room_nids: Collection[int]
+    ) -> Mapping[int, Count]:
+        """By room nid."""
+        found = await self.rooms.counts.of(ctx.user_id, room_nids)
+        return {nid: unread.main for nid, unread in found.items()}
 
 
 def _payload(entry: tuple[int, object]) -> StoredReceipt:

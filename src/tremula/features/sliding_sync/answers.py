@@ -1,7 +1,7 @@
 """Builds what an answer of sliding sync holds, as of one moment."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -17,6 +17,7 @@ from tremula.features.sliding_sync.connection_state import (
 from tremula.features.sliding_sync.connections import Connection
 from tremula.features.sliding_sync.extensions import RoomExtensions, Told
 from tremula.features.sliding_sync.left_results import LeftRoomResults
+from tremula.features.sliding_sync.parts import Unread, UnreadCounter
 from tremula.features.sliding_sync.personal import PersonalLists
 from tremula.features.sliding_sync.request import Wanted
 from tremula.features.sliding_sync.required_state import RoomConfig
@@ -64,6 +65,8 @@ class _Ask(Struct, frozen=True):
     before: ConnectionState
     pos: int
     bumps: Mapping[int, int]
+    unread: Mapping[int, Unread]
+    read: Collection[int]
 
     def request(self, nid: int, since_pos: int) -> RoomRequest:
         """What is wanted of a room."""
@@ -76,6 +79,8 @@ class _Ask(Struct, frozen=True):
             known=self.before.rooms.get(nid),
             is_dm=self.rooms.room_id(nid) in self.direct,
             bump_pos=bump_pos or self.rooms.positions[nid],
+            unread=self.unread.get(nid),
+            was_read=nid in self.read,
             lazy_device=self.connection.lazy_device,
         )
 
@@ -137,6 +142,7 @@ class Answers(Struct, frozen=True):
     lists: RoomLists
     personal: PersonalLists
     overview: RoomOverview
+    unread: UnreadCounter
     results: RoomResults
     extensions: RoomExtensions
 
@@ -148,9 +154,23 @@ class Answers(Struct, frozen=True):
         direct = await self.personal.direct_rooms(user_id)
         ctx, rooms = await self.lists.of_user(connection.key, state, pos)
         windows = await self.lists.windows(ctx, rooms, wanted)
-        news = _with_news(rooms, windows, state, direct, pos)
-        bumps = await self.overview.bumps(set(news) & rooms.joined.keys())
-        ask = _Ask(ctx, connection, rooms, windows, direct, state, pos, bumps)
+        read = await self.unread.changed_rooms(ctx, pos) if pos else ()
+        news = _with_news(rooms, windows, state, direct, pos, read)
+        joined = rooms.joined.keys() & set(news)
+        bumps = await self.overview.bumps(joined)
+        unread = await self.unread.of_rooms(ctx, joined)
+        ask = _Ask(
+            ctx,
+            connection,
+            rooms,
+            windows,
+            direct,
+            state,
+            pos,
+            bumps,
+            unread,
+            read,
+        )
         results = await self._results(ask, news)
         sent = _sent(ask, news, results)
         told = Told(
@@ -194,19 +214,20 @@ def _with_news(
     state: ConnectionState,
     direct: frozenset[str],
     pos: int,
+    read: Collection[int],
 ) -> list[int]:
     """The rooms that there may be something to tell of, the most active first."""
     scope, sent, positions = windows.rooms, state.rooms, rooms.positions
+    joined = rooms.joined
     found = []
     for nid, config in scope.items():
         known = sent.get(nid)
         if (
             known is None
             or positions[nid] > since(known.events, pos)
-            or (nid in rooms.joined and _wants_more(known.config, config))
-            or (
-                nid in rooms.joined and known.is_dm is not (rooms.joined[nid] in direct)
-            )
+            or nid in read
+            or (nid in joined and _wants_more(known.config, config))
+            or (nid in joined and known.is_dm is not (joined[nid] in direct))
         ):
             found.append(nid)
     found.sort(key=positions.__getitem__, reverse=True)

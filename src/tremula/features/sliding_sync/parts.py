@@ -7,7 +7,6 @@ from tremula.features.sync.parts import InboxPage, RoomRef, SyncContext
 from tremula.infra.tokens import StreamToken
 from tremula.protocol.identifiers import DeviceId, UserId
 from tremula.rooms.events import StoredEvent
-from tremula.rooms.view import RoomView
 
 
 class Unread(Protocol):
@@ -27,8 +26,14 @@ class Unread(Protocol):
 class UnreadCounter(Protocol):
     """Counts them."""
 
-    async def of(self, user_id: UserId, view: RoomView) -> Unread:
-        """Those outside of threads."""
+    async def changed_rooms(self, ctx: SyncContext, since: int) -> Collection[int]:
+        """Joined rooms in which the user has read something after *since*."""
+        ...
+
+    async def of_rooms(
+        self, ctx: SyncContext, room_nids: Collection[int]
+    ) -> Mapping[int, Unread]:
+        """Those outside of threads, of rooms that the user is joined to."""
         ...
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tremula.features.sliding_sync.connection_state import SentRoom
-from tremula.features.sliding_sync.parts import UnreadCounter
+from tremula.features.sliding_sync.parts import Unread
 from tremula.features.sliding_sync.required_state import RoomConfig
 from tremula.features.sync.lazy_members import DeviceRoom, LazyMembers
 from tremula.features.sync.parts import SyncContext
@@ -37,7 +37,7 @@ class RoomRequest(Struct, frozen=True):
     if that is 0.
 
     ``known`` is what it was sent, and ``pos`` what it comes with on its connection,
-    which is ``lazy_device`` to `LazyMembers`.
+    which is ``lazy_device`` to `LazyMembers`. With ``was_read`` there are new counts.
     """
 
     config: RoomConfig
@@ -46,6 +46,8 @@ class RoomRequest(Struct, frozen=True):
     known: SentRoom | None
     is_dm: bool
     bump_pos: int
+    unread: Unread | None
+    was_read: bool
     lazy_device: DeviceId
 
     @property
@@ -93,7 +95,6 @@ class JoinedRoomResults(Struct, frozen=True):
     serializer: Serializer
     summaries: Summaries
     lazy_members: LazyMembers
-    unread: UnreadCounter
 
     async def build(
         self, ctx: SyncContext, view: RoomView, request: RoomRequest
@@ -111,7 +112,8 @@ class JoinedRoomResults(Struct, frozen=True):
             config = config.kept(
                 request.known.config, changed, has_gap=shown.news.limited
             )
-        if not (is_new or shown.events or shown.limited or state or is_dm_changed):
+        is_changed = is_dm_changed or request.was_read
+        if not (is_new or shown.events or shown.limited or state or is_changed):
             return RoomResult(b"", (), config)
         found = await self.events.by_nids(event.event_nid for event in state)
         state_events = [
@@ -250,9 +252,9 @@ class JoinedRoomResults(Struct, frozen=True):
             heroes = self.summaries.heroes(view, ctx.user_id)
             if heroes:
                 fields["heroes"] = await self._heroes(view, heroes)
-        counts = await self.unread.of(ctx.user_id, view)
-        fields["notification_count"] = counts.notifications
-        fields["highlight_count"] = counts.highlights
+        unread = request.unread
+        fields["notification_count"] = unread.notifications if unread else 0
+        fields["highlight_count"] = unread.highlights if unread else 0
         return fields
 
     async def _heroes(
