@@ -94,8 +94,13 @@ function message(event) {
     })));
     if (event.getSender() === client.getUserId()) entry.append(action("Edit", () => (edited = event)));
     const replies = room.getThread(event.getId())?.length;
-    entry.append(action(replies ? `${replies} in thread` : "Thread", () => (root = event)));
+    entry.append(action(replies ? `${replies} in thread` : "Thread", () => openThread(event)));
     return entry;
+}
+
+function openThread(event) {
+    root = event;
+    if (!room.getThread(event.getId())) room.createThread(event.getId(), event, [], true);
 }
 
 function reactions(event) {
