@@ -70,6 +70,15 @@ def test_a_user_is_locked_and_suspended_and_neither_any_more(tremula: Tremula) -
     assert "locked" not in tremula("user", "list")[1]
 
 
+def test_a_user_is_told_something(tremula: Tremula) -> None:
+    tremula("user", "create", "alice", stdin="wonderland\n")
+
+    told = tremula("notice", "send", "alice", "Backups run at noon.")
+
+    assert told == (ExitCode.OK, "@alice:localhost is told.\n", "")
+    assert "@server-notices:localhost" in tremula("user", "list")[1]
+
+
 def test_an_administrator_is_made_at_once(tremula: Tremula) -> None:
     tremula("user", "create", "root", "--admin", stdin="secret\n")
 
@@ -77,6 +86,7 @@ def test_an_administrator_is_made_at_once(tremula: Tremula) -> None:
 
 
 REFUSED = [
+    (("notice", "send", "nobody", "x"), "there is no user nobody"),
     (("user", "create", "alice"), "this username is taken"),
     (("user", "create", "no way"), "a username is made of"),
     (("user", "deactivate", "nobody"), "there is no user nobody"),

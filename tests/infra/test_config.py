@@ -176,6 +176,7 @@ BAD_FILES = [
     ("mail.password = 's3cret'", "mail.username: is missing"),
     ("mail.security = 'ssl'", 'mail.security: must be one of "starttls", "tls"'),
     ("mail.trusted_ca_file = '/none'", "mail.trusted_ca_file: /none can't be read"),
+    ("server_notices.localpart = 'A b'", "server_notices.localpart: must be made"),
     ("turn.uris = ['https://turn.test']", "turn.uris[0]: must be turn:…"),
     ("turn.username = 'matrix'", "turn.password: is missing"),
     ("turn.password = 's3cret'", "turn.username: is missing"),

@@ -14,6 +14,9 @@ from tremula.features.room_deletions import admin_routes as room_deletions_route
 from tremula.features.room_deletions.overview import RoomOverview
 from tremula.features.room_deletions.service import Collaborators, RoomDeletions
 from tremula.features.search.service import Search
+from tremula.features.server_notices import admin_routes as notices_routes
+from tremula.features.server_notices.service import ServerNotices
+from tremula.protocol.room_versions import get_room_version
 
 
 class Moderation(Struct, frozen=True):
@@ -22,6 +25,7 @@ class Moderation(Struct, frozen=True):
     accounts: AccountModeration
     reports: Reports
     rooms: RoomOverview
+    notices: ServerNotices
 
 
 def add_moderation(
@@ -46,7 +50,22 @@ def add_moderation(
     base.router.add(reports_routes, reports)
     base.router.add(reports_admin_routes, reports)
     rooms = _add_room_deletions(base, engine, directory, search)
-    return Moderation(accounts, reports, rooms)
+    notices = _add_notices(base, engine, people)
+    return Moderation(accounts, reports, rooms, notices)
+
+
+def _add_notices(base: Base, engine: Engine, people: People) -> ServerNotices:
+    notices = ServerNotices(
+        base.database,
+        engine.rooms,
+        engine.reader,
+        people.accounts,
+        people.account_data,
+        base.config.server_notices,
+        get_room_version(base.config.default_room_version),
+    )
+    base.router.add(notices_routes, notices)
+    return notices
 
 
 def _add_room_deletions(

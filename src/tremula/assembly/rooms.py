@@ -32,6 +32,7 @@ from tremula.features.room_state.service import RoomState
 from tremula.features.room_upgrades import routes as room_upgrades_routes
 from tremula.features.room_upgrades.personal_settings import PersonalSettings
 from tremula.features.room_upgrades.service import RoomUpgrades
+from tremula.features.server_notices.service import NoticeRooms
 from tremula.features.spaces import federation as spaces_federation
 from tremula.features.spaces import routes as spaces_routes
 from tremula.features.spaces import summary_routes
@@ -142,13 +143,16 @@ def _build_membership(
     remote: RemoteMemberships,
     directory: Directory,
 ) -> Membership:
-    blocked = BlockedRooms(base.database, base.journal, base.clock)
     membership = Membership(
         engine.rooms,
         engine.reader,
         engine.memberships,
         directory,
-        Admission(InvitePermission(people.account_data), blocked),
+        Admission(
+            InvitePermission(people.account_data),
+            BlockedRooms(base.database, base.journal, base.clock),
+            NoticeRooms(base.database, base.config.server_notices.can_be_left),
+        ),
         people.profiles.member_fields,
         remote,
     )

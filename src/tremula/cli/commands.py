@@ -43,6 +43,7 @@ def _app() -> App:
         ("tremula.cli.config:app", "config", "Look at the configuration."),
         ("tremula.cli.users:app", "user", "Accounts; on SQLite, stop the server."),
         ("tremula.cli.rooms:app", "room", "Look at, block and delete rooms; likewise."),
+        ("tremula.cli.notices:app", "notice", "Tell users something; likewise."),
         ("tremula.cli.reports:app", "report", "What users report; likewise."),
         ("tremula.cli.tokens:app", "token", "Registration tokens; likewise."),
         ("tremula.cli.keys:app", "key", "The signing key; likewise."),

@@ -1,17 +1,22 @@
-"""What keeps our users out of a room, beside its own rules."""
+"""What keeps our users out of a room, or in it, beside its own rules."""
 
 from msgspec import Struct
 
 from tremula.features.blocked_rooms.service import BlockedRooms
 from tremula.features.membership.invite_permission import InvitePermission
+from tremula.features.server_notices.service import NoticeRooms
 from tremula.protocol.identifiers import RoomId, UserId
+from tremula.rooms.view import RoomView
 
 
 class Admission(Struct, frozen=True):
-    """Asks users whether they want to be invited, administrators what they block."""
+    """Asks users whether they want to be invited, administrators what they block, and
+    whether a room is the server's own.
+    """
 
     invites: InvitePermission
     blocked: BlockedRooms
+    notices: NoticeRooms
 
     async def check_room(self, room_id: RoomId) -> None:
         """Refuse to let anyone of ours into a blocked room.
@@ -20,6 +25,15 @@ class Admission(Struct, frozen=True):
             Forbidden: it is one.
         """
         await self.blocked.check(room_id)
+
+    async def check_leaving(self, view: RoomView, user_id: UserId) -> None:
+        """Refuse to let a user refuse what the server has to say.
+
+        Raises:
+            CannotLeaveServerNoticeRoom: *view* is the room where it does.
+        """
+        membership = view.membership(user_id)
+        await self.notices.check_leaving(user_id, view.room_id, membership)
 
     async def check_invitee(self, invitee: UserId) -> None:
         """Refuse to invite a local user who blocks invitations.

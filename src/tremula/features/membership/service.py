@@ -212,6 +212,7 @@ class Membership(Struct, frozen=True):
         view = await self._get_room(room_id)
         if view.membership(user_id) == "leave":
             return
+        await self.admission.check_leaving(view, user_id)
         await self._send(view, _member(user_id, user_id, content))
 
     async def _own_content(
@@ -345,6 +346,8 @@ class Membership(Struct, frozen=True):
             if is_guest:
                 _check_guest_access(view)
             given |= await self._authorisation(view, target)
+        if membership == "leave" and sender == target:
+            await self.admission.check_leaving(view, target)
         if membership == "invite":
             given = {**await self.fields_of(target), **given}
             return await self._invite(view, _member(sender, target, given))

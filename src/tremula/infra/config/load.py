@@ -31,7 +31,7 @@ from tremula.infra.config.tree import (
     Turn,
 )
 from tremula.protocol.errors import InvalidParam
-from tremula.protocol.identifiers import parse_user_id
+from tremula.protocol.identifiers import is_valid_localpart, parse_user_id
 from tremula.protocol.room_versions import ROOM_VERSIONS
 
 _ADDRESS_AND_PORT = re.compile(
@@ -121,6 +121,10 @@ def _resolve(config: Config) -> Config:
     _check_federation(config.federation)
     _check_ca_file(config.outbound.trusted_ca_file, "outbound.trusted_ca_file")
     _check_mail(config.mail, config.registration)
+    if not is_valid_localpart(config.server_notices.localpart):
+        raise ConfigError(
+            "server_notices.localpart", "must be made of a-z, 0-9 and . _ = - / +"
+        )
     _check_turn(config.turn)
     _check_support(config.support)
     for index, url in enumerate(config.rtc.livekit_service_urls):

@@ -271,6 +271,15 @@ class Rooms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServerNotices:
+    """Who speaks to users in the name of the server, and in what kind of room."""
+
+    localpart: str = "server-notices"
+    room_name: str = "Server Notices"
+    can_be_left: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     """The TURN servers of calls; credentials by shared secret, or fixed ones."""
 
@@ -398,6 +407,7 @@ class Config:
     third_party: ThirdParty = ThirdParty()
     media: Media = Media()
     rooms: Rooms = Rooms()
+    server_notices: ServerNotices = ServerNotices()
     turn: Turn = Turn()
     rtc: Rtc = Rtc()
     support: Support = Support()

@@ -1,0 +1,1 @@
+"""What the server itself tells a user (CS module "Server Notices")."""
