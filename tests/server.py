@@ -25,6 +25,7 @@ from tremula.infra.config import (
 from tremula.infra.db import Database
 from tremula.infra.federation.transport import FederationTransport
 from tremula.infra.http.asgi import AsgiApp, Receive, Scope, Send
+from tremula.infra.outbound.web import Web
 from tremula.protocol.identifiers import ServerName, UserId, localpart_of
 
 PASSWORD: Final = "correct horse"
@@ -157,11 +158,12 @@ async def running_server(
     clock: Clock | None = None,
     *,
     transport: FederationTransport | None = None,
+    web: Web | None = None,
 ) -> AsyncIterator[Server]:
     """Start a server, without listeners, and stop it at the end.
 
     In a cluster it has several processes, all in this one. Unless there is a
-    *transport*, no other server can be reached.
+    *transport*, no other server can be reached; *web* is what else there is outside.
     """
     clock = clock or SystemClock()
     transport = transport or FakeTransport(is_down=True)
@@ -169,7 +171,7 @@ async def running_server(
     async with AsyncExitStack() as stack:
         apps = [
             await stack.enter_async_context(
-                open_app(config, clock=clock, transport=transport)
+                open_app(config, clock=clock, transport=transport, web=web)
             )
             for _ in range(processes)
         ]

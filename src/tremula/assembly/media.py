@@ -21,6 +21,9 @@ from tremula.features.media.retention import Retention
 from tremula.features.media.scanning import scanner
 from tremula.features.media.service import Uploads
 from tremula.features.media.thumbnailing import Thumbnails
+from tremula.features.url_previews import routes as previews_routes
+from tremula.features.url_previews.rules import UrlRules
+from tremula.features.url_previews.service import Outside, UrlPreviews
 from tremula.infra.blobs.local import LocalBlobs
 from tremula.infra.blobs.spool import Disk, Spool
 from tremula.infra.blobs.store import BlobStore
@@ -90,9 +93,18 @@ def add_media(base: Base, files: Files) -> MediaCare:
     )
     base.router.add(download_routes, downloads)
     base.router.add(federation_routes, downloads)
+    _add_previews(base, uploads)
     retention = Retention(db, clock, blobs, config, base.slots)
     base.supervisor.keep_running("media_retention", retention.run)
     return MediaCare(db, clock, blobs, retention)
+
+
+def _add_previews(base: Base, uploads: Uploads) -> None:
+    config = base.config.url_previews
+    rules = UrlRules.of(config.allowed_urls, config.denied_urls)
+    outside = Outside(base.web, rules, config)
+    previews = UrlPreviews(base.database, base.clock, outside, uploads, KeyedLocks())
+    base.router.add(previews_routes, previews)
 
 
 def _open_store(config: Config, disk: Disk) -> tuple[BlobStore, Spool]:

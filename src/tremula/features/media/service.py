@@ -25,7 +25,7 @@ from tremula.protocol.errors import (
 from tremula.protocol.identifiers import ServerName, UserId
 from tremula.protocol.mxc import Mxc
 
-__all__ = ["TOPIC", "Created", "Description", "Media", "Uploads"]
+__all__ = ["TOPIC", "Created", "Description", "Kept", "Media", "Uploads"]
 
 _ID_BYTES: Final = 18
 
@@ -42,6 +42,13 @@ class Created(Struct, frozen=True):
 
     mxc: Mxc
     expires_ts_ms: int
+
+
+class Kept(Struct, frozen=True):
+    """What something is kept as."""
+
+    mxc: Mxc
+    size_bytes: int
 
 
 class Uploads(Struct, frozen=True):
@@ -80,6 +87,25 @@ class Uploads(Struct, frozen=True):
             await self.blobs.keep(file, refer)
         self.limits.note(media.size_bytes)
         return media.mxc
+
+    async def keep_for_a_while(
+        self, description: Description, chunks: AsyncIterable[bytes]
+    ) -> Kept:
+        """Keep what is nobody's upload, as copies of other servers' media are kept.
+
+        Raises:
+            Forbidden: see `Scanner.check`, or it is in quarantine.
+            BlobError: it can't be stored.
+        """
+        async with self.blobs.spool.receive(chunks) as file:
+            await self._admit_file(file)
+            media = self._media(self._new_mxc(), None, file, description)
+
+            def refer(unit: JournalUnit) -> None:
+                storage.insert_media(unit, media)
+
+            await self.blobs.keep(file, refer)
+        return Kept(media.mxc, media.size_bytes)
 
     async def create(self, user_id: UserId) -> Created:
         """An ID that *user_id* may upload to later.
@@ -139,6 +165,9 @@ class Uploads(Struct, frozen=True):
 
     async def _admit(self, user_id: UserId, file: SpooledFile) -> None:
         await self.limits.check(user_id, file.size_bytes)
+        await self._admit_file(file)
+
+    async def _admit_file(self, file: SpooledFile) -> None:
         if await self.blobs.is_quarantined(file.sha256):
             raise Forbidden("this file is not served here")
         await self.scanner.check(file.path)
@@ -161,7 +190,7 @@ class Uploads(Struct, frozen=True):
     def _media(
         self,
         mxc: Mxc,
-        user_id: UserId,
+        user_id: UserId | None,
         file: SpooledFile | None,
         description: Description,
         expires_ts_ms: int | None = None,

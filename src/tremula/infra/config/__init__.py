@@ -36,6 +36,7 @@ from tremula.infra.config.tree import (
     Tls,
     Tokens,
     Turn,
+    UrlPreviews,
 )
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "Tls",
     "Tokens",
     "Turn",
+    "UrlPreviews",
     "load_config",
     "parse_database",
     "read_example",

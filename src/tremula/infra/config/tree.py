@@ -324,6 +324,21 @@ class ThirdParty:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UrlPreviews:
+    """Whether this server looks at the pages that users link to, and at which.
+
+    The lists are globs of whole URLs; None allowed means all.
+    """
+
+    enabled: bool = False
+    allowed_urls: tuple[str, ...] | None = None
+    denied_urls: tuple[str, ...] = ()
+    image_bytes_max: Annotated[int, Bounds(1, 2**32)] = 10 * 1024 * 1024
+    kept_s: Annotated[int, Bounds(1)] = 3600
+    language: str = "en"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """What makes several processes one server; without a bus there is one process."""
 
@@ -358,6 +373,7 @@ class RateLimits:
     directory: RateLimit = RateLimit(per_second=5, burst=30)
     mail: RateLimit = RateLimit(per_second=0.02, burst=10)
     media: RateLimit = RateLimit(per_second=20, burst=200)
+    url_previews: RateLimit = RateLimit(per_second=1, burst=30)
     reports: RateLimit = RateLimit(per_second=0.1, burst=10)
 
     def by_class(self) -> Mapping[str, RateLimit]:
@@ -406,6 +422,7 @@ class Config:
     mail: Mail = Mail()
     third_party: ThirdParty = ThirdParty()
     media: Media = Media()
+    url_previews: UrlPreviews = UrlPreviews()
     rooms: Rooms = Rooms()
     server_notices: ServerNotices = ServerNotices()
     turn: Turn = Turn()

@@ -1,0 +1,1 @@
+"""Previews of the web pages that messages link to (CS getUrlPreviewAuthed)."""
