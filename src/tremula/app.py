@@ -81,6 +81,7 @@ UNSTABLE_FEATURES: Final = {
     "org.matrix.msc4222": True,
     "org.matrix.msc4306": True,
     "org.matrix.msc4308": True,
+    "org.matrix.simplified_msc3575": True,
     "uk.tcpip.msc4133.stable": True,
 }
 
