@@ -127,6 +127,7 @@ def add_rooms(
         reader=reader,
         events=events,
         account_data=people.account_data,
+        push_rules=people.push_rules,
         slots=base.slots,
         clock=base.clock,
     )

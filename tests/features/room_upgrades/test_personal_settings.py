@@ -132,3 +132,21 @@ async def test_a_room_only_claims_to_be_the_successor(
     await follow(bob, await upgrade(alice, await favourite_of_both(alice, bob)))
 
     assert await tags_of(bob, impostor_id) == {}
+
+
+async def test_a_muted_room_stays_muted(server: Server) -> None:
+    """By a rule for the room, or by an override for it, as clients mute."""
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await favourite_of_both(alice, bob)
+    path = f"/v3/pushrules/global/{{kind}}/{quote(room_id)}"
+    condition = {"kind": "event_match", "key": "room_id", "pattern": room_id}
+    override = {"actions": [], "conditions": [condition]}
+    await alice.put(path.format(kind="override"), override)
+    await alice.put(path.format(kind="room"), {"actions": []})
+
+    successor_id = await upgrade(alice, room_id)
+
+    rules = (await alice.get("/v3/pushrules/global/")).json
+    assert [rule["rule_id"] for rule in rules["room"]] == [room_id, successor_id]
+    [muting] = [rule for rule in rules["override"] if rule["rule_id"] == successor_id]
+    assert muting["conditions"] == [{**condition, "pattern": successor_id}]

@@ -25,6 +25,7 @@ _ACCOUNT: Final = frozenset(
 _READING: Final = frozenset(
     {
         "define_filter",
+        "delete_push_rule",
         "delete_room_tag",
         "post_receipt",
         "query_public_rooms",
@@ -33,6 +34,9 @@ _READING: Final = frozenset(
         "report_user",
         "set_account_data",
         "set_account_data_per_room",
+        "set_push_rule",
+        "set_push_rule_actions",
+        "set_push_rule_enabled",
         "set_read_marker",
         "set_room_tag",
     }

@@ -68,7 +68,6 @@ class PushMarker:
         self._rooms: WeakKeyDictionary[RoomView, RoomRulesets] = WeakKeyDictionary()
         self._views: WeakValueDictionary[int, RoomView] = WeakValueDictionary()
         self.threads: ByteLRU[EventId, str] = ByteLRU(_THREADS_BYTES)
-        self.evaluations = 0
         journal.subscribe(RULES_TOPIC, self._rules_changed)
         journal.subscribe(memberships.TOPIC, self._membership_changed)
         journal.on_forget(self._rooms.clear)
@@ -110,7 +109,8 @@ class PushMarker:
     def _marks(
         self, view: RoomView, rulesets: RoomRulesets, event: Event, looked_at: PushEvent
     ) -> dict[str, Mark]:
-        sender = event.sender
+        is_member = self._is_ours(event.sender) and view.is_joined(event.sender)
+        sender = event.sender if is_member else None
         count = view.joined_servers.get(self._server_name, 0)
         marks: dict[str, Mark] = {}
         outcomes: dict[tuple[Ruleset, Named], Outcome] = {}
@@ -120,10 +120,9 @@ class PushMarker:
             if outcome is None:
                 outcome = ruleset.evaluate(looked_at, named)
                 outcomes[ruleset, named] = outcome
-                self.evaluations += 1
             return outcome
 
-        for ruleset in rulesets.shared(count, sender):
+        for ruleset in rulesets.of_others(count, sender):
             outcome = outcome_for(ruleset, ANYBODY)
             if outcome.notifies:
                 marks[ruleset.key] = Mark(1, int(outcome.highlights), outcome.actions)

@@ -75,9 +75,11 @@ class RoomRulesets:
         """The rules of a member."""
         return self._others.get(user_id, PREDEFINED)
 
-    def shared(self, members_count: int, sender: UserId) -> Iterator[Ruleset]:
-        """The different rulesets of *members_count* members but *sender*, a member."""
-        own = self.of(sender)
+    def of_others(self, members_count: int, sender: UserId | None) -> Iterator[Ruleset]:
+        """The different rulesets of the *members_count* members, but for *sender* if
+        that is one of them.
+        """
+        own = None if sender is None else self.of(sender)
         for ruleset, count in self._counts.items():
             if count > (ruleset is own):
                 yield ruleset

@@ -11,6 +11,7 @@ import structlog
 from msgspec import Struct
 
 from tremula.features.account_data.service import AccountData
+from tremula.features.push.service import PushRules
 from tremula.features.room_upgrades.plan import TOMBSTONE
 from tremula.infra.clock import Clock
 from tremula.infra.duties import Duties
@@ -52,12 +53,14 @@ class PersonalSettings:
         reader: RoomReader,
         events: EventStore,
         account_data: AccountData,
+        push_rules: PushRules,
         slots: Slots,
         clock: Clock,
     ) -> None:
         self._reader = reader
         self._events = events
         self._account_data = account_data
+        self._push_rules = push_rules
         self._duties = Duties(slots, clock, self._follow)
         journal.subscribe(memberships.TOPIC, self._on_membership)
 
@@ -68,9 +71,11 @@ class PersonalSettings:
     async def carry_over(
         self, user_id: UserId, old: RoomView, successor: RoomView
     ) -> None:
-        """Tag the successor as the old room, and have both be direct chats if one is.
+        """Tag the successor as the old room, have both be direct chats if one is, and
+        notify of it as of the old room.
 
-        Tags that the successor has, or had before they were removed, stay.
+        Tags that the successor has, or had before they were removed, stay, and so do
+        push rules of its own.
         """
         tags = await self._account_data.find_in_room(user_id, old.nid, TAG)
         try:
@@ -82,6 +87,7 @@ class PersonalSettings:
                 DIRECT,
                 lambda chats: _with_successor(chats, old.room_id, successor.room_id),
             )
+            await self._push_rules.carry_over(user_id, old.room_id, successor.room_id)
         except MatrixError as error:
             _log.info("settings_not_carried_over", reason=error.message)
 
