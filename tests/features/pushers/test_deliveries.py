@@ -38,7 +38,7 @@ class FakeCourier:
     came: "asyncio.Queue[Delivery]" = field(default_factory=asyncio.Queue)
 
     async def deliver(
-        self, user_id: UserId, pushers: Sequence[StoredPusher]
+        self, user_id: UserId, pushers: Sequence[StoredPusher], *, up_to: int
     ) -> int | None:
         self.came.put_nowait((user_id, tuple(each.key.pushkey for each in pushers)))
         return await self.then(user_id)
@@ -62,6 +62,7 @@ async def delivering(
     journal, database = user_data.journal, user_data.database
     deliveries = Deliveries(
         db=database,
+        journal=journal,
         clock=user_data.clock,
         slots=slots or SingleProcessSlots(),
         users=PushedUsers(database, journal, user_data.memberships, user_data.reader),

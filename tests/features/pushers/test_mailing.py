@@ -21,6 +21,7 @@ from tests.http_client import Client
 from tests.server import Server, UserClient, running_server
 from tests.smtp_server import Delivered, SmtpServer, running_smtp
 from tremula.infra.config import Config
+from tremula.infra.db import Statements
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -174,13 +175,24 @@ async def test_mail_goes_to_ones_own_address_only(
     assert await pushkeys_of(alice) == [EMAIL]
 
 
-async def test_an_address_that_was_given_up_gets_no_mail(
-    server: Server, smtp: SmtpServer, clock: FakeClock, alice: UserClient
+async def test_an_address_that_was_given_up_has_no_pusher(
+    server: Server, smtp: SmtpServer, alice: UserClient
 ) -> None:
-    _, bob, room_id = await two_in_a_room(server)
-    await send(bob, room_id)
     body = {"medium": "email", "address": EMAIL}
     assert (await alice.post("/v3/account/3pid/delete", body)).status == 200
+
+    assert await pushkeys_of(alice) == []
+
+
+async def test_mail_goes_to_nobody_who_has_lost_the_address(
+    server: Server, smtp: SmtpServer, clock: FakeClock, alice: UserClient
+) -> None:
+    """Be it that a crash came between."""
+    _, bob, room_id = await two_in_a_room(server)
+    await send(bob, room_id)
+    unit = Statements()
+    unit.run("DELETE FROM third_party_ids")
+    await server.db.commit(unit)
 
     for _ in range(100):
         clock.advance_ms(HOUR_MS)

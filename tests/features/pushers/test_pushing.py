@@ -19,6 +19,10 @@ from tests.server import Server
 MENTION = {"msgtype": "m.text", "body": "Hi", "m.mentions": {"user_ids": [ALICE]}}
 
 
+def pushkeys_in(told: dict[str, Any]) -> set[str]:
+    return {each["pushkey"] for each in told["devices"]}
+
+
 async def test_a_message_is_pushed(server: Server, gateway: PushGateway) -> None:
     alice, bob, room_id = await two_in_a_room(server, name="Kitchen")
     await push_to(alice, gateway, brand="x")
@@ -97,11 +101,15 @@ async def test_devices_of_one_app_are_told_at_once(
     alice, bob, room_id = await two_in_a_room(server)
     await push_to(alice, gateway, "one")
     await push_to(alice, gateway, "two")
+    await send(bob, room_id)
+    pushkeys: set[str] = set()
+    while len(pushkeys) < 2:
+        # It may have been under way before there was the second one.
+        pushkeys |= pushkeys_in(await gateway.take())
 
     await send(bob, room_id)
 
-    told = await gateway.take()
-    assert [each["pushkey"] for each in told["devices"]] == ["one", "two"]
+    assert pushkeys_in(await gateway.take()) == {"one", "two"}
 
 
 async def test_everything_is_pushed_once_and_in_order(
@@ -138,7 +146,7 @@ async def test_nobody_is_told_of_those_whom_they_ignore(
     alice, bob, room_id = await two_in_a_room(server)
     carol = server.client("@carol:test")
     await carol.post(f"/v3/rooms/{room_id}/join", {})
-    ignored = {"ignored_users": {"@carol:test": {}}}
+    ignored: dict[str, Any] = {"ignored_users": {"@carol:test": {}}}
     path = f"/v3/user/{ALICE}/account_data/m.ignored_user_list"
     await alice.put(path, ignored)
     await push_to(alice, gateway)
@@ -146,10 +154,7 @@ async def test_nobody_is_told_of_those_whom_they_ignore(
     await send(carol, room_id)
     event_id = await send(bob, room_id)
 
-    told = await gateway.take()
-    while "event_id" not in told:
-        told = await gateway.take()
-    assert told["event_id"] == event_id
+    assert (await gateway.take())["event_id"] == event_id
 
 
 async def test_what_a_gateway_rejects_is_removed(
@@ -181,7 +186,6 @@ async def test_a_disabled_pusher_gets_nothing_not_even_later(
     await send(bob, room_id)
 
     await alice.post("/v3/pushers/set", {**body, "org.matrix.msc3881.enabled": True})
-    assert (await gateway.take())["counts"] == {"unread": 1}
     event_id = await send(bob, room_id)
 
     assert (await gateway.take())["event_id"] == event_id

@@ -27,6 +27,7 @@ _READING: Final = frozenset(
         "define_filter",
         "delete_push_rule",
         "delete_room_tag",
+        "post_pusher",
         "post_receipt",
         "query_public_rooms",
         "report_event",

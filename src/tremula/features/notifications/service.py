@@ -10,9 +10,11 @@ from tremula.features.push.service import Notified, NotifiedEvents
 from tremula.features.receipts.service import NOTHING_READ, Receipts
 from tremula.protocol.identifiers import DeviceId, UserId
 from tremula.rooms.event_store import EventStore
+from tremula.rooms.events import StoredEvent
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.serialize import Audience, Serializer, room_id_member
+from tremula.rooms.state import MEMBER
 from tremula.rooms.view import RoomView
 from tremula.rooms.visibility import Visibility
 
@@ -86,7 +88,12 @@ class Notifications(Struct, frozen=True):
         found = await self.events.by_nids(each.event_nid for each in notified)
         oldest_pos = min(each.room_pos for each in notified)
         viewer = await self.visibility.viewer(view, user_id, oldest_pos=oldest_pos)
-        visible = [event for event in found.values() if viewer.can_see(event)]
+        # Whoever is invited sees nothing of the room but the invitation.
+        visible = [
+            event
+            for event in found.values()
+            if viewer.can_see(event) or _is_about(event, user_id)
+        ]
         bodies = await self.serializer.client_events(
             view,
             visible,
@@ -104,3 +111,7 @@ class _Shown(Struct, frozen=True):
 
     body: bytes
     ts_ms: int
+
+
+def _is_about(event: StoredEvent, user_id: UserId) -> bool:
+    return event.type == MEMBER and event.state_key == user_id

@@ -17,6 +17,7 @@ from tremula.features.pushers.pushed_users import PushedUsers
 from tremula.features.pushers.pusher import Kind, StoredPusher
 from tremula.infra.clock import Clock
 from tremula.infra.db import DatabaseUnavailable, Reader, SlotLost
+from tremula.infra.journal import Journal
 from tremula.infra.outbound.endpoint import HttpUrl
 from tremula.infra.slots import Slots, slot_of
 from tremula.protocol.identifiers import UserId
@@ -68,9 +69,10 @@ class Courier(Protocol):
     """Delivers by one kind of pushers."""
 
     async def deliver(
-        self, user_id: UserId, pushers: Sequence[StoredPusher]
+        self, user_id: UserId, pushers: Sequence[StoredPusher], *, up_to: int
     ) -> int | None:
-        """Deliver what there is for *pushers*, all of one route.
+        """Deliver what there is up to a journal position for *pushers*, all of one
+        route.
 
         Returns the time in ms at which to look again unless something happens.
         """
@@ -102,12 +104,14 @@ class Deliveries:
         self,
         *,
         db: Reader,
+        journal: Journal,
         clock: Clock,
         slots: Slots,
         users: PushedUsers,
         couriers: Mapping[Kind, Courier],
     ) -> None:
         self._db = db
+        self._journal = journal
         self._clock = clock
         self._slots = slots
         self._users = users
@@ -170,19 +174,31 @@ class Deliveries:
         if not self._slots.holds(user_id):
             return
         seen_changes = self._users.changes
-        pushers = [
+        pushers = await self._usable(user_id)
+        if not pushers:
+            self._users.discard(user_id, seen_changes=seen_changes)
+        for each in self._without_paused(pushers):
+            self._put(Route.of(each), group)
+
+    async def _usable(self, user_id: UserId) -> list[StoredPusher]:
+        return [
             each
             for each in await storage.pushers_of(self._db, user_id)
             if each.pusher.is_enabled and each.pusher.kind in self._couriers
         ]
-        if not pushers:
-            self._users.discard(user_id, seen_changes=seen_changes)
+
+    def _without_paused(self, pushers: Sequence[StoredPusher]) -> list[StoredPusher]:
+        """Those of *pushers* that may be tried now; the others are when their pauses
+        are over.
+        """
         now_ms = self._clock.now_ms()
+        due: list[StoredPusher] = []
         for each in pushers:
             if each.failures and each.retry_at_ms > now_ms:
-                self._note_at(user_id, each.retry_at_ms)
+                self._note_at(each.user_id, each.retry_at_ms)
             else:
-                self._put(Route.of(each), group)
+                due.append(each)
+        return due
 
     def _put(self, route: Route, group: asyncio.TaskGroup) -> None:
         gateway = self._gateways.setdefault(route.gateway, _Gateway())
@@ -208,14 +224,16 @@ class Deliveries:
     async def _deliver(self, route: Route) -> None:
         user_id = route.user_id
         try:
-            pushers = [
-                each
-                for each in await storage.pushers_of(self._db, user_id)
-                if each.pusher.is_enabled and Route.of(each) == route
-            ]
+            # Of what comes from now on, no pusher is told that goes meanwhile.
+            up_to = self._journal.position
+            usable = await self._usable(user_id)
+            pushers = self._without_paused(
+                [each for each in usable if Route.of(each) == route]
+            )
             if not pushers or not self._slots.holds(user_id):
                 return
-            look_at_ms = await self._couriers[route.kind].deliver(user_id, pushers)
+            courier = self._couriers[route.kind]
+            look_at_ms = await courier.deliver(user_id, pushers, up_to=up_to)
         except SlotLost as error:
             log.info("pushers_left", user_id=user_id, reason=str(error))
         except DatabaseUnavailable as error:

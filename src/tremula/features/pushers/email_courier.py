@@ -71,11 +71,10 @@ class EmailCourier(Struct, frozen=True, kw_only=True):
     origin: MailOrigin
 
     async def deliver(
-        self, user_id: UserId, pushers: Sequence[StoredPusher]
+        self, user_id: UserId, pushers: Sequence[StoredPusher], *, up_to: int
     ) -> int | None:
         """See `Courier`."""
         [stored] = pushers
-        up_to = self.journal.position
         found = await self.notifications.after(
             user_id, stored.pos, up_to=up_to, limit=_NOTIFICATIONS_MAX
         )

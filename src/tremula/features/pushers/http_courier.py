@@ -50,18 +50,14 @@ class HttpCourier(Struct, frozen=True, kw_only=True):
     subjects: Subjects
 
     async def deliver(
-        self, user_id: UserId, pushers: Sequence[StoredPusher]
+        self, user_id: UserId, pushers: Sequence[StoredPusher], *, up_to: int
     ) -> int | None:
         """See `Courier`."""
         after = min(each.pos for each in pushers)
-        # Counted before, or a message that comes right now would be told as a count
-        # alone; and again, so that what is told of is counted.
-        unread = await self.notifications.count(user_id)
         found = await self.notifications.after(
-            user_id, after, up_to=self.journal.position, limit=_NOTIFICATIONS_MAX
+            user_id, after, up_to=up_to, limit=_NOTIFICATIONS_MAX
         )
-        if found:
-            unread = await self.notifications.count(user_id)
+        unread = await self.notifications.count(user_id)
         try:
             for notified in found:
                 pushers = await self._tell(user_id, pushers, notified, unread)
@@ -93,8 +89,8 @@ class HttpCourier(Struct, frozen=True, kw_only=True):
     async def _tell_counts(
         self, user_id: UserId, pushers: Sequence[StoredPusher], unread: int
     ) -> None:
-        """Tell those whose badge shows another number."""
-        outdated = [each for each in pushers if each.badge != unread]
+        """Tell those who show more than is left; more is told with what it is."""
+        outdated = [each for each in pushers if each.badge > unread]
         if not outdated:
             return
         body = about_counts(outdated, unread=unread)

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from tremula.features.pushers import storage
 from tremula.features.pushers.pusher import (
+    EMAIL_APP_ID,
     Kind,
     Pusher,
     PusherKey,
@@ -121,6 +122,13 @@ class Pushers(Struct, frozen=True):
         if stored is None:
             raise NotFound("nobody is subscribed by this link")
         await self.delete(stored.user_id, stored.key)
+
+    async def address_removed(self, user_id: UserId, address: EmailAddress) -> None:
+        """Send no more mail to an address that is not the user's any more.
+
+        One that this does not come to, by a crash, is found when there is to be mail.
+        """
+        await self.delete(user_id, PusherKey(EMAIL_APP_ID, address))
 
     async def has_address(self, user_id: UserId, pusher: Pusher) -> bool:
         """Whether the address that a pusher mails to is the user's."""
