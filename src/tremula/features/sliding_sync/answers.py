@@ -107,9 +107,9 @@ class RoomResults(Struct, frozen=True):
 
     async def _joined(self, ask: _Ask, nid: int) -> RoomResult | None:
         user_id = ask.ctx.user_id
-        view = await self.reader.get_room(ask.rooms.joined[nid])
+        view = await self.reader.find_room(ask.rooms.joined[nid])
         config = ask.windows.rooms[nid]
-        if not view.is_joined(user_id):
+        if view is None or not view.is_joined(user_id):
             # Thrown out just now, which is told next.
             return None
         if view.partial is not None and config.required.wants_all_members:

@@ -64,7 +64,10 @@ class LeftRoomResults(Struct, frozen=True):
         """The room's result, up to the end of the user's last stay."""
         if room.room_pos == NO_POS:
             return await self._outside(ctx, room, request)
-        view = await self.reader.get_room(room.room_id)
+        view = await self.reader.find_room(room.room_id)
+        if view is None:
+            # It is gone from this server.
+            return None
         viewer = await self.visibility.viewer(view, ctx.user_id)
         end_pos = end_of_last_stay(viewer.memberships)
         own = await self._own_event(view, ctx.user_id, room)
