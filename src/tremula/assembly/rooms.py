@@ -108,6 +108,7 @@ def add_rooms(
         rooms,
         directory,
         membership,
+        people.third_party.invitations,
         base.server_name,
         base.config.default_room_version,
     )

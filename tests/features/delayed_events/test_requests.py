@@ -371,6 +371,7 @@ async def test_an_operator_may_refuse_them(
     assert error_of(refused) == (403, "M_FORBIDDEN")
 
 
+@pytest.mark.one_process(reason="each process counts what it lets through")
 async def test_what_is_sent_counts_as_messages(
     database_source: DatabaseSource, tmp_path: Path
 ) -> None:

@@ -110,7 +110,7 @@ async def test_a_public_room_is_published(server: Server) -> None:
                     }
                 ]
             },
-            (403, "M_THREEPID_DENIED"),
+            (400, "M_THREEPID_MEDIUM_NOT_SUPPORTED"),
         ),
     ],
 )

@@ -225,6 +225,7 @@ async def test_users_may_be_kept_from_changes(
     assert capabilities["m.3pid_changes"] == {"enabled": False}
 
 
+@pytest.mark.one_process(reason="each process counts what it lets through")
 async def test_nobody_is_flooded(
     database_source: DatabaseSource, tmp_path: Path, smtp: SmtpServer
 ) -> None:

@@ -140,6 +140,25 @@ async def test_an_invitation_that_was_taken_back_is_not_delivered(
     assert await invited_to(bob) == [rooms[2]]
 
 
+async def test_a_room_begins_with_invitations(server: Server, smtp: SmtpServer) -> None:
+    alice, bob = server.client(ALICE), server.client(BOB)
+    body = {"invite_3pid": [{"medium": "email", "address": EMAIL, "id_server": "x"}]}
+    response = await alice.post("/v3/createRoom", {"preset": "private_chat", **body})
+    assert (await smtp.take()).envelope_to == [EMAIL]
+
+    await add(bob, smtp)
+
+    assert await invited_to(bob) == [response.json["room_id"]]
+    for invited in (
+        [{"medium": "msisdn", "address": "44123"}],
+        [{"medium": "email", "address": "nobody"}],
+        [{"medium": "email", "address": EMAIL}] * 11,
+    ):
+        refused = await alice.post("/v3/createRoom", {"invite_3pid": invited})
+        assert refused.status in {400, 403}
+    assert not smtp.mails
+
+
 async def test_addresses_that_are_none_are_refused(
     server: Server, smtp: SmtpServer
 ) -> None:

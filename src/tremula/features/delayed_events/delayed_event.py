@@ -107,17 +107,19 @@ class AlreadyFinalised(MatrixError):
     """The delayed event has ended in another way than asked for."""
 
     errcode = "M_UNKNOWN"
-    http_status = 409
+
+    def __init__(self, message: str) -> None:
+        # Of the error alone, not of the class, does the status travel.
+        super().__init__(message, status=409)
 
 
 class StateReplaced(MatrixError):
     """Somebody else has set the state that the delayed event would have set."""
 
     errcode = "M_UNKNOWN"
-    http_status = 409
 
     def __init__(self) -> None:
-        super().__init__("Somebody else has changed this state since.")
+        super().__init__("Somebody else has changed this state since.", status=409)
         self.extra["org.matrix.msc4140.errcode"] = "M_CANCELLED_BY_STATE_UPDATE"
 
 

@@ -13,9 +13,11 @@ from tremula.infra.http import (
     UserRequest,
     endpoint,
 )
+from tremula.protocol.email_addresses import EmailAddress, parse_email_address
 from tremula.protocol.errors import InvalidParam, ThreepidDenied
 
 INVITES_MAX = 500
+INVITES_BY_EMAIL_MAX = 10
 INITIAL_STATE_MAX = 500
 
 
@@ -25,6 +27,13 @@ class InitialStateBody(msgspec.Struct):
     type: str
     content: dict[str, Any]
     state_key: str = ""
+
+
+class Invite3pidBody(msgspec.Struct):
+    """An entry of ``invite_3pid``; identity servers are not asked."""
+
+    medium: str
+    address: str
 
 
 class CreateRoomBody(msgspec.Struct):
@@ -37,7 +46,7 @@ class CreateRoomBody(msgspec.Struct):
     name: str | None = None
     topic: str | None = None
     invite: list[str] | None = None
-    invite_3pid: list[dict[str, Any]] | None = None
+    invite_3pid: list[Invite3pidBody] | None = None
     is_direct: bool | None = None
     creation_content: dict[str, Any] | None = None
     initial_state: list[InitialStateBody] | None = None
@@ -58,8 +67,6 @@ async def create_room(req: UserRequest, room_creation: RoomCreation) -> Json:
     M_INVALID_PARAM, M_BAD_JSON, M_INVITE_BLOCKED, M_THREEPID_DENIED.
     """
     body = req.body(CreateRoomBody)
-    if body.invite_3pid:
-        raise ThreepidDenied("this server does not invite by e-mail or phone yet")
     invite, initial_state = body.invite or [], body.initial_state or []
     if len(invite) > INVITES_MAX or len(initial_state) > INITIAL_STATE_MAX:
         raise InvalidParam("too many invitations or state events for one request")
@@ -71,6 +78,7 @@ async def create_room(req: UserRequest, room_creation: RoomCreation) -> Json:
         name=body.name,
         topic=body.topic,
         invite=invite,
+        invite_emails=_emails(body.invite_3pid or []),
         is_direct=bool(body.is_direct),
         creation_content=body.creation_content or {},
         initial_state=[
@@ -80,3 +88,11 @@ async def create_room(req: UserRequest, room_creation: RoomCreation) -> Json:
         power_levels_override=body.power_level_content_override or {},
     )
     return {"room_id": await room_creation.create(req.user_id, request)}
+
+
+def _emails(invited: list[Invite3pidBody]) -> list[EmailAddress]:
+    if len(invited) > INVITES_BY_EMAIL_MAX:
+        raise InvalidParam("too many invitations by e-mail for one request")
+    if any(each.medium != "email" for each in invited):
+        raise ThreepidDenied("this server invites users and e-mail addresses only")
+    return [parse_email_address(each.address) for each in invited]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from msgspec import Struct, field
@@ -18,6 +18,7 @@ from tremula.features.room_creation.plan import (
 )
 from tremula.infra.db import Conflict
 from tremula.infra.journal import JournalUnit
+from tremula.protocol.email_addresses import EmailAddress
 from tremula.protocol.errors import (
     BadJson,
     Forbidden,
@@ -53,10 +54,33 @@ class RoomRequest(Struct, frozen=True, kw_only=True):
     name: str | None = None
     topic: str | None = None
     invite: Sequence[str] = ()
+    invite_emails: Sequence[EmailAddress] = ()
     is_direct: bool = False
     creation_content: Mapping[str, Any] = field(default_factory=dict)
     initial_state: Sequence[InitialState] = ()
     power_levels_override: Mapping[str, Any] = field(default_factory=dict)
+
+
+class EmailInviter(Protocol):
+    """Invites e-mail addresses; the third_party feature does."""
+
+    def check_possible(self) -> None:
+        """Refuse addresses where there is no mail.
+
+        Raises:
+            ThreepidMediumNotSupported: there is none.
+        """
+        ...
+
+    async def invite(
+        self, sender: UserId, room_id: RoomId, address: EmailAddress
+    ) -> None:
+        """Invite whoever has *address*.
+
+        Raises:
+            MatrixError: it can't be done.
+        """
+        ...
 
 
 class RoomCreation(Struct, frozen=True):
@@ -65,6 +89,7 @@ class RoomCreation(Struct, frozen=True):
     rooms: Rooms
     directory: Directory
     membership: Membership
+    by_email: EmailInviter
     server_name: ServerName
     default_version_id: str
 
@@ -79,7 +104,10 @@ class RoomCreation(Struct, frozen=True):
             InvalidParam, BadJson: something is not what the specification says.
             InvalidRoomState: the rules refuse one of the room's events.
             InviteBlocked: one of the invited takes no invitations.
+            ThreepidMediumNotSupported: nobody can be invited by mail here.
         """
+        if request.invite_emails:
+            self.by_email.check_possible()
         version = get_room_version(request.version_id or self.default_version_id)
         check_creation_content(version, request.creation_content)
         alias = await self._free_alias(request.alias_localpart)
@@ -115,6 +143,8 @@ class RoomCreation(Struct, frozen=True):
         async with asyncio.TaskGroup() as group:
             for draft in invitations:
                 group.create_task(self._invite(room_id, draft))
+        for address in request.invite_emails:
+            await self._invite_email(creator, room_id, address)
         return room_id
 
     def _needs_asking(self, draft: Draft) -> bool:
@@ -132,6 +162,15 @@ class RoomCreation(Struct, frozen=True):
         except MatrixError as error:
             # The room is there already, and the creator can invite again.
             log.info("not_invited", user_id=draft.state_key, reason=error.message)
+
+    async def _invite_email(
+        self, creator: UserId, room_id: RoomId, address: EmailAddress
+    ) -> None:
+        try:
+            await self.by_email.invite(creator, room_id, address)
+        except MatrixError as error:
+            # As above.
+            log.info("address_not_invited", reason=error.message)
 
     async def _free_alias(self, localpart: str | None) -> RoomAlias | None:
         if localpart is None:

@@ -43,6 +43,14 @@ class EmailInvitations(Struct, frozen=True):
     reader: RoomReader
     own: OwnServer
 
+    def check_possible(self) -> None:
+        """Refuse addresses where there is no mail.
+
+        Raises:
+            ThreepidMediumNotSupported: there is none.
+        """
+        self.letters.check_possible()
+
     async def invite(
         self, sender: UserId, room_id: RoomId, address: EmailAddress
     ) -> None:
