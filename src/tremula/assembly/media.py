@@ -96,7 +96,7 @@ def add_media(base: Base, files: Files) -> MediaCare:
     _add_previews(base, uploads)
     retention = Retention(db, clock, blobs, config, base.slots)
     base.supervisor.keep_running("media_retention", retention.run)
-    return MediaCare(db, clock, blobs, retention)
+    return MediaCare(db, clock, blobs, retention, uploads)
 
 
 def _add_previews(base: Base, uploads: Uploads) -> None:

@@ -48,6 +48,7 @@ def _app() -> App:
         ("tremula.cli.tokens:app", "token", "Registration tokens; likewise."),
         ("tremula.cli.keys:app", "key", "The signing key; likewise."),
         ("tremula.cli.search:app", "search", "What is found by; likewise."),
+        ("tremula.cli.media:app", "media", "Files; likewise."),
         ("tremula.cli.database:app", "database", "Copy a whole database."),
         ("tremula.cli.cluster:app", "cluster", "The processes of a server."),
         ("tremula.cli.certificates:app", "cert", "Certificates for trials."),

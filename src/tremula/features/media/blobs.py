@@ -11,7 +11,6 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
 
-import structlog
 from msgspec import Struct
 
 from tremula.features.media import blobs_storage as storage
@@ -21,8 +20,6 @@ from tremula.infra.clock import Clock
 from tremula.infra.db import Database, Statements
 from tremula.infra.journal import Journal
 from tremula.infra.journal_unit import JournalUnit
-
-log = structlog.get_logger(__name__)
 
 _HOLD_MS: Final = 86_400_000
 _STORE_S: Final = 3600
@@ -118,8 +115,12 @@ class Blobs:
         """Whether these bytes are to be served to nobody."""
         return await storage.is_quarantined(self._db, sha256)
 
-    async def collect(self) -> None:
-        """Delete what nothing refers to any more, and what crashes left behind."""
+    async def collect(self) -> int:
+        """Delete what nothing refers to any more, and what crashes left behind.
+
+        Says how many blobs those were.
+        """
+        deleted = 0
         await self.spool.sweep(self._clock.now_ms() / 1000)
         now_ms = self._clock.now_ms()
         while due := await storage.due_blobs(self._db, now_ms=now_ms, limit=_PAGE):
@@ -131,7 +132,8 @@ class Blobs:
             unit = Statements()
             storage.delete_garbage(unit, keys)
             await self._db.commit(unit)
-            log.info("blobs_deleted", count=len(keys))
+            deleted += len(keys)
+        return deleted
 
     async def check_store(self) -> None:
         """See that the store is the one that the database speaks of.

@@ -7,7 +7,8 @@ from msgspec import Struct
 from tremula.features.media import blobs_storage, storage
 from tremula.features.media.blobs import Blobs
 from tremula.features.media.retention import Retention
-from tremula.features.media.storage import Media, Usage
+from tremula.features.media.service import Uploads
+from tremula.features.media.storage import Media
 from tremula.infra.clock import Clock
 from tremula.infra.db import Database, Statements
 from tremula.protocol.errors import Forbidden, NotFound
@@ -22,6 +23,7 @@ class MediaCare(Struct, frozen=True):
     clock: Clock
     blobs: Blobs
     retention: Retention
+    uploads: Uploads
 
     async def get(self, mxc: Mxc) -> Media:
         """What is known of *mxc*.
@@ -39,10 +41,6 @@ class MediaCare(Struct, frozen=True):
     ) -> list[Media]:
         """What *user_id* has uploaded, by media ID."""
         return await storage.media_of_user(self.db, user_id, after=after, limit=limit)
-
-    async def usage(self, user_id: UserId) -> Usage:
-        """What *user_id* takes up."""
-        return await storage.usage_of(self.db, user_id, now_ms=self.clock.now_ms())
 
     async def delete(self, mxcs: Sequence[Mxc]) -> None:
         """Delete these, and what bytes nothing else needs."""

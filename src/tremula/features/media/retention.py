@@ -42,14 +42,19 @@ class Retention(Struct, frozen=True):
     async def tidy(self) -> None:
         """Delete what has expired or is too much, and the bytes that belonged to it."""
         now_ms = self.clock.now_ms()
+        deleted = 0
         while mxcs := await storage.expired(self.db, now_ms=now_ms, limit=_PAGE):
-            await self.delete(mxcs)
-        if self.config.cache_unused_days is not None:
-            await self.purge_cache(now_ms - self.config.cache_unused_days * _DAY_MS)
-        await self._trim_cache()
-        if self.config.uploads_unused_days is not None:
-            await self.purge_uploads(now_ms - self.config.uploads_unused_days * _DAY_MS)
-        await self.blobs.collect()
+            deleted += await self.delete(mxcs)
+        days = self.config.cache_unused_days
+        if days is not None:
+            deleted += await self.purge_cache(now_ms - days * _DAY_MS)
+        deleted += await self._trim_cache()
+        days = self.config.uploads_unused_days
+        if days is not None:
+            deleted += await self.purge_uploads(now_ms - days * _DAY_MS)
+        blobs = await self.blobs.collect()
+        if deleted or blobs:
+            log.info("media_tidied", media=deleted, blobs=blobs)
 
     async def purge_cache(self, unused_since_ms: int) -> int:
         """Delete copies that nobody has wanted since then, and say how many."""
@@ -74,21 +79,22 @@ class Retention(Struct, frozen=True):
         unit = Statements()
         storage.delete_media(unit, mxcs, now_ms=self.clock.now_ms())
         await self.db.commit(unit)
-        log.info("media_deleted", count=len(mxcs))
         return len(mxcs)
 
-    async def _trim_cache(self) -> None:
+    async def _trim_cache(self) -> int:
         """Make room, beginning with what was wanted least recently."""
+        deleted = 0
         surplus = await storage.cached_bytes(self.db) - self.config.cache_bytes_max
         while surplus > 0:
             found = await storage.unused_since(
                 self.db, ts_ms=self.clock.now_ms() + 1, limit=_PAGE
             )
             if not found:
-                return
+                break
             over: list[Mxc] = []
             for mxc, size_bytes in found:
                 if surplus > 0:
                     over.append(mxc)
                     surplus -= size_bytes
-            await self.delete(over)
+            deleted += await self.delete(over)
+        return deleted
