@@ -156,25 +156,36 @@ async def aggregated(
     """
     rows = await db.all(
         """
-        SELECT rel_type, parent_id, sender, event_id, event_nid, room_pos, 1
+        SELECT 'm.replace', parent_id, sender, event_id, event_nid, room_pos, 1
         FROM (
-            SELECT r.rel_type, r.parent_id, r.event_nid, r.room_pos,
-                   e.sender, e.event_id,
+            SELECT r.parent_id, r.event_nid, r.room_pos, e.sender, e.event_id,
                    RANK() OVER (
-                       PARTITION BY r.parent_id, r.rel_type
-                       ORDER BY CASE WHEN r.rel_type = 'm.replace'
-                           THEN e.origin_server_ts ELSE r.room_pos END DESC
+                       PARTITION BY r.parent_id ORDER BY e.origin_server_ts DESC
                    ) AS place
             FROM rooms_relations r
             JOIN rooms_events e ON e.event_nid = r.event_nid
             JOIN rooms_events p ON p.event_id = r.parent_id
             WHERE r.room_nid = :room_nid AND r.parent_id IN :parent_ids
+              AND r.rel_type = 'm.replace'
               AND r.room_pos >= :first AND r.room_pos <= :last
-              AND (r.rel_type = 'm.reference'
-                   OR r.rel_type = 'm.replace' AND p.state_key IS NULL
-                       AND e.sender = p.sender AND e.type = p.type)
-        ) AS ranked
-        WHERE place <= CASE WHEN rel_type = 'm.replace' THEN 1 ELSE :references_max END
+              AND e.sender = p.sender AND e.type = p.type AND p.state_key IS NULL
+        ) AS edits
+        WHERE place = 1
+        UNION ALL
+        SELECT 'm.reference', n.parent_id, e.sender, e.event_id, n.event_nid,
+               n.room_pos, 1
+        FROM (
+            SELECT r.parent_id, r.event_nid, r.room_pos,
+                   RANK() OVER (
+                       PARTITION BY r.parent_id ORDER BY r.room_pos DESC
+                   ) AS place
+            FROM rooms_relations r
+            WHERE r.room_nid = :room_nid AND r.parent_id IN :parent_ids
+              AND r.rel_type = 'm.reference'
+              AND r.room_pos >= :first AND r.room_pos <= :last
+        ) AS n
+        JOIN rooms_events e ON e.event_nid = n.event_nid
+        WHERE n.place <= :references_max
         UNION ALL
         SELECT 'm.thread', t.root_id, t.sender, '', r.event_nid, t.newest_pos, t.count
         FROM rooms_threads t
@@ -216,10 +227,9 @@ async def participants_within(
               AND r.rel_type = 'm.thread'
               AND r.room_pos >= :first AND r.room_pos <= :last
             GROUP BY r.parent_id, e.sender
-        ) AS t
-        JOIN rooms_relations r
-            ON r.room_nid = :room_nid AND r.parent_id = t.root_id
-            AND r.rel_type = 'm.thread' AND r.room_pos = t.newest_pos
+        ) AS t CROSS JOIN rooms_relations r
+        WHERE r.room_nid = :room_nid AND r.parent_id = t.root_id
+          AND r.rel_type = 'm.thread' AND r.room_pos = t.newest_pos
         """,
         room_nid=room_nid,
         root_ids=list(root_ids),
@@ -300,11 +310,10 @@ async def related(
               AND (:event_type = '' OR e.type = :event_type)
             UNION ALL
             SELECT e.event_id, e.event_nid, r.room_pos, related.depth + 1
-            FROM related
-            JOIN rooms_relations r
-                ON r.room_nid = :room_nid AND r.parent_id = related.event_id
-            JOIN rooms_events e ON e.event_nid = r.event_nid
+            FROM related CROSS JOIN rooms_relations r CROSS JOIN rooms_events e
             WHERE related.depth < :depth_max
+              AND r.room_nid = :room_nid AND r.parent_id = related.event_id
+              AND e.event_nid = r.event_nid
               AND (:rel_type = '' OR r.rel_type = :rel_type)
               AND (:event_type = '' OR e.type = :event_type)
         )

@@ -118,7 +118,8 @@ class Serializer(Struct, frozen=True):
         # "Child events of the `latest_event` should themselves be aggregated." None of
         # them is a thread, since it is in one.
         encoded |= await self._encoded(view, newest, audience, leave_out)
-        return {nid: _relations_json(each, encoded) for nid, each in found.items()}
+        told = {nid: _relations_json(each, encoded) for nid, each in found.items()}
+        return {nid: each for nid, each in told.items() if each != b"{}"}
 
     async def _encoded(
         self,

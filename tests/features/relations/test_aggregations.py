@@ -6,6 +6,7 @@ from urllib.parse import quote
 import orjson
 import pytest
 
+from tests.features.account.test_erased_events import erase
 from tests.features.relations.relating import (
     edit,
     ignore,
@@ -408,3 +409,27 @@ async def test_a_banned_users_event_is_told_as_long_as_it_is_there(
     told = await relations_of(alice, room_id, root_id)
     assert told is not None
     assert told["m.thread"]["latest_event"]["event_id"] == newest
+
+
+async def test_what_an_erased_user_edited_is_redacted_for_newcomers(
+    server: Server,
+) -> None:
+    """Event and edit, and the newest event of a thread."""
+    alice, bob, carol = (server.client(user) for user in (ALICE, BOB, CAROL))
+    room_id = await shared_room(server)
+    event_id = await send(bob, room_id, "secret")
+    await edit(bob, room_id, event_id, "secret, too")
+    root_id = await send(alice, room_id)
+    await reply(bob, room_id, root_id, "secret as well")
+    await erase(bob)
+    await join(carol, room_id)
+
+    assert await relations_of(carol, room_id, event_id) is None
+    for client, content in ((alice, "secret as well"), (carol, None)):
+        told = await relations_of(client, room_id, root_id)
+        assert told is not None
+        latest = told["m.thread"]["latest_event"]
+        assert latest["content"].get("body") == content
+    told = await relations_of(alice, room_id, event_id)
+    assert told is not None
+    assert told["m.replace"]["content"]["body"] == "* secret, too"
