@@ -96,7 +96,9 @@ class Processes:
         )
 
     async def until_idle(self) -> None:
-        """Wait for the end of what was begun in the background."""
+        """Have what has come taken up; wait for the end of what was begun."""
+        for keeper in self.keepers:
+            await keeper.take_up()
         while tasks := [
             each
             for each in asyncio.all_tasks()
@@ -107,6 +109,7 @@ class Processes:
     async def pass_time(self, ms: int) -> None:
         """Let time go by, and everything be sent that is due."""
         self.clock.advance_ms(ms)
+        await self.until_idle()
         for keeper in self.keepers:
             keeper.begin_due()
         await self.until_idle()

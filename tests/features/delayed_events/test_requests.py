@@ -300,6 +300,7 @@ async def test_a_bad_delay_is_refused(server: Server, delay: str) -> None:
         ({"content": {"x": 2**60}, "delay_ms": 5}, "M_BAD_JSON"),
         ({"content": {}, "delay_ms": 5, "state_key": 7}, "M_BAD_JSON"),
         ({"content": {"x": "x" * 70_000}, "delay_ms": 5}, "M_TOO_LARGE"),
+        ({"content": {}, "delay_ms": 5, "state_key": "ä" * 128}, "M_TOO_LARGE"),
     ],
 )
 async def test_a_bad_body_is_refused(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import DatabaseSource
+from tests.fakes.clock import FakeClock
 from tests.features.rooms import error_of, guest
 from tests.features.third_party.addresses import (
     EMAIL,
@@ -19,6 +20,7 @@ from tests.features.third_party.addresses import (
 )
 from tests.server import Server, config_for, running_server
 from tests.smtp_server import SmtpServer
+from tremula.features.third_party.validations import LIFETIME_MS
 from tremula.infra.config import RateLimit, RateLimits, ThirdParty
 
 ALICE, BOB = "@alice:test", "@bob:test"
@@ -103,6 +105,29 @@ async def test_an_address_has_one_owner(server: Server, smtp: SmtpServer) -> Non
 
     assert error_of(refused) == (400, "M_THREEPID_IN_USE")
     assert await addresses_of(bob) == []
+
+
+async def test_a_proof_does_not_outlive_its_time(
+    database_source: DatabaseSource, tmp_path: Path, smtp: SmtpServer
+) -> None:
+    """Nor does the next mail to the same address renew it."""
+    clock = FakeClock()
+    config = config_for(database_source, tmp_path)
+    config = replace(config, mail=smtp.settings())
+    async with running_server(config, clock) as server:
+        alice = server.client(ALICE)
+        creds = await prove(alice, smtp, "account/3pid")
+        body = {**creds, "auth": password_auth(alice)}
+        clock.advance_ms(LIFETIME_MS)
+        late = await alice.post("/v3/account/3pid/add", body)
+        renewed = await request_token(alice, "account/3pid")
+        body["sid"] = renewed.json["sid"]
+        unproved = await alice.post("/v3/account/3pid/add", body)
+        await server.anonymous.post(link_in(await smtp.take()), body=b"")
+        proved = await alice.post("/v3/account/3pid/add", body)
+
+    assert error_of(late) == error_of(unproved) == (403, "M_THREEPID_AUTH_FAILED")
+    assert proved.status == 200
 
 
 async def test_capitals_make_no_other_address(server: Server, smtp: SmtpServer) -> None:

@@ -31,7 +31,7 @@ from tremula.infra.clock import Clock
 from tremula.infra.db import Conflict, DatabaseUnavailable, Reader
 from tremula.infra.journal import Journal
 from tremula.infra.locks import KeyedLocks
-from tremula.infra.slots import CallTypes, Slots, slot_of
+from tremula.infra.slots import SLOTS, CallTypes, Slots, slot_of
 from tremula.infra.supervisor import Supervisor
 from tremula.protocol.errors import LimitExceeded, MatrixError, NotFound
 from tremula.protocol.identifiers import EventId
@@ -108,6 +108,8 @@ class Keeper:
         self._locks: KeyedLocks[str] = KeyedLocks()
         self._turns = asyncio.Semaphore(_SENT_AT_ONCE_MAX)
         self._is_changed = asyncio.Event()
+        # Slots whose events are still to be read.
+        self._unread: set[int] = set()
         self._forget_at_ms = 0
         slots.register(SCHEDULE, self._schedule, CallTypes(DelayedEvent, str))
         slots.register(ACT, self._act, CallTypes(Act, None))
@@ -207,10 +209,10 @@ class Keeper:
 
     async def run(self) -> None:
         """Send what is due, for ever."""
-        self._agenda.drop_slots(range(1 << 10))
-        await self._load(None)
+        self._unread = set(range(SLOTS))
         while True:
             self._is_changed.clear()
+            await self.take_up()
             self.begin_due()
             await self._forget_old_at_times()
             next_ts_ms = self._agenda.next_ts_ms
@@ -298,22 +300,22 @@ class Keeper:
         self._is_changed.set()
 
     def _taken(self, slots: Collection[int]) -> None:
-        self._supervisor.run_once("delayed_events", partial(self._load, slots))
-
-    async def _load(self, slots: Collection[int] | None) -> None:
-        """Note what is scheduled in *slots*, or in all that are held here."""
-        last = ""
-        while page := await storage.items_after(self._db, last):
-            for item in page:
-                if slots is None or slot_of(item.user_id) in slots:
-                    self._note(item)
-            last = page[-1].delay_id
+        self._unread |= set(slots)
         self._is_changed.set()
 
-    def _note(self, item: Item) -> None:
-        # When it is due, it is read anew: what is old here does no harm.
-        if self._slots.holds(item.user_id):
-            self._agenda.put(item)
+    async def take_up(self) -> None:
+        """Note what is scheduled in the slots that have come here.
+
+        When it is due, it is read anew: what is old here does no harm.
+        """
+        slots, self._unread = self._unread, set[int]()
+        last = ""
+        while slots and (page := await storage.items_after(self._db, last)):
+            for item in page:
+                is_new = slot_of(item.user_id) in slots
+                if is_new and self._slots.holds(item.user_id):
+                    self._agenda.put(item)
+            last = page[-1].delay_id
 
     async def _forget_old_at_times(self) -> None:
         now_ms = self._clock.now_ms()

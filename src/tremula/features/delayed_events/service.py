@@ -22,7 +22,7 @@ from tremula.infra.journal import Journal
 from tremula.infra.slots import Slots
 from tremula.protocol.canonical import encode_canonical
 from tremula.protocol.errors import Forbidden, NotFound, TooLarge, UserSuspended
-from tremula.protocol.identifiers import DeviceId, UserId
+from tremula.protocol.identifiers import ID_BYTES_MAX, DeviceId, UserId
 
 # An event is no larger as a whole.
 _CONTENT_BYTES_MAX: Final = 65_536
@@ -59,8 +59,11 @@ class DelayedEvents(Struct, frozen=True):
         if draft.delay_ms > self.limits.max_delay_s * 1000:
             raise MaxDelayExceeded(self.limits.max_delay_s * 1000)
         content = encode_canonical(draft.content)
-        if len(content) > _CONTENT_BYTES_MAX:
-            raise TooLarge("The content of the event is too large.")
+        names = (draft.room_id, draft.type, draft.state_key or "")
+        if len(content) > _CONTENT_BYTES_MAX or any(
+            len(name.encode()) > ID_BYTES_MAX for name in names
+        ):
+            raise TooLarge("The event is too large.")
         event = DelayedEvent(
             delay_id=secrets.token_urlsafe(_DELAY_ID_BYTES),
             user_id=requester.user_id,

@@ -17,7 +17,7 @@ from tremula.features.third_party.service import ThirdPartyIds
 from tremula.features.third_party.storage import PendingInvite
 from tremula.protocol.base64 import encode_base64
 from tremula.protocol.email_addresses import EmailAddress
-from tremula.protocol.errors import LimitExceeded, MatrixError
+from tremula.protocol.errors import MatrixError
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.protocol.signing import sign_json
 from tremula.rooms.events import Draft
@@ -90,13 +90,12 @@ class EmailInvitations(Struct, frozen=True):
         ):
             try:
                 await self._exchange(invite, user_id)
-            except LimitExceeded:
-                raise
             except MatrixError as error:
-                if error.http_status >= 500:
-                    raise
-                # It was taken back, or its sender may not invite any more.
+                # The room's rules forbid it, or it can't be done now. Who has proved an
+                # address must not suffer from it.
                 log.info("invitation_not_delivered", reason=error.message)
+                if error.http_status >= 500:
+                    continue
             unit = self.ids.journal.unit()
             storage.delete_invite(unit, invite.token)
             await self.ids.journal.commit(unit)

@@ -126,7 +126,7 @@ async def find_owner(db: Reader, medium: str, address: str) -> UserId | None:
 
 
 def upsert_session(unit: Unit, session: Session) -> None:
-    """Begin a session, or have it go on with another token."""
+    """Begin a session, or have it begin anew with another token."""
     unit.run(
         """
         INSERT INTO third_party_sessions (sid, purpose, address, secret_hash,
@@ -136,7 +136,7 @@ def upsert_session(unit: Unit, session: Session) -> None:
         ON CONFLICT (purpose, address, secret_hash) DO UPDATE
         SET sid = excluded.sid, token_hash = excluded.token_hash,
             next_link = excluded.next_link, send_attempt = excluded.send_attempt,
-            expires_ts_ms = excluded.expires_ts_ms
+            validated_ts_ms = NULL, expires_ts_ms = excluded.expires_ts_ms
         """,
         sid=session.sid,
         purpose=session.purpose,
