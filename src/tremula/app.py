@@ -72,6 +72,7 @@ from tremula.rooms.room import OwnServer
 
 UNSTABLE_FEATURES: Final = {
     "io.element.msc4388": True,
+    "org.matrix.msc3266": True,
     "org.matrix.msc3814": True,
     "org.matrix.msc3881": True,
     "org.matrix.msc4108": True,

@@ -24,7 +24,9 @@ from tests.server import Server
 
 OPERATIONS: Final = all_operations()
 
-_OF_A_PROPOSAL: Final = re.compile(r"/_matrix/client/unstable/[a-z.]+\.msc[0-9]+[./]")
+_OF_A_PROPOSAL: Final = re.compile(
+    r"/_matrix/client/unstable/(?:[a-z.]+[._]msc[0-9]+[./]|im\.nheko\.summary/)"
+)
 
 # MSC4140 under its stable paths, which no release has yet.
 _SINCE_ACCEPTED: Final = re.compile(

@@ -69,7 +69,7 @@ async def test_the_successor_takes_over_state_aliases_and_place(
 async def test_the_recommended_state_is_transferred_and_nothing_else(
     server: Server,
 ) -> None:
-    """Neither memberships, bans among them, nor events of other namespaces."""
+    """Neither memberships, but for bans, nor events of other namespaces."""
     alice = server.client(ALICE)
     await server.client(BOB).get("/v3/account/whoami")
     room_id = await create_room(alice, preset="public_chat")
@@ -89,7 +89,7 @@ async def test_the_recommended_state_is_transferred_and_nothing_else(
     }
     for event_type, content in {**transferred, **others}.items():
         assert (await set_state(alice, room_id, event_type, content)).status == 200
-    assert (await member(alice, room_id, "ban", BOB)).status == 200
+    assert (await member(alice, room_id, "invite", BOB)).status == 200
 
     successor_id = await upgrade(alice, room_id, "12")
 
@@ -115,6 +115,39 @@ async def test_ordinary_users_cannot_go_on_in_the_old_room(server: Server) -> No
     assert error_of(refused) == (403, "M_FORBIDDEN")
     levels = await state(alice, room_id, "m.room.power_levels")
     assert (levels["events_default"], levels["invite"]) == (50, 50)
+
+
+@pytest.mark.parametrize("version", ["11", "12"])
+async def test_a_space_keeps_its_rooms_and_its_bans(
+    server: Server, version: str
+) -> None:
+    alice, bob = server.client(ALICE), server.client(BOB)
+    levels = {"users": {ALICE: 100, BOB: 50}}
+    old_id = await create_room(
+        alice,
+        preset="public_chat",
+        room_version="10",
+        creation_content={"type": "m.space"},
+        power_level_content_override=levels,
+    )
+    await join(bob, old_id)
+    child = {"via": ["test"], "order": "b", "suggested": True}
+    await set_state(alice, old_id, "m.space.child", child, "!child:test")
+    await set_state(alice, old_id, "m.space.child", {}, "!removed:test")
+    await set_state(alice, old_id, "m.space.parent", {"via": ["test"]}, "!top:test")
+    await member(alice, old_id, "ban", "@mallory:test")
+    tombstone = {"users": {ALICE: 100, BOB: 50}, "events": {"m.room.tombstone": 50}}
+    await set_state(alice, old_id, "m.room.power_levels", tombstone)
+
+    new_id = await upgrade(bob, old_id, version)
+
+    assert await state(bob, new_id, "m.space.child", "!child:test") == child
+    removed = f"/v3/rooms/{new_id}/state/m.space.child/!removed:test"
+    assert (await bob.get(removed)).status == 404
+    parent = await state(bob, new_id, "m.space.parent", "!top:test")
+    assert parent == {"via": ["test"]}
+    banned = await state(bob, new_id, "m.room.member", "@mallory:test")
+    assert banned["membership"] == "ban"
 
 
 async def test_power_levels_are_taken_over(server: Server) -> None:

@@ -41,6 +41,21 @@ async def test_a_room_is_summed_up_with_the_users_membership(server: Server) -> 
     }
 
 
+@pytest.mark.parametrize("form", ["summary/{}", "rooms/{}/summary"])
+async def test_clients_of_the_unstable_form_are_answered_as_well(
+    server: Server, form: str
+) -> None:
+    alice = server.client(ALICE)
+    room_id = await create_room(alice, name="Trees", **PUBLIC)
+    path = form.format(quote(room_id, safe=""))
+
+    answer = await alice.get(f"/_matrix/client/unstable/im.nheko.summary/{path}")
+
+    stable = (await summary(alice, room_id)).json
+    version = {"im.nheko.summary.room_version": stable["room_version"]}
+    assert answer.json == stable | version
+
+
 async def test_a_private_room_is_for_its_members_and_whom_they_invite(
     server: Server,
 ) -> None:

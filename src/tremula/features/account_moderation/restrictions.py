@@ -13,6 +13,7 @@ _LOCKED_MAY: Final = frozenset({"logout", "logout_all"})
 
 _ACCOUNT: Final = frozenset(
     {
+        "add3_pid",
         "change_password",
         "deactivate_account",
         "delete_device",
@@ -20,6 +21,8 @@ _ACCOUNT: Final = frozenset(
         "generate_login_token",
         "logout",
         "logout_all",
+        "post3_pids",
+        "post_rendezvous",
     }
 )
 _READING: Final = frozenset(
@@ -27,12 +30,16 @@ _READING: Final = frozenset(
         "define_filter",
         "delete_push_rule",
         "delete_room_tag",
+        "delete_thread_subscription",
         "post_pusher",
         "post_receipt",
+        "put_thread_subscription",
         "query_public_rooms",
         "report_event",
         "report_room",
         "report_user",
+        "search",
+        "search_user_directory",
         "set_account_data",
         "set_account_data_per_room",
         "set_push_rule",
@@ -40,6 +47,7 @@ _READING: Final = frozenset(
         "set_push_rule_enabled",
         "set_read_marker",
         "set_room_tag",
+        "sliding_sync",
     }
 )
 # "Verify other devices and write associated cross-signing data", "Populate their key

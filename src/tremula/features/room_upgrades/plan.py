@@ -14,6 +14,7 @@ from tremula.protocol.power_levels import (
 )
 from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms.events import Draft
+from tremula.rooms.state import MEMBER
 from tremula.rooms.view import RoomView
 
 POWER_LEVELS: Final = "m.room.power_levels"
@@ -32,6 +33,8 @@ TRANSFERRED: Final = (
     "m.room.join_rules",
     "m.room.canonical_alias",
 )
+
+_SPACE_TYPES: Final = frozenset({"m.space.child", "m.space.parent"})
 
 _ADMIN_LEVEL: Final = 100
 # Of no use to anyone but creators, whose level is above all (as in CS createRoom).
@@ -55,7 +58,17 @@ class Upgrade(Struct, frozen=True):
     last_event_id: EventId
 
 
-def successor_events(upgrade: Upgrade) -> list[Draft]:
+class Successor(Struct, frozen=True):
+    """The events of a room that replaces another: it is made with ``first``, gets what
+    is ``carried`` over, which may be much, and then the power levels that ``last``.
+    """
+
+    first: list[Draft]
+    carried: list[Draft]
+    last: list[Draft]
+
+
+def successor_events(upgrade: Upgrade) -> Successor:
     """The events of the room that replaces the old one."""
     creator, old = upgrade.creator, upgrade.old
 
@@ -74,9 +87,26 @@ def successor_events(upgrade: Upgrade) -> list[Draft]:
         content = old.content_of(event_type)
         if content is not None:
             events.append(state(event_type, content))
-    if final != initial:
-        events.append(state(POWER_LEVELS, final))
-    return events
+    carried = [state(*each) for each in (*_tree(old), *_bans(old))]
+    last = [] if final == initial else [state(POWER_LEVELS, final)]
+    return Successor(events, carried, last)
+
+
+def _bans(old: RoomView) -> list[tuple[str, dict[str, Any], str]]:
+    return [
+        (MEMBER, {"membership": "ban"}, event.state_key)
+        for event in old.state.values()
+        if event.type == MEMBER and event.content["membership"] == "ban"
+    ]
+
+
+def _tree(old: RoomView) -> list[tuple[str, dict[str, Any], str]]:
+    """The rooms of a space, and the spaces that a room is of."""
+    return [
+        (event.type, dict(event.content), event.state_key)
+        for event in old.state.values()
+        if event.type in _SPACE_TYPES and event.content
+    ]
 
 
 def silenced_content(old: RoomView) -> dict[str, Any]:

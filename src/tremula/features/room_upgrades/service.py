@@ -1,7 +1,7 @@
 """Replaces a room by one of another version."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from msgspec import Struct
@@ -12,6 +12,7 @@ from tremula.features.room_upgrades.personal_settings import PersonalSettings
 from tremula.features.room_upgrades.plan import (
     POWER_LEVELS,
     TOMBSTONE,
+    Successor,
     Upgrade,
     silenced_content,
     successor_events,
@@ -24,6 +25,8 @@ from tremula.rooms.events import Draft
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.rooms import Rooms
 from tremula.rooms.view import RoomView
+
+_CARRIED_AT_ONCE: Final = 100
 
 _log = structlog.get_logger(__name__)
 
@@ -63,12 +66,21 @@ class RoomUpgrades(Struct, frozen=True):
             additional_creators=tuple(dict.fromkeys(additional_creators)),
             last_event_id=newest[0].event_id,
         )
-        successor_id = await self.rooms.create(version, successor_events(upgrade))
-        successor = await self.reader.get_room(successor_id)
+        successor = await self._make(version, successor_events(upgrade))
+        successor_id = successor.room_id
         await self.directory.move(old, successor)
         await self._close(user_id, old, successor_id)
         await self.settings.carry_over(user_id, old, successor)
         return successor_id
+
+    async def _make(self, version: RoomVersion, events: Successor) -> RoomView:
+        successor_id = await self.rooms.create(version, events.first)
+        for start in range(0, len(events.carried), _CARRIED_AT_ONCE):
+            part = events.carried[start : start + _CARRIED_AT_ONCE]
+            await self.rooms.append(successor_id, part)
+        if events.last:
+            await self.rooms.append(successor_id, events.last)
+        return await self.reader.get_room(successor_id)
 
     async def _close(
         self, user_id: UserId, old: RoomView, successor_id: RoomId
