@@ -10,6 +10,7 @@ from tremula.features.pushers.deliveries import Courier, Deliveries
 from tremula.features.pushers.email_courier import EmailCourier, MailOrigin
 from tremula.features.pushers.gateway import PushGateways
 from tremula.features.pushers.http_courier import HttpCourier
+from tremula.features.pushers.metrics import PushMetrics
 from tremula.features.pushers.notified import UnreadNotifications
 from tremula.features.pushers.pushed_users import PushedUsers
 from tremula.features.pushers.pusher import Kind
@@ -31,14 +32,17 @@ def add_pushers(base: Base, engine: Engine, people: People, reading: Reading) ->
     people.accounts.devices.observe(pushers)
     unread = UnreadNotifications(notified, receipts, reading.unread)
     users = PushedUsers(db, journal, engine.memberships, engine.reader)
+    base.metrics.caches.count("push_rooms", users.count_rooms)
+    metrics = PushMetrics.registered(base.metrics.registry)
     deliveries = Deliveries(
         db=db,
         journal=journal,
         clock=base.clock,
         slots=base.slots,
         users=users,
-        couriers=_couriers(base, engine, people, pushers, unread),
+        couriers=_couriers(base, engine, people, pushers, unread, metrics),
     )
+    metrics.watch_waiting(deliveries.count_waiting)
     watch = Watch(journal, users, people.push_rules, deliveries)
     base.supervisor.keep_running("push_deliveries", deliveries.run)
     base.supervisor.keep_running("push_watch", watch.run)
@@ -62,6 +66,7 @@ def _couriers(
     people: People,
     pushers: Pushers,
     unread: UnreadNotifications,
+    metrics: PushMetrics,
 ) -> dict[Kind, Courier]:
     subjects = Subjects(
         engine.reader,
@@ -76,7 +81,7 @@ def _couriers(
             journal=base.journal,
             clock=base.clock,
             slots=base.slots,
-            gateways=PushGateways(base.web),
+            gateways=PushGateways(base.web, metrics),
             notifications=unread,
             subjects=subjects,
         )

@@ -1,5 +1,6 @@
 """Users who are to be notified, and what they do."""
 
+from itertools import count
 from typing import Final
 from urllib.parse import quote
 
@@ -12,6 +13,8 @@ from tests.server import Server
 ALICE: Final = "@alice:test"
 BOB: Final = "@bob:test"
 
+_numbers = count()
+
 
 async def push_to(
     client: Client, gateway: PushGateway, pushkey: str = "key", **data: object
@@ -21,10 +24,18 @@ async def push_to(
     assert (await client.post("/v3/pushers/set", body)).status == 200
 
 
+async def new_room(client: Client, **body: object) -> str:
+    """Make a public room, like no other though the clock stands still."""
+    content = {"org.example.number": next(_numbers)}
+    return await create_room(
+        client, preset="public_chat", creation_content=content, **body
+    )
+
+
 async def two_in_a_room(server: Server, **room: object) -> tuple[Client, Client, str]:
     """Alice, and Bob who has made a room that both are in."""
     alice, bob = server.client(ALICE), server.client(BOB)
-    room_id = await create_room(bob, preset="public_chat", **room)
+    room_id = await new_room(bob, **room)
     await join(alice, room_id)
     return alice, bob, room_id
 
@@ -40,5 +51,5 @@ async def wake(client: Client) -> None:
 
     The server waits by the world's; so something has to happen.
     """
-    room_id = await create_room(client)
+    room_id = await new_room(client)
     await read(client, room_id, await send(client, room_id))

@@ -10,12 +10,13 @@ from tests.fakes.clock import FakeClock
 from tests.features.pushers.conversations import (
     ALICE,
     BOB,
+    new_room,
     read,
     two_in_a_room,
     wake,
 )
 from tests.features.pushers.pushing import http_pusher
-from tests.features.rooms import create_room, join, send
+from tests.features.rooms import join, send
 from tests.features.third_party.addresses import EMAIL, add, password_auth
 from tests.http_client import Client
 from tests.server import Server, UserClient, running_server
@@ -76,7 +77,7 @@ async def test_what_is_unread_after_ten_minutes_is_mailed_at_once(
     server: Server, smtp: SmtpServer, clock: FakeClock, alice: UserClient
 ) -> None:
     _, bob, kitchen = await two_in_a_room(server, name="Kitchen")
-    garden = await create_room(bob, preset="public_chat", name="Garden <b>")
+    garden = await new_room(bob, name="Garden <b>")
     await join(alice, garden)
 
     await send(bob, kitchen, "Dinner")
@@ -114,7 +115,7 @@ async def test_a_room_brings_about_one_mail_a_day(
 ) -> None:
     """After the second one; another room has its own times."""
     _, bob, room_id = await two_in_a_room(server, name="Kitchen")
-    other = await create_room(bob, preset="public_chat", name="Garden")
+    other = await new_room(bob, name="Garden")
     await join(alice, other)
     await send(bob, room_id, "first")
     await mailed_later(smtp, alice, clock)

@@ -6,6 +6,7 @@ from tests.fakes.clock import FakeClock
 from tests.features.pushers.conversations import (
     ALICE,
     BOB,
+    new_room,
     push_to,
     read,
     two_in_a_room,
@@ -13,7 +14,7 @@ from tests.features.pushers.conversations import (
 )
 from tests.features.pushers.push_gateway import PushGateway
 from tests.features.pushers.pushing import APP_ID, http_pusher
-from tests.features.rooms import create_room, send
+from tests.features.rooms import send
 from tests.server import Server
 
 MENTION = {"msgtype": "m.text", "body": "Hi", "m.mentions": {"user_ids": [ALICE]}}
@@ -84,7 +85,7 @@ async def test_an_invitation_is_pushed_to_whom_it_invites(
     alice, bob = server.client(ALICE), server.client(BOB)
     await push_to(alice, gateway)
 
-    room_id = await create_room(bob, name="Party")
+    room_id = await new_room(bob, name="Party")
     await bob.post(f"/v3/rooms/{room_id}/invite", {"user_id": ALICE})
 
     told = await gateway.take()
@@ -127,7 +128,7 @@ async def test_nobody_is_told_of_what_they_sent_or_muted(
     server: Server, gateway: PushGateway
 ) -> None:
     alice, bob, room_id = await two_in_a_room(server)
-    muted = await create_room(bob, preset="public_chat")
+    muted = await new_room(bob)
     await alice.post(f"/v3/rooms/{muted}/join", {})
     path = f"/v3/pushrules/global/room/{muted}"
     assert (await alice.put(path, {"actions": []})).status == 200

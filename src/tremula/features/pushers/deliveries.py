@@ -122,6 +122,10 @@ class Deliveries:
         self._something_to_do = asyncio.Event()
         slots.on_taken(self._slots_taken)
 
+    def count_waiting(self) -> int:
+        """How many routes wait for their gateways."""
+        return sum(len(gateway.waiting) for gateway in self._gateways.values())
+
     def note(self, user_id: UserId, *, in_ms: int = 0) -> None:
         """Look at the pushers of a user, whose slot may be held elsewhere."""
         if self._slots.holds(user_id):

@@ -6,6 +6,7 @@ from typing import Any, Final
 import orjson
 from msgspec import Struct
 
+from tremula.features.pushers.metrics import PushMetrics
 from tremula.infra.outbound.endpoint import HttpUrl, Limits, OutboundRequest
 from tremula.infra.outbound.errors import OutboundError
 from tremula.infra.outbound.web import Web
@@ -22,6 +23,7 @@ class PushGateways(Struct, frozen=True):
     """Tells push gateways what they are to notify devices of."""
 
     web: Web
+    metrics: PushMetrics
 
     async def notify(self, url: str, notification: Mapping[str, Any]) -> Sequence[str]:
         """Hand over *notification*; returns the pushkeys that are not to be used again.
@@ -29,6 +31,15 @@ class PushGateways(Struct, frozen=True):
         Raises:
             GatewayFailed: it was not taken.
         """
+        try:
+            rejected = await self._post(url, notification)
+        except GatewayFailed:
+            self.metrics.request("failed")
+            raise
+        self.metrics.request("rejected" if rejected else "delivered")
+        return rejected
+
+    async def _post(self, url: str, notification: Mapping[str, Any]) -> Sequence[str]:
         parsed = HttpUrl.parse(url)
         body = orjson.dumps({"notification": notification})
         request = OutboundRequest("POST", parsed.uri, _HEADERS, body)

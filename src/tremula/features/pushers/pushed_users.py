@@ -73,6 +73,10 @@ class PushedUsers:
         """Everybody who may have pushers: a live view."""
         return self._users
 
+    def count_rooms(self) -> int:
+        """How many rooms are in memory."""
+        return len(self._in_rooms)
+
     def discard(self, user_id: UserId, *, seen_changes: int) -> None:
         """The user had no pusher when there had been that many changes."""
         if seen_changes == self.changes:
