@@ -4,12 +4,54 @@ Both are created in migrations/0028_relations.sql, which says what is in them.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.identifiers import EventId, UserId
 from tremula.protocol.relations import Relation
+
+# Each kind by its own range of the index: nothing else that relates to it is read.
+_AGGREGATED: Final = """
+    SELECT 'm.replace', parent_id, sender, event_id, event_nid, room_pos, 1
+    FROM (
+        SELECT r.parent_id, r.event_nid, r.room_pos, e.sender, e.event_id,
+               RANK() OVER (
+                   PARTITION BY r.parent_id ORDER BY e.origin_server_ts DESC
+               ) AS place
+        FROM rooms_relations r
+        JOIN rooms_events e ON e.event_nid = r.event_nid
+        JOIN rooms_events p ON p.event_id = r.parent_id
+        WHERE r.room_nid = :room_nid AND r.parent_id IN :parent_ids
+          AND r.rel_type = 'm.replace'
+          AND r.room_pos >= :first AND r.room_pos <= :last
+          AND e.sender = p.sender AND e.type = p.type AND p.state_key IS NULL
+    ) AS edits
+    WHERE place = 1
+    UNION ALL
+    SELECT 'm.reference', n.parent_id, e.sender, e.event_id, n.event_nid,
+           n.room_pos, 1
+    FROM (
+        SELECT r.parent_id, r.event_nid, r.room_pos,
+               RANK() OVER (
+                   PARTITION BY r.parent_id ORDER BY r.room_pos DESC
+               ) AS place
+        FROM rooms_relations r
+        WHERE r.room_nid = :room_nid AND r.parent_id IN :parent_ids
+          AND r.rel_type = 'm.reference'
+          AND r.room_pos >= :first AND r.room_pos <= :last
+    ) AS n
+    JOIN rooms_events e ON e.event_nid = n.event_nid
+    WHERE n.place <= :references_max
+    UNION ALL
+    SELECT 'm.thread', t.root_id, t.sender, '', r.event_nid, t.newest_pos, t.count
+    FROM rooms_threads t
+    JOIN rooms_relations r
+        ON r.room_nid = t.room_nid AND r.parent_id = t.root_id
+        AND r.rel_type = 'm.thread' AND r.room_pos = t.newest_pos
+    WHERE t.room_nid = :room_nid AND t.root_id IN :parent_ids
+"""
 
 
 class Child(Struct, frozen=True):
@@ -155,45 +197,7 @@ async def aggregated(
     Children count if they are in the positions *span*; threads count as a whole.
     """
     rows = await db.all(
-        """
-        SELECT 'm.replace', parent_id, sender, event_id, event_nid, room_pos, 1
-        FROM (
-            SELECT r.parent_id, r.event_nid, r.room_pos, e.sender, e.event_id,
-                   RANK() OVER (
-                       PARTITION BY r.parent_id ORDER BY e.origin_server_ts DESC
-                   ) AS place
-            FROM rooms_relations r
-            JOIN rooms_events e ON e.event_nid = r.event_nid
-            JOIN rooms_events p ON p.event_id = r.parent_id
-            WHERE r.room_nid = :room_nid AND r.parent_id IN :parent_ids
-              AND r.rel_type = 'm.replace'
-              AND r.room_pos >= :first AND r.room_pos <= :last
-              AND e.sender = p.sender AND e.type = p.type AND p.state_key IS NULL
-        ) AS edits
-        WHERE place = 1
-        UNION ALL
-        SELECT 'm.reference', n.parent_id, e.sender, e.event_id, n.event_nid,
-               n.room_pos, 1
-        FROM (
-            SELECT r.parent_id, r.event_nid, r.room_pos,
-                   RANK() OVER (
-                       PARTITION BY r.parent_id ORDER BY r.room_pos DESC
-                   ) AS place
-            FROM rooms_relations r
-            WHERE r.room_nid = :room_nid AND r.parent_id IN :parent_ids
-              AND r.rel_type = 'm.reference'
-              AND r.room_pos >= :first AND r.room_pos <= :last
-        ) AS n
-        JOIN rooms_events e ON e.event_nid = n.event_nid
-        WHERE n.place <= :references_max
-        UNION ALL
-        SELECT 'm.thread', t.root_id, t.sender, '', r.event_nid, t.newest_pos, t.count
-        FROM rooms_threads t
-        JOIN rooms_relations r
-            ON r.room_nid = t.room_nid AND r.parent_id = t.root_id
-            AND r.rel_type = 'm.thread' AND r.room_pos = t.newest_pos
-        WHERE t.room_nid = :room_nid AND t.root_id IN :parent_ids
-        """,
+        _AGGREGATED,
         room_nid=room_nid,
         parent_ids=list(parent_ids),
         first=span[0],
