@@ -91,3 +91,24 @@ async def test_rooms_outside_of_the_window_are_not_loaded(server: Server) -> Non
     assert len(answer["rooms"]) == 1
     assert answer["lists"]["all"]["count"] == 6
     assert len([sql for sql in loads if "room_id = :room_id" in sql]) <= 1
+
+
+async def test_a_connection_without_rooms_looks_at_none(server: Server) -> None:
+    """As that which clients have for their keys."""
+    await _rooms_of(server, 2)
+    alice, bob = server.client(ALICE), server.client(BOB)
+    extensions = {name: {"enabled": True} for name in ("e2ee", "to_device")}
+    await slide(bob, extensions=extensions)
+    journal = server.app.journal
+    journal.forget(journal.position)
+
+    with counted(server.db) as queries:
+        first = await slide(bob, extensions=extensions)
+    await alice.put(
+        "/v3/sendToDevice/org.note/t1", {"messages": {BOB: {"*": {"note": 1}}}}
+    )
+    second = await slide(bob, first["pos"], extensions=extensions)
+
+    assert not [sql for sql in queries.reads if "rooms_events" in sql]
+    assert not queries.units
+    assert second["extensions"]["to_device"]["events"][0]["content"] == {"note": 1}

@@ -152,7 +152,7 @@ class Answers(Struct, frozen=True):
         """What a client gets that comes with the *state* at *pos*, 0 if it begins."""
         user_id = connection.key.user_id
         direct = await self.personal.direct_rooms(user_id)
-        ctx, rooms = await self.lists.of_user(connection.key, state, pos)
+        ctx, rooms = await self.lists.of_user(connection.key, wanted, state, pos)
         windows = await self.lists.windows(ctx, rooms, wanted)
         read = await self.unread.changed_rooms(ctx, pos) if pos else ()
         news = _with_news(rooms, windows, state, direct, pos, read)

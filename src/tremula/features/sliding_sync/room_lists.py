@@ -67,25 +67,34 @@ class RoomLists(Struct, frozen=True):
     filtering: ListFiltering
 
     async def of_user(
-        self, key: ConnectionKey, state: ConnectionState, pos: int
+        self, key: ConnectionKey, wanted: Wanted, state: ConnectionState, pos: int
     ) -> tuple[SyncContext, UserRooms]:
         """Whom an answer is for and up to where it reaches, were it built now; and the
         user's rooms. The client comes with the *state* at *pos*.
+
+        No rooms for a connection that is not about any.
         """
         user_id = key.user_id
         ignored = await self.ignored.ignored_users(user_id)
+        has_rooms = bool(wanted.lists or wanted.subscriptions or state.rooms)
+        newest: Mapping[int, int] = {}
+        others: Mapping[int, UserRoom] = {}
         while True:
+            changed_pos = self.memberships.changed_pos(user_id)
+            if has_rooms:
+                user_rooms = await self.memberships.of_user(user_id)
+                away = [
+                    room
+                    for room in user_rooms.values()
+                    if room.membership != "join"
+                    and _may_be_shown(room, ignored, state, pos)
+                ]
+                others = await self._others(user_id, away, state)
             joined = await self.memberships.joined_by(user_id)
-            newest = await self.overview.newest(joined.keys())
-            user_rooms = await self.memberships.of_user(user_id)
-            away = [
-                room
-                for room in user_rooms.values()
-                if room.membership != "join"
-                and _may_be_shown(room, ignored, state, pos)
-            ]
-            others = await self._others(user_id, away, state)
-            if joined is await self.memberships.joined_by(user_id):
+            if has_rooms:
+                newest = await self.overview.newest(joined.keys())
+            # From here on nothing is awaited: all of it is as of one moment.
+            if changed_pos == self.memberships.changed_pos(user_id):
                 break
         ctx = SyncContext(
             user_id=user_id,
@@ -94,6 +103,8 @@ class RoomLists(Struct, frozen=True):
             joined_rooms=joined,
             ignored_users=ignored,
         )
+        if not has_rooms:
+            return ctx, UserRooms((), joined, {}, {})
         positions = {nid: newest[nid] for nid in joined}
         positions.update({nid: room.event_nid for nid, room in others.items()})
         order = sorted(positions, key=positions.__getitem__, reverse=True)

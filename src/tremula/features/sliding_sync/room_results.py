@@ -307,6 +307,9 @@ def _timeline_fields(shown: _Shown, request: RoomRequest) -> dict[str, Any]:
     }
     if request.has_longer_timeline:
         fields["expanded_timeline"] = fields["unstable_expanded_timeline"] = True
+        # COMPAT(matrix-js-sdk, 37.5): only then it looks for events that come before
+        # those that it has.
+        fields["limited"] = True
     return fields
 
 
