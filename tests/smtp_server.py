@@ -133,24 +133,31 @@ def _authenticate(
 
 @asynccontextmanager
 async def running_smtp(
-    *, tls: ssl.SSLContext | None = None, needs_login: bool = False
+    *,
+    tls: ssl.SSLContext | None = None,
+    is_tls_from_the_start: bool = False,
+    needs_login: bool = False,
 ) -> AsyncIterator[SmtpServer]:
-    """An SMTP server on a free port; with *tls* it wants STARTTLS first."""
+    """An SMTP server on a free port; with *tls* it wants STARTTLS first, or is spoken
+    to over TLS only.
+    """
     smtp = SmtpServer()
 
     def protocol() -> SMTP:
         return _Connection(
             smtp,
             hostname="smtp.test",
-            tls_context=tls,
-            require_starttls=tls is not None,
+            tls_context=None if is_tls_from_the_start else tls,
+            require_starttls=tls is not None and not is_tls_from_the_start,
             authenticator=_authenticate,
             auth_required=needs_login,
             auth_require_tls=needs_login,
         )
 
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(protocol, "127.0.0.1", 0)
+    server = await loop.create_server(
+        protocol, "127.0.0.1", 0, ssl=tls if is_tls_from_the_start else None
+    )
     smtp.port = server.sockets[0].getsockname()[1]
     try:
         yield smtp

@@ -65,6 +65,20 @@ async def test_it_goes_out_over_tls_with_a_login(tmp_path: Path) -> None:
     assert len(smtp.mails) == 1
 
 
+async def test_it_goes_out_over_tls_from_the_start(tmp_path: Path) -> None:
+    async with running_smtp(
+        tls=tls_of("127.0.0.1", tmp_path), is_tls_from_the_start=True
+    ) as smtp:
+        settings = replace(
+            smtp.settings(MailSecurity.TLS), trusted_ca_file=trusted_ca_file(tmp_path)
+        )
+        await mailer_for(settings).send(MAIL)
+        assert (await smtp.take()).text == MAIL.text
+
+        with pytest.raises(MailFailed, match="certificate"):
+            await mailer_for(replace(settings, trusted_ca_file=None)).send(MAIL)
+
+
 async def test_a_certificate_for_another_name_is_not_believed(tmp_path: Path) -> None:
     async with running_smtp(tls=tls_of("other.test", tmp_path)) as smtp:
         settings = replace(
