@@ -13,13 +13,13 @@ from tremula.infra.db import Database, Unit
 from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import EventId, UserId
 from tremula.protocol.search_query import IndexTerm
+from tremula.rooms import following_storage
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.following import (
     EVENTS_AT_ONCE,
     Batch,
     CatchUp,
     Follower,
-    Span,
     batch_of,
 )
 
@@ -57,21 +57,19 @@ class Documents(Struct):
     fails_at: int | None = None
     name: str = "documents"
 
-    async def find_pos(self) -> int | None:
-        progress = await storage.progress(self.db)
-        return progress.pos if progress.version == 1 else None
+    @property
+    def version(self) -> int:
+        return 1
 
-    def begin_anew(self, unit: Unit) -> None:
+    def delete_all(self, unit: Unit) -> None:
         storage.delete_all_documents(unit, self.db.engine)
-        storage.reset_progress(unit, version=1)
 
     async def read(self, pos: int, *, up_to: int, limit: int) -> Batch:
         found = [e for e in events() if pos < e.event_nid <= up_to][:limit]
         return batch_of(found, [e.event_nid for e in found], up_to=up_to, limit=limit)
 
-    async def add(self, unit: Unit, events: Sequence[StoredEvent], span: Span) -> None:
+    async def add(self, unit: Unit, events: Sequence[StoredEvent]) -> None:
         nids = [event.event_nid for event in events]
-        storage.update_progress(unit, 1, seen_pos=span.seen_pos, pos=span.pos)
         storage.upsert_documents(unit, self.db.engine, [(nid, {"x"}) for nid in nids])
         if self.is_to_wait is not None:
             await self.is_to_wait.wait()
@@ -96,7 +94,8 @@ async def test_events_are_taken_in_batches(database: Database) -> None:
     # The first one finds that there is nothing yet.
     assert more == [True, True, True, False, False]
     assert documents.added == await stored(database) == [e.event_nid for e in events()]
-    assert (await storage.progress(database)).pos == END
+    progress = await following_storage.find_progress(database, "documents")
+    assert progress == following_storage.Progress(1, END)
 
 
 async def test_a_crash_amid_a_batch_leaves_nothing_of_it(database: Database) -> None:
@@ -158,7 +157,7 @@ async def test_another_version_is_made_anew(database: Database) -> None:
         pass
     assert len(await stored(database)) == 10
     unit = journal.unit()
-    storage.reset_progress(unit)
+    following_storage.begin(unit, "documents", 0)
     storage.upsert_documents(unit, database.engine, [(7, {"x"})])
     await journal.commit(unit)
 

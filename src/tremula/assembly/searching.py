@@ -3,17 +3,16 @@
 from tremula.assembly.base import Base, Engine, People
 from tremula.features.mutual_rooms import routes as mutual_rooms_routes
 from tremula.features.search import routes as search_routes
-from tremula.features.search import storage as search_storage
 from tremula.features.search.indexing import SearchIndex
 from tremula.features.search.judging import Judge
 from tremula.features.search.routes import SearchServices
 from tremula.features.search.service import Search
 from tremula.features.search.surroundings import Surroundings
 from tremula.features.user_directory import routes as user_directory_routes
-from tremula.features.user_directory import storage as user_directory_storage
 from tremula.features.user_directory.indexing import UserTerms
 from tremula.features.user_directory.service import UserDirectory
 from tremula.infra.db import Database, Statements
+from tremula.rooms import following_storage
 from tremula.rooms.acquaintances import Acquaintances
 from tremula.rooms.following import Derived, Follower
 
@@ -25,7 +24,7 @@ def add_searching(base: Base, engine: Engine, people: People) -> Search:
     base.router.add(mutual_rooms_routes, acquaintances)
     directory = UserDirectory(
         base.database,
-        _follower(base, UserTerms(base.database, engine.events)),
+        _follower(base, UserTerms(engine.events)),
         acquaintances,
         people.accounts.users,
         people.profiles,
@@ -38,8 +37,7 @@ def add_searching(base: Base, engine: Engine, people: People) -> Search:
 async def rebuild_indexes(database: Database) -> None:
     """Have all that can be searched indexed anew, from the next start on."""
     unit = Statements()
-    search_storage.reset_progress(unit)
-    user_directory_storage.reset_progress(unit)
+    following_storage.delete_progress(unit)
     await database.commit(unit)
 
 

@@ -14,13 +14,13 @@
 CREATE INDEX search_documents_by_term ON search_documents_derived
     USING gin (terms) WITH (fastupdate = off); */
 
--- Up to which journal position events are in it, and by which version of the rules.
-CREATE TABLE search_progress_derived (
-    id BIGINT PRIMARY KEY,
+-- Up to which journal position events are in what is made of them, and by which version
+-- of the rules (src/tremula/rooms/following_storage.py).
+CREATE TABLE rooms_followers_derived (
+    name TEXT PRIMARY KEY,
     version BIGINT NOT NULL,
     pos BIGINT NOT NULL
 );
-INSERT INTO search_progress_derived (id, version, pos) VALUES (1, 0, 0);
 
 -- Events that had been known before they came, in the order in which they did
 -- (src/tremula/rooms/events_storage.py).

@@ -6,11 +6,3 @@ CREATE TABLE user_directory_terms (
     user_id TEXT NOT NULL,
     PRIMARY KEY (term, user_id)
 ) /* sqlite: WITHOUT ROWID */;
-
--- Up to which journal position events are in it, and by which version of the rules.
-CREATE TABLE user_directory_progress (
-    id BIGINT PRIMARY KEY,
-    version BIGINT NOT NULL,
-    pos BIGINT NOT NULL
-);
-INSERT INTO user_directory_progress (id, version, pos) VALUES (1, 0, 0);

@@ -18,7 +18,9 @@ from tremula.infra.journal import Journal
 from tremula.infra.rereading import reread_on_conflict
 from tremula.infra.slots import CallTypes, Slots
 from tremula.protocol.errors import MatrixError
+from tremula.rooms import following_storage
 from tremula.rooms.events import StoredEvent
+from tremula.rooms.following_storage import Progress
 from tremula.rooms.staging import EVENT_TOPIC
 
 # Some milliseconds of work, which sends may have to wait for.
@@ -29,13 +31,6 @@ _BATCHES_AT_ONCE: Final = 10
 _POSITIONS_UNTOLD: Final = 10_000
 
 _log = structlog.get_logger(__name__)
-
-
-class Span(Struct, frozen=True):
-    """Journal positions after ``seen_pos``, up to ``pos``."""
-
-    seen_pos: int
-    pos: int
 
 
 class Batch(Struct, frozen=True):
@@ -53,12 +48,9 @@ class Derived(Protocol):
         """What the log calls it."""
         ...
 
-    async def find_pos(self) -> int | None:
-        """Up to which journal position it is made; None if it has to be made anew."""
-        ...
-
-    def begin_anew(self, unit: Unit) -> None:
-        """Have nothing made of anything yet."""
+    @property
+    def version(self) -> int:
+        """Of the rules it is made by: with another one it is made anew."""
         ...
 
     async def read(self, pos: int, *, up_to: int, limit: int) -> Batch:
@@ -67,11 +59,12 @@ class Derived(Protocol):
         """
         ...
 
-    async def add(self, unit: Unit, events: Sequence[StoredEvent], span: Span) -> None:
-        """Store what is made of *events*, which are all that came in *span*, and that
-        it reaches up to there: if it does not begin where it did any more, the unit is
-        to fail with ``Conflict``.
-        """
+    async def add(self, unit: Unit, events: Sequence[StoredEvent]) -> None:
+        """Store what is made of *events*."""
+        ...
+
+    def delete_all(self, unit: Unit) -> None:
+        """Have nothing made of anything."""
         ...
 
 
@@ -123,8 +116,8 @@ class Follower:
     async def catch_up(self) -> None:
         """Have everything taken in that is visible by now, unless that is very much."""
         pos = self._journal.position
-        done = await self._derived.find_pos()
-        if done is not None and done >= pos:
+        done = await self._progress()
+        if done is not None and done.pos >= pos:
             return
         name = self._derived.name
         try:
@@ -139,21 +132,28 @@ class Follower:
             return await reread_on_conflict(lambda: self._take_some(up_to))
 
     async def _take_some(self, up_to: int) -> bool:
-        seen_pos = await self._derived.find_pos()
-        unit = Statements(lease=self._slots.lease(self._derived.name))
-        if seen_pos is None:
-            self._derived.begin_anew(unit)
+        derived = self._derived
+        seen = await self._progress()
+        unit = Statements(lease=self._slots.lease(derived.name))
+        if seen is None:
+            derived.delete_all(unit)
+            following_storage.begin(unit, derived.name, derived.version)
             await self._db.commit(unit)
             return True
-        if seen_pos >= up_to:
+        if seen.pos >= up_to:
             return False
-        batch = await self._derived.read(seen_pos, up_to=up_to, limit=EVENTS_AT_ONCE)
-        if not batch.events and batch.pos - seen_pos < _POSITIONS_UNTOLD:
+        batch = await derived.read(seen.pos, up_to=up_to, limit=EVENTS_AT_ONCE)
+        if not batch.events and batch.pos - seen.pos < _POSITIONS_UNTOLD:
             return False
-        span = Span(seen_pos, batch.pos)
-        await self._derived.add(unit, batch.events, span)
+        following_storage.update_progress(unit, derived.name, seen=seen, pos=batch.pos)
+        await derived.add(unit, batch.events)
         await self._db.commit(unit)
         return batch.pos < up_to
+
+    async def _progress(self) -> Progress | None:
+        """How far it is made; None if it has to be made anew."""
+        found = await following_storage.find_progress(self._db, self._derived.name)
+        return found if found and found.version == self._derived.version else None
 
     async def _catch_up(self, _key: str, command: CatchUp) -> None:
         await self._journal.settled(command.pos)

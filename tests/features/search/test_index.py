@@ -14,6 +14,7 @@ from tests.infra.db.copying.copies import Recorder
 from tests.postgres_server import PostgresServer
 from tests.query_counter import counted
 from tests.server import Server, config_for, running_server
+from tremula.assembly.searching import rebuild_indexes
 from tremula.features.search import storage
 from tremula.features.search.storage import Wanted
 from tremula.infra.config import SqliteFile
@@ -68,8 +69,8 @@ async def test_what_was_sent_before_there_was_an_index_is_found(server: Server) 
     sent = [await send(alice, room_id, "needle") for _ in range(120)]
     unit = Statements()
     storage.delete_all_documents(unit, server.db.engine)
-    storage.reset_progress(unit)
     await server.db.commit(unit)
+    await rebuild_indexes(server.db)
 
     page = await found(alice, "needle", order_by="recent", filter={"limit": 100})
 
@@ -78,7 +79,7 @@ async def test_what_was_sent_before_there_was_an_index_is_found(server: Server) 
 
 @pytest.mark.one_process
 async def test_a_search_costs_a_few_queries(server: Server) -> None:
-    """However many match: how far the index is, what came since, what matches, edits."""
+    """However many match: how far it is, what came since, what matches, and edits."""
     alice = server.client(ALICE)
     rooms = [await create_room(alice) for _ in range(3)]
     for room_id in rooms:

@@ -13,9 +13,8 @@ from tests.features.rooms import create_room
 from tests.features.search.searching import event_ids, results
 from tests.http_client import Client
 from tests.server import Server, config_for, running_server
-from tremula.features.search import storage
+from tremula.assembly.searching import rebuild_indexes
 from tremula.infra.config import PostgresUrl, SqliteFile
-from tremula.infra.db import Statements
 
 ADMIN: Final = "@admin:test"
 USERS: Final = ("@alice:test", "@bob:test", "@carol:test")
@@ -189,7 +188,5 @@ async def test_everybody_finds_what_they_can_read(
             for _ in range(STEPS):
                 await world.act()
             await world.check()
-            unit = Statements()
-            storage.reset_progress(unit)
-            await server.db.commit(unit)
+            await rebuild_indexes(server.db)
             await world.check()

@@ -18,7 +18,7 @@ from tremula.features.search.documents import (
 from tremula.infra.db import Reader, Unit
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
-from tremula.rooms.following import Batch, Span, batch_of
+from tremula.rooms.following import Batch, batch_of
 
 _NAME: Final = "search"
 
@@ -34,15 +34,10 @@ class SearchIndex(Struct, frozen=True):
         """See ``Derived.name``."""
         return _NAME
 
-    async def find_pos(self) -> int | None:
-        """See ``Derived.find_pos``."""
-        progress = await storage.progress(self.db)
-        return progress.pos if progress.version == VERSION else None
-
-    def begin_anew(self, unit: Unit) -> None:
-        """See ``Derived.begin_anew``."""
-        storage.delete_all_documents(unit, self.db.engine)
-        storage.reset_progress(unit, version=VERSION)
+    @property
+    def version(self) -> int:
+        """See ``Derived.version``."""
+        return VERSION
 
     async def read(self, pos: int, *, up_to: int, limit: int) -> Batch:
         """See ``Derived.read``."""
@@ -52,7 +47,7 @@ class SearchIndex(Struct, frozen=True):
         positions = [event.journal_pos for event in events]
         return batch_of(events, positions, up_to=up_to, limit=limit)
 
-    async def add(self, unit: Unit, events: Sequence[StoredEvent], span: Span) -> None:
+    async def add(self, unit: Unit, events: Sequence[StoredEvent]) -> None:
         """See ``Derived.add``."""
         documents = [
             (document_id(event), terms_of(event, document))
@@ -60,9 +55,12 @@ class SearchIndex(Struct, frozen=True):
             if (document := document_of(event)) is not None
         ]
         redacted = await self._redacted_by(events)
-        storage.update_progress(unit, VERSION, seen_pos=span.seen_pos, pos=span.pos)
         storage.upsert_documents(unit, self.db.engine, documents)
         storage.delete_documents(unit, self.db.engine, redacted)
+
+    def delete_all(self, unit: Unit) -> None:
+        """See ``Derived.delete_all``."""
+        storage.delete_all_documents(unit, self.db.engine)
 
     async def _redacted_by(self, events: Sequence[StoredEvent]) -> list[int]:
         """The documents of events that those among *events* have redacted."""

@@ -13,58 +13,11 @@ from tremula.infra.db import Engine, Reader, Unit
 from tremula.protocol.search_query import IndexTerm
 
 
-class Progress(Struct, frozen=True):
-    """The index is of this version, and holds what came up to ``pos``."""
-
-    version: int
-    pos: int
-
-
 class Wanted(Struct, frozen=True):
     """Documents that have all of the terms, and one of each of the groups."""
 
     terms: tuple[IndexTerm, ...] = ()
     one_of: tuple[tuple[str, ...], ...] = ()
-
-
-async def progress(db: Reader) -> Progress:
-    """How far the index is."""
-    row = await db.first(
-        "SELECT version, pos FROM search_progress_derived WHERE id = 1"
-    )
-    assert row is not None, "the migration has made it"
-    return Progress(*row)
-
-
-def update_progress(unit: Unit, version: int, *, seen_pos: int, pos: int) -> None:
-    """Note that the index, of this version, reaches from *seen_pos* on up to *pos*.
-
-    If it is another one, or reaches elsewhere by now, the unit fails with ``Conflict``.
-    """
-    unit.run(
-        """
-        UPDATE search_progress_derived
-        SET pos = CASE WHEN pos = :seen_pos AND version = :version
-            THEN CAST(:pos AS BIGINT) END
-        WHERE id = 1
-        """,
-        version=version,
-        seen_pos=seen_pos,
-        pos=pos,
-    )
-
-
-def reset_progress(unit: Unit, *, version: int = 0) -> None:
-    """Note that an index of this version holds nothing yet.
-
-    What is of version 0 is made anew when a server comes upon it.
-    """
-    unit.run(
-        """
-        UPDATE search_progress_derived SET version = :version, pos = 0 WHERE id = 1
-        """,
-        version=version,
-    )
 
 
 def upsert_documents(

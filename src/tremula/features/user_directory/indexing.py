@@ -11,11 +11,11 @@ from msgspec import Struct
 
 from tremula.features.user_directory import storage
 from tremula.features.user_directory.storage import TermOfUser
-from tremula.infra.db import Reader, Unit
+from tremula.infra.db import Unit
 from tremula.protocol.search_text import index_terms
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
-from tremula.rooms.following import Batch, Span, batch_of
+from tremula.rooms.following import Batch, batch_of
 from tremula.rooms.state import MEMBER
 
 VERSION: Final = 1
@@ -28,7 +28,6 @@ _NAME_CHARS_MAX: Final = 256
 class UserTerms(Struct, frozen=True):
     """Holds the words of IDs and names of whoever was in a room."""
 
-    db: Reader
     events: EventStore
 
     @property
@@ -36,15 +35,10 @@ class UserTerms(Struct, frozen=True):
         """See ``Derived.name``."""
         return _NAME
 
-    async def find_pos(self) -> int | None:
-        """See ``Derived.find_pos``."""
-        progress = await storage.progress(self.db)
-        return progress.pos if progress.version == VERSION else None
-
-    def begin_anew(self, unit: Unit) -> None:
-        """See ``Derived.begin_anew``."""
-        storage.delete_all_terms(unit)
-        storage.reset_progress(unit, version=VERSION)
+    @property
+    def version(self) -> int:
+        """See ``Derived.version``."""
+        return VERSION
 
     async def read(self, pos: int, *, up_to: int, limit: int) -> Batch:
         """See ``Derived.read``."""
@@ -54,12 +48,15 @@ class UserTerms(Struct, frozen=True):
         positions = [event.event_nid for event in events]
         return batch_of(events, positions, up_to=up_to, limit=limit)
 
-    async def add(self, unit: Unit, events: Sequence[StoredEvent], span: Span) -> None:
+    async def add(self, unit: Unit, events: Sequence[StoredEvent]) -> None:
         """See ``Derived.add``."""
-        storage.update_progress(unit, VERSION, seen_pos=span.seen_pos, pos=span.pos)
         storage.insert_terms(
             unit, sorted({term for event in events for term in _terms_of(event)})
         )
+
+    def delete_all(self, unit: Unit) -> None:
+        """See ``Derived.delete_all``."""
+        storage.delete_all_terms(unit)
 
 
 def searched_text(user_id: str, displayname: object) -> str:
