@@ -30,7 +30,7 @@ _OF_A_PROPOSAL: Final = re.compile(
 
 # MSC4140 under its stable paths, which no release has yet.
 _SINCE_ACCEPTED: Final = re.compile(
-    r"/_matrix/client/(?:v1/delayed_events|v3/rooms/\{[a-z_]+\}/delayed_event)(?:/|$)"
+    r"/_matrix/client/(?:v1/delayed_events|v3/rooms/\{\}/delayed_event)(?:/|$)"
 )
 
 
