@@ -18,10 +18,10 @@ CREATE TABLE push_past_rulesets (
     PRIMARY KEY (user_id, until_pos, room_id)
 ) /* sqlite: WITHOUT ROWID */;
 
--- Whom an event notifies: those in the room whose rules have the key ruleset. A row with a
--- user ID in its place says what is otherwise for that user alone, to be added: notifies
--- and highlights are 0 or 1 there, or else -1 as well; actions, as JSON, are then those of
--- the user. thread is the root of the event's thread, or 'main'. pos is the journal position
+-- Whom an event notifies: by rows to be added up. The one with the ruleset '' is for all in
+-- the room; one with the key of a ruleset says what is otherwise for those who have it, and
+-- one with a user ID what is otherwise for that user: notifies and highlights are 1, 0 or
+-- -1. actions, as JSON, are those of the most specific row. thread is the root of the event's thread, or 'main'. pos is the journal position
 -- of the event's arrival.
 CREATE TABLE push_marks (
     room_nid BIGINT NOT NULL,

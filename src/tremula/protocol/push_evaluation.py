@@ -61,25 +61,55 @@ class _Compiled(Struct, frozen=True):
 class Ruleset:
     """The rules of whoever has the same ones, compiled.
 
-    ``knows_names``: some ask for the user's display name.
+    ``base`` are those without the users' own, which many have in common; None: these
+    are such. ``knows_names``: some ask for the user's display name.
     """
 
-    __slots__ = ("__weakref__", "_rules", "key", "knows_names")
+    __slots__ = (
+        "__weakref__",
+        "_compiled",
+        "_own",
+        "_rules",
+        "base",
+        "key",
+        "knows_names",
+    )
 
-    def __init__(self, key: str, rules: OwnRules) -> None:
+    def __init__(
+        self, key: str, rules: OwnRules, base: "Ruleset | None" = None
+    ) -> None:
         self.key = key
+        self.base = base
         self.knows_names = _asks_for_names(rules)
-        self._rules = [
-            compiled
+        self._rules = rules
+        # Most are never asked for more than whether their own rules are met.
+        self._compiled: list[_Compiled] | None = None
+        self._own = [
+            compiled.conditions
             for kind in RuleKind
-            for rule, is_predefined in rules.ordered(kind)
-            if (compiled := _compile(kind, rule, is_predefined=is_predefined))
+            for rule in rules.of_kind(kind)
+            if (compiled := _compile(kind, rule, is_predefined=False))
         ]
+
+    def meets_own(self, event: PushEvent, reader: Reader) -> bool:
+        """Whether *event* meets any of the users' own rules: if not, it is to *reader*
+        what it is by ``base``.
+        """
+        event.spent = 0
+        for conditions in self._own:
+            for condition in conditions:
+                if not condition(event, reader):
+                    break
+            else:
+                return True
+        return False
 
     def evaluate(self, event: PushEvent, reader: Reader) -> Outcome:
         """What *event* is to *reader*, who is not its sender."""
         event.spent = 0
-        for rule in self._rules:
+        if self._compiled is None:
+            self._compiled = _compile_all(self._rules)
+        for rule in self._compiled:
             for condition in rule.conditions:
                 if not condition(event, reader):
                     break
@@ -147,6 +177,15 @@ def _rooms_of(rule: Rule) -> Iterator[str]:
                 yield pattern
         elif condition.get("kind") == "event_property_is" and isinstance(value, str):
             yield value
+
+
+def _compile_all(rules: OwnRules) -> list[_Compiled]:
+    return [
+        compiled
+        for kind in RuleKind
+        for rule, is_predefined in rules.ordered(kind)
+        if (compiled := _compile(kind, rule, is_predefined=is_predefined))
+    ]
 
 
 def _compile(kind: RuleKind, rule: Rule, *, is_predefined: bool) -> _Compiled | None:

@@ -54,13 +54,46 @@ async def test_each_ruleset_is_evaluated_once_whoever_has_it(server: Server) -> 
 
     with evaluations() as keys:
         await send(alice, room_id)
+    # Who has a keyword that is not there is as everybody else.
+    assert keys == [""]
+
+    with evaluations() as keys:
+        await send(alice, room_id, "tea?")
     assert len(keys) == len(set(keys)) == 2
 
     with evaluations() as keys:
         mentioned = [users[0], users[1], users[10], users[11]]
-        await say(alice, room_id, content={"m.mentions": {"user_ids": mentioned}})
+        content = {"m.mentions": {"user_ids": mentioned}}
+        await say(alice, room_id, "tea?", content=content)
     # Once more for each of the two, as those see it who are mentioned.
     assert len(keys) == 4
+
+
+async def test_what_is_the_same_for_all_is_stored_once(server: Server) -> None:
+    """A mark more only for those by whose rules something else follows."""
+    room_id = await room_of(server, ALICE, BOB, CAROL)
+    await set_rule(server, BOB, "content/tea", TEA)
+    await send(server.client(ALICE), room_id, "hello")
+    await send(server.client(ALICE), room_id, "tea?")
+
+    rows = await server.db.all(
+        "SELECT ruleset <> '', notifies, highlights FROM push_marks"
+        " ORDER BY room_pos, ruleset"
+    )
+
+    assert [tuple(map(int, row)) for row in rows] == [(0, 1, 0), (0, 1, 0), (1, 0, 1)]
+
+
+async def test_where_nobody_wants_to_know_nothing_is_stored(server: Server) -> None:
+    room_id = await room_of(server, ALICE, BOB)
+    master = "override/.m.rule.master/enabled"
+    await set_rule(server, BOB, master, {"enabled": True})
+    await send(server.client(ALICE), room_id)
+
+    with counted(server.db) as queries:
+        await send(server.client(ALICE), room_id)
+
+    assert [len(unit.statements) for unit in queries.units] == [1]
 
 
 async def test_a_message_that_nobody_is_to_hear_of_is_not_evaluated(

@@ -123,13 +123,13 @@ async def test_highlights_are_listed_alone(database: Database) -> None:
 
 
 @pytest.mark.parametrize("kept", [3])
-async def test_of_each_key_the_newest_marks_are_kept(
+async def test_the_marks_of_the_newest_events_are_kept(
     database: Database, kept: int
 ) -> None:
     await store(database, [event(pos) for pos in range(1, 9)])
     unit = Statements()
     with patch.object(storage, "MARKS_KEPT", kept):
-        storage.delete_old_marks(unit, ROOM, [""])
+        storage.delete_old_marks(unit, ROOM)
     await database.commit(unit)
 
     assert await newest(database) == [8, 7, 6]

@@ -27,7 +27,12 @@ from tremula.protocol.identifiers import (
 from tremula.protocol.power_levels import PowerLevels
 from tremula.protocol.push_conditions import ANYBODY, PushEvent
 from tremula.protocol.push_conditions import Reader as Named
-from tremula.protocol.push_evaluation import NOTHING, Outcome, Ruleset
+from tremula.protocol.push_evaluation import (
+    NOTHING,
+    PREDEFINED_KEY,
+    Outcome,
+    Ruleset,
+)
 from tremula.protocol.push_rules import OwnRules
 from tremula.protocol.relations import THREAD, relation_of
 from tremula.protocol.room_state import member_key
@@ -112,20 +117,23 @@ class PushMarker:
         is_member = self._is_ours(event.sender) and view.is_joined(event.sender)
         sender = event.sender if is_member else None
         count = view.joined_servers.get(self._server_name, 0)
-        marks: dict[str, Mark] = {}
         outcomes: dict[tuple[Ruleset, Named], Outcome] = {}
 
         def outcome_for(ruleset: Ruleset, named: Named) -> Outcome:
+            base = ruleset.base
+            if base is not None and not ruleset.meets_own(looked_at, named):
+                return outcome_for(base, named)
             outcome = outcomes.get((ruleset, named))
             if outcome is None:
                 outcome = ruleset.evaluate(looked_at, named)
                 outcomes[ruleset, named] = outcome
             return outcome
 
-        for ruleset in rulesets.of_others(count, sender):
-            outcome = outcome_for(ruleset, ANYBODY)
-            if outcome.notifies:
-                marks[ruleset.key] = Mark(1, int(outcome.highlights), outcome.actions)
+        by_ruleset = {
+            ruleset: outcome_for(ruleset, ANYBODY)
+            for ruleset in rulesets.of_others(count, sender)
+        }
+        marks = _shared_marks(by_ruleset, outcomes.get((PREDEFINED, ANYBODY), NOTHING))
         for user_id, named in self._named(view, rulesets, event).items():
             ruleset = self._ruleset_of(view, rulesets, user_id)
             usual = NOTHING
@@ -133,11 +141,7 @@ class PushMarker:
                 usual = outcome_for(ruleset, ANYBODY)
             outcome = outcome_for(ruleset, named)
             if outcome != usual:
-                marks[user_id] = Mark(
-                    outcome.notifies - usual.notifies,
-                    outcome.highlights - usual.highlights,
-                    outcome.actions,
-                )
+                marks[user_id] = _mark(outcome, usual)
         return marks
 
     def _named(
@@ -195,7 +199,7 @@ class PushMarker:
         )
         storage.insert_marks(unit, marked)
         if stored.room_pos % _CLEARED_EVERY == 0:
-            storage.delete_old_marks(unit, stored.room_nid, list(marks))
+            storage.delete_old_marks(unit, stored.room_nid)
         unit.announce(
             TOPIC,
             stored.room_nid,
@@ -285,6 +289,31 @@ class PushMarker:
 
     def _is_ours(self, user_id: UserId) -> bool:
         return server_of(user_id) == self._server_name
+
+
+def _shared_marks(
+    by_ruleset: Mapping[Ruleset, Outcome], predefined: Outcome
+) -> dict[str, Mark]:
+    """What follows by the *predefined* rules is for all, if it is for anybody; by other
+    rulesets there is a mark where something else does.
+    """
+    usual = predefined if predefined in by_ruleset.values() else NOTHING
+    marks = {
+        ruleset.key: _mark(outcome, usual)
+        for ruleset, outcome in by_ruleset.items()
+        if outcome != usual
+    }
+    if usual.notifies:
+        marks[PREDEFINED_KEY] = _mark(usual, NOTHING)
+    return marks
+
+
+def _mark(outcome: Outcome, usual: Outcome) -> Mark:
+    return Mark(
+        outcome.notifies - usual.notifies,
+        outcome.highlights - usual.highlights,
+        outcome.actions,
+    )
 
 
 def _unmark(unit: JournalUnit, item: Staged, redaction: Redaction) -> None:

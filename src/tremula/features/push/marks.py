@@ -1,8 +1,8 @@
-"""Marks: whom an event has notified, by the keys of rulesets.
+"""Marks: whom an event has notified.
 
-Most users' rules come to the same in a room. So an event is marked once for each key,
-and only who is named in it, and whose rules say something else on that account, has a
-mark of their own.
+Most users' rules come to the same in a room. So an event has one mark for all; one for
+each key of rulesets by which something else follows; and one for each user who is named
+in it, if something else follows for them on that account.
 """
 
 from collections.abc import Mapping
@@ -11,16 +11,17 @@ from typing import Final
 from msgspec import Struct
 
 from tremula.protocol.identifiers import UserId
+from tremula.protocol.push_evaluation import PREDEFINED_KEY
 
 TOPIC: Final = "push_marks"
 """Announced by room nid, with `EventMarks` as payload, at the event's position."""
 
 
 class Mark(Struct, frozen=True):
-    """What an event is to the users of a key; ``notifies``, ``highlights``: 0 or 1.
+    """What an event is to some users: to be added to what it is to more of them.
 
-    Of a single user they say what is to be added to those of the key: -1 to 1.
-    ``actions`` are what follows for them, as JSON, `[]` if they are not notified.
+    So ``notifies`` and ``highlights`` are 1, 0 or -1. ``actions`` are what follows for
+    those users, as JSON: `[]` if they are not notified.
     """
 
     notifies: int
@@ -29,7 +30,9 @@ class Mark(Struct, frozen=True):
 
 
 class EventMarks(Struct, frozen=True, tag=True):
-    """An event's marks by key, and by user ID those of single users."""
+    """An event's marks: that of all with the key `PREDEFINED_KEY`, those by the keys of
+    rulesets, and by user ID those of single users.
+    """
 
     event_nid: int
     room_nid: int
@@ -45,9 +48,9 @@ class EventMarks(Struct, frozen=True, tag=True):
         """
         if user_id == self.sender:
             return 0, 0
-        shared, own = self.marks.get(ruleset), self.marks.get(user_id)
         notifies = highlights = 0
-        for mark in (shared, own):
+        for key in {PREDEFINED_KEY, ruleset, user_id}:
+            mark = self.marks.get(key)
             if mark is not None:
                 notifies += mark.notifies
                 highlights += mark.highlights
@@ -57,8 +60,8 @@ class EventMarks(Struct, frozen=True, tag=True):
         """The actions for such a user, as JSON; None if they are not notified."""
         if not self.of_user(user_id, ruleset)[0]:
             return None
-        mark = self.marks.get(user_id) or self.marks[ruleset]
-        return mark.actions
+        own = self.marks.get(user_id) or self.marks.get(ruleset)
+        return (own or self.marks[PREDEFINED_KEY]).actions
 
 
 class MarksGone(Struct, frozen=True, tag=True):

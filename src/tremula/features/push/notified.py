@@ -15,13 +15,14 @@ from tremula.features.push.user_rules import Span, UserRules
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import UserId
+from tremula.protocol.push_evaluation import PREDEFINED_KEY
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.storage import UserRoom
 
 _EVER: Final = 2**62
-# Of which one may lack its other half: there are up to two marks an event.
-_MARKS_PER_EVENT: Final = 2
+# Of which one may lack its other parts: there are up to three marks an event.
+_MARKS_PER_EVENT: Final = 3
 
 
 class RulesOfUsers(Protocol):
@@ -176,9 +177,10 @@ def _keys(
     """Which marks of a room are the user's: key, after which position, up to which."""
     # What made them a member, or invited them, came at that very position.
     began_pos = room.began_pos - 1
+    yield PREDEFINED_KEY, began_pos, _EVER
     yield user_id, began_pos, _EVER
     for span in rules.spans_in(room.room_id):
-        if span.until_pos > began_pos:
+        if span.ruleset != PREDEFINED_KEY and span.until_pos > began_pos:
             yield span.ruleset, max(span.after_pos, began_pos), span.until_pos
 
 
@@ -211,7 +213,9 @@ def _of_listed(
         return None
     if only_highlights and not is_highlight:
         return None
-    mark = next((each for each in marks if each.ruleset == user_id), marks[0])
+    own = next((each for each in marks if each.ruleset == user_id), None)
+    by_key = next((each for each in marks if each.ruleset != PREDEFINED_KEY), None)
+    mark = own or by_key or marks[0]
     return Notified(
         mark.event_nid,
         mark.room_nid,

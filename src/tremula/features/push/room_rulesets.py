@@ -30,7 +30,11 @@ class Rulesets:
             return PREDEFINED
         ruleset = self._rulesets.get(key)
         if ruleset is None:
-            ruleset = self._rulesets[key] = Ruleset(key, counting)
+            without_own = OwnRules(predefined=counting.predefined)
+            base = None
+            if counting != without_own:
+                base = self.of(without_own, room_id)
+            ruleset = self._rulesets[key] = Ruleset(key, counting, base)
         return ruleset
 
 

@@ -13,7 +13,7 @@ from tremula.protocol.identifiers import UserId
 USERS_PER_QUERY: Final = 500
 
 MARKS_KEPT: Final = 10_000
-"""How many of the newest marks of each key a room keeps at least."""
+"""Of how many of the newest events a room keeps the marks at least."""
 
 PAST_KEPT: Final = 100
 """How many of the newest rows of ``push_past_rulesets`` a user keeps."""
@@ -277,21 +277,18 @@ def delete_marks(unit: Unit, room_nid: int, room_pos: int) -> None:
     )
 
 
-def delete_old_marks(unit: Unit, room_nid: int, rulesets: Sequence[str]) -> None:
-    """Of each of the keys, keep the newest marks in the room only."""
-    unit.run_many(
+def delete_old_marks(unit: Unit, room_nid: int) -> None:
+    """Keep the marks of the newest events of a room only (push_marks_by_event)."""
+    unit.run(
         """
         DELETE FROM push_marks
-        WHERE room_nid = :room_nid AND ruleset = :ruleset AND room_pos <= (
-            SELECT room_pos FROM push_marks
-            WHERE room_nid = :room_nid AND ruleset = :ruleset
+        WHERE room_nid = :room_nid AND room_pos <= (
+            SELECT DISTINCT room_pos FROM push_marks WHERE room_nid = :room_nid
             ORDER BY room_pos DESC LIMIT 1 OFFSET :kept
         )
         """,
-        [
-            {"room_nid": room_nid, "ruleset": ruleset, "kept": MARKS_KEPT}
-            for ruleset in rulesets
-        ],
+        room_nid=room_nid,
+        kept=MARKS_KEPT,
     )
 
 
@@ -322,7 +319,7 @@ async def newest_marks(
 ) -> list[ListedMark]:
     """The newest marks for the user, at most *limit*, the newest first.
 
-    Of an event there may be two: that of the key, and the user's own.
+    Of an event there may be three: that of all, that of the key, and the user's own.
     """
     rows = await db.scan(
         _LISTS[db.engine],

@@ -23,6 +23,7 @@ from tremula.infra.cache import ByteLRU
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import UserId
+from tremula.protocol.push_evaluation import PREDEFINED_KEY
 from tremula.rooms import memberships as memberships_module
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.storage import UserRoom
@@ -269,13 +270,14 @@ def _wanted(
     user_id: UserId, room: UserRoom, rules: UserRules, read: ReadUpTo, *, up_to: int
 ) -> Iterable[Wanted]:
     nid, began_pos = room.room_nid, room.began_pos
-    yield Wanted(nid, user_id, read.room_pos, began_pos, up_to)
+    for key in (PREDEFINED_KEY, user_id):
+        yield Wanted(nid, key, read.room_pos, began_pos, up_to)
     for span in rules.spans_in(room.room_id):
         after_pos, until_pos = (
             max(span.after_pos, began_pos),
             min(span.until_pos, up_to),
         )
-        if after_pos < until_pos:
+        if span.ruleset != PREDEFINED_KEY and after_pos < until_pos:
             yield Wanted(nid, span.ruleset, read.room_pos, after_pos, until_pos)
 
 
