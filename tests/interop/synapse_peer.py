@@ -96,7 +96,7 @@ class SynapsePeer:
             "signing_key_path": str(self._signing_key),
             "macaroon_secret_key": secrets.token_hex(16),
             "form_secret": secrets.token_hex(16),
-            "enable_media_repo": False,
+            "media_store_path": str(folder / "media"),
             "listeners": [
                 _listener(self._client_port, "client", tls=False),
                 _listener(self.gate.target_port, "federation", tls=True),

@@ -68,6 +68,18 @@ def test_parts_without_heads_and_bodies() -> None:
     assert parts == [({}, b""), ({"a": "b"}, b""), ({}, b"c")]
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_a_body_may_be_nothing_but_its_delimiter(size: int) -> None:
+    whole = b"--x\r\nA: b\r\n\r\n--x\r\n\r\n\r\n--x--\r\n"
+
+    parts, is_complete = read(
+        [whole[at : at + size] for at in range(0, len(whole), size)]
+    )
+
+    assert is_complete
+    assert parts == [({"a": "b"}, b""), ({}, b"")]
+
+
 def test_what_follows_the_end_is_ignored() -> None:
     parts, is_complete = read([message(b"a"), b"epilogue", b"\r\n--abc\r\n\r\nmore"])
 

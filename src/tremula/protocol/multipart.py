@@ -43,6 +43,7 @@ class MultipartReader:
         self._at = _At.START
         self._buffer = b""
         self._delimiter = b""
+        self._surplus = 0
 
     @property
     def is_complete(self) -> bool:
@@ -94,9 +95,10 @@ class MultipartReader:
             raise MalformedMultipart("the head of a part is too long")
         if not end:
             return None
-        self._buffer, self._at = rest, _At.BODY
-        # An empty body is only its delimiter, whose line break ended the head.
-        self._buffer = b"\r\n" + rest if rest.startswith(self._delimiter[2:]) else rest
+        # COMPAT(some servers): an empty body may be only its delimiter, whose line
+        # break ended the head. So it stands before every body, and is no part of it.
+        self._buffer, self._at = b"\r\n" + rest, _At.BODY
+        self._surplus = 2
         headers: dict[str, str] = {}
         for line in head.decode("latin-1").split("\r\n"):
             name, _, value = line.partition(":")
@@ -107,7 +109,7 @@ class MultipartReader:
     def _read_body(self) -> bytes | None:
         at = self._buffer.find(self._delimiter)
         if at >= 0:
-            body = self._buffer[:at]
+            body = self._without_surplus(self._buffer[:at])
             self._buffer = self._buffer[at + len(self._delimiter) :]
             self._at = _At.DELIMITER
             return body or None
@@ -115,7 +117,11 @@ class MultipartReader:
         if sure <= 0:
             return None
         body, self._buffer = self._buffer[:sure], self._buffer[sure:]
-        return body
+        return self._without_surplus(body) or None
+
+    def _without_surplus(self, body: bytes) -> bytes:
+        surplus, self._surplus = self._surplus, max(self._surplus - len(body), 0)
+        return body[surplus:]
 
     def _read_delimiter(self) -> None:
         if self._buffer.startswith(b"--"):
