@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tremula.infra.together import GivenUp, given_up_when, together
+from tremula.infra.together import GivenUp, Stopping, together
 
 
 async def test_results_keep_their_keys() -> None:
@@ -36,28 +36,30 @@ async def test_the_first_failure_ends_the_others() -> None:
 
 
 async def test_what_is_not_wanted_any_more_is_given_up() -> None:
-    unwanted, begun = asyncio.Event(), asyncio.Event()
+    stopping, begun = Stopping(), asyncio.Event()
 
     async def work() -> None:
-        async with given_up_when(unwanted):
+        async with stopping.given_up():
             begun.set()
             await asyncio.Event().wait()
 
     task = asyncio.create_task(work())
     await begun.wait()
-    unwanted.set()
+    stopping.tell()
 
     with pytest.raises(GivenUp):
         await task
+    with pytest.raises(GivenUp):
+        await work()
 
 
 async def test_what_is_done_in_time_is_not_given_up() -> None:
-    unwanted = asyncio.Event()
+    stopping = Stopping()
 
-    async with given_up_when(unwanted):
+    async with stopping.given_up():
         pass
-    unwanted.set()
+    stopping.tell()
     await asyncio.sleep(0)
     with pytest.raises(TimeoutError):
-        async with given_up_when(asyncio.Event()):
+        async with Stopping().given_up():
             raise TimeoutError

@@ -21,6 +21,7 @@ from tremula.cli.failures import (
 )
 from tremula.cli.source import DEFAULT_SOURCE, Source
 from tremula.infra.config import Config, RegistrationMode, SqliteFile
+from tremula.infra.together import GivenUp, Stopping, first_of
 
 # With Python's own (700, 10, 10), the collector takes a tenth of the time in which 200
 # waiting clients get a message: each brings objects that live for a poll.
@@ -55,34 +56,30 @@ def serve(*, source: Source = DEFAULT_SOURCE) -> None:
 
 async def _serve(config: Config, file: Path | None) -> None:
     from tremula.infra.process import ProcessEnded
-    from tremula.infra.together import GivenUp
 
-    stopping = asyncio.Event()
+    stopping = Stopping()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    while not stopping.is_set():
+        asyncio.get_running_loop().add_signal_handler(number, stopping.tell)
+    while not stopping.told.is_set():
         # Again if the other processes took this one for dead: it goes on as a new one.
         with contextlib.suppress(ProcessEnded, GivenUp):
             config = await _serve_once(config, file, stopping)
 
 
-async def _serve_once(
-    config: Config, file: Path | None, stopping: asyncio.Event
-) -> Config:
-    """Serve until *stopping* is set, or this process has to begin anew.
+async def _serve_once(config: Config, file: Path | None, stopping: Stopping) -> Config:
+    """Serve until *stopping* is told, or this process has to begin anew.
 
     Returns the configuration with the ports that were free.
 
     Raises:
-        GivenUp: *stopping* was set before there was anything to be served.
+        GivenUp: *stopping* was told before there was anything to be served.
         ProcessEnded: the others did not let it join.
     """
     from tremula.app import open_app
     from tremula.infra.http.errors import ListenError
-    from tremula.infra.together import first_of, given_up_when
 
     async with AsyncExitStack() as stack:
-        async with given_up_when(stopping):
+        async with stopping.given_up():
             # It may have to wait, for the database or for the other processes.
             server = await stack.enter_async_context(open_app(config))
         http = server.http_server()
@@ -100,7 +97,7 @@ async def _serve_once(
         gc.set_threshold(*_GC_THRESHOLDS)
         gc.enable()
         ended = server.process.ended
-        await first_of(stopping, ended)
+        await first_of(stopping.told, ended)
         if not ended.is_set():
             # Others take over while this one is still asked.
             await server.process.leave()

@@ -22,30 +22,38 @@ class GivenUp(Exception):
     """What was being done is not wanted any more."""
 
 
-@asynccontextmanager
-async def given_up_when(event: asyncio.Event) -> AsyncIterator[None]:
-    """Cancel the body once *event* is set.
+class Stopping:
+    """Is told once that what goes on is not wanted any more."""
 
-    Raises:
-        GivenUp: that is what ended it.
-    """
-    loop = asyncio.get_running_loop()
+    def __init__(self) -> None:
+        self.told = asyncio.Event()
+        self._body: asyncio.Timeout | None = None
 
-    async def give_up() -> None:
-        await event.wait()
-        body.reschedule(loop.time())
+    def tell(self) -> None:
+        """Cancel what is `given_up`."""
+        self.told.set()
+        if self._body is not None:
+            self._body.reschedule(asyncio.get_running_loop().time())
 
-    try:
-        async with asyncio.timeout(None) as body:
-            watch = asyncio.create_task(give_up())
-            try:
-                yield
-            finally:
-                watch.cancel()
-    except TimeoutError as error:
-        if not body.expired():
-            raise
-        raise GivenUp from error
+    @asynccontextmanager
+    async def given_up(self) -> AsyncIterator[None]:
+        """Cancel the body once it is told.
+
+        Raises:
+            GivenUp: that is what ended it.
+        """
+        body = asyncio.timeout(0 if self.told.is_set() else None)
+        try:
+            async with body:
+                self._body = body
+                try:
+                    yield
+                finally:
+                    self._body = None
+        except TimeoutError as error:
+            if not body.expired():
+                raise
+            raise GivenUp from error
 
 
 async def together(work: Mapping[K, Coroutine[Any, Any, V]]) -> dict[K, V]:
