@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.fakes.clock import FakeClock
 from tests.features.pushers.conversations import (
     ALICE,
@@ -18,6 +20,10 @@ from tests.server import Server, running_server
 from tremula.infra.config import Config
 
 HOUR_MS = 3_600_000
+
+# Of several that start, slots move, and what is under way is repeated by the other one:
+# test_deliveries.py has that.
+pytestmark = pytest.mark.one_process
 
 
 async def told_later(
