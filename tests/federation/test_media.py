@@ -59,6 +59,7 @@ async def test_a_thumbnail_is_made_of_the_copy(alice: Client, bob: Client) -> No
     assert opened(response).size == (320, 224)
 
 
+@pytest.mark.one_process(reason="each process fetches for those who ask it")
 async def test_what_is_there_is_fetched_once(
     alice: Client, bob: Client, federation: Federation
 ) -> None:
@@ -162,6 +163,7 @@ async def test_a_failure_there_is_told_here(
     assert (response.status, response.json["errcode"]) == (status, errcode)
 
 
+@pytest.mark.one_process(reason="each process remembers what it was told")
 async def test_who_failed_is_not_asked_again_at_once(
     bob: Client, remote: Remote, federation: Federation
 ) -> None:

@@ -210,6 +210,7 @@ async def test_an_id_that_was_not_created_cannot_be_filled(
     assert (await fill(alice, path)).status in {400, 404}
 
 
+@pytest.mark.one_process(reason="the clock jumps by a day amid requests")
 @pytest.mark.parametrize("media", [Media(pending_max=2)])
 async def test_few_ids_may_be_pending(alice: UserClient, clock: FakeClock) -> None:
     path = await create(alice)

@@ -282,6 +282,7 @@ async def test_what_is_no_page_has_an_empty_preview(
     assert await previewed(alice) == {}
 
 
+@pytest.mark.one_process(reason="the clock jumps by an hour amid requests")
 async def test_a_preview_is_kept_for_a_while(
     alice: UserClient, web: FakePages, clock: FakeClock
 ) -> None:
