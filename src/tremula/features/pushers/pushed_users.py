@@ -93,7 +93,8 @@ class PushedUsers:
             return found
         room_ids = await self._reader.room_ids([room_nid])
         meanwhile = self._joined_meanwhile[room_nid] = set()
-        forgotten = None
+        forgotten = self._forgotten
+        joined = await self._memberships.joined_to(room_nid)
         while forgotten != self._forgotten:
             forgotten = self._forgotten
             joined = await self._memberships.joined_to(room_nid)
