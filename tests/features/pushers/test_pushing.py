@@ -225,7 +225,11 @@ async def test_what_was_read_is_told_as_a_count(
     await wake(alice)
 
     told = await gateway.take()
-    assert (told["counts"], "event_id" in told) == ({"unread": 0}, False)
+    while told["counts"] != {"unread": 0}:
+        # A look that an event had called for came after the first receipts.
+        assert "event_id" not in told
+        told = await gateway.take()
+    assert "event_id" not in told
     assert [each["pushkey"] for each in told["devices"]] == ["key"]
     event_id = await send(bob, room_id)
     assert (await gateway.take())["event_id"] == event_id
