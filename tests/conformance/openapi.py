@@ -49,7 +49,12 @@ def operations_with_body() -> list[Operation]:
     """Those that are there and take JSON; none without `MATRIX_SPEC`."""
     if "MATRIX_SPEC" not in os.environ:
         return []
-    return [each for each in done_operations() if "requestBody" in _described(each)]
+    return [each for each in done_operations() if _takes_json(each)]
+
+
+def _takes_json(operation: Operation) -> bool:
+    body = _described(operation).get("requestBody", {})
+    return "application/json" in body.get("content", ())
 
 
 def content_fields(event_type: str) -> list[BodyField]:

@@ -10,14 +10,17 @@ from tests.conformance.operations import Operation
 from tests.features.rooms import create_room, join, send
 from tests.http_client import Client
 from tests.server import PASSWORD, Server
+from tremula.protocol.identifiers import UserId
 
 _numbers = count(1)
 
 BOB: Final = "@bob:test"
 CAROL: Final = "@carol:test"
 EVE: Final = "@eve:test"
+ADMIN: Final = UserId("@admin:test")
 
 BACKUP_VERSION: Final = "1"
+RULE_ID: Final = "org.example.rule"
 
 Body = dict[str, Any]
 
@@ -31,11 +34,16 @@ _BACKED_UP: Final[Body] = {
     "is_verified": True,
     "session_data": {"ciphertext": "secret"},
 }
+_PUSH_RULE: Final[Body] = {
+    "actions": ["notify"],
+    "conditions": [{"kind": "event_match", "key": "type", "pattern": "m.x"}],
+}
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Alice's own room, in which Bob is, from which Eve is banned; Carol is nowhere.
+    """Alice's own room, in which Bob is, from which Eve is banned; Carol is nowhere,
+    and an administrator has a subject.
 
     Bob, Carol and Eve are the same in every world of a server, Alice is new.
     """
@@ -44,6 +52,8 @@ class World:
     alice: Client
     bob: Client
     carol: Client
+    admin: Client
+    subject: str
     user_id: str
     device_id: str
     room_id: str
@@ -59,6 +69,8 @@ class World:
             "joinRoomById": self.carol,
             "knockRoom": self.carol,
             "leaveRoom": self.bob,
+            "setAdminLockUser": self.admin,
+            "setAdminSuspendUser": self.admin,
         }.get(operation.operation_id, self.alice)
 
     def path(self, operation: Operation, **parts: str) -> str:
@@ -93,10 +105,12 @@ class World:
             "eventType": "m.room.message",
             "filterId": self.filter_id,
             "keyName": "displayname",
+            "kind": "override",
             "receiptType": "m.read",
             "roomAlias": self.alias,
             "roomId": self.room_id,
             "roomIdOrAlias": self.room_id,
+            "ruleId": RULE_ID,
             "sessionId": "session",
             "stateKey": "",
             "tag": "u.work",
@@ -106,6 +120,8 @@ class World:
             "version": BACKUP_VERSION,
         }
         match operation.operation_id:
+            case "setAdminLockUser" | "setAdminSuspendUser":
+                parts["userId"] = self.subject
             case "knockRoom":
                 parts["roomIdOrAlias"] = self.knock_room_id
             case "setRoomStateWithKey" | "getRoomStateWithKey":
@@ -122,6 +138,10 @@ async def make_world(server: Server) -> World:
     alice = await logged_in(server, user_id, device_id)
     bob, carol = await logged_in(server, BOB), await logged_in(server, CAROL)
     await logged_in(server, EVE)
+    subject = f"@subject{next(_numbers)}:test"
+    await logged_in(server, subject)
+    admin = await logged_in(server, ADMIN)
+    await server.app.accounts.set_admin(ADMIN, is_admin=True)
     name = f"pub{next(_numbers)}"
     room_id = await create_room(alice, preset="public_chat", room_alias_name=name)
     await join(bob, room_id)
@@ -129,11 +149,14 @@ async def make_world(server: Server) -> World:
     made = await alice.post(f"/v3/user/{user_id}/filter", {"presence": {"limit": 1}})
     await alice.put(f"/v3/user/{user_id}/account_data/org.example.data", {"a": 1})
     await alice.post("/v3/room_keys/version", _BACKUP)
+    await alice.put(f"/v3/pushrules/global/override/{RULE_ID}", _PUSH_RULE)
     return World(
         server=server,
         alice=alice,
         bob=bob,
         carol=carol,
+        admin=admin,
+        subject=subject,
         user_id=user_id,
         device_id=device_id,
         room_id=room_id,
@@ -207,6 +230,11 @@ _BODIES: Final[Mapping[str, Callable[[World], Body]]] = {
     "setAccountData": lambda _world: {"key": {"key": ["value"]}},
     "setAccountDataPerRoom": lambda _world: {"key": {"key": ["value"]}},
     "setPresence": lambda _world: {"presence": "online"},
+    "setAdminLockUser": lambda _world: {"locked": False},
+    "setAdminSuspendUser": lambda _world: {"suspended": False},
+    "setPushRule": lambda _world: _PUSH_RULE,
+    "setPushRuleActions": lambda _world: {"actions": ["notify"]},
+    "setPushRuleEnabled": lambda _world: {"enabled": True},
     "setProfileField": lambda _world: {"displayname": "Alice"},
     "setReadMarker": lambda world: {"m.read": world.event_id},
     "setRoomAlias": lambda world: {"room_id": world.room_id},

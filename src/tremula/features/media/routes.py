@@ -61,21 +61,13 @@ async def upload_content_to_mxc(req: UserRequest, uploads: Uploads) -> Json:
     return {}
 
 
-@endpoint(
-    "GET", "/_matrix/media/v3/config", auth=Auth.USER, limit="default", guest=True
-)
+@endpoint("GET", "/_matrix/media/v3/config", auth=Auth.USER, limit="default")
 async def get_config(_req: UserRequest, uploads: Uploads) -> Json:
     """CS getConfig, which clients of before v1.11 ask."""
     return _config(uploads)
 
 
-@endpoint(
-    "GET",
-    "/_matrix/client/v1/media/config",
-    auth=Auth.USER,
-    limit="default",
-    guest=True,
-)
+@endpoint("GET", "/_matrix/client/v1/media/config", auth=Auth.USER, limit="default")
 async def get_config_authed(_req: UserRequest, uploads: Uploads) -> Json:
     """CS getConfigAuthed."""
     return _config(uploads)
