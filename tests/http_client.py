@@ -58,7 +58,7 @@ _OUTSIDE_SCHEMA = (
 _PAIRED = "/_matrix/federation/v1/invite/"
 
 
-# What HTTP itself answers to conditions and ranges, of which the specification is silent.
+# What HTTP answers to conditions and ranges, of which the specification is silent.
 _OF_HTTP = frozenset({206, 304, 416})
 
 

@@ -24,8 +24,8 @@ _NOT_IN_BODY: Final = re.compile(
 class Mail(Struct, frozen=True, kw_only=True):
     """A message to one person, as text and, if wanted, as HTML as well.
 
-    The texts may hold what strangers wrote; in HTML it has to be escaped already. A POST
-    to ``unsubscribe_url`` ends such messages.
+    The texts may hold what strangers wrote; in HTML it has to be escaped already. A
+    POST to ``unsubscribe_url`` ends such messages.
     """
 
     to: EmailAddress
