@@ -242,6 +242,7 @@ async def test_the_bound_of_a_body_is_exact(
         for bound in attacker.server.app.application.router.bound()
         if route(bound.endpoint.method, bound.endpoint.path) == operation.route
     }
+    assert bytes_max is not None
 
     async def send_padded(length: int) -> HttpResponse:
         body = orjson.dumps(attacker.world.body(operation))

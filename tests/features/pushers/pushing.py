@@ -61,7 +61,7 @@ def stored_pusher(
 
 def subject(**changes: Any) -> Subject:  # noqa: ANN401 - whatever it has
     """A message from Bob."""
-    fields = {
+    fields: dict[str, Any] = {
         "event_id": EventId("$event"),
         "room_id": RoomId("!room"),
         "type": "m.room.message",

@@ -36,7 +36,7 @@ async def read_page(server: Server, client: Client, room_id: str) -> int:
     room = f"/v3/rooms/{quote(room_id)}"
     assert (await client.get(f"{room}/state/m.room.create/")).status == 200
     with counted(server.db) as queries:
-        query = {"dir": "b", "limit": 100}
+        query: dict[str, str | int] = {"dir": "b", "limit": 100}
         response = await client.get(f"{room}/messages", query=query)
     assert len(response.json["chunk"]) == 100
     return asked(queries)
