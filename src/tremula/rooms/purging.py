@@ -22,6 +22,13 @@ _USERS_AT_ONCE: Final = 500
 _KEPT: Final = frozenset({"rooms_rooms", "rooms_memberships", "rooms_outside"})
 """What still says, as of any room that this server is not in, who has left it."""
 
+_NOT_THE_ROOMS: Final = frozenset(
+    {"blocked_rooms", "key_backup_sessions", "reports", "room_deletions"}
+)
+"""What speaks of a room and is somebody else's: its users' or the administrators'."""
+
+_IN_LOWER_CASE: Final = frozenset({"push_past_rulesets"})
+"""What has the room's ID as push rules compare it."""
 
 _SLOT_KIND: Final = "room_closing"
 _CALLS: Final = CallTypes(None, bool)
@@ -91,8 +98,13 @@ class Closing(Struct, frozen=True):
             after = found[-1][0]
 
 
-async def purge_rows(db: Database, room_nid: int) -> None:
+async def purge_rows(db: Database, room_id: RoomId, room_nid: int) -> None:
     """Delete all rows of a room that is closed; safe to repeat."""
     for referring in await tables_with(db, "room_nid"):
-        if referring.table not in _KEPT | {"room_deletions"}:
+        if referring.table not in _KEPT | _NOT_THE_ROOMS:
             await purge(db, referring, "room_nid", room_nid)
+    for referring in await tables_with(db, "room_id"):
+        table = referring.table
+        if table not in _KEPT | _NOT_THE_ROOMS:
+            named = room_id.lower() if table in _IN_LOWER_CASE else room_id
+            await purge(db, referring, "room_id", named)

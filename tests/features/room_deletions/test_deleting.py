@@ -33,7 +33,8 @@ async def delete(
 async def rows_left(db: Database) -> dict[str, int]:
     """How many rows with rooms there are, by table."""
     counts = {}
-    for referring in await tables_with(db, "room_nid"):
+    by_nid, by_id = await tables_with(db, "room_nid"), await tables_with(db, "room_id")
+    for referring in (*by_nid, *by_id):
         sql: Any = f"SELECT COUNT(*) FROM {referring.table}"  # noqa: S608
         [(count,)] = await db.all(sql)
         if count and referring.table not in STAYS:
@@ -61,6 +62,15 @@ async def busy_room(alice: UserClient, bob: UserClient) -> str:
         },
     )
     await member(alice, room_id, "invite", CAROL)
+    rule = f"/v3/pushrules/global/room/{room_id}"
+    for actions in ([], ["notify"]):
+        assert (await bob.put(rule, {"actions": actions})).status == 200
+    delayed = await bob.put(
+        f"/v3/rooms/{room_id}/send/m.room.message/d1",
+        {"msgtype": "m.text", "body": "later"},
+        query={"org.matrix.msc4140.delay": 3_600_000},
+    )
+    assert delayed.status == 200, delayed.body
     return room_id
 
 
@@ -69,6 +79,8 @@ async def test_nothing_is_left_of_a_deleted_room(server: Server) -> None:
     carol = server.client(CAROL)
     await carol.get("/v3/account/whoami")
     room_id = await busy_room(alice, bob)
+    had = await rows_left(server.db)
+    assert {"delayed_events", "push_past_rulesets", "rooms_relations"} <= had.keys()
 
     await delete(server, root, room_id)
 
@@ -112,6 +124,29 @@ async def test_other_rooms_are_as_they_were(server: Server) -> None:
     event = await bob.get(f"/v3/rooms/{kept_id}/event/{event_id}")
     assert event.json["content"]["body"] == "here to stay"
     await send(bob, kept_id)
+
+
+async def test_what_is_the_users_or_the_administrators_stays(server: Server) -> None:
+    root, alice, bob = await admin(server), server.client(ALICE), server.client(BOB)
+    room_id = await busy_room(alice, bob)
+    reported = await bob.post(f"/v3/rooms/{room_id}/report", {"reason": "spam"})
+    assert reported.status == 200
+    made = await bob.post(
+        "/v3/room_keys/version", {"algorithm": "m.megolm_backup.v1", "auth_data": {}}
+    )
+    version = made.json["version"]
+    key = {
+        "first_message_index": 0,
+        "forwarded_count": 0,
+        "is_verified": True,
+        "session_data": {"ciphertext": "x"},
+    }
+    path = f"/v3/room_keys/keys/{room_id}/session?version={version}"
+    assert (await bob.put(path, key)).status == 200
+
+    await delete(server, root, room_id)
+
+    assert set(await rows_left(server.db)) == {"key_backup_sessions", "reports"}
 
 
 async def test_nobody_comes_back_to_a_room_that_stays_blocked(server: Server) -> None:

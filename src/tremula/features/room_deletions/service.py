@@ -138,7 +138,7 @@ class RoomDeletions:
         if not await purging.close_room(self._slots, room_id):
             await self._empty(deletion)
             return
-        await purging.purge_rows(self._db, deletion.room_nid)
+        await purging.purge_rows(self._db, room_id, deletion.room_nid)
         await self._with.search.forget_room(deletion.room_nid)
         unit = self._journal.unit()
         storage.update_done(unit, room_id, ts_ms=self._clock.now_ms())
