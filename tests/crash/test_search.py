@@ -27,7 +27,8 @@ async def test_after_a_crash_everything_is_found_once(homeserver: Homeserver) ->
             await asyncio.wait(searching, return_when=asyncio.FIRST_COMPLETED)
             more = asyncio.create_task(alice.send(room_id, f"last-{crash}", "needle"))
             await homeserver.kill()
-            await asyncio.wait([*searching, more])
+            await asyncio.gather(*searching, return_exceptions=True)
+            await asyncio.gather(more, return_exceptions=True)
             await homeserver.start()
             sent.append(await alice.send(room_id, f"last-{crash}", "needle"))
 
