@@ -9,7 +9,7 @@ from tremula.features.filters.service import Filters
 from tremula.features.sync.parts import PresenceWatch
 from tremula.features.sync.request import StateForm, SyncRequest
 from tremula.features.sync.service import Sync
-from tremula.infra.http import Auth, Json, UserRequest, endpoint
+from tremula.infra.http import Auth, Json, UserRequest, endpoint, long_poll
 from tremula.infra.http.query import Query
 from tremula.infra.tokens import StreamToken
 from tremula.protocol.errors import InvalidParam
@@ -27,6 +27,7 @@ class SyncEdge(Struct, frozen=True):
     presence: PresenceWatch
 
 
+@long_poll
 @endpoint("GET", "/_matrix/client/v3/sync", auth=Auth.USER, guest=True)
 async def sync(req: UserRequest, edge: SyncEdge) -> Json:
     """CS sync. Errors: M_INVALID_PARAM, M_BAD_JSON, M_NOT_JSON."""

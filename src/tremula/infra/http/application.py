@@ -31,7 +31,7 @@ from tremula.infra.http.client_address import (
     rate_limit_key,
 )
 from tremula.infra.http.cors import PREFLIGHT_BODY, PREFLIGHT_START
-from tremula.infra.http.endpoint import EVERY_API, ends_with_client
+from tremula.infra.http.endpoint import EVERY_API, ends_with_client, is_long_poll
 from tremula.infra.http.errors import HungUpError, error_response
 from tremula.infra.http.hang_up import SCOPE_KEY, Connection, unless_hung_up
 from tremula.infra.http.request import (
@@ -146,6 +146,7 @@ class _Route:
         "endpoint",
         "ends_with_client",
         "function",
+        "is_long_poll",
         "limit",
         "observers",
         "service",
@@ -161,6 +162,7 @@ class _Route:
         self.endpoint = bound.endpoint
         self.function = bound.function
         self.ends_with_client = ends_with_client(bound.endpoint, bound.function)
+        self.is_long_poll = is_long_poll(bound.function)
         self.service = bound.service
         self.limit = limit
         self.observers = observers
@@ -254,9 +256,12 @@ class _ListenerApp:
             request.raw_body = await body.read(endpoint.max_body)
         work = route.function(request, route.service)
         # What writes must not stop half-way because its client has gone.
-        return await (
+        answer = await (
             unless_hung_up(work, connection) if route.ends_with_client else work
         )
+        if requester is not None and route.is_long_poll:
+            await self._authenticate(route, request)
+        return answer
 
     async def _authenticate(self, route: _Route, request: Request) -> Requester | None:
         endpoint = route.endpoint

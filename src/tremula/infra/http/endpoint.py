@@ -102,7 +102,8 @@ def long_poll(
     function: Callable[[R, S], Awaitable[J]],
 ) -> Callable[[R, S], Awaitable[J]]:
     """Declare that a handler waits, for nobody once its client has hung up; and that it
-    may then be cancelled, whatever its method.
+    may then be cancelled, whatever its method. If meanwhile the token is revoked or the
+    account locked, that is the answer.
     """
     vars(function)[_LONG_POLL] = True
     return function
@@ -110,7 +111,12 @@ def long_poll(
 
 def ends_with_client(declared: Endpoint, function: object) -> bool:
     """Whether a hung-up client cancels the handler."""
-    return declared.method == "GET" or hasattr(function, _LONG_POLL)
+    return declared.method == "GET" or is_long_poll(function)
+
+
+def is_long_poll(function: object) -> bool:
+    """Whether *function* was declared to be a `long_poll`."""
+    return hasattr(function, _LONG_POLL)
 
 
 def endpoints_of(value: object) -> list[Endpoint]:
