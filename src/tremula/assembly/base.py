@@ -19,6 +19,7 @@ from tremula.features.registration.tokens import RegistrationTokens
 from tremula.features.remote_devices.federation import RemoteLists
 from tremula.features.server_keys.key_ring import KeyRing
 from tremula.features.sessions.service import Sessions
+from tremula.features.third_party.identity_servers import IdentityServers
 from tremula.features.third_party.invitations import EmailInvitations
 from tremula.features.third_party.service import ThirdPartyIds
 from tremula.features.third_party.validations import Validations
@@ -123,6 +124,7 @@ class ThirdPartyServices(Struct, frozen=True, kw_only=True):
     ids: ThirdPartyIds
     validations: Validations
     invitations: EmailInvitations
+    identity_servers: IdentityServers
 
 
 class People(Struct, frozen=True, kw_only=True):

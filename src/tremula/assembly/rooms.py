@@ -44,6 +44,7 @@ from tremula.features.spaces.space_rooms import OwnRooms
 from tremula.features.spaces.summaries import RoomSummaries
 from tremula.features.spaces.walking import Lookup
 from tremula.features.third_party import invite_routes
+from tremula.features.third_party.identity_invitations import IdentityInvitations
 
 
 def _build_directory(base: Base, engine: Engine) -> Directory:
@@ -99,7 +100,13 @@ def add_rooms(
     member_fields = people.profiles.member_fields
     directory = _build_directory(base, engine)
     membership = _build_membership(base, engine, people, remote, directory)
-    inviting = invite_routes.Inviting(membership, people.third_party.invitations)
+    inviting = invite_routes.Inviting(
+        membership,
+        people.third_party.invitations,
+        IdentityInvitations(
+            people.third_party.identity_servers, membership, rooms, base.limiter
+        ),
+    )
     base.router.add(invite_routes, inviting)
     messages = Messages(rooms, reader, events, membership, directory, base.server_name)
     delayed = build_delayed_events(base, engine, people, messages)

@@ -3,6 +3,7 @@
 from tremula.assembly.base import Base, Engine, ThirdPartyServices
 from tremula.features.third_party import routes
 from tremula.features.third_party.contacts import Contacts
+from tremula.features.third_party.identity_servers import IdentityServers
 from tremula.features.third_party.invitations import EmailInvitations
 from tremula.features.third_party.letters import Letters
 from tremula.features.third_party.service import ThirdPartyIds
@@ -24,7 +25,15 @@ def build_third_party(base: Base, engine: Engine) -> ThirdPartyServices:
     validations = Validations(ids, letters, config.third_party, KeyedLocks())
     base.supervisor.keep_running("third_party_sweep", validations.run)
     invitations = EmailInvitations(ids, letters, engine.rooms, engine.reader, base.own)
-    return ThirdPartyServices(ids=ids, validations=validations, invitations=invitations)
+    identity_servers = IdentityServers(
+        base.web, frozenset(config.third_party.identity_servers), base.own
+    )
+    return ThirdPartyServices(
+        ids=ids,
+        validations=validations,
+        invitations=invitations,
+        identity_servers=identity_servers,
+    )
 
 
 def add_contacts(base: Base, third_party: ThirdPartyServices, uia: Uia) -> None:
@@ -35,6 +44,7 @@ def add_contacts(base: Base, third_party: ThirdPartyServices, uia: Uia) -> None:
             third_party.ids,
             third_party.validations,
             third_party.invitations,
+            third_party.identity_servers,
             uia,
             base.server_name,
         ),

@@ -1,14 +1,18 @@
 """The e-mail addresses of accounts, as their owners change them."""
 
+import structlog
 from msgspec import Struct
 
+from tremula.features.third_party.identity_servers import IdentityServers
 from tremula.features.third_party.invitations import EmailInvitations
 from tremula.features.third_party.service import Medium, Purpose, ThirdPartyIds
 from tremula.features.third_party.validations import Validations
 from tremula.features.uia.service import Uia
 from tremula.protocol.email_addresses import parse_email_address
-from tremula.protocol.errors import ThreepidDenied
+from tremula.protocol.errors import MatrixError, ThreepidDenied
 from tremula.protocol.identifiers import ServerName, UserId
+
+log = structlog.get_logger(__name__)
 
 
 class Contacts(Struct, frozen=True):
@@ -17,6 +21,7 @@ class Contacts(Struct, frozen=True):
     ids: ThirdPartyIds
     validations: Validations
     invitations: EmailInvitations
+    identity_servers: IdentityServers
     uia: Uia
     server_name: ServerName
 
@@ -62,6 +67,33 @@ class Contacts(Struct, frozen=True):
         if medium is Medium.EMAIL:
             address = parse_email_address(address)
         await self.ids.remove(user_id, medium, address)
+
+    async def unbind(
+        self, user_id: UserId, medium: Medium, address: str, id_server: str | None
+    ) -> bool:
+        """Have an identity server forget whose an address is; False if it can't.
+
+        Where clients name none, or none that is trusted, there is none to ask.
+
+        Raises:
+            InvalidParam: no address.
+            MatrixError: the identity server refuses, or does not answer.
+        """
+        if medium is Medium.EMAIL:
+            address = parse_email_address(address)
+        if id_server is None or not self.identity_servers.is_trusted(id_server):
+            return False
+        return await self.identity_servers.unbind(id_server, user_id, medium, address)
+
+    async def try_to_unbind(
+        self, user_id: UserId, medium: Medium, address: str, id_server: str | None
+    ) -> bool:
+        """The same for an address that is gone here; False if it fails, too."""
+        try:
+            return await self.unbind(user_id, medium, address, id_server)
+        except MatrixError as error:
+            log.info("address_not_unbound", reason=error.message)
+            return False
 
     def is_own_key(self, public_key: str) -> bool:
         """Whether invitations of this server are signed with that key."""

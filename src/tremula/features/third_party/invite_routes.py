@@ -3,6 +3,8 @@
 import msgspec
 
 from tremula.features.membership.service import Membership
+from tremula.features.third_party.identity_invitations import IdentityInvitations
+from tremula.features.third_party.identity_servers import Access
 from tremula.features.third_party.invitations import EmailInvitations
 from tremula.infra.http import Auth, Json, UserRequest, endpoint
 from tremula.protocol.email_addresses import parse_email_address
@@ -15,6 +17,7 @@ class Inviting(msgspec.Struct, frozen=True):
 
     membership: Membership
     by_email: EmailInvitations
+    through_servers: IdentityInvitations
 
 
 class InviteBody(msgspec.Struct):
@@ -24,6 +27,8 @@ class InviteBody(msgspec.Struct):
     reason: str | None = None
     medium: str | None = None
     address: str | None = None
+    id_server: str | None = None
+    id_access_token: str | None = None
 
 
 @endpoint(
@@ -49,5 +54,12 @@ async def invite_user(req: UserRequest, inviting: Inviting) -> Json:
     if body.medium != "email":
         raise ThreepidDenied("this server invites users and e-mail addresses only")
     address = parse_email_address(body.address)
-    await inviting.by_email.invite(req.user_id, room_id, address)
+    id_server = body.id_server
+    if id_server is None or not inviting.through_servers.servers.is_trusted(id_server):
+        await inviting.by_email.invite(req.user_id, room_id, address)
+        return {}
+    if body.id_access_token is None:
+        raise MissingParam("missing key 'id_access_token'")
+    access = Access(id_server, body.id_access_token)
+    await inviting.through_servers.invite(req.user_id, room_id, address, access)
     return {}

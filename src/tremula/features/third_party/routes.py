@@ -8,6 +8,7 @@ import msgspec
 
 from tremula.features.third_party import pages
 from tremula.features.third_party.contacts import Contacts
+from tremula.features.third_party.identity_servers import Access
 from tremula.features.third_party.letters import CONFIRM_PATH
 from tremula.features.third_party.service import Medium, Purpose
 from tremula.features.third_party.validations import EmailRequest
@@ -22,7 +23,7 @@ from tremula.infra.http import (
     endpoint,
 )
 from tremula.protocol.email_addresses import parse_email_address
-from tremula.protocol.errors import ServerNotTrusted, ThreepidMediumNotSupported
+from tremula.protocol.errors import ThreepidMediumNotSupported
 
 _ACCOUNT: Final = "/_matrix/client/v3/account"
 
@@ -220,33 +221,51 @@ async def delete3pid_from_account(req: UserRequest, contacts: Contacts) -> Json:
     """CS delete3pidFromAccount. Errors: M_THREEPID_DENIED."""
     body = req.body(RemoveBody)
     await contacts.remove(req.user_id, body.medium, body.address)
-    return {"id_server_unbind_result": "no-support"}
+    return _unbound(
+        is_unbound=await contacts.try_to_unbind(
+            req.user_id, body.medium, body.address, body.id_server
+        )
+    )
 
 
-# Identity servers, none of which is trusted here
+# Identity servers, as far as the operator trusts any
 
 
 @endpoint("POST", f"{_ACCOUNT}/3pid/bind", auth=Auth.USER, limit="account")
-async def bind3_pid(req: UserRequest, _contacts: Contacts) -> Json:
-    """CS bind3PID. Errors: M_SERVER_NOT_TRUSTED."""
-    raise _not_trusted(req.body(BindBody))
+async def bind3_pid(req: UserRequest, contacts: Contacts) -> Json:
+    """CS bind3PID. Errors: M_SERVER_NOT_TRUSTED, those of the identity server."""
+    return await _bind(req, req.body(BindBody), contacts)
 
 
 @endpoint("POST", f"{_ACCOUNT}/3pid", auth=Auth.USER, limit="account")
-async def post3_pids(req: UserRequest, _contacts: Contacts) -> Json:
-    """CS post3PIDs. Errors: M_SERVER_NOT_TRUSTED."""
-    raise _not_trusted(req.body(Post3PIDsBody).three_pid_creds)
+async def post3_pids(req: UserRequest, contacts: Contacts) -> Json:
+    """CS post3PIDs, "an equivalent to /3pid/bind". Errors: M_SERVER_NOT_TRUSTED, those
+    of the identity server.
+    """
+    return await _bind(req, req.body(Post3PIDsBody).three_pid_creds, contacts)
+
+
+async def _bind(req: UserRequest, body: BindBody, contacts: Contacts) -> Json:
+    access = Access(body.id_server, body.id_access_token)
+    await contacts.identity_servers.bind(
+        access, req.user_id, body.sid, body.client_secret
+    )
+    return {}
 
 
 @endpoint("POST", f"{_ACCOUNT}/3pid/unbind", auth=Auth.USER, limit="account")
-async def unbind3pid_from_account(req: UserRequest, _contacts: Contacts) -> Json:
-    """CS unbind3pidFromAccount: nothing was bound through this server."""
-    req.body(RemoveBody)
-    return {"id_server_unbind_result": "no-support"}
+async def unbind3pid_from_account(req: UserRequest, contacts: Contacts) -> Json:
+    """CS unbind3pidFromAccount. Errors: those of the identity server."""
+    body = req.body(RemoveBody)
+    return _unbound(
+        is_unbound=await contacts.unbind(
+            req.user_id, body.medium, body.address, body.id_server
+        )
+    )
 
 
-def _not_trusted(body: BindBody) -> ServerNotTrusted:
-    return ServerNotTrusted(f"{body.id_server} is not trusted by this server.")
+def _unbound(*, is_unbound: bool) -> Json:
+    return {"id_server_unbind_result": "success" if is_unbound else "no-support"}
 
 
 # Invitations

@@ -321,6 +321,7 @@ class ThirdParty:
     users_may_change: bool = True
     reveals_accounts: bool = False
     next_link_hosts: tuple[str, ...] = ()
+    identity_servers: tuple[ServerName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
