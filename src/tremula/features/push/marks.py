@@ -29,6 +29,9 @@ class Mark(Struct, frozen=True):
     actions: str
 
 
+_NO_MARK: Final = Mark(0, 0, "[]")
+
+
 class EventMarks(Struct, frozen=True, tag=True):
     """An event's marks: that of all with the key `PREDEFINED_KEY`, those by the keys of
     rulesets, and by user ID those of single users.
@@ -48,13 +51,18 @@ class EventMarks(Struct, frozen=True, tag=True):
         """
         if user_id == self.sender:
             return 0, 0
-        notifies = highlights = 0
-        for key in {PREDEFINED_KEY, ruleset, user_id}:
-            mark = self.marks.get(key)
-            if mark is not None:
-                notifies += mark.notifies
-                highlights += mark.highlights
-        return notifies, highlights
+        marks = self.marks
+        of_all = marks.get(PREDEFINED_KEY, _NO_MARK)
+        if len(marks) == 1 and of_all is not _NO_MARK:
+            return of_all.notifies, of_all.highlights
+        of_user = marks.get(user_id, _NO_MARK)
+        of_rules = _NO_MARK
+        if ruleset != PREDEFINED_KEY:
+            of_rules = marks.get(ruleset, _NO_MARK)
+        return (
+            of_all.notifies + of_rules.notifies + of_user.notifies,
+            of_all.highlights + of_rules.highlights + of_user.highlights,
+        )
 
     def actions_for(self, user_id: UserId, ruleset: str) -> str | None:
         """The actions for such a user, as JSON; None if they are not notified."""

@@ -1,7 +1,6 @@
 """Unread counts in `/sync` (CS "Receiving notifications")."""
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
 
 import orjson
 from msgspec import Struct
@@ -46,9 +45,11 @@ class UnreadRooms(Struct, frozen=True):
         return changed & ctx.joined_rooms.keys()
 
     async def fields(
-        self, ctx: SyncContext, room_nids: Iterable[int]
+        self, ctx: SyncContext, room_nids: Collection[int]
     ) -> Mapping[int, bytes]:
         """What the entry of each room says of it, as members of a JSON object."""
+        if not room_nids:
+            return {}
         by_thread = ctx.filter.room.timeline.unread_thread_notifications
         return {
             nid: _fields(unread, by_thread=by_thread)
@@ -90,16 +91,19 @@ def _fields(unread: Unread, *, by_thread: bool) -> bytes:
     fields = _notifications(unread.main)
     if not unread.threads:
         return fields
-    threads = {root: _count(count) for root, count in unread.threads.items()}
-    return b'%b,"unread_thread_notifications":%b' % (fields, orjson.dumps(threads))
+    threads = b",".join(
+        b"%b:%b" % (orjson.dumps(root), _count(count))
+        for root, count in unread.threads.items()
+    )
+    return b'%b,"unread_thread_notifications":{%b}' % (fields, threads)
 
 
 def _notifications(count: Count) -> bytes:
-    return b'"unread_notifications":%b' % orjson.dumps(_count(count))
+    return b'"unread_notifications":%b' % _count(count)
 
 
-def _count(count: Count) -> dict[str, Any]:
-    return {
-        "notification_count": count.notifications,
-        "highlight_count": count.highlights,
-    }
+def _count(count: Count) -> bytes:
+    return b'{"notification_count":%d,"highlight_count":%d}' % (
+        count.notifications,
+        count.highlights,
+    )

@@ -72,6 +72,10 @@ class _Thread(Struct):
     highlights: int = 0
     newest_room_pos: int = 0
 
+    def count(self) -> Count:
+        """As it is told."""
+        return Count(max(self.notifies, 0), max(self.highlights, 0))
+
 
 class _Counted(Struct):
     """What a user has unread in a room, by all that was told up to ``pos``."""
@@ -107,10 +111,9 @@ class _Counted(Struct):
         """As it is told."""
         if not self.threads:
             return NOTHING_UNREAD
-        counts = {
-            name: Count(max(thread.notifies, 0), max(thread.highlights, 0))
-            for name, thread in self.threads.items()
-        }
+        if len(self.threads) == 1 and MAIN in self.threads:
+            return Unread(self.threads[MAIN].count())
+        counts = {name: thread.count() for name, thread in self.threads.items()}
         main = counts.pop(MAIN, NONE)
         return Unread(main, {n: each for n, each in counts.items() if each != NONE})
 
@@ -151,21 +154,25 @@ class UnreadCounts:
     async def of(self, user_id: UserId, room_nids: Iterable[int]) -> dict[int, Unread]:
         """What is unread in those of the rooms that the user is joined to."""
         rules = await self._rules.of(user_id)
-        rooms = await self._memberships.of_user(user_id)
         found: dict[int, Unread] = {}
-        missing: list[UserRoom] = []
+        missing: list[int] = []
         for nid in room_nids:
-            room = rooms.get(nid)
-            if room is None or room.membership != "join":
-                continue
+            # Only what they are joined to is kept.
             counted = self._up_to_date((user_id, nid), rules)
             if counted is None:
-                missing.append(room)
+                missing.append(nid)
             else:
                 counted.pos = self._journal.position
                 found[nid] = counted.unread()
         if missing:
-            found.update(await self._count(user_id, missing, rules))
+            rooms = await self._memberships.of_user(user_id)
+            joined = [
+                room
+                for nid in missing
+                if (room := rooms.get(nid)) is not None and room.membership == "join"
+            ]
+            if joined:
+                found.update(await self._count(user_id, joined, rules))
         return found
 
     async def total(self, user_id: UserId) -> int:
