@@ -61,7 +61,7 @@ class LocalBlobs:
 
     def _path(self, key: str) -> Path:
         assert KEY.fullmatch(key), f"not a key: {key!r}"
-        return self._folder / key[:2] / key[2:4] / key
+        return self._folder / key[:2] / key
 
     async def _read_at(self, descriptor: int, start: int, length: int) -> bytes:
         if _NOWAIT:
@@ -82,8 +82,11 @@ def _open(path: Path) -> int:
 
 
 def _put(file: Path, target: Path) -> None:
-    _make_folder(target.parent)
-    file.replace(target)
+    try:
+        file.replace(target)
+    except FileNotFoundError:
+        _make_folder(target.parent)
+        file.replace(target)
     _fsync(target.parent)
 
 

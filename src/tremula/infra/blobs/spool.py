@@ -112,40 +112,62 @@ class Spool:
         return await self._disk.run(_measure, path)
 
     async def _write(self, path: Path, chunks: AsyncIterable[bytes]) -> SpooledFile:
-        file = await self._disk.run(_create, path)
+        writing = _Writing(path)
         try:
-            digest, size = hashlib.sha256(), 0
             buffer: list[bytes] = []
             buffered = 0
             async for chunk in chunks:
                 buffer.append(chunk)
                 buffered += len(chunk)
                 if buffered >= _BUFFER_BYTES:
-                    await self._disk.run(_append, file, digest, buffer)
-                    size += buffered
+                    await self._disk.run(writing.append, buffer)
                     buffer, buffered = [], 0
-            await self._disk.run(_finish, file, digest, buffer)
-            return SpooledFile(path, digest.hexdigest(), size + buffered)
+            return await self._disk.run(writing.finish, buffer)
         finally:
-            file.close()
+            writing.close()
+
+
+class _Writing:
+    """A file that grows, and what is known of it so far.
+
+    Waking a thread costs as much as hashing 100 KB: so the file is opened with the
+    first bytes, and a small one comes whole in one go.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._digest = hashlib.sha256()
+        self._size_bytes = 0
+        self._file: BinaryIO | None = None
+
+    def append(self, pieces: list[bytes]) -> BinaryIO:
+        if self._file is None:
+            self._file = _create(self._path)
+        for piece in pieces:
+            self._digest.update(piece)
+            self._size_bytes += len(piece)
+            left = memoryview(piece)
+            while left:
+                left = left[self._file.write(left) :]
+        return self._file
+
+    def finish(self, pieces: list[bytes]) -> SpooledFile:
+        os.fsync(self.append(pieces).fileno())
+        return SpooledFile(self._path, self._digest.hexdigest(), self._size_bytes)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 def _create(path: Path) -> BinaryIO:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, flags, 0o600)
     return open(descriptor, "wb", buffering=0)
-
-
-def _append(file: BinaryIO, digest: Any, pieces: list[bytes]) -> None:  # noqa: ANN401 - hashlib's objects have no type of their own
-    data = memoryview(b"".join(pieces))
-    digest.update(data)
-    while data:
-        data = data[file.write(data) :]
-
-
-def _finish(file: BinaryIO, digest: Any, pieces: list[bytes]) -> None:  # noqa: ANN401
-    _append(file, digest, pieces)
-    os.fsync(file.fileno())
 
 
 def _measure(path: Path) -> SpooledFile:
