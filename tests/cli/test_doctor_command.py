@@ -12,11 +12,13 @@ from tests.smtp_server import running_smtp
 from tremula.cli.commands import run
 from tremula.cli.doctor.machine import examine_data_dir, examine_database
 from tremula.cli.doctor.mail import examine_mail
+from tremula.cli.doctor.media import examine_media
 from tremula.cli.failures import ExitCode
-from tremula.infra.config import Mail, MailSecurity, PostgresUrl, SqliteFile
+from tremula.infra.config import Config, Mail, MailSecurity, PostgresUrl, SqliteFile
 from tremula.infra.db import Database, Statements, check_server_name
 from tremula.infra.db.copy_marker import mark
 from tremula.infra.db.copying.store import open_store
+from tremula.protocol.identifiers import ServerName
 
 OWN = "own.test"
 
@@ -112,6 +114,31 @@ async def test_it_is_told_whether_mail_goes_out() -> None:
 
         said = str(await examine_mail(smtp.settings(MailSecurity.STARTTLS)))
     assert said.startswith(f"WRONG  mail            127.0.0.1:{smtp.port} can't be")
+
+
+async def test_it_is_told_whether_files_can_be_kept(tmp_path: Path) -> None:
+    config = Config(server_name=ServerName(OWN), data_dir=tmp_path)
+    assert str(await examine_media(config)).startswith("note   media ")
+    store = tmp_path / "media"
+    store.mkdir()
+
+    said = str(await examine_media(config, free_bytes_min=0))
+    assert said.startswith(f"ok     media           {store} takes files and has ")
+    assert not [path for path in store.rglob("*") if path.is_file()]
+    said = str(await examine_media(config, free_bytes_min=2**80))
+    assert said.startswith("WRONG  media ")
+    assert "GiB left: uploads will fail; make room" in said
+
+
+async def test_a_store_that_takes_no_files_is_told(tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "incoming").write_bytes(b"no folder")
+    config = Config(server_name=ServerName(OWN), data_dir=tmp_path)
+
+    said = str(await examine_media(config))
+
+    assert said.startswith(f"WRONG  media           {tmp_path / 'media'} can't be used")
+    assert said.endswith("correct [media]")
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def add_media(base: Base, files: Files) -> MediaCare:
     """Uploads, downloads and thumbnails, here and between servers."""
     db, clock, config = base.database, base.clock, base.config.media
     blobs = Blobs(db, base.journal, clock, files.store, files.spool)
-    scan = scanner(config.scan_command)
+    scan = scanner(config)
     limits = upload_limits(db, clock, blobs, config)
     uploads = Uploads(db, base.journal, clock, blobs, limits, scan, base.server_name)
     base.router.add(media_routes, uploads)

@@ -25,6 +25,7 @@ from tremula.features.key_backup.service import KeyBackup
 from tremula.features.login import routes as login_routes
 from tremula.features.login.service import Logins
 from tremula.features.login.tokens import LoginTokens
+from tremula.features.media.erasure import MediaErasure
 from tremula.features.membership.departure import Departure
 from tremula.features.membership.guest_eviction import GuestEviction
 from tremula.features.openid import federation as openid_federation
@@ -136,6 +137,7 @@ def build_people(base: Base, engine: Engine, remote: RemoteMemberships) -> Peopl
             KeyErasure(journal, device_lists).erase,
             key_backup.erase,
             push_rules.erase,
+            *_media_erasure(base),
         ),
     )
     _add_openid(base, accounts.users)
@@ -154,6 +156,12 @@ def build_people(base: Base, engine: Engine, remote: RemoteMemberships) -> Peopl
         device_lists=device_lists,
         third_party=third_party,
     )
+
+
+def _media_erasure(base: Base) -> tuple[UserHook, ...]:
+    if not base.config.media.erase_with_account:
+        return ()
+    return (MediaErasure(base.database, base.clock).erase,)
 
 
 def _build_accounts(

@@ -142,3 +142,36 @@ async def test_a_folder_that_is_not_the_store_is_noticed(
 
     assert downloaded.status == 503
     assert path
+
+
+@pytest.mark.parametrize("media", [Media(erase_with_account=True)])
+async def test_uploads_go_with_an_erased_account_unless_they_are_protected(
+    server: Server, alice: UserClient, bob: UserClient, tmp_path: Path, clock: FakeClock
+) -> None:
+    first, protected = await upload(alice, b"1"), await upload(alice, b"2")
+    others = await upload(bob, b"3")
+    care = server.app.media
+    await care.protect(mxc(protected), is_protected=True)
+
+    await server.app.accounts.deactivate(alice.user_id, is_erased=True)
+    clock.advance_ms(10)
+    await care.retention.tidy()
+
+    assert (await bob.get(f"{DOWNLOAD}/{first}")).status == 404
+    assert (await bob.get(f"{DOWNLOAD}/{protected}")).body == b"2"
+    assert (await bob.get(f"{DOWNLOAD}/{others}")).body == b"3"
+    assert len(stored_files(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("media", "is_erased"),
+    [(Media(), True), (Media(erase_with_account=True), False)],
+)
+async def test_uploads_stay_when_nobody_wants_them_gone(
+    server: Server, alice: UserClient, bob: UserClient, *, is_erased: bool
+) -> None:
+    path = await upload(alice, b"1")
+
+    await server.app.accounts.deactivate(alice.user_id, is_erased=is_erased)
+
+    assert (await bob.get(f"{DOWNLOAD}/{path}")).body == b"1"

@@ -1,7 +1,6 @@
 """CS uploadContent, createContent, uploadContentToMXC, over HTTP."""
 
 import asyncio
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,9 +19,6 @@ from tests.server import Server, UserClient
 from tremula.infra.config import Media
 
 HOUR_MS = 3_600_000
-REFUSES = (sys.executable, "-c", "print('Eicar'); raise SystemExit(1)")
-FAILS = (sys.executable, "-c", "raise SystemExit(2)")
-TAKES_ANY = (sys.executable, "-c", "import sys; open(sys.argv[1], 'rb').read()")
 
 
 async def test_what_is_uploaded_can_be_downloaded(alice: UserClient) -> None:
@@ -114,33 +110,6 @@ async def test_the_server_has_a_quota(alice: UserClient, bob: UserClient) -> Non
     refused = await bob.request("POST", UPLOAD, body=b"123")
 
     assert (refused.status, refused.json["errcode"]) == (403, "M_FORBIDDEN")
-
-
-@pytest.mark.parametrize("media", [Media(scan_command=REFUSES)])
-async def test_what_the_scanner_refuses_is_not_kept(
-    alice: UserClient, tmp_path: Path
-) -> None:
-    response = await alice.request("POST", UPLOAD, body=b"virus")
-
-    assert (response.status, response.json["errcode"]) == (403, "M_FORBIDDEN")
-    assert not stored_files(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "media", [Media(scan_command=FAILS), Media(scan_command=("/nowhere/scan",))]
-)
-async def test_nothing_is_kept_while_the_scanner_fails(
-    alice: UserClient, tmp_path: Path
-) -> None:
-    response = await alice.request("POST", UPLOAD, body=b"x")
-
-    assert response.status == 503
-    assert not stored_files(tmp_path)
-
-
-@pytest.mark.parametrize("media", [Media(scan_command=TAKES_ANY)])
-async def test_what_the_scanner_takes_is_kept(alice: UserClient) -> None:
-    assert await upload(alice, b"x")
 
 
 async def test_an_id_can_be_filled_later(alice: UserClient) -> None:

@@ -19,7 +19,8 @@ def doctor(*, source: Source = DEFAULT_SOURCE) -> None:
     """Check the configuration and the machine, and whether others reach the server.
 
     It asks for this server as another one would, by its name; so the server should be
-    running. Nothing is changed. The exit code is 10 if something is to be mended.
+    running. Nothing is changed, but that a file is put into the store, and deleted.
+    The exit code is 10 if something is to be mended.
     """
     from tremula.infra.logging import configure_logging
 
@@ -39,12 +40,14 @@ async def findings_of(config: Config) -> AsyncIterator[Finding]:
     """What there is to say of the machine, then of the way to it."""
     from tremula.cli.doctor.machine import examine_data_dir, examine_database
     from tremula.cli.doctor.mail import examine_mail
+    from tremula.cli.doctor.media import examine_media
 
     yield examine_data_dir(config.data_dir)
     source = config.database
     if isinstance(source, SqliteFile):
         source = replace(source, path=config.data_dir / source.path)
     yield await examine_database(source, config.server_name)
+    yield await examine_media(config)
     yield await examine_mail(config.mail)
     if not config.is_exposed:
         yield note("network", "only programs of this machine can reach the server")

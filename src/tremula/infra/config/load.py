@@ -129,6 +129,8 @@ def _resolve(config: Config) -> Config:
     _check_support(config.support)
     for index, url in enumerate(config.rtc.livekit_service_urls):
         _check_url(url, f"rtc.livekit_service_urls[{index}]")
+    if config.media.scan_url is not None:
+        _check_url(config.media.scan_url, "media.scan_url")
     _check_cluster(config)
     if config.default_room_version not in ROOM_VERSIONS:
         raise ConfigError(

@@ -260,6 +260,8 @@ class Media:
     blocked_servers: tuple[ServerName, ...] = ()
     unauthenticated_access: bool = False
     scan_command: tuple[str, ...] = ()
+    scan_url: str | None = None
+    erase_with_account: bool = False
     thumbnails: Thumbnailing = Thumbnailing()
 
 
