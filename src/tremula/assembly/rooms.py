@@ -31,6 +31,7 @@ from tremula.features.room_state import routes as room_state_routes
 from tremula.features.room_state.service import RoomState
 from tremula.features.room_upgrades import routes as room_upgrades_routes
 from tremula.features.room_upgrades.personal_settings import PersonalSettings
+from tremula.features.room_upgrades.relatives import Relatives
 from tremula.features.room_upgrades.service import RoomUpgrades
 from tremula.features.server_notices.service import NoticeRooms
 from tremula.features.spaces import federation as spaces_federation
@@ -140,7 +141,10 @@ def add_rooms(
         clock=base.clock,
     )
     base.supervisor.keep_running("personal_settings", settings.run)
-    upgrades = RoomUpgrades(rooms, reader, events, directory, member_fields, settings)
+    relatives = Relatives(base.database, engine.memberships, rooms, reader, events)
+    upgrades = RoomUpgrades(
+        rooms, reader, events, directory, member_fields, settings, relatives
+    )
     base.router.add(room_upgrades_routes, upgrades)
     return RoomFeatures(directory, creation)
 

@@ -130,6 +130,24 @@ async def openness_nids(db: Reader, room_nids: Sequence[int]) -> dict[int, int]:
     return dict(rows)
 
 
+async def naming_nids(
+    db: Reader, room_nids: Sequence[int], room_id: RoomId
+) -> dict[int, int]:
+    """The events of rooms (at most 500) that may name *room_id*, which are join rules
+    and what makes it a child of a space, and their rooms, all by number.
+    """
+    rows = await db.all(
+        """
+        SELECT event_nid, room_nid FROM rooms_current_state
+        WHERE room_nid IN :room_nids AND type IN ('m.room.join_rules', 'm.space.child')
+          AND state_key IN ('', :room_id)
+        """,
+        room_nids=list(room_nids),
+        room_id=room_id,
+    )
+    return dict(rows)
+
+
 async def users_not_gone(db: Reader, room_nid: int) -> list[UserId]:
     """Our users (at most 500) who are in a room, invited to it or knocking on it."""
     rows = await db.scan(

@@ -17,6 +17,7 @@ from tremula.features.room_upgrades.plan import (
     silenced_content,
     successor_events,
 )
+from tremula.features.room_upgrades.relatives import Relatives
 from tremula.protocol.errors import Forbidden
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.protocol.room_versions import RoomVersion
@@ -40,6 +41,7 @@ class RoomUpgrades(Struct, frozen=True):
     directory: Directory
     member_fields: MemberFields
     settings: PersonalSettings
+    relatives: Relatives
 
     async def upgrade(
         self,
@@ -49,7 +51,8 @@ class RoomUpgrades(Struct, frozen=True):
         *,
         additional_creators: Sequence[UserId],
     ) -> RoomId:
-        """Make the successor of a room, move its aliases and close it.
+        """Make the successor of a room, move its aliases and close it; other rooms name
+        the successor, where *user_id* may change that.
 
         Raises:
             Forbidden: *user_id* may not send a tombstone to the room.
@@ -70,6 +73,7 @@ class RoomUpgrades(Struct, frozen=True):
         successor_id = successor.room_id
         await self.directory.move(old, successor)
         await self._close(user_id, old, successor_id)
+        await self.relatives.follow(user_id, old, successor_id)
         await self.settings.carry_over(user_id, old, successor)
         return successor_id
 
