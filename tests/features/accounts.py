@@ -189,7 +189,7 @@ def build_accounts(
         Stage.DUMMY: check_dummy,
         Stage.REGISTRATION_TOKEN: tokens.check,
     }
-    uia = Uia(database, journal, clock, checks)
+    uia = Uia(database, journal, clock, checks, {})
     devices = Devices(database, journal, clock, sessions, uia)
     account_hooks = AccountHooks(
         hooks.on_registered,

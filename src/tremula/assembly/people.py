@@ -45,6 +45,7 @@ from tremula.features.registration import routes as registration_routes
 from tremula.features.registration import shared_secret_routes
 from tremula.features.registration.service import Registrations
 from tremula.features.registration.shared_secret import SharedSecretRegistration
+from tremula.features.registration.terms import check_terms, terms_params
 from tremula.features.registration.tokens import RegistrationTokens
 from tremula.features.remote_devices.noting import note_own_change
 from tremula.features.sessions import routes as sessions_routes
@@ -235,7 +236,11 @@ def _build_uia(
     }
     if base.mailer is not None:
         stages[Stage.EMAIL] = EmailStage(third_party.validations).check
-    uia = Uia(base.database, base.journal, base.clock, stages)
+    params: dict[Stage, object] = {}
+    if documents := base.config.registration.terms:
+        stages[Stage.TERMS] = check_terms
+        params[Stage.TERMS] = terms_params(documents)
+    uia = Uia(base.database, base.journal, base.clock, stages, params)
     base.supervisor.keep_running("uia_sweep", uia.run)
     return uia
 

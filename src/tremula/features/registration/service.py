@@ -181,7 +181,13 @@ class Registrations(Struct, frozen=True):
         by_email = _FLOWS.get(self.policy.mode) if self.policy.mode else None
         if by_email is None:
             raise Forbidden("registration is closed on this server")
-        return by_email[self.policy.email]
+        flows = by_email[self.policy.email]
+        if not self.policy.terms:
+            return flows
+        return tuple(
+            (Stage.TERMS, *(stage for stage in flow if stage != Stage.DUMMY))
+            for flow in flows
+        )
 
     def _generate_user_id(self, prefix: str) -> UserId:
         chars = (secrets.choice(_GENERATED_ALPHABET) for _ in range(_GENERATED_CHARS))

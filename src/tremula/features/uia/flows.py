@@ -18,6 +18,7 @@ class Stage(StrEnum):
     DUMMY = "m.login.dummy"
     REGISTRATION_TOKEN = "m.login.registration_token"  # noqa: S105
     EMAIL = "m.login.email.identity"
+    TERMS = "m.login.terms"
 
 
 PASSWORD_FLOWS: Final[tuple[Flow, ...]] = ((Stage.PASSWORD,),)
@@ -38,6 +39,7 @@ class UiaRequired(MatrixError):
         flows: Sequence[Flow],
         session_id: str,
         completed: Iterable[str],
+        params: Mapping[str, object],
         failure: MatrixError | None = None,
     ) -> None:
         message = failure.message if failure else "authentication is required"
@@ -45,7 +47,7 @@ class UiaRequired(MatrixError):
         self._failure = failure
         self._challenge = {
             "flows": [{"stages": list(flow)} for flow in flows],
-            "params": {},
+            "params": dict(params),
             "session": session_id,
             "completed": list(completed),
         }

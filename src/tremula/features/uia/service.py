@@ -98,11 +98,13 @@ class Uia:
         journal: Journal,
         clock: Clock,
         checks: Mapping[Stage, StageCheck],
+        params: Mapping[Stage, object],
     ) -> None:
         self._db = db
         self._journal = journal
         self._clock = clock
         self._checks = checks
+        self._params = params
 
     async def require(
         self,
@@ -197,6 +199,11 @@ class Uia:
             flows=flows,
             session_id=progress.session_id,
             completed=progress.completed,
+            params={
+                stage.value: params
+                for stage, params in self._params.items()
+                if any(stage in flow for flow in flows)
+            },
             failure=failure,
         )
 

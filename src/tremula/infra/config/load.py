@@ -24,6 +24,7 @@ from tremula.infra.config.tree import (
     Listener,
     Mail,
     PasswordHashing,
+    PolicyDocument,
     Registration,
     RegistrationMode,
     SqliteFile,
@@ -31,7 +32,11 @@ from tremula.infra.config.tree import (
     Turn,
 )
 from tremula.protocol.errors import InvalidParam
-from tremula.protocol.identifiers import is_valid_localpart, parse_user_id
+from tremula.protocol.identifiers import (
+    is_opaque_id,
+    is_valid_localpart,
+    parse_user_id,
+)
 from tremula.protocol.room_versions import ROOM_VERSIONS
 
 _ADDRESS_AND_PORT = re.compile(
@@ -121,6 +126,8 @@ def _resolve(config: Config) -> Config:
     _check_federation(config.federation)
     _check_ca_file(config.outbound.trusted_ca_file, "outbound.trusted_ca_file")
     _check_mail(config.mail, config.registration)
+    for index, document in enumerate(config.registration.terms):
+        _check_document(document, f"registration.terms[{index}]")
     if not is_valid_localpart(config.server_notices.localpart):
         raise ConfigError(
             "server_notices.localpart", "must be made of a-z, 0-9 and . _ = - / +"
@@ -207,6 +214,15 @@ def _check_federation(federation: Federation) -> None:
                 f"federation.allowed_servers[{index}]",
                 f"{name} stands in federation.denied_servers as well",
             )
+
+
+def _check_document(document: PolicyDocument, key: str) -> None:
+    for name in ("id", "version"):
+        if not is_opaque_id(getattr(document, name)):
+            raise ConfigError(
+                f"{key}.{name}", "must be 1 to 255 of 0-9 A-Z a-z . _ ~ -"
+            )
+    _check_url(document.url, f"{key}.url")
 
 
 def _check_ca_file(file: Path | None, key: str) -> None:

@@ -139,6 +139,17 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyDocument:
+    """What new users have to accept, in one language."""
+
+    id: str
+    version: str
+    name: str
+    url: str
+    language: str = "en"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
     """Who may make accounts, and how.
 
@@ -150,6 +161,7 @@ class Registration:
     shared_secret: str | None = field(default=None, repr=False)
     guests: bool = False
     email: EmailPolicy = EmailPolicy.OPTIONAL
+    terms: tuple[PolicyDocument, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
