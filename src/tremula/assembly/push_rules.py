@@ -2,6 +2,7 @@
 
 from tremula.assembly.base import Base, Engine, People, Reading
 from tremula.features.push import routes as push_routes
+from tremula.features.push.invitations import InvitationMarker
 from tremula.features.push.marking import PushMarker
 from tremula.features.push.service import PushRules
 from tremula.features.push.unread import UnreadCounts
@@ -22,6 +23,7 @@ def build_push_rules(base: Base, engine: Engine) -> PushRules:
     )
     base.metrics.caches.watch("push_threads", marker.threads)
     engine.reader.registry.set_marker(marker)
+    engine.outside.add_marker(InvitationMarker(rules))
     return rules
 
 

@@ -51,7 +51,7 @@ def add_pushers(base: Base, engine: Engine, people: People, reading: Reading) ->
         Notifications(
             notified,
             receipts,
-            engine.memberships,
+            engine.outside,
             engine.reader,
             engine.events,
             engine.visibility,
@@ -72,6 +72,7 @@ def _couriers(
         engine.reader,
         engine.events,
         engine.memberships,
+        engine.outside,
         engine.serializer,
         people.account_data,
     )

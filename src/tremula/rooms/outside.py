@@ -5,13 +5,13 @@ such a room but what another server said of it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 from msgspec import Struct, field
 
 from tremula.infra.db import Reader
-from tremula.infra.journal import Journal
+from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
 from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.events import BuiltEvent
@@ -91,6 +91,20 @@ class OutsideMembership(Struct, frozen=True):
         return UserId(self.event["sender"])
 
 
+class OutsideMarker(Protocol):
+    """Stores whom invitations to such rooms notify."""
+
+    async def prepare(self, outside: OutsideMembership) -> None:
+        """Read what it takes to mark *outside*."""
+        ...
+
+    def mark(
+        self, unit: JournalUnit, outside: OutsideMembership, *, room_nid: int, pos: int
+    ) -> None:
+        """Store with *unit* that *outside* notifies, and that nothing before does."""
+        ...
+
+
 class OutsideRooms(Struct, frozen=True):
     """Records and finds what users are to rooms that this server is not in."""
 
@@ -98,11 +112,18 @@ class OutsideRooms(Struct, frozen=True):
     journal: Journal
     memberships: Memberships
     _locks: KeyedLocks[RoomId] = field(default_factory=KeyedLocks[RoomId])
+    _markers: list[OutsideMarker] = field(default_factory=list[OutsideMarker])
+
+    def add_marker(self, marker: OutsideMarker) -> None:
+        """Have *marker* mark what is recorded from now on."""
+        self._markers.append(marker)
 
     async def record(self, outside: OutsideMembership) -> None:
         """Store a new membership; the user's devices are told."""
 
         async def attempt() -> None:
+            for marker in self._markers:
+                await marker.prepare(outside)
             known = await storage.find_room(self.db, outside.room_id)
             unit = self.journal.unit()
             pos = unit.pos()
@@ -121,6 +142,8 @@ class OutsideRooms(Struct, frozen=True):
             )
             upsert_outside(unit, _row(outside, room_nid=room_nid, event_nid=pos))
             self.memberships.record(unit, outside.user_id, user_room)
+            for marker in self._markers:
+                marker.mark(unit, outside, room_nid=room_nid, pos=pos)
             unit.wake([outside.user_id])
             await self.journal.commit(unit)
 

@@ -11,7 +11,7 @@ from tremula.features.receipts.service import NOTHING_READ, Receipts
 from tremula.protocol.identifiers import DeviceId, UserId
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
-from tremula.rooms.memberships import Memberships
+from tremula.rooms.outside import OutsideRooms
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.serialize import Audience, Serializer, room_id_member
 from tremula.rooms.state import MEMBER
@@ -39,7 +39,7 @@ class Notifications(Struct, frozen=True):
 
     notified: NotifiedEvents
     receipts: Receipts
-    memberships: Memberships
+    outside: OutsideRooms
     reader: RoomReader
     events: EventStore
     visibility: Visibility
@@ -57,10 +57,12 @@ class Notifications(Struct, frozen=True):
         )
         by_room: dict[int, list[Notified]] = {}
         for each in page.notified:
+            if each.is_outside:
+                continue
             by_room.setdefault(each.room_nid, []).append(each)
         read = await self.receipts.read_up_to(user_id, by_room)
-        rooms = await self.memberships.of_user(user_id)
-        shown: dict[int, Mapping[str, Any]] = {}
+        rooms = await self.outside.memberships.of_user(user_id)
+        shown = await self._invitations(user_id, page.notified)
         for nid, of_room in by_room.items():
             view = await self.reader.get_room(rooms[nid].room_id)
             events = await self._events(view, user_id, device_id, of_room)
@@ -76,6 +78,30 @@ class Notifications(Struct, frozen=True):
                     }
         newest_first = sorted(shown, reverse=True)
         return NotificationList([shown[pos] for pos in newest_first], page.rest_pos)
+
+    async def _invitations(
+        self, user_id: UserId, notified: Sequence[Notified]
+    ) -> dict[int, Mapping[str, Any]]:
+        """Those to rooms that this server is not in, by their positions."""
+        rooms = await self.outside.memberships.of_user(user_id)
+        by_room = {
+            each.room_nid: each
+            for each in notified
+            if each.is_outside and rooms[each.room_nid].event_nid == each.event_nid
+        }
+        outside = await self.outside.among(user_id, [rooms[nid] for nid in by_room])
+        shown: dict[int, Mapping[str, Any]] = {}
+        for nid, invitation in outside.items():
+            event = invitation.event
+            shown[by_room[nid].pos] = {
+                "actions": by_room[nid].actions,
+                "event": {k: v for k, v in event.items() if k != "room_id"},
+                # There is nothing in the room that a receipt could be for.
+                "read": False,
+                "room_id": invitation.room_id,
+                "ts": event["origin_server_ts"],
+            }
+        return shown
 
     async def _events(
         self,

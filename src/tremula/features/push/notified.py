@@ -17,6 +17,7 @@ from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import UserId
 from tremula.protocol.push_evaluation import PREDEFINED_KEY
 from tremula.rooms.memberships import Memberships
+from tremula.rooms.outside import NO_POS
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.storage import UserRoom
 
@@ -46,6 +47,11 @@ class Notified(Struct, frozen=True):
     thread: str
     is_highlight: bool
     actions: Sequence[Any]
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether it is an invitation to a room that this server is not in."""
+        return self.room_pos == NO_POS
 
 
 class Page(Struct, frozen=True):
@@ -82,7 +88,7 @@ class NotifiedEvents(Struct, frozen=True):
             wanted = [
                 Wanted(nid, ruleset, room_pos, max(after, pos), min(until, up_to))
                 for nid, room in rooms.items()
-                for room_pos in [await self.reader.room_pos_at(nid, pos)]
+                for room_pos in [await self._place_at(room, pos)]
                 for ruleset, after, until in _keys(user_id, rules, room)
                 if until > pos
             ]
@@ -142,7 +148,16 @@ class NotifiedEvents(Struct, frozen=True):
         self, rooms: Mapping[int, UserRoom], pos: int
     ) -> Mapping[int, UserRoom]:
         newest = await self.reader.newest_nids(rooms)
-        return {nid: room for nid, room in rooms.items() if newest.get(nid, 0) > pos}
+        return {
+            nid: room
+            for nid, room in rooms.items()
+            if max(newest.get(nid, 0), room.event_nid) > pos
+        }
+
+    async def _place_at(self, room: UserRoom, pos: int) -> int:
+        if room.room_pos == NO_POS:
+            return NO_POS - 1
+        return await self.reader.room_pos_at(room.room_nid, pos)
 
     async def _stored(
         self,

@@ -268,6 +268,19 @@ def insert_marks(unit: Unit, event: EventMarks) -> None:
     )
 
 
+def delete_mark(unit: Unit, room_nid: int, ruleset: str, room_pos: int) -> None:
+    """Delete one mark of an event."""
+    unit.run(
+        """
+        DELETE FROM push_marks
+        WHERE room_nid = :room_nid AND ruleset = :ruleset AND room_pos = :room_pos
+        """,
+        room_nid=room_nid,
+        ruleset=ruleset,
+        room_pos=room_pos,
+    )
+
+
 def delete_marks(unit: Unit, room_nid: int, room_pos: int) -> None:
     """Delete the marks of an event (push_marks_by_event)."""
     unit.run(

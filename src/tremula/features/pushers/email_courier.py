@@ -145,9 +145,8 @@ class EmailCourier(Struct, frozen=True, kw_only=True):
                 subjects.setdefault(notified.room_nid, []).append(subject)
         rooms: dict[int, RoomDigest] = {}
         for room_nid, of_room in subjects.items():
-            view = await self.subjects.room_of(user_id, room_nid)
-            if view is not None:
-                title = await self.subjects.title_of(view, user_id)
+            title = await self.subjects.title_of(user_id, room_nid)
+            if title is not None:
                 rooms[room_nid] = RoomDigest(title, of_room)
         return rooms
 

@@ -37,7 +37,8 @@ class UnreadNotifications(Struct, frozen=True):
         return [
             each
             for each in found
-            if not read.get(each.room_nid, NOTHING_READ).covers(
+            if each.is_outside
+            or not read.get(each.room_nid, NOTHING_READ).covers(
                 each.thread, each.room_pos
             )
         ]

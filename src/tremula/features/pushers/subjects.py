@@ -7,15 +7,21 @@ from msgspec import Struct
 
 from tremula.features.account_data.service import AccountData
 from tremula.features.push.service import Notified
+from tremula.features.pushers.invitations import (
+    invitation_subject,
+    invitation_title,
+)
 from tremula.features.pushers.notification import Subject
 from tremula.protocol.identifiers import UserId
 from tremula.protocol.room_state import member_key
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.memberships import Memberships
+from tremula.rooms.outside import NO_POS, OutsideRooms
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.serialize import Serializer
 from tremula.rooms.state import MEMBER
+from tremula.rooms.storage import UserRoom
 from tremula.rooms.view import RoomView
 
 _PRESENT: Final = ("join", "invite")
@@ -28,6 +34,7 @@ class Subjects(Struct, frozen=True):
     reader: RoomReader
     events: EventStore
     memberships: Memberships
+    outside: OutsideRooms
     serializer: Serializer
     account_data: AccountData
 
@@ -35,7 +42,12 @@ class Subjects(Struct, frozen=True):
         """What there is to say; None of what the user does not want to hear any more:
         in a room that they have left, from somebody whom they ignore, or redacted.
         """
-        view = await self.room_of(user_id, notified.room_nid)
+        room = await self._user_room(user_id, notified.room_nid)
+        if room is None:
+            return None
+        if notified.is_outside:
+            return await self._of_invitation(user_id, notified, room)
+        view = await self.reader.find_room(room.room_id)
         if view is None:
             return None
         event = await self.events.by_nid(notified.event_nid)
@@ -56,12 +68,41 @@ class Subjects(Struct, frozen=True):
             room_alias=_text_of(view, "m.room.canonical_alias", "alias"),
         )
 
-    async def room_of(self, user_id: UserId, room_nid: int) -> RoomView | None:
-        """The room, if the user is in it or invited."""
-        room = (await self.memberships.of_user(user_id)).get(room_nid)
-        if room is None or room.membership not in _PRESENT:
+    async def title_of(self, user_id: UserId, room_nid: int) -> str | None:
+        """A name for the room (CS "Calculating the display name for a room"), if the
+        user is in it or invited.
+        """
+        room = await self._user_room(user_id, room_nid)
+        if room is None:
             return None
-        return await self.reader.find_room(room.room_id)
+        if room.room_pos == NO_POS:
+            outside = await self.outside.among(user_id, [room])
+            return invitation_title(outside[room_nid]) if room_nid in outside else None
+        view = await self.reader.find_room(room.room_id)
+        if view is None:
+            return None
+        named = _text_of(view, "m.room.name", "name")
+        named = named or _text_of(view, "m.room.canonical_alias", "alias")
+        return named or await self._named_by_members(view, user_id)
+
+    async def _of_invitation(
+        self, user_id: UserId, notified: Notified, room: UserRoom
+    ) -> Subject | None:
+        """An invitation, unless it has been replaced by another one."""
+        if room.event_nid != notified.event_nid:
+            return None
+        outside = await self.outside.among(user_id, [room])
+        invitation = outside.get(room.room_nid)
+        ignored = await self.account_data.ignored_users(user_id)
+        if invitation is None or invitation.sender in ignored:
+            return None
+        return invitation_subject(invitation)
+
+    async def _user_room(self, user_id: UserId, room_nid: int) -> UserRoom | None:
+        """What the user is to the room, if they are in it or invited."""
+        room = (await self.memberships.of_user(user_id)).get(room_nid)
+        is_present = room is not None and room.membership in _PRESENT
+        return room if is_present else None
 
     async def display_names(
         self, view: RoomView, user_ids: Iterable[UserId]
@@ -75,12 +116,6 @@ class Subjects(Struct, frozen=True):
         found = await self.events.by_nids(members)
         names = {members[nid]: _display_name(event) for nid, event in found.items()}
         return {user_id: name for user_id, name in names.items() if name}
-
-    async def title_of(self, view: RoomView, user_id: UserId) -> str:
-        """A name for the room (CS "Calculating the display name for a room")."""
-        named = _text_of(view, "m.room.name", "name")
-        named = named or _text_of(view, "m.room.canonical_alias", "alias")
-        return named or await self._named_by_members(view, user_id)
 
     async def _named_by_members(self, view: RoomView, user_id: UserId) -> str:
         others = _others(view, user_id)
