@@ -10,7 +10,6 @@ import re
 from collections.abc import AsyncIterator
 from typing import Final
 
-from lxml import etree  # type: ignore[import-untyped]  # it ships no types
 from msgspec import Struct, field
 
 _PIECE_BYTES: Final = 8192
@@ -119,6 +118,9 @@ async def read_page(chunks: AsyncIterator[bytes], content_type: str) -> Page:
     start, rest = await _beginning(chunks)
     decoder = codecs.getincrementaldecoder(_encoding(content_type, start))("replace")
     reader = _Reader()
+    # It ships no types. Loaded with the first preview, which many servers never make.
+    from lxml import etree  # type: ignore[import-untyped]  # noqa: PLC0415
+
     parser = etree.HTMLParser(target=reader, encoding="utf-8", no_network=True)
     size = 0
     async for piece in _pieces(start, rest):

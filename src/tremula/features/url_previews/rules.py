@@ -5,7 +5,6 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from msgspec import Struct
-from yarl import URL
 
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.globs import Glob
@@ -36,6 +35,9 @@ def parse_url(raw: str) -> str:
     Raises:
         InvalidParam: it is no absolute http(s) URL.
     """
+    # Loaded with the first preview, which many a server never makes.
+    from yarl import URL  # noqa: PLC0415
+
     try:
         url = URL(raw.strip()).with_fragment(None)
     except (ValueError, TypeError):
