@@ -5,7 +5,7 @@ the positions after *since*, up to ``ctx.now``; *since* 0 asks for everything. I
 applies the part of ``ctx.filter`` that speaks of its section.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -77,7 +77,7 @@ class UnreadRooms(Protocol):
         ...
 
     async def fields(
-        self, ctx: SyncContext, room_nids: Iterable[int]
+        self, ctx: SyncContext, room_nids: Collection[int]
     ) -> Mapping[int, bytes]:
         """What is said of it by room nid: members of a JSON object, as JSON."""
         ...
