@@ -133,3 +133,15 @@ def test_what_is_quoted_cannot_forge_a_line(
     lines = log_stream.getvalue().splitlines()
     assert len(lines) == 2
     assert all("forged" in line for line in lines)
+
+
+def test_a_peer_that_goes_amid_a_handshake_is_no_failure(
+    log_stream: io.StringIO,
+) -> None:
+    configure_logging(LogLevel.INFO, LogFormat.JSON, log_stream)
+
+    for error in (ConnectionResetError(), RuntimeError("a bug")):
+        logging.getLogger("asyncio").error("never retrieved", exc_info=error)
+
+    [line] = lines(log_stream)
+    assert "a bug" in line["exception"]

@@ -6,6 +6,7 @@ from http import HTTPStatus
 import pytest
 
 from tests.features.media.files import picture
+from tests.interop.synapse_peer import SynapsePeer
 from tests.interop.user import User
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="session")]
@@ -39,6 +40,8 @@ async def fetch(user: User, path: str) -> tuple[int, dict[str, str], bytes]:
 
 @pytest.mark.parametrize("size", [0, 1, 1_000_000])
 async def test_a_file_comes_as_it_is(alice: User, bob: User, size: int) -> None:
+    if size == 0 and isinstance(alice.peer, SynapsePeer):
+        pytest.skip("of an empty file Synapse sends the beginning, and no end")
     body = secrets.token_bytes(size)
     path = await upload(alice, body, "text/plain", "räksmörgås.txt")
 

@@ -58,9 +58,19 @@ def configure_logging(
             ],
         )
     )
+    handler.addFilter(_tells_more_than_a_hang_up)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+
+
+def _tells_more_than_a_hang_up(record: logging.LogRecord) -> bool:
+    """Whether *record* is anything but a peer that went amid a TLS handshake, of whose
+    end uvloop may keep a future that nobody awaits.
+    """
+    if record.name != "asyncio" or not record.exc_info:
+        return True
+    return not isinstance(record.exc_info[1], ConnectionError)
 
 
 def _renderers(log_format: LogFormat, stream: TextIO) -> list[Processor]:
