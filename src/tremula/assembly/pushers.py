@@ -27,6 +27,8 @@ def add_pushers(base: Base, engine: Engine, people: People, reading: Reading) ->
     )
     addresses = None if base.mailer is None else people.third_party.ids
     pushers = Pushers(db, journal, base.clock, addresses)
+    if addresses is not None:
+        addresses.on_removed(pushers.address_removed)
     base.router.add(pushers_routes, pushers)
     base.router.add(unsubscribe_routes, pushers)
     people.accounts.devices.observe(pushers)

@@ -1,8 +1,9 @@
 """The e-mail addresses of our users."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from tremula.features.third_party import storage
 from tremula.features.third_party.storage import Medium, Purpose, ThirdPartyId
@@ -21,12 +22,20 @@ TABLE: Final = "third_party_ids"
 _IDS_MAX: Final = 20
 
 
+AddressHook = Callable[[UserId, EmailAddress], Awaitable[None]]
+
+
 class ThirdPartyIds(Struct, frozen=True):
     """Knows whose address is whose. An address has one owner at most."""
 
     db: Reader
     journal: Journal
     clock: Clock
+    _on_removed: list[AddressHook] = field(default_factory=list[AddressHook])
+
+    def on_removed(self, hook: AddressHook) -> None:
+        """Call *hook* with an address that a user has given up."""
+        self._on_removed.append(hook)
 
     async def of_user(self, user_id: UserId) -> list[ThirdPartyId]:
         """The addresses of a user, the oldest first."""
@@ -71,6 +80,9 @@ class ThirdPartyIds(Struct, frozen=True):
         unit = self.journal.unit()
         storage.delete_id(unit, user_id, medium, address)
         await self.journal.commit(unit)
+        if medium is Medium.EMAIL:
+            for hook in self._on_removed:
+                await hook(user_id, EmailAddress(address))
 
     async def remove_all(self, user_id: UserId) -> None:
         """Take all addresses from a user, whose account is closed."""
