@@ -1,8 +1,11 @@
 """Fixtures for the whole suite."""
 
 import asyncio
+import atexit
 import itertools
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +26,7 @@ DatabaseSource = SqliteFile | PostgresUrl
 
 _TEMPLATE = "tremula_template"
 _numbers = itertools.count(1)
+_sqlite_template: list[Path] = []
 
 
 def pytest_configure() -> None:
@@ -123,6 +127,10 @@ async def new_database(
 ) -> AsyncGenerator[DatabaseSource]:
     """A database on *server*, gone at the end, or else in the file at *path*."""
     if server is None:
+        if template == _TEMPLATE:
+            if not _sqlite_template:
+                await _make_sqlite_template()
+            shutil.copyfile(_sqlite_template[0], path)
         yield SqliteFile(path)
         return
     name = f"test_{next(_numbers)}"
@@ -131,6 +139,16 @@ async def new_database(
     )
     yield PostgresUrl(server.url(name))
     await _administrate(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _make_sqlite_template() -> None:
+    """A file with all migrations applied, which take longer than most tests."""
+    folder = tempfile.mkdtemp(prefix="tremula-sqlite-", dir=memory_folder())
+    atexit.register(shutil.rmtree, folder)
+    source = SqliteFile(Path(folder, "template.db"))
+    template = await open_database(source)
+    await template.close()
+    _sqlite_template.append(source.path)
 
 
 async def _make_template(server: PostgresServer) -> None:
