@@ -25,13 +25,20 @@ from tests.server import Server
 OPERATIONS: Final = all_operations()
 
 _OF_A_PROPOSAL: Final = re.compile(
-    r"/_matrix/client/unstable/(?:[a-z.]+[._]msc[0-9]+[./]|im\.nheko\.summary/)"
+    r"/_matrix/client/unstable/"
+    r"(?:[a-z.]+[._]msc[0-9]+[./]|im\.nheko\.summary/|com\.beeper\.|fi\.mau\.)"
 )
 
 # MSC4140 under its stable paths, which no release has yet.
 _SINCE_ACCEPTED: Final = re.compile(
     r"/_matrix/client/(?:v1/delayed_events|v3/rooms/\{\}/delayed_event)(?:/|$)"
 )
+
+# What bridges ask for beside it, on paths that the specification has other methods of.
+_OF_BRIDGES: Final = {
+    ("PATCH", "/_matrix/client/v3/profile/{}"),
+    ("PUT", "/_matrix/client/v3/profile/{}"),
+}
 
 
 @pytest.fixture
@@ -107,8 +114,9 @@ async def test_no_handler_of_the_client_api_is_unknown_to_the_specification(
     }
     ours = {
         name
-        for (_, path), name in handlers(server).items()
-        if path.startswith(("/_matrix/client/", "/_matrix/media/", "/.well-known/"))
+        for (method, path), name in handlers(server).items()
+        if (method, path) not in _OF_BRIDGES
+        and path.startswith(("/_matrix/client/", "/_matrix/media/", "/.well-known/"))
         and path != "/.well-known/matrix/server"  # of the server-server API
         and not _OF_A_PROPOSAL.match(path)
         and not _SINCE_ACCEPTED.match(path)

@@ -66,6 +66,45 @@ async def delete_profile_field(req: UserRequest, profiles: Profiles) -> Json:
     return {}
 
 
+@endpoint(
+    "PATCH",
+    "/_matrix/client/v3/profile/{user_id}",
+    auth=Auth.USER,
+    limit="account",
+    max_body=_BODY_BYTES_MAX,
+)
+async def merge_profile(req: UserRequest, profiles: Profiles) -> Json:
+    """Set some fields at once, as bridges do (com.beeper.arbitrary_profile_meta).
+
+    Errors: M_FORBIDDEN, M_BAD_JSON, M_INVALID_PARAM, M_KEY_TOO_LARGE,
+    M_PROFILE_TOO_LARGE.
+    """
+    req.check_own()
+    await profiles.merge(req.user_id, req.json_object())
+    return {}
+
+
+@endpoint(
+    "PUT",
+    "/_matrix/client/v3/profile/{user_id}",
+    auth=Auth.USER,
+    limit="account",
+    max_body=_BODY_BYTES_MAX,
+)
+@endpoint(
+    "PUT",
+    "/_matrix/client/unstable/com.beeper.msc4437/profile/{user_id}",
+    auth=Auth.USER,
+    limit="account",
+    max_body=_BODY_BYTES_MAX,
+)
+async def replace_profile(req: UserRequest, profiles: Profiles) -> Json:
+    """Replace the whole profile (MSC4437). Errors: as `merge_profile`."""
+    req.check_own()
+    await profiles.replace(req.user_id, req.json_object())
+    return {}
+
+
 def _changed_field(req: UserRequest) -> str:
     req.check_own()
     name = req.path["key_name"]

@@ -2,7 +2,7 @@
 what the member events of our own hold.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from tremula.features.profiles import storage
@@ -108,25 +108,40 @@ class Profiles:
             KeyTooLarge, InvalidParam, BadJson: the name or the value cannot be one.
             ProfileTooLarge: the profile would grow past 64 KiB.
         """
-        encoded = encode_field(parse_field_name(name), value)
+        changed = _encoded({name: value})
+        await self._change(user_id, lambda fields: {**fields, **changed})
 
-        def change(unit: JournalUnit, fields: Profile) -> bool:
-            if fields.get(name) == encoded:
-                return False
-            check_profile_size({**fields, name: encoded})
-            storage.upsert_field(unit, user_id, name, encoded)
-            return True
+    async def merge(self, user_id: UserId, values: Mapping[str, object]) -> None:
+        """Set some fields of the profile at once; None removes one.
 
-        await self._change(user_id, name, change)
+        Raises:
+            KeyTooLarge, InvalidParam, BadJson: a name or a value cannot be one.
+            ProfileTooLarge: the profile would grow past 64 KiB.
+        """
+        removed = {name for name, value in values.items() if value is None}
+        changed = _encoded({n: v for n, v in values.items() if n not in removed})
+
+        def merged(fields: Profile) -> Profile:
+            kept = {n: v for n, v in fields.items() if n not in removed}
+            return {**kept, **changed}
+
+        await self._change(user_id, merged)
+
+    async def replace(self, user_id: UserId, values: Mapping[str, object]) -> None:
+        """Have the profile consist of these fields.
+
+        Raises:
+            KeyTooLarge, InvalidParam, BadJson: a name or a value cannot be one.
+            ProfileTooLarge: they take more than 64 KiB.
+        """
+        fields = _encoded(values)
+        await self._change(user_id, lambda _: fields)
 
     async def delete_field(self, user_id: UserId, name: str) -> None:
         """Remove one field of the profile; nothing happens if it is not there."""
-
-        def change(unit: JournalUnit, fields: Profile) -> bool:
-            storage.delete_field(unit, user_id, name)
-            return name in fields
-
-        await self._change(user_id, name, change)
+        await self._change(
+            user_id, lambda fields: {n: v for n, v in fields.items() if n != name}
+        )
 
     async def erase(self, user_id: UserId) -> None:
         """Remove every field of the profile."""
@@ -136,18 +151,25 @@ class Profiles:
         await self._journal.commit(unit)
 
     async def _change(
-        self, user_id: UserId, name: str, change: Callable[[JournalUnit, Profile], bool]
+        self, user_id: UserId, change: Callable[[Profile], Profile]
     ) -> None:
-        """Store what *change* adds to the unit, unless it says that nothing changes."""
+        """Store what *change* makes of the profile, if that is anything else.
+
+        Raises:
+            ProfileTooLarge: it is past 64 KiB.
+        """
 
         async def attempt() -> None:
             seen = await storage.find_profile(self._db, user_id) or _NO_PROFILE
-            unit = self._journal.unit()
-            if not change(unit, seen.fields):
+            after = change(seen.fields)
+            if after == seen.fields:
                 return
+            check_profile_size(after)
+            unit = self._journal.unit()
             pos = unit.pos()
             storage.upsert_profile(unit, user_id, seen_pos=seen.changed_pos, pos=pos)
-            if name in MEMBER_FIELDS:
+            _store_difference(unit, user_id, seen.fields, after)
+            if any(seen.fields.get(name) != after.get(name) for name in MEMBER_FIELDS):
                 storage.update_propagation(unit, user_id, pos=pos)
             unit.announce(TOPIC, user_id, None, pos=pos)
             await self._journal.commit(unit)
@@ -177,6 +199,23 @@ class Profiles:
     def _forget(self, user_id: object) -> None:
         assert isinstance(user_id, str)
         self.cache.discard(UserId(user_id))
+
+
+def _encoded(values: Mapping[str, object]) -> Profile:
+    return {
+        name: encode_field(parse_field_name(name), value)
+        for name, value in values.items()
+    }
+
+
+def _store_difference(
+    unit: JournalUnit, user_id: UserId, before: Profile, after: Profile
+) -> None:
+    for name in before.keys() - after.keys():
+        storage.delete_field(unit, user_id, name)
+    for name, value in after.items():
+        if before.get(name) != value:
+            storage.upsert_field(unit, user_id, name, value)
 
 
 def _field(fields: Profile, name: str) -> bytes:
