@@ -9,6 +9,7 @@ from msgspec import Struct
 from tremula.assembly.base import Base
 from tremula.features.media import download_routes, federation_routes
 from tremula.features.media import routes as media_routes
+from tremula.features.media.admission import Admission
 from tremula.features.media.arrivals import Arrivals
 from tremula.features.media.blobs import Blobs
 from tremula.features.media.care import MediaCare
@@ -16,6 +17,7 @@ from tremula.features.media.download_routes import Downloads
 from tremula.features.media.failures import Failures
 from tremula.features.media.library import Library
 from tremula.features.media.limits import upload_limits
+from tremula.features.media.premaking import Premaking
 from tremula.features.media.remote import RemoteMedia, Sources
 from tremula.features.media.retention import Retention
 from tremula.features.media.scanning import scanner
@@ -67,9 +69,6 @@ def add_media(base: Base, files: Files) -> MediaCare:
     db, clock, config = base.database, base.clock, base.config.media
     blobs = Blobs(db, base.journal, clock, files.store, files.spool)
     scan = scanner(config)
-    limits = upload_limits(db, clock, blobs, config)
-    uploads = Uploads(db, base.journal, clock, blobs, limits, scan, base.server_name)
-    base.router.add(media_routes, uploads)
     sources = Sources(
         base.federation,
         base.web,
@@ -86,13 +85,18 @@ def add_media(base: Base, files: Files) -> MediaCare:
         locks=KeyedLocks(),
         failures=Failures(clock),
     )
-    downloads = Downloads(
-        Library(db, clock, Arrivals(base.journal), remote, base.server_name),
-        blobs,
-        Thumbnails(db, blobs, files.images, KeyedLocks(), base.server_name),
-    )
+    library = Library(db, clock, Arrivals(base.journal), remote, base.server_name)
+    thumbnails = Thumbnails(db, blobs, files.images, KeyedLocks(), base.server_name)
+    downloads = Downloads(library, blobs, thumbnails)
     base.router.add(download_routes, downloads)
     base.router.add(federation_routes, downloads)
+    premaking = Premaking(library, thumbnails, config.thumbnails.premade)
+    base.supervisor.keep_running("premade_thumbnails", premaking.run)
+    admission = Admission(upload_limits(db, clock, blobs, config), blobs, scan)
+    uploads = Uploads(
+        db, base.journal, clock, blobs, admission, premaking, base.server_name
+    )
+    base.router.add(media_routes, uploads)
     _add_previews(base, uploads)
     retention = Retention(db, clock, blobs, config, base.slots)
     base.supervisor.keep_running("media_retention", retention.run)

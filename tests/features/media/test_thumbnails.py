@@ -16,8 +16,8 @@ from tests.features.media.files import (
     thumbnail,
     upload,
 )
-from tests.server import UserClient
-from tremula.infra.config import Media
+from tests.server import Server, UserClient
+from tremula.infra.config import Media, PremadeThumbnail
 from tremula.infra.config.tree import Thumbnailing
 
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "AVIF"]
@@ -105,6 +105,31 @@ async def test_it_moves_only_if_asked_to(alice: UserClient, image_format: str) -
     assert (moving.format, moving.n_frames, moving.size) == ("WEBP", 3, (96, 96))
     assert not getattr(still, "is_animated", False)
     assert not getattr(small, "is_animated", False)
+
+
+@pytest.mark.parametrize(
+    "media",
+    [
+        Media(
+            thumbnails=Thumbnailing(
+                premade=(PremadeThumbnail.CROP_96, PremadeThumbnail.SCALE_320)
+            )
+        )
+    ],
+)
+async def test_thumbnails_may_be_there_before_somebody_asks(
+    server: Server, alice: UserClient, tmp_path: Path
+) -> None:
+    path = await upload(alice, picture(), "image/png")
+    await upload(alice, b"no image", "image/png")
+    await upload(alice, b"some text", "text/plain")
+
+    await server.app.media.uploads.premaking.waiting.join()
+
+    assert len(stored_files(tmp_path)) == 3 + 2
+    assert opened(await thumbnail(alice, path, 80, 80, method="crop")).size == (96, 96)
+    assert opened(await thumbnail(alice, path, 300, 200)).size == (320, 224)
+    assert len(stored_files(tmp_path)) == 3 + 2
 
 
 async def test_the_same_thumbnail_is_made_once(

@@ -16,7 +16,7 @@ _LIMIT: Final = "media"
 async def upload_content(req: UserRequest, uploads: Uploads) -> Json:
     """CS uploadContent. Errors: M_FORBIDDEN, M_TOO_LARGE, M_INVALID_PARAM."""
     description = _description(req)
-    bytes_max = uploads.limits.config.upload_bytes_max
+    bytes_max = uploads.admission.limits.config.upload_bytes_max
     mxc = await uploads.upload(
         req.user_id,
         description,
@@ -55,7 +55,7 @@ async def upload_content_to_mxc(req: UserRequest, uploads: Uploads) -> Json:
         mxc,
         req.user_id,
         description,
-        req.stream.chunks(uploads.limits.config.upload_bytes_max),
+        req.stream.chunks(uploads.admission.limits.config.upload_bytes_max),
         declared_bytes=req.stream.declared_bytes,
     )
     return {}
@@ -74,7 +74,7 @@ async def get_config_authed(_req: UserRequest, uploads: Uploads) -> Json:
 
 
 def _config(uploads: Uploads) -> Json:
-    return {"m.upload.size": uploads.limits.config.upload_bytes_max}
+    return {"m.upload.size": uploads.admission.limits.config.upload_bytes_max}
 
 
 def _description(req: UserRequest) -> Description:

@@ -7,10 +7,10 @@ from typing import Final
 from msgspec import Struct
 
 from tremula.features.media import storage
+from tremula.features.media.admission import Admission
 from tremula.features.media.arrivals import TOPIC
 from tremula.features.media.blobs import Blobs
-from tremula.features.media.limits import UploadLimits
-from tremula.features.media.scanning import Scanner
+from tremula.features.media.premaking import Premaking
 from tremula.features.media.storage import Media
 from tremula.infra.blobs.spool import SpooledFile
 from tremula.infra.clock import Clock
@@ -58,8 +58,8 @@ class Uploads(Struct, frozen=True):
     journal: Journal
     clock: Clock
     blobs: Blobs
-    limits: UploadLimits
-    scanner: Scanner
+    admission: Admission
+    premaking: Premaking
     server_name: ServerName
 
     async def upload(
@@ -73,19 +73,19 @@ class Uploads(Struct, frozen=True):
         """Keep what comes under a new ID. ``declared_bytes`` is how much that may be.
 
         Raises:
-            TooLarge, Forbidden: see `UploadLimits.check`, and `Scanner.check`.
+            TooLarge, Forbidden: see `UploadLimits.check`, and `Admission.check`.
             BlobError: it can't be stored.
         """
-        await self.limits.check(user_id, declared_bytes)
+        await self.admission.limits.check(user_id, declared_bytes)
         async with self.blobs.spool.receive(chunks) as file:
-            await self._admit(user_id, file)
+            await self.admission.check_upload(user_id, file)
             media = self._media(self._new_mxc(), user_id, file, description)
 
             def refer(unit: JournalUnit) -> None:
                 storage.insert_media(unit, media)
 
             await self.blobs.keep(file, refer)
-        self.limits.note(media.size_bytes)
+        self._note(media)
         return media.mxc
 
     async def keep_for_a_while(
@@ -94,11 +94,11 @@ class Uploads(Struct, frozen=True):
         """Keep what is nobody's upload, as copies of other servers' media are kept.
 
         Raises:
-            Forbidden: see `Scanner.check`, or it is in quarantine.
+            Forbidden: see `Admission.check`.
             BlobError: it can't be stored.
         """
         async with self.blobs.spool.receive(chunks) as file:
-            await self._admit_file(file)
+            await self.admission.check(file)
             media = self._media(self._new_mxc(), None, file, description)
 
             def refer(unit: JournalUnit) -> None:
@@ -114,9 +114,9 @@ class Uploads(Struct, frozen=True):
             LimitExceeded: the user has too many of them.
             Forbidden: the user, or this server, has no room for more.
         """
-        await self.limits.check_pending(user_id)
-        await self.limits.check(user_id, 0)
-        lifetime_ms = self.limits.config.pending_lifetime_s * 1000
+        await self.admission.limits.check_pending(user_id)
+        await self.admission.limits.check(user_id, 0)
+        lifetime_ms = self.admission.limits.config.pending_lifetime_s * 1000
         expires_ts_ms = self.clock.now_ms() + lifetime_ms
         media = self._media(
             self._new_mxc(), user_id, None, Description("", None), expires_ts_ms
@@ -144,9 +144,9 @@ class Uploads(Struct, frozen=True):
             TooLarge, BlobError: as `upload`.
         """
         await self._check_pending(mxc, user_id)
-        await self.limits.check(user_id, declared_bytes)
+        await self.admission.limits.check(user_id, declared_bytes)
         async with self.blobs.spool.receive(chunks) as file:
-            await self._admit(user_id, file)
+            await self.admission.check_upload(user_id, file)
             media = self._media(mxc, user_id, file, description)
             filled: list[Returned] = []
 
@@ -161,16 +161,11 @@ class Uploads(Struct, frozen=True):
             # Somebody else was faster, or the time was over.
             await self._check_pending(mxc, user_id)
             raise NotFound("there is no such media ID, or it has expired")
-        self.limits.note(media.size_bytes)
+        self._note(media)
 
-    async def _admit(self, user_id: UserId, file: SpooledFile) -> None:
-        await self.limits.check(user_id, file.size_bytes)
-        await self._admit_file(file)
-
-    async def _admit_file(self, file: SpooledFile) -> None:
-        if await self.blobs.is_quarantined(file.sha256):
-            raise Forbidden("this file is not served here")
-        await self.scanner.check(file.path)
+    def _note(self, media: Media) -> None:
+        self.admission.limits.note(media.size_bytes)
+        self.premaking.note(media.mxc, media.content_type)
 
     async def _check_pending(self, mxc: Mxc, user_id: UserId) -> None:
         media = await storage.find_media(self.db, mxc)
@@ -206,6 +201,6 @@ class Uploads(Struct, frozen=True):
             created_ts_ms=now_ms,
             accessed_ts_ms=now_ms,
             expires_ts_ms=expires_ts_ms,
-            is_public=self.limits.config.unauthenticated_access,
+            is_public=self.admission.limits.config.unauthenticated_access,
             is_protected=False,
         )

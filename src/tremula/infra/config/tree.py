@@ -71,6 +71,16 @@ class EmailPolicy(StrEnum):
     REQUIRED = "required"
 
 
+class PremadeThumbnail(StrEnum):
+    """The sizes that the specification recommends."""
+
+    CROP_32 = "32x32-crop"
+    CROP_96 = "96x96-crop"
+    SCALE_320 = "320x240-scale"
+    SCALE_640 = "640x480-scale"
+    SCALE_800 = "800x600-scale"
+
+
 class MailSecurity(StrEnum):
     """How the connection to the SMTP server is encrypted."""
 
@@ -239,11 +249,12 @@ class Mail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thumbnailing:
-    """What making one thumbnail may cost."""
+    """What making one thumbnail may cost, and which are made without being asked."""
 
     pixels_max: Annotated[int, Bounds(1)] = 50_000_000
     memory_mib: Annotated[int, Bounds(128, 1024 * 1024)] = 1024
     timeout_s: Annotated[int, Bounds(1, 600)] = 20
+    premade: tuple[PremadeThumbnail, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
