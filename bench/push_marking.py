@@ -30,6 +30,7 @@ from tremula.protocol.room_versions import get_room_version
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.events_storage import ServerPart
+from tremula.rooms.marking import StateAround
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.staging import Staged
 from tremula.rooms.state import StateEvent, StateMap
@@ -97,11 +98,11 @@ async def _measure_with(database: Database, title: str, choice: Choice) -> None:
     began_s = time.process_time()
     await marker.prepare(view, ())
     prepared_s = time.process_time() - began_s
-    levels = PowerLevels({}, {}, {})
+    around = StateAround(view.state, view.state, PowerLevels({}, {}, {}))
     began_s = time.process_time()
     for number in range(1, MESSAGES + 1):
         unit = journal.unit()
-        marker.mark(unit, view, _message(number, unit.pos()), levels)
+        marker.mark(unit, view, _message(number, unit.pos()), around)
         await journal.commit(unit)
     marked_s = time.process_time() - began_s
     sys.stdout.write(

@@ -22,7 +22,7 @@ def build_push_rules(base: Base, engine: Engine) -> PushRules:
         server_name=base.server_name,
     )
     base.metrics.caches.watch("push_threads", marker.threads)
-    engine.reader.registry.set_marker(marker)
+    engine.reader.registry.markers.add(marker)
     engine.outside.add_marker(InvitationMarker(rules))
     return rules
 

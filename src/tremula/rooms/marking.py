@@ -1,11 +1,14 @@
-"""What is stored of an event for those whom it notifies; a feature says what."""
+"""What is stored of an event for those who are to be told of it; features say what."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from tremula.infra.journal import JournalUnit
 from tremula.protocol.power_levels import PowerLevels
 from tremula.rooms.staging import Staged
+from tremula.rooms.state import StateMap
 from tremula.rooms.view import RoomView
 
 
@@ -28,6 +31,16 @@ class Upcoming(Protocol):
         ...
 
 
+class StateAround(Struct, frozen=True):
+    """The state that an event comes after, and the one that it has made, both of which
+    may be ahead of what is committed; ``levels`` are in force with it.
+    """
+
+    before: StateMap
+    after: StateMap
+    levels: PowerLevels
+
+
 class Marker(Protocol):
     """Marks events of rooms that this process writes to."""
 
@@ -36,24 +49,29 @@ class Marker(Protocol):
         ...
 
     def mark(
-        self, unit: JournalUnit, view: RoomView, item: Staged, levels: PowerLevels
+        self, unit: JournalUnit, view: RoomView, item: Staged, around: StateAround
     ) -> None:
-        """Store with *unit* whom an event in the timeline notifies, sent where *levels*
-        held.
-        """
+        """Store with *unit* who is to be told of an event in the timeline."""
         ...
 
 
-class _NoMarks:
-    """Nobody is notified of anything."""
+class Markers(Struct):
+    """All markers, one after the other; those that are added mark what comes then."""
+
+    _markers: list[Marker] = field(default_factory=list[Marker])
+
+    def add(self, marker: Marker) -> None:
+        """Have *marker* mark the events of all rooms from now on."""
+        self._markers.append(marker)
 
     async def prepare(self, view: RoomView, upcoming: Sequence[Upcoming]) -> None:
-        """Nothing has to be read."""
+        """Have all markers prepare."""
+        for marker in self._markers:
+            await marker.prepare(view, upcoming)
 
     def mark(
-        self, unit: JournalUnit, view: RoomView, item: Staged, levels: PowerLevels
+        self, unit: JournalUnit, view: RoomView, item: Staged, around: StateAround
     ) -> None:
-        """Nothing is stored."""
-
-
-NO_MARKS: Final[Marker] = _NoMarks()
+        """Have all markers mark *item*."""
+        for marker in self._markers:
+            marker.mark(unit, view, item, around)

@@ -153,7 +153,7 @@ class Receiving(Struct, frozen=True):
         """
         while True:
             room = await self._get_room(room_id)
-            await room.marker.prepare(room.view, [draft])
+            await room.markers.prepare(room.view, [draft])
             async with room.lock:
                 await room.settled()
                 if not self.registry.holds(room):
@@ -299,7 +299,7 @@ class Receiving(Struct, frozen=True):
             return Receipt(known, _KNOWN_REASONS.get(known))
         while True:
             room = await self._get_room(room_id)
-            await room.marker.prepare(room.view, [received.event])
+            await room.markers.prepare(room.view, [received.event])
             async with room.lock:
                 if prior is None and self._enter_live(room, received, delivery):
                     delivery.known[event_id] = Standing.ACCEPTED

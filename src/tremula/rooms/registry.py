@@ -18,7 +18,7 @@ from tremula.protocol.room_versions import get_room_version
 from tremula.rooms import events_storage, graph_storage, partial_storage, storage
 from tremula.rooms.events_storage import NewestEvent
 from tremula.rooms.graph import LIVE_BRANCH
-from tremula.rooms.marking import NO_MARKS, Marker
+from tremula.rooms.marking import Markers
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.partial import Completions, PartialState
 from tremula.rooms.room import Room
@@ -39,8 +39,8 @@ class RoomRegistry(Struct):
     own: OwnServer
     memberships: Memberships
     outbox: Outbox
-    marker: Marker = NO_MARKS
     state_entries_max: int = STATE_ENTRIES_MAX
+    markers: Markers = field(default_factory=Markers)
     completions: Completions = field(default_factory=Completions)
     _rooms: OrderedDict[RoomId, Room] = field(default_factory=OrderedDict)
     _loads: dict[RoomId, "_Load"] = field(default_factory=dict)
@@ -83,17 +83,13 @@ class RoomRegistry(Struct):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def set_marker(self, marker: Marker) -> None:
-        """Have *marker* mark the events of the rooms that come into memory."""
-        self.marker = marker
-
     @property
     def _writer(self) -> EventWriter:
         return EventWriter(self.own, self.memberships, self.outbox)
 
     def new(self, view: RoomView) -> Room:
         """The write side of a room that has no event in its timeline yet."""
-        return Room(view, None, writer=self._writer, marker=self.marker)
+        return Room(view, None, writer=self._writer, markers=self.markers)
 
     def add(self, room: Room) -> None:
         """Keep a room, and let go of those that nobody asked for lately."""
@@ -195,7 +191,7 @@ class RoomRegistry(Struct):
             view,
             newest,
             writer=self._writer,
-            marker=self.marker,
+            markers=self.markers,
             extremities=await graph_storage.extremities(self.db, row.room_nid),
         )
         view.room_pos = view.state_pos = room.head.room_pos

@@ -21,7 +21,7 @@ from tremula.rooms.events import Draft, StoredEvent
 from tremula.rooms.events_storage import NewestEvent, ServerPart
 from tremula.rooms.graph import PREV_EVENTS_CITED_MAX, Extremity
 from tremula.rooms.head_servers import HeadServers, ServerChanges
-from tremula.rooms.marking import NO_MARKS, Marker
+from tremula.rooms.marking import Markers, StateAround
 from tremula.rooms.staging import (
     EVENT_TOPIC,
     NO_GRAPH_CHANGES,
@@ -78,7 +78,7 @@ class Room:
         "in_flight",
         "last_unit",
         "lock",
-        "marker",
+        "markers",
         "view",
         "writer",
     )
@@ -89,11 +89,11 @@ class Room:
         newest: NewestEvent | None,
         *,
         writer: EventWriter,
-        marker: Marker = NO_MARKS,
+        markers: Markers,
         extremities: Sequence[Extremity] = (),
     ) -> None:
         self.view = view
-        self.marker = marker
+        self.markers = markers
         linear = (newest.extremity,) if newest else ()
         self.head = Head(
             auth=view.auth,
@@ -156,13 +156,17 @@ class Room:
 
     def commit(self, unit: JournalUnit, head: Head, staged: Sequence[Staged]) -> None:
         """Add the statements of *staged* to *unit*, and move on to *head*."""
-        state = self.head.state
+        before = self.head.state
+        levels = head.auth.power_levels
         for item in staged:
             self.writer.write(unit, self.view, item)
             if item.stored.is_in_timeline:
-                self._tell(unit, state, item)
-                self.marker.mark(unit, self.view, item, head.auth.power_levels)
-                state = state.updated(item.update)
+                self._tell(unit, before, item)
+                is_last = item is staged[-1]
+                after = head.state if is_last else before.updated(item.update)
+                around = StateAround(before, after, levels)
+                self.markers.mark(unit, self.view, item, around)
+                before = after
         self.head = head
         self.in_flight += 1
         unit.on_commit(lambda: self._committed(staged))

@@ -262,7 +262,7 @@ class Rooms:
         self, room_id: str, drafts: Sequence[Draft], digest: bytes | None = None
     ) -> list[EventId]:
         room = await self._get_room(room_id)
-        await room.marker.prepare(room.view, drafts)
+        await room.markers.prepare(room.view, drafts)
         if not all(map(room.view.knows, _concerned(drafts))):
             await self._registry.completions.wait(room.view.nid)
         redacted = None
@@ -283,7 +283,7 @@ class Rooms:
             # meanwhile: only the registry's may be written to.
             async with room.lock:
                 room = await self._get_room(room_id)
-            await room.marker.prepare(room.view, drafts)
+            await room.markers.prepare(room.view, drafts)
             if (sent := await self._sent_before(room, drafts)) is not None:
                 return [sent]
         # Nothing is awaited any more: of two requests with one transaction id, the

@@ -24,7 +24,6 @@ from tremula.protocol.identifiers import (
     UserId,
     server_of,
 )
-from tremula.protocol.power_levels import PowerLevels
 from tremula.protocol.push_conditions import ANYBODY, PushEvent
 from tremula.protocol.push_conditions import Reader as Named
 from tremula.protocol.push_evaluation import (
@@ -38,7 +37,7 @@ from tremula.protocol.relations import THREAD, relation_of
 from tremula.protocol.room_state import member_key
 from tremula.rooms import memberships
 from tremula.rooms.event_store import EventStore
-from tremula.rooms.marking import Upcoming
+from tremula.rooms.marking import StateAround, Upcoming
 from tremula.rooms.staging import Redaction, Staged
 from tremula.rooms.state import MEMBER
 from tremula.rooms.storage import UserRoom
@@ -93,7 +92,7 @@ class PushMarker:
             await self._learn_of(view, each)
 
     def mark(
-        self, unit: JournalUnit, view: RoomView, item: Staged, levels: PowerLevels
+        self, unit: JournalUnit, view: RoomView, item: Staged, around: StateAround
     ) -> None:
         """See ``Marker``."""
         if isinstance(item.redaction, Redaction):
@@ -104,7 +103,7 @@ class PushMarker:
         thread = self._thread_of(item.event.content)
         self.threads.put(item.stored.event_id, thread, _THREAD_BYTES)
         event = PushEvent(
-            item.event, member_count=view.joined_count, power_levels=levels
+            item.event, member_count=view.joined_count, power_levels=around.levels
         )
         marks = self._marks(view, rulesets, item.event, event)
         self._note_name(rulesets, item.event)
