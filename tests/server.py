@@ -1,11 +1,12 @@
 """A whole server in this process, and clients of its users."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 from tests.fakes.federation import FakeTransport
 from tests.http_client import Client, HttpResponse
@@ -18,14 +19,15 @@ from tremula.infra.config import (
     PasswordHashing,
     PostgresUrl,
     RateLimits,
-    Registration,
     RegistrationMode,
     SqliteFile,
 )
+from tremula.infra.config import Registration as RegistrationPolicy
 from tremula.infra.db import Database
 from tremula.infra.federation.transport import FederationTransport
 from tremula.infra.http.asgi import AsgiApp, Receive, Scope, Send
 from tremula.infra.outbound.web import Web
+from tremula.protocol.appservices import Registration
 from tremula.protocol.identifiers import ServerName, UserId, localpart_of
 
 PASSWORD: Final = "correct horse"
@@ -47,7 +49,7 @@ def config_for(database: SqliteFile | PostgresUrl, data_dir: Path) -> Config:
         server_name=SERVER_NAME,
         data_dir=data_dir,
         database=database,
-        registration=Registration(
+        registration=RegistrationPolicy(
             mode=RegistrationMode.OPEN, guests=True, shared_secret="sesame"
         ),
         password_hashing=PasswordHashing(time_cost=1, memory_kib=8, parallelism=1),
@@ -92,6 +94,24 @@ class Server:
         """A new device of *user_id*, who is registered if need be, on first use."""
         return UserClient(
             self.asgi, server=self, user_id=UserId(user_id), device_id=device_id
+        )
+
+    async def add_appservice(self, registration: Registration) -> None:
+        """Let an application service in, as an administrator does."""
+        await self.app.appservices.add(registration)
+
+    def appservice_client(
+        self,
+        registration: Registration,
+        user_id: str | None = None,
+        device_id: str | None = None,
+    ) -> "AppserviceClient":
+        """The application service, acting as *user_id*, or as its sender."""
+        acting = {"user_id": user_id, "device_id": device_id}
+        return AppserviceClient(
+            self.asgi,
+            registration.as_token,
+            acting_as={key: value for key, value in acting.items() if value},
         )
 
 
@@ -140,6 +160,25 @@ class UserClient(Client):
         self.server.users.add(self.user_id)
         token: str = response.json["access_token"]
         return token
+
+
+@dataclass(frozen=True, slots=True)
+class AppserviceClient(Client):
+    """An application service; ``acting_as`` is added to each query."""
+
+    acting_as: Mapping[str, str] = field(kw_only=True)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        **options: Any,  # noqa: ANN401 - as the request below takes them
+    ) -> HttpResponse:
+        """Make a request as the user that it acts as."""
+        path, _, query_string = path.partition("?")
+        query = {**parse_qs(query_string), **options.pop("query", {}), **self.acting_as}
+        client = Client(self.app, self.token, self.client_ip)
+        return await client.request(method, path, query=query, **options)
 
 
 class _InTurn:

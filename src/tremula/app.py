@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from tremula.assembly.appservices import open_appservices
 from tremula.assembly.base import Base
 from tremula.assembly.calls import add_calls
 from tremula.assembly.encryption import build_encryption
@@ -30,6 +31,7 @@ from tremula.assembly.searching import add_searching
 from tremula.assembly.syncing import add_sync
 from tremula.features.account.service import Accounts
 from tremula.features.account_moderation.restrictions import RESTRICTIONS
+from tremula.features.appservices.service import Appservices
 from tremula.features.capabilities import routes as capabilities_routes
 from tremula.features.capabilities.service import Capabilities
 from tremula.features.delayed_events.service import (
@@ -90,8 +92,8 @@ UNSTABLE_FEATURES: Final = {
 class Tremula(Struct, frozen=True, kw_only=True):
     """A running server without its listeners.
 
-    `accounts`, `registration_tokens`, `own_keys` and `moderation` are for the command
-    line.
+    `accounts`, `appservices`, `registration_tokens`, `own_keys` and `moderation` are
+    for the command line.
     """
 
     config: Config
@@ -101,6 +103,7 @@ class Tremula(Struct, frozen=True, kw_only=True):
     application: Application
     supervisor: Supervisor
     accounts: Accounts
+    appservices: Appservices
     registration_tokens: RegistrationTokens
     own_keys: OwnKeys
     moderation: Moderation
@@ -198,7 +201,7 @@ async def _build(
 ) -> _Built:
     database = process.database
     own_keys = await open_own_keys(database, clock, config.server_name)
-    base = _base(config, clock, process, metrics, supervisor, outside, own_keys)
+    base = await _base(config, clock, process, metrics, supervisor, outside, own_keys)
     engine = await build_engine(base)
     outbound = build_outbound(base, engine)
     remote = build_handshakes(base, engine)
@@ -231,6 +234,7 @@ async def _build(
         application=application,
         supervisor=supervisor,
         accounts=people.accounts,
+        appservices=base.appservices,
         registration_tokens=people.tokens,
         own_keys=own_keys,
         moderation=moderation,
@@ -239,7 +243,7 @@ async def _build(
     return _Built(app, people.last_seen, engine.reader.registry)
 
 
-def _base(
+async def _base(
     config: Config,
     clock: Clock,
     process: Process,
@@ -268,6 +272,7 @@ def _base(
             clock,
             config.federation.notaries,
         ),
+        appservices=await open_appservices(config, process, metrics),
         mailer=Mailer(config.mail, clock) if config.mail.host is not None else None,
     )
 

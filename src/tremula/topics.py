@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from tremula.features.account_data import service as account_data
 from tremula.features.account_data.storage import AccountDatum
+from tremula.features.appservices import service as appservices
 from tremula.features.device_keys import signatures
 from tremula.features.device_lists import service as device_lists
 from tremula.features.devices import service as devices
@@ -31,6 +32,7 @@ from tremula.features.to_device import service as to_device
 from tremula.features.typing import service as typing
 from tremula.infra.federation import durable_edus, heard
 from tremula.infra.replication.messages import Topics
+from tremula.protocol.appservices import Registration
 from tremula.protocol.identifiers import DeviceId, EventId, UserId
 from tremula.rooms import erasures, memberships, partial, relations, staging
 from tremula.rooms.events import PersistedEvent
@@ -44,6 +46,7 @@ _PAYLOADS: Final[dict[str, Any]] = {
     erasures.TOPIC: None,
     relations.TOPIC: EventId,
     account_data.TOPIC: AccountDatum,
+    appservices.TOPIC: Registration | None,
     device_lists.TOPIC: device_lists.DeviceListChange,
     devices.TOPIC: devices.DeviceChange,
     durable_edus.TOPIC: None,

@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from tremula.features.account.service import Accounts
 from tremula.features.account_data.service import AccountData
+from tremula.features.appservices.service import Appservices
 from tremula.features.device_keys.signatures import Signatures
 from tremula.features.device_lists.service import DeviceLists
 from tremula.features.devices.last_seen import LastSeen
@@ -71,6 +72,7 @@ class Base(Struct, frozen=True, kw_only=True):
     federation: FederationClient
     web: Web
     key_ring: KeyRing
+    appservices: Appservices
     mailer: Mailer | None
 
     @property

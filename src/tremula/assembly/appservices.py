@@ -1,0 +1,18 @@
+"""Builds what bridges and other application services use."""
+
+from tremula.features.appservices.service import Appservices
+from tremula.infra.config import Config
+from tremula.infra.metrics import Metrics
+from tremula.infra.process import Process
+
+
+async def open_appservices(
+    config: Config, process: Process, metrics: Metrics
+) -> Appservices:
+    """Those that there are, for everything else to ask."""
+    appservices = await Appservices.open(
+        process.database, process.journal, config.server_name
+    )
+    metrics.caches.watch("appservices_of_users", appservices.cache)
+    metrics.caches.count("appservices", appservices.__len__)
+    return appservices
