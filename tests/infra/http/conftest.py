@@ -23,7 +23,7 @@ class FakeAuthenticator:
     """Knows the tokens ``alice``, ``guest`` and ``stale``."""
 
     async def authenticate(
-        self, token: str, *, client_ip: str, user_agent: str
+        self, token: str, *, client_ip: str, user_agent: str, query_string: bytes
     ) -> Requester:
         if token == "stale":
             raise UnknownToken("expired", soft_logout=True)

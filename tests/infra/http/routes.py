@@ -18,7 +18,14 @@ from tremula.infra.http import (
     endpoint,
     long_poll,
 )
+from tremula.infra.http.upgrade import upgrade
+from tremula.infra.http.websocket import Conversation, WebSocket
 from tremula.protocol.errors import Forbidden
+
+
+async def echo(socket: WebSocket) -> None:
+    while True:
+        await socket.send(await socket.receive())
 
 
 @dataclass(slots=True)
@@ -30,6 +37,7 @@ class Notes:
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     proceed: asyncio.Event = field(default_factory=asyncio.Event)
     done: asyncio.Event = field(default_factory=asyncio.Event)
+    conversation: Conversation = Conversation(echo, farewell="bye")  # noqa: RUF009 - frozen
 
 
 class NoteBody(msgspec.Struct):
@@ -147,3 +155,8 @@ async def get_admin(_req: Request, _notes: Notes) -> Json:
 async def put_signed(req: FederationRequest, notes: Notes) -> Json:
     notes.written.append(req.origin)
     return {"origin": req.origin, "body": req.json_object()}
+
+
+@endpoint("GET", "/talk", auth=Auth.USER)
+async def get_talk(req: UserRequest, notes: Notes) -> Json:
+    return upgrade(req, notes.conversation)

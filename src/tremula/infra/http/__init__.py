@@ -13,6 +13,7 @@ from tremula.infra.http.endpoint import (
     endpoint,
     long_poll,
 )
+from tremula.infra.http.query import Query
 from tremula.infra.http.request import (
     FederationRequest,
     OptionalUserRequest,
@@ -30,6 +31,7 @@ __all__ = [
     "FederationRequest",
     "Json",
     "OptionalUserRequest",
+    "Query",
     "Request",
     "Requester",
     "Response",

@@ -41,7 +41,11 @@ from tremula.infra.http.request import (
 )
 from tremula.infra.http.response import Encoded, Json, encode_response
 from tremula.infra.http.router import BoundEndpoint, Router, RouteTable
-from tremula.infra.http.sending import send_encoded
+from tremula.infra.http.sending import (
+    SWITCHING_PROTOCOLS,
+    hold_conversation,
+    send_encoded,
+)
 from tremula.infra.logging import request_id
 from tremula.infra.metrics import Metrics, Observe
 from tremula.infra.ratelimit import Limit, RateLimiter
@@ -220,6 +224,12 @@ class _ListenerApp:
             encoded = await _refuse(Unknown("shutting down", status=503), body)
         except Exception as error:  # noqa: BLE001 - logged by error_response
             encoded = await _refuse(error, body)
+        if encoded.status == SWITCHING_PROTOCOLS:
+            observers.observe(encoded.status, perf_counter() - started)
+            await hold_conversation(
+                encoded, scope, is_stopping=self._app.shutting_down.is_set()
+            )
+            return
         try:
             await send_encoded(encoded, send, scope)
         except HungUpError:
@@ -244,7 +254,9 @@ class _ListenerApp:
         if endpoint.auth.takes_token:
             requester = await self._authenticate(route, request)
             request.requester = requester
-        if route.limit is not None:
+        if route.limit is not None and (
+            requester is None or requester.is_rate_limited
+        ):
             route.limit.check(
                 requester.user_id if requester else rate_limit_key(request.client_ip)
             )
@@ -271,7 +283,10 @@ class _ListenerApp:
                 raise MissingToken("an access token is needed")
             return None
         requester = await self._app.authenticator.authenticate(
-            token, client_ip=request.client_ip, user_agent=request.user_agent
+            token,
+            client_ip=request.client_ip,
+            user_agent=request.user_agent,
+            query_string=request.query_string,
         )
         if requester.is_guest and not endpoint.guest:
             raise GuestAccessForbidden("guests may not do this")

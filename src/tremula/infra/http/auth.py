@@ -14,7 +14,7 @@ _BEARER = "bearer "
 
 
 class Requester(Struct, frozen=True):
-    """The owner of a valid access token.
+    """The owner of a valid access token, or whom an application service acts as.
 
     ``device_id`` is absent for application services that act without a device.
     """
@@ -27,6 +27,7 @@ class Requester(Struct, frozen=True):
     appservice_id: str | None = None
     is_locked: bool = False
     is_suspended: bool = False
+    is_rate_limited: bool = True
 
 
 class Restrictions(Struct, frozen=True):
@@ -55,15 +56,16 @@ class Restrictions(Struct, frozen=True):
 
 
 class Authenticator(Protocol):
-    """Knows the access tokens; the login feature implements it."""
+    """Knows the access tokens; the appservices feature implements it."""
 
     async def authenticate(
-        self, token: str, *, client_ip: str, user_agent: str
+        self, token: str, *, client_ip: str, user_agent: str, query_string: bytes
     ) -> Requester:
-        """The owner of *token*.
+        """The owner of *token*, or whom its owner acts as by the query.
 
         Raises:
             UnknownToken: no such token, or it has expired (then a soft logout).
+            Forbidden, UnknownDevice: its owner may not act as this one.
         """
         ...
 

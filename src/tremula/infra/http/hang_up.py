@@ -1,10 +1,12 @@
-"""Cancelling the work for a client that has gone."""
+"""The connection beneath a request; cancelling the work for a client that has gone."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
+from tremula.infra.http.asgi import RawHeaders
 from tremula.infra.http.errors import HungUpError
+from tremula.infra.http.websocket import Conversation, WebSocket
 
 T = TypeVar("T")
 
@@ -23,6 +25,12 @@ class Connection(Protocol):
 
     async def abort(self) -> None:
         """End it amid an answer, which the client sees to be incomplete."""
+        ...
+
+    def become_websocket(
+        self, headers: RawHeaders, conversation: Conversation
+    ) -> WebSocket:
+        """Answer the handshake, and be no HTTP connection any more."""
         ...
 
 

@@ -35,6 +35,11 @@ class JoinedWrites:
         if self._head:
             self.write(b"")
 
+    def release(self) -> asyncio.Transport:
+        """The transport itself, with all written."""
+        self.flush()
+        return self._transport
+
     def close(self) -> None:
         """Write what there is, and close."""
         self.flush()

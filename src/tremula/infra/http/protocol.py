@@ -6,7 +6,7 @@ and memory for as long as its sender likes ("slow-loris").
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import (
@@ -15,10 +15,12 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.server import ServerState
 
+from tremula.infra.http.asgi import RawHeaders
 from tremula.infra.http.hang_up import SCOPE_KEY
 from tremula.infra.http.joined_writes import JoinedWrites
 from tremula.infra.http.lazy_event import LazyEvent
 from tremula.infra.http.response import Response, encode_response
+from tremula.infra.http.websocket import Conversation, WebSocket
 from tremula.protocol.errors import MatrixError, TooLarge, Unknown
 
 HEAD_BYTES_MAX = 65_536
@@ -117,6 +119,31 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle = self.cycle
         while (await cycle.receive())["type"] != "http.disconnect":
             pass
+
+    def become_websocket(
+        self, headers: RawHeaders, conversation: Conversation
+    ) -> WebSocket:
+        """Answer the handshake; uvicorn takes the connection for lost."""
+        from tremula.infra.http.websocket_connection import (  # noqa: PLC0415 - see `upgrade`
+            WebSocketConnection,
+        )
+
+        # uvicorn declares its own protocols only; `HttpServer` stops all alike.
+        connections: set[Any] = self.connections
+        socket = WebSocketConnection(conversation, connections.discard)
+        connections.discard(self)
+        connections.add(socket)
+        self.cycle.disconnected = True
+        self.flow.resume_reading()
+        head = [b"%b: %b\r\n" % header for header in headers]
+        self.transport.write(b"".join([STATUS_LINE[101], *head, b"\r\n"]))
+        transport = self._writes.release()
+        transport.set_protocol(socket)
+        socket.connection_made(transport)
+        return socket
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing to warn of: endpoints take upgrades, and others need not."""
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP."""

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from tremula.infra.http.asgi import RawHeaders
 from tremula.infra.http.cors import CORS_HEADERS
+from tremula.infra.http.websocket import Conversation
 
 
 class StreamedBody(Struct, frozen=True):
@@ -32,7 +33,7 @@ class Response(Struct, frozen=True):
     """
 
     status: int = 200
-    body: bytes | dict[str, Any] | StreamedBody = b"{}"
+    body: bytes | dict[str, Any] | StreamedBody | Conversation = b"{}"
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -53,7 +54,7 @@ class Encoded(Struct):
 
     status: int
     headers: RawHeaders
-    body: bytes | StreamedBody
+    body: bytes | StreamedBody | Conversation
 
 
 def encode_response(result: Json) -> Encoded:
@@ -73,6 +74,8 @@ def _encode_whole(response: Response) -> Encoded:
         (name.lower().encode("ascii"), value.encode("latin-1"))
         for name, value in response.headers.items()
     ]
+    if isinstance(body, Conversation):
+        return Encoded(response.status, own, body)
     if response.status in _WITHOUT_BODY:
         return Encoded(response.status, [*CORS_HEADERS, *own], b"")
     names = {name for name, _ in own}

@@ -10,11 +10,27 @@ from tremula.infra.http.asgi import Scope, Send
 from tremula.infra.http.errors import HungUpError
 from tremula.infra.http.hang_up import SCOPE_KEY, Connection, unless_hung_up
 from tremula.infra.http.response import Encoded, StreamedBody
+from tremula.infra.http.websocket import CloseCode, Conversation, converse
 
 log = structlog.get_logger(__name__)
 
+SWITCHING_PROTOCOLS: Final = 101
 _PIECE_S: Final = 60
 """How long a client may take for a piece: else it could hold one for ever."""
+
+
+async def hold_conversation(
+    encoded: Encoded, scope: Scope, *, is_stopping: bool
+) -> None:
+    """Switch protocols, and talk until it is over."""
+    conversation = encoded.body
+    assert isinstance(conversation, Conversation)
+    connection: Connection = scope[SCOPE_KEY]
+    socket = connection.become_websocket(encoded.headers, conversation)
+    if is_stopping:
+        # It was no conversation yet when those were told.
+        socket.close(CloseCode.RESTART, conversation.farewell)
+    await converse(conversation, socket)
 
 
 async def send_encoded(encoded: Encoded, send: Send, scope: Scope) -> None:
@@ -31,6 +47,7 @@ async def send_encoded(encoded: Encoded, send: Send, scope: Scope) -> None:
         }
     )
     body = encoded.body
+    assert not isinstance(body, Conversation), "see `hold_conversation`"
     if isinstance(body, bytes):
         await send({"type": "http.response.body", "body": body})
     elif scope["method"] == "HEAD":
