@@ -32,7 +32,9 @@ from tremula.features.profiles.propagation import ProfilePropagation
 from tremula.features.profiles.remote import RemoteProfiles
 from tremula.features.profiles.service import Profiles
 from tremula.features.push.service import PushRules
+from tremula.features.receipts import inbox_routes
 from tremula.features.receipts import routes as receipts_routes
+from tremula.features.receipts.inbox import Inbox
 from tremula.features.receipts.service import Receipts
 from tremula.features.receipts.sync import ReceiptsPart
 from tremula.features.sync.parts import RoomPart, RoomRef, SyncContext, UserPart
@@ -266,6 +268,7 @@ def build_user_data(
         (typing_routes, typing),
         (presence_routes, presence),
         (receipts_routes, receipts),
+        (inbox_routes, Inbox(receipts, account_data, clock)),
     )
     return UserDataServer(
         database=database,

@@ -31,6 +31,7 @@ TOPIC: Final = "account_data"
 
 PUSH_RULES: Final = "m.push_rules"
 FULLY_READ: Final = "m.fully_read"
+MARKED_UNREAD: Final = "m.marked_unread"
 IGNORED_USERS: Final = "m.ignored_user_list"
 # "Servers MUST reject setting account data for event types that the server manages."
 SERVER_MANAGED: Final = frozenset({FULLY_READ, PUSH_RULES})

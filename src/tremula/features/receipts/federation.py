@@ -7,7 +7,7 @@ from typing import Any, Final
 import structlog
 from msgspec import Struct
 
-from tremula.features.receipts.service import PUBLIC_TOPIC, Receipts
+from tremula.features.receipts.service import PUBLIC_TOPIC, Markers, Receipts
 from tremula.features.receipts.storage import StoredReceipt
 from tremula.infra.clock import Clock
 from tremula.infra.federation.destination import Edu
@@ -71,17 +71,15 @@ class ReceiptEdus(Struct, frozen=True):
         try:
             view = await self.reader.find_room(claim.room_id)
             view = check_remote_user(view, origin, claim.user_id)
-            receipt, ts_ms = self._parsed(claim.receipt)
-            await self.receipts.record(
-                claim.user_id, view.room_id, [receipt], ts_ms=ts_ms
-            )
+            receipt = self._parsed(claim.receipt)
+            await self.receipts.record(claim.user_id, view.room_id, Markers((receipt,)))
         except MatrixError as error:
             log.debug("receipt_dropped", origin=origin, reason=error.message)
             return False
         return True
 
-    def _parsed(self, raw: object) -> tuple[Receipt, int]:
-        """The receipt, and when it was given: not later than now."""
+    def _parsed(self, raw: object) -> Receipt:
+        """The receipt, given not later than now."""
         if not isinstance(raw, dict):
             raise BadJson("a receipt must be an object")
         event_ids, data = raw.get("event_ids"), raw.get("data")
@@ -96,8 +94,12 @@ class ReceiptEdus(Struct, frozen=True):
         if not isinstance(ts_ms, int) or isinstance(ts_ms, bool):
             ts_ms = now_ms
         # All of them are extremities; one is enough to say where the user is.
-        receipt = Receipt(ReceiptType.READ, EventId(event_ids[-1]), thread_id)
-        return receipt, min(max(ts_ms, 0), now_ms)
+        return Receipt(
+            ReceiptType.READ,
+            EventId(event_ids[-1]),
+            thread_id,
+            ts_ms=min(max(ts_ms, 0), now_ms),
+        )
 
 
 def _claims(content: Mapping[str, Any]) -> Iterator[_Claim]:

@@ -1,9 +1,10 @@
 """Receipts and read markers at the HTTP edge."""
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
-from tremula.features.receipts.service import Receipts
+from tremula.features.receipts.read_markers import ReadMarkersBody
+from tremula.features.receipts.service import Markers, Receipts
 from tremula.infra.http import Auth, Json, UserRequest, endpoint
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import EventId, RoomId
@@ -11,18 +12,14 @@ from tremula.protocol.receipts import Receipt, ReceiptType, parse_thread_id
 
 
 class ReceiptBody(msgspec.Struct):
-    """Body of CS ``postReceipt``."""
+    """Body of CS ``postReceipt``, with MSC4446."""
 
     # Typed `object` so that a wrong type is M_INVALID_PARAM, not M_BAD_JSON.
     thread_id: object = UNSET
-
-
-class ReadMarkersBody(msgspec.Struct):
-    """Body of CS ``setReadMarker``."""
-
-    fully_read: str | UnsetType = msgspec.field(name="m.fully_read", default=UNSET)
-    read: str | UnsetType = msgspec.field(name="m.read", default=UNSET)
-    read_private: str | UnsetType = msgspec.field(name="m.read.private", default=UNSET)
+    allow_backward: bool = False
+    unstable_allow_backward: bool = msgspec.field(
+        name="com.beeper.allow_backward", default=False
+    )
 
 
 @endpoint(
@@ -33,7 +30,8 @@ class ReadMarkersBody(msgspec.Struct):
 )
 async def post_receipt(req: UserRequest, receipts: Receipts) -> Json:
     """CS postReceipt. Errors: M_INVALID_PARAM, M_FORBIDDEN, M_NOT_FOUND."""
-    thread_id = req.body(ReceiptBody).thread_id
+    body = req.body(ReceiptBody)
+    thread_id = body.thread_id
     receipt = Receipt(
         type=_parse_receipt_type(req.path["receipt_type"]),
         event_id=EventId(req.path["event_id"]),
@@ -41,7 +39,11 @@ async def post_receipt(req: UserRequest, receipts: Receipts) -> Json:
     )
     if receipt.thread_id is not None and receipt.type is ReceiptType.FULLY_READ:
         raise InvalidParam("m.fully_read has no thread_id")
-    await receipts.record(req.user_id, RoomId(req.path["room_id"]), [receipt])
+    may_go_back = body.allow_backward or body.unstable_allow_backward
+    if may_go_back and receipt.type is not ReceiptType.FULLY_READ:
+        raise InvalidParam("allow_backward is for m.fully_read only")
+    markers = Markers((receipt,), may_go_back=may_go_back)
+    await receipts.record(req.user_id, RoomId(req.path["room_id"]), markers)
     return {}
 
 
@@ -53,18 +55,8 @@ async def post_receipt(req: UserRequest, receipts: Receipts) -> Json:
 )
 async def set_read_marker(req: UserRequest, receipts: Receipts) -> Json:
     """CS setReadMarker. Errors: M_BAD_JSON, M_FORBIDDEN, M_NOT_FOUND."""
-    body = req.body(ReadMarkersBody)
-    markers = (
-        (ReceiptType.FULLY_READ, body.fully_read),
-        (ReceiptType.READ, body.read),
-        (ReceiptType.READ_PRIVATE, body.read_private),
-    )
-    moved = [
-        Receipt(receipt_type, EventId(event_id))
-        for receipt_type, event_id in markers
-        if event_id is not UNSET
-    ]
-    await receipts.record(req.user_id, RoomId(req.path["room_id"]), moved)
+    markers = req.body(ReadMarkersBody).parse()
+    await receipts.record(req.user_id, RoomId(req.path["room_id"]), markers)
     return {}
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+import orjson
 from msgspec import Struct, field
 
 from tremula.features.account_data.service import (
     FULLY_READ,
+    MARKED_UNREAD,
     AccountData,
     SeenContent,
 )
@@ -32,6 +34,7 @@ __all__ = [
     "PRIVATE_TOPIC",
     "PUBLIC_TOPIC",
     "RECEIPTS_MAX",
+    "Markers",
     "ReadUpTo",
     "Receipts",
     "StoredReceipt",
@@ -55,8 +58,22 @@ class _Move(Struct, frozen=True):
     seen: SeenContent | None = None
 
 
+class Markers(Struct, frozen=True):
+    """Receipts that are given at once, of one type each.
+
+    The read marker moves backwards if it ``may_go_back``. They take the user's mark
+    that the room is unread away if that is what ``clears_unread``.
+    """
+
+    receipts: Sequence[Receipt]
+    may_go_back: bool = False
+    clears_unread: bool = False
+
+
 class Receipts(Struct, frozen=True):
-    """Records receipts, none of which ever moves backwards."""
+    """Records receipts, none of which ever moves backwards but the read marker, where
+    that is asked for.
+    """
 
     db: Reader
     journal: Journal
@@ -66,18 +83,10 @@ class Receipts(Struct, frozen=True):
     clock: Clock
     _moving: KeyedLocks[tuple[UserId, int]] = field(default_factory=KeyedLocks)
 
-    async def record(
-        self,
-        user_id: UserId,
-        room_id: RoomId,
-        receipts: Sequence[Receipt],
-        *,
-        ts_ms: int | None = None,
-    ) -> None:
+    async def record(self, user_id: UserId, room_id: RoomId, markers: Markers) -> None:
         """Move the markers of *user_id* in a room, all in one transaction.
 
-        They were given at *ts_ms*, or else now. One that stands at or past its event
-        already stays where it is.
+        One that stands at or past its event already stays where it is.
 
         Raises:
             Forbidden: *user_id* is not joined to *room_id*.
@@ -86,19 +95,24 @@ class Receipts(Struct, frozen=True):
         """
         view = await self.reader.get_joined(room_id, user_id)
         moved: list[tuple[Receipt, StoredEvent]] = []
-        for receipt in receipts:
+        for receipt in markers.receipts:
             event = await self.events.get(view.nid, receipt.event_id)
             await self._check_thread(event, receipt.thread_id)
             moved.append((receipt, event))
-        given_ms = self.clock.now_ms() if ts_ms is None else ts_ms
 
         async def attempt() -> None:
             found = [
-                await self._forward(user_id, receipt, event) for receipt, event in moved
+                await self._move(
+                    user_id, receipt, event, may_go_back=markers.may_go_back
+                )
+                for receipt, event in moved
             ]
+            marked = None
+            if markers.clears_unread:
+                marked = await self._find_marked_unread(user_id, view.nid)
             moves = [move for move in found if move is not None]
-            if moves:
-                await self._write(user_id, view, moves, given_ms)
+            if moves or marked:
+                await self._write(user_id, view, moves, marked)
 
         async with self._moving.of((user_id, view.nid)):
             await reread_on_conflict(attempt)
@@ -136,25 +150,46 @@ class Receipts(Struct, frozen=True):
         return found
 
     async def _write(
-        self, user_id: UserId, view: RoomView, moves: Sequence[_Move], ts_ms: int
+        self,
+        user_id: UserId,
+        view: RoomView,
+        moves: Sequence[_Move],
+        marked: SeenContent | None,
     ) -> None:
+        now_ms = self.clock.now_ms()
         unit = self.journal.unit()
         for move in moves:
-            if move.receipt.type is ReceiptType.FULLY_READ:
+            receipt = move.receipt
+            if receipt.type is ReceiptType.FULLY_READ:
                 self._add_marker(unit, user_id, move)
             else:
                 stored = StoredReceipt(
                     room_nid=view.nid,
                     user_id=user_id,
-                    receipt=move.receipt,
+                    receipt=receipt,
                     room_pos=move.event.room_pos,
-                    ts_ms=ts_ms,
+                    ts_ms=now_ms if receipt.ts_ms is None else receipt.ts_ms,
                 )
                 self._add(unit, view, stored)
+        if marked is not None:
+            read = {**marked.parsed(), "unread": False}
+            self.account_data.replace(
+                unit, user_id, view.nid, MARKED_UNREAD, read, marked
+            )
         await self.journal.commit(unit)
 
+    async def _find_marked_unread(
+        self, user_id: UserId, room_nid: int
+    ) -> SeenContent | None:
+        seen = await self.account_data.find_seen(user_id, room_nid, MARKED_UNREAD)
+        return seen if seen and seen.parsed().get("unread") is True else None
+
     def _add_marker(self, unit: JournalUnit, user_id: UserId, move: _Move) -> None:
-        content = {"event_id": move.event.event_id}
+        receipt = move.receipt
+        content = orjson.loads(receipt.extra) if receipt.extra else {}
+        if receipt.ts_ms is not None:
+            content["ts"] = receipt.ts_ms
+        content["event_id"] = receipt.event_id
         room_nid = move.event.room_nid
         self.account_data.replace(
             unit, user_id, room_nid, FULLY_READ, content, move.seen
@@ -170,12 +205,19 @@ class Receipts(Struct, frozen=True):
             unit.announce(PUBLIC_TOPIC, view.nid, stored, pos=pos)
             unit.wake_rooms(view.joined_members(), (view.nid,))
 
-    async def _forward(
-        self, user_id: UserId, receipt: Receipt, event: StoredEvent
+    async def _move(
+        self,
+        user_id: UserId,
+        receipt: Receipt,
+        event: StoredEvent,
+        *,
+        may_go_back: bool,
     ) -> _Move | None:
-        """The move that *receipt* is, if it is one forward."""
+        """The move that *receipt* is, if it is one that may be."""
         if receipt.type is ReceiptType.FULLY_READ:
-            return await self._marker_forward(user_id, receipt, event)
+            return await self._marker_move(
+                user_id, receipt, event, may_go_back=may_go_back
+            )
         room_pos = await storage.find_room_pos(
             self.db, event.room_nid, user_id, receipt
         )
@@ -185,13 +227,18 @@ class Receipts(Struct, frozen=True):
             return None
         return _Move(receipt, event)
 
-    async def _marker_forward(
-        self, user_id: UserId, receipt: Receipt, event: StoredEvent
+    async def _marker_move(
+        self,
+        user_id: UserId,
+        receipt: Receipt,
+        event: StoredEvent,
+        *,
+        may_go_back: bool,
     ) -> _Move | None:
         room_nid = event.room_nid
         seen = await self.account_data.find_seen(user_id, room_nid, FULLY_READ)
         before = seen.parsed().get("event_id") if seen else None
-        if isinstance(before, str):
+        if isinstance(before, str) and not (may_go_back and before != event.event_id):
             at = await self.events.find(room_nid, EventId(before))
             if at is not None and event.room_pos <= at.room_pos:
                 return None

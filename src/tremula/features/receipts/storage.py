@@ -106,10 +106,11 @@ async def receipts_after(
     """
     rows = await db.scan(
         """
-        SELECT room_nid, user_id, receipt_type, thread_id, event_id, room_pos, ts_ms
+        SELECT room_nid, user_id, receipt_type, thread_id, event_id, room_pos, ts_ms,
+               extra
         FROM (
             SELECT room_nid, user_id, receipt_type, thread_id, event_id, room_pos,
-                   ts_ms, pos,
+                   ts_ms, extra, pos,
                    ROW_NUMBER() OVER (
                        PARTITION BY room_nid ORDER BY pos DESC
                    ) AS age
@@ -135,7 +136,8 @@ async def receipts_of_user(
     """All that *user_id* has read in up to 500 rooms, oldest first."""
     rows = await db.all(
         """
-        SELECT room_nid, user_id, receipt_type, thread_id, event_id, room_pos, ts_ms
+        SELECT room_nid, user_id, receipt_type, thread_id, event_id, room_pos, ts_ms,
+               extra
         FROM receipts
         WHERE room_nid IN :room_nids AND user_id = :user_id AND pos <= :up_to
         ORDER BY pos
@@ -155,13 +157,14 @@ def upsert_receipt(unit: Unit, stored: StoredReceipt, *, pos: int) -> None:
     unit.run(
         """
         INSERT INTO receipts (room_nid, user_id, receipt_type, thread_id,
-                              event_id, room_pos, ts_ms, pos)
+                              event_id, room_pos, ts_ms, extra, pos)
         VALUES (:room_nid, :user_id, :receipt_type, :thread_id,
-                :event_id, :room_pos, :ts_ms, :pos)
+                :event_id, :room_pos, :ts_ms, :extra, :pos)
         ON CONFLICT (room_nid, user_id, receipt_type, thread_id) DO UPDATE
         SET event_id = excluded.event_id,
             room_pos = excluded.room_pos,
             ts_ms = excluded.ts_ms,
+            extra = excluded.extra,
             pos = CASE WHEN excluded.room_pos > receipts.room_pos
                 THEN excluded.pos END
         """,
@@ -172,12 +175,13 @@ def upsert_receipt(unit: Unit, stored: StoredReceipt, *, pos: int) -> None:
         event_id=stored.receipt.event_id,
         room_pos=stored.room_pos,
         ts_ms=stored.ts_ms,
+        extra=stored.receipt.extra or None,
         pos=pos,
     )
 
 
 def _stored(row: Row) -> StoredReceipt:
-    room_nid, user_id, receipt_type, thread_id, event_id, room_pos, ts_ms = row
+    room_nid, user_id, receipt_type, thread_id, event_id, room_pos, ts_ms, extra = row
     return StoredReceipt(
         room_nid=room_nid,
         user_id=UserId(user_id),
@@ -185,6 +189,7 @@ def _stored(row: Row) -> StoredReceipt:
             type=ReceiptType(receipt_type),
             event_id=EventId(event_id),
             thread_id=thread_id or None,
+            extra=extra or b"",
         ),
         room_pos=room_pos,
         ts_ms=ts_ms,

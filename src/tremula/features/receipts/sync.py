@@ -181,6 +181,9 @@ def _event(content: _Content) -> bytes:
 
 
 def _encodable(stored: StoredReceipt) -> dict[str, Any]:
-    if stored.receipt.thread_id is None:
-        return {"ts": stored.ts_ms}
-    return {"ts": stored.ts_ms, "thread_id": stored.receipt.thread_id}
+    receipt = stored.receipt
+    said: dict[str, Any] = orjson.loads(receipt.extra) if receipt.extra else {}
+    said["ts"] = stored.ts_ms
+    if receipt.thread_id is not None:
+        said["thread_id"] = receipt.thread_id
+    return said
