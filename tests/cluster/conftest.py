@@ -1,8 +1,6 @@
 """PostgreSQL, NATS and processes to be killed: nothing is shared with other tests."""
 
-import os
 import random
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from aiohttp import ClientSession, TCPConnector
 
 from tests.cluster.balancer import Balancer, balancing
 from tests.cluster.members import Members, running_members
+from tests.dice import thrown
 from tests.nats_server import NatsServer, running_nats
 from tests.postgres_server import FAST_AND_UNSAFE, PostgresServer, running_postgres
 from tremula.infra.config import PostgresUrl
@@ -19,10 +18,7 @@ from tremula.infra.config import PostgresUrl
 @pytest.fixture
 def dice() -> random.Random:
     """Chooses what happens and when; CHAOS_SEED=… chooses it again."""
-    given = os.environ.get("CHAOS_SEED")
-    seed = int(given or random.SystemRandom().randrange(10**6))
-    sys.stdout.write(f"CHAOS_SEED={seed}\n")
-    return random.Random(seed)  # noqa: S311 - no secret
+    return thrown("CHAOS_SEED")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Servers with TLS that speak with others, to be killed."""
 
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,10 +10,17 @@ from aiohttp import ClientSession
 
 from tests.conftest import DatabaseSource
 from tests.crash.person import http_session
+from tests.dice import thrown
 from tests.interop.gate import Gate
 from tests.interop.tremula_peer import TremulaPeer
 from tests.interop.trust import Trust, new_trust
 from tremula.infra.config import SqliteFile
+
+
+@pytest.fixture
+def dice() -> random.Random:
+    """Chooses the moments; CRASH_SEED=… chooses them again."""
+    return thrown("CRASH_SEED")
 
 
 @pytest.fixture

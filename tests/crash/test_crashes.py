@@ -1,9 +1,7 @@
 """What was acknowledged outlives every end of the process, once and in order."""
 
 import asyncio
-import os
 import random
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
@@ -17,14 +15,6 @@ SENDERS: Final = 16
 ROOMS: Final = 4
 CRASHES: Final = 4
 RESENT_AFTER_EACH: Final = 3
-
-
-@pytest.fixture
-def dice() -> random.Random:
-    """Chooses the moments; CRASH_SEED=… chooses them again."""
-    seed = int(os.environ.get("CRASH_SEED") or random.SystemRandom().randrange(10**6))
-    sys.stdout.write(f"CRASH_SEED={seed}\n")
-    return random.Random(seed)  # noqa: S311 - no secret
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import os
 import random
-import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,14 +18,6 @@ SENDERS: Final = 6
 CLAIMERS: Final = 3
 KEYS: Final = 400
 CRASHES: Final = 3
-
-
-@pytest.fixture
-def dice() -> random.Random:
-    """Chooses the moments; CRASH_SEED=… chooses them again."""
-    seed = int(os.environ.get("CRASH_SEED") or random.SystemRandom().randrange(10**6))
-    sys.stdout.write(f"CRASH_SEED={seed}\n")
-    return random.Random(seed)  # noqa: S311 - no secret
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Fixtures: servers of a few features, without the rest of the program.
+"""Fixtures: people, and servers of a few features without the rest of the program.
 
 ``@pytest.mark.parametrize("policy", [Policy(…)])`` replaces the accounts' default one.
 """
@@ -10,7 +10,22 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.features.accounts import AccountsServer, Policy, start_accounts
 from tests.features.user_data import UserDataServer, start_user_data
+from tests.http_client import Client
+from tests.server import Server
 from tremula.infra.db import Database
+
+
+@pytest.fixture
+def alice(server: Server) -> Client:
+    return server.client("@alice:test")
+
+
+@pytest.fixture
+async def bob(server: Server) -> Client:
+    """Who is there already, to be invited and looked for."""
+    bob = server.client("@bob:test")
+    await bob.get("/v3/account/whoami")
+    return bob
 
 
 @pytest.fixture

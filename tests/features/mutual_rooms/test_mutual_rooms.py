@@ -4,23 +4,10 @@ import pytest
 
 from tests.features.rooms import create_room, error_of, join
 from tests.http_client import Client, HttpResponse
-from tests.server import Server
 from tremula.features.mutual_rooms import routes
 
 ALICE, BOB = "@alice:test", "@bob:test"
 PATH = "/v1/mutual_rooms"
-
-
-@pytest.fixture
-def alice(server: Server) -> Client:
-    return server.client(ALICE)
-
-
-@pytest.fixture
-async def bob(server: Server) -> Client:
-    bob = server.client(BOB)
-    await bob.get("/v3/account/whoami")
-    return bob
 
 
 async def mutual(client: Client, **query: str) -> HttpResponse:

@@ -1,23 +1,20 @@
 """Whatever happens, everybody finds what they can read, and nothing else."""
 
-import os
-import random
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+from tests.dice import thrown
+from tests.features.acting import ADMIN, USERS, act_over_a_restart, clients_at
 from tests.features.rooms import create_room
 from tests.features.search.searching import event_ids, results
 from tests.http_client import Client
-from tests.server import Server, config_for, running_server
+from tests.server import Server
 from tremula.assembly.searching import rebuild_indexes
 from tremula.infra.config import PostgresUrl, SqliteFile
 
-ADMIN: Final = "@admin:test"
-USERS: Final = ("@alice:test", "@bob:test", "@carol:test")
 VISIBILITIES: Final = ("world_readable", "shared", "invited", "joined")
 # None is the beginning of another.
 WORDS: Final = ("oak", "élan", "ash", "pine", "木", "森林", "松", "日本", "🌲")
@@ -34,32 +31,26 @@ class World:
     """Users who act at random in the rooms of an administrator, and search there."""
 
     random: Random
-    tokens: dict[str, str | None] = field(default_factory=dict)
+    server: Server | None = None
     clients: dict[str, Client] = field(default_factory=dict)
     rooms: list[str] = field(default_factory=list)
     sent: list[tuple[str, str]] = field(default_factory=list)
     # Whoever has never been in a room does not search it, be it open to all.
     been_in: set[tuple[str, str]] = field(default_factory=set)
-    forgotten: set[tuple[str, str]] = field(default_factory=set)
+    # With which membership event: the next one has the user know the room again.
+    forgotten: dict[tuple[str, str], str] = field(default_factory=dict)
     acts: int = 0
 
     async def enter(self, server: Server) -> None:
         """Go on with *server*, which may have been started anew."""
-        if not self.tokens:
-            for user_id in (ADMIN, *USERS):
-                user = server.client(user_id)
-                await user.get("/v3/account/whoami")
-                self.tokens[user_id] = user.login.token
-        self.clients = {
-            user_id: Client(server.asgi, token)
-            for user_id, token in self.tokens.items()
-        }
+        self.server = server
+        self.clients = await clients_at(server, self.clients)
         for _ in range(2 - len(self.rooms)):
             room_id = await create_room(self.clients[ADMIN], preset="public_chat")
             self.rooms.append(room_id)
             self.been_in.add((ADMIN, room_id))
 
-    async def act(self) -> None:
+    async def step(self) -> None:
         """One operation, which may be refused."""
         self.acts += 1
         user_id = self.random.choice((ADMIN, *USERS))
@@ -116,16 +107,34 @@ class World:
         if operation == "join":
             self.been_in.add((user_id, room_id))
         if operation == "forget":
-            self.forgotten.add((user_id, room_id))
-        else:
-            self.forgotten.discard((user_id, room_id))
+            event_id = await self._member_event_id(user_id, room_id)
+            self.forgotten[user_id, room_id] = event_id
+
+    async def _member_event_id(self, user_id: str, room_id: str) -> str:
+        path = f"/v3/rooms/{room_id}/state/m.room.member/{user_id}"
+        response = await self.clients[ADMIN].get(path, query={"format": "event"})
+        event_id: str = response.json["event_id"]
+        return event_id
+
+    async def _is_searched(self, user_id: str, room_id: str) -> bool:
+        if (user_id, room_id) not in self.been_in:
+            return False
+        forgotten = self.forgotten.get((user_id, room_id))
+        return forgotten != await self._member_event_id(user_id, room_id)
 
     async def check(self) -> None:
+        """What is found is what can be read; also by an index that is made anew."""
+        assert self.server is not None
+        await self._check()
+        await rebuild_indexes(self.server.db)
+        await self._check()
+
+    async def _check(self) -> None:
         """Everyone searches for everything, and finds what they can read of it."""
         for user_id, client in self.clients.items():
             texts: dict[str, str] = {}
             for room_id in self.rooms:
-                if (user_id, room_id) in self.been_in - self.forgotten:
+                if await self._is_searched(user_id, room_id):
                     texts |= await _texts(client, room_id)
             for word in WORDS:
                 expected = {nid for nid, text in texts.items() if word in text}
@@ -177,16 +186,5 @@ def _replaced(event: Mapping[str, Any]) -> str | None:
 async def test_everybody_finds_what_they_can_read(
     database_source: SqliteFile | PostgresUrl, tmp_path: Path
 ) -> None:
-    """Over a restart, and with an index that is made anew."""
-    seed = int(os.environ.get("SEARCH_SEED") or random.SystemRandom().randrange(10**6))
-    sys.stdout.write(f"SEARCH_SEED={seed}\n")
-    world = World(Random(seed))  # noqa: S311 - no secret
-    config = config_for(database_source, tmp_path)
-    for _ in range(2):
-        async with running_server(config) as server:
-            await world.enter(server)
-            for _ in range(STEPS):
-                await world.act()
-            await world.check()
-            await rebuild_indexes(server.db)
-            await world.check()
+    world = World(thrown("SEARCH_SEED"))
+    await act_over_a_restart(world, database_source, tmp_path, steps=STEPS)

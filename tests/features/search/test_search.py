@@ -19,18 +19,6 @@ from tremula.protocol.search_query import IndexTerm
 ALICE, BOB = "@alice:test", "@bob:test"
 
 
-@pytest.fixture
-def alice(server: Server) -> Client:
-    return server.client(ALICE)
-
-
-@pytest.fixture
-async def bob(server: Server) -> Client:
-    bob = server.client(BOB)
-    await bob.get("/v3/account/whoami")
-    return bob
-
-
 async def test_a_message_is_found_as_soon_as_it_is_sent(alice: Client) -> None:
     room_id = await create_room(alice)
     await send(alice, room_id, "nothing of interest")
@@ -369,6 +357,21 @@ async def test_invited_and_banned_users_find_what_they_may_see(
 
     await member(alice, room_id, "ban", BOB)
     await send(alice, room_id, "another needle")
+    assert await found(bob, "needle") == [event_id]
+
+
+async def test_who_is_invited_again_finds_what_is_open_to_all(
+    alice: Client, bob: Client
+) -> None:
+    room_id = await create_room(alice, preset="public_chat")
+    visibility = {"history_visibility": "world_readable"}
+    await set_state(alice, room_id, "m.room.history_visibility", visibility)
+    await join(bob, room_id)
+    await bob.post(f"/v3/rooms/{room_id}/leave", {})
+    event_id = await send(alice, room_id, "needle")
+
+    await member(alice, room_id, "invite", BOB)
+
     assert await found(bob, "needle") == [event_id]
 
 

@@ -1,16 +1,14 @@
 """Whatever happens, a client that applies each answer has what the server has."""
 
-import os
-import random
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
 
+from tests.dice import thrown
+from tests.features.acting import USERS, act_over_a_restart
 from tests.features.sliding_sync.model import SlidingModel
 from tests.features.sync.model import pages_back, state_of
-from tests.features.sync.test_model import STEPS, USERS, World
-from tests.server import Server, config_for, running_server
+from tests.features.sync.test_model import STEPS, World
+from tests.server import Server
 from tremula.infra.config import PostgresUrl, SqliteFile
 
 
@@ -56,14 +54,6 @@ class SlidingWorld(World):
 async def test_a_client_has_what_the_server_has(
     database_source: SqliteFile | PostgresUrl, tmp_path: Path
 ) -> None:
-    """Over a restart in the middle, whatever windows it looks through."""
-    seed = int(os.environ.get("SYNC_SEED") or random.SystemRandom().randrange(10**6))
-    sys.stdout.write(f"SYNC_SEED={seed}\n")
-    world = SlidingWorld(Random(seed))  # noqa: S311 - no secret
-    config = config_for(database_source, tmp_path)
-    for _ in range(2):
-        async with running_server(config) as server:
-            await world.enter(server)
-            for _ in range(STEPS):
-                await world.step()
-            await world.check()
+    """Whatever windows it looks through."""
+    world = SlidingWorld(thrown("SYNC_SEED"))
+    await act_over_a_restart(world, database_source, tmp_path, steps=STEPS)

@@ -22,18 +22,6 @@ from tremula.features.spaces import walking
 ALICE, BOB = "@alice:test", "@bob:test"
 
 
-@pytest.fixture
-def alice(server: Server) -> Client:
-    return server.client(ALICE)
-
-
-@pytest.fixture
-async def bob(server: Server) -> Client:
-    bob = server.client(BOB)
-    await bob.get("/v3/account/whoami")
-    return bob
-
-
 async def test_a_space_is_shown_with_its_rooms_depth_first(alice: Client) -> None:
     space, inner = await create_space(alice), await create_space(alice, name="Inner")
     first, last, deep = [await create_room(alice) for _ in range(3)]

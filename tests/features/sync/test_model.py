@@ -1,23 +1,20 @@
 """Whatever happens, a client that applies each `/sync` has what the server has."""
 
 import asyncio
-import os
-import random
-import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+from tests.dice import thrown
+from tests.features.acting import ADMIN, USERS, act_over_a_restart, clients_at
 from tests.features.rooms import create_room, send
 from tests.features.sync.model import SyncModel, pages_back, state_of
 from tests.http_client import Client, HttpResponse
-from tests.server import Server, config_for, running_server
+from tests.server import Server
 from tremula.infra.config import PostgresUrl, SqliteFile
 
-ADMIN: Final = "@admin:test"
-USERS: Final = ("@alice:test", "@bob:test", "@carol:test")
 VISIBILITIES: Final = ("shared", "joined", "invited")
 STEPS: Final = 40
 OPERATIONS: Final = (
@@ -39,7 +36,6 @@ class World:
 
     random: Random
     models: list[tuple[str, SyncModel, dict[str, object]]] = field(default_factory=list)
-    tokens: dict[str, str | None] = field(default_factory=dict)
     clients: dict[str, Client] = field(default_factory=dict)
     rooms: list[str] = field(default_factory=list)
     sent: list[tuple[str, str]] = field(default_factory=list)
@@ -47,15 +43,7 @@ class World:
 
     async def enter(self, server: Server) -> None:
         """Go on with *server*, which may have been started anew."""
-        if not self.tokens:
-            for user_id in (ADMIN, *USERS):
-                user = server.client(user_id)
-                await user.get("/v3/account/whoami")
-                self.tokens[user_id] = user.login.token
-        self.clients = {
-            user_id: Client(server.asgi, token)
-            for user_id, token in self.tokens.items()
-        }
+        self.clients = await clients_at(server, self.clients)
         for user_id, model, _ in self.models:
             model.client = self.clients[user_id]
         if not self.rooms:
@@ -154,14 +142,6 @@ class World:
 async def test_a_client_has_what_the_server_has(
     database_source: SqliteFile | PostgresUrl, tmp_path: Path
 ) -> None:
-    """Over a restart in the middle, with any limits, with state or state_after."""
-    seed = int(os.environ.get("SYNC_SEED") or random.SystemRandom().randrange(10**6))
-    sys.stdout.write(f"SYNC_SEED={seed}\n")
-    world = World(Random(seed))  # noqa: S311 - no secret
-    config = config_for(database_source, tmp_path)
-    for _ in range(2):
-        async with running_server(config) as server:
-            await world.enter(server)
-            for _ in range(STEPS):
-                await world.step()
-            await world.check()
+    """With any limits, with state or state_after."""
+    world = World(thrown("SYNC_SEED"))
+    await act_over_a_restart(world, database_source, tmp_path, steps=STEPS)

@@ -17,18 +17,6 @@ PATIENCE_S: Final = 30
 ALICE, BOB, CAROL = "@alice:test", "@bob:test", "@carol:test"
 
 
-@pytest.fixture
-def alice(server: Server) -> Client:
-    return server.client(ALICE)
-
-
-@pytest.fixture
-async def bob(server: Server) -> Client:
-    bob = server.client(BOB)
-    await bob.get("/v3/account/whoami")
-    return bob
-
-
 async def rename(client: Client, user_id: str, name: str) -> None:
     """Have another name, and wait until the rooms have seen it."""
     since = await token(client)

@@ -34,7 +34,6 @@ _WINDOWS_MAX: Final = 5
 _ROOMS_AT_ONCE: Final = 500
 _SENDERS_AT_ONCE: Final = 100
 _DELETED_AT_ONCE: Final = 500
-_PAST: Final = frozenset({"leave", "ban"})
 
 
 class Results(Struct, frozen=True):
@@ -115,17 +114,14 @@ class Search(Struct, frozen=True):
     async def _rooms(
         self, user_id: UserId, request: SearchRequest, page: PageToken
     ) -> Mapping[int, RoomId]:
-        """The rooms to search in: those that the user is in, or was."""
+        """The rooms to search in: who is invited may have been in the room before."""
         only = (
             page.group[1] if page.group and page.group[0] == GroupKey.ROOM_ID else None
         )
         return {
             nid: room.room_id
             for nid, room in (await self.memberships.of_user(user_id)).items()
-            if (
-                room.membership == "join"
-                or (room.membership in _PAST and not room.forgotten)
-            )
+            if not room.forgotten
             and request.filter.rooms.admits(room.room_id)
             and only in {None, room.room_id}
         }
