@@ -25,6 +25,7 @@ from tremula.assembly.federation import (
 from tremula.assembly.media import Files, add_media, open_media
 from tremula.assembly.moderation import Moderation, add_moderation
 from tremula.assembly.people import build_people
+from tremula.assembly.old_syncing import add_old_sync
 from tremula.assembly.pushers import add_pushers
 from tremula.assembly.rooms import add_rooms
 from tremula.assembly.searching import add_searching
@@ -210,8 +211,10 @@ async def _build(
     search = add_searching(base, engine, people)
     moderation = add_moderation(base, engine, people, rooms.directory, search)
     encryption = build_encryption(base, engine, people, outbound)
-    reading = add_sync(base, engine, people, outbound, encryption)
-    add_pushers(base, engine, people, reading)
+    syncing = add_sync(base, engine, people, outbound, encryption)
+    add_old_sync(base, engine, rooms, syncing.sync)
+    add_pushers(base, engine, people, syncing.reading)
+    add_hungry_rooms(base, engine, syncing.reading.receipts)
     media = add_media(base, outside.files)
     add_calls(base)
     _add_service_endpoints(base)

@@ -91,6 +91,8 @@ class RoomFeatures(Struct, frozen=True):
 
     directory: Directory
     creation: RoomCreation
+    history: History
+    previews: RoomPreviews
 
 
 def add_rooms(
@@ -146,7 +148,7 @@ def add_rooms(
         rooms, reader, events, directory, member_fields, settings, relatives
     )
     base.router.add(room_upgrades_routes, upgrades)
-    return RoomFeatures(directory, creation)
+    return RoomFeatures(directory, creation, history, previews)
 
 
 def _build_membership(

@@ -1,5 +1,7 @@
 """Builds `/sync`, and what it is made of."""
 
+from msgspec import Struct
+
 from tremula.assembly.base import (
     Base,
     Encryption,
@@ -49,13 +51,20 @@ from tremula.features.typing.sync import TypingPart
 from tremula.rooms.member_changes import MemberChanges
 
 
+class Syncing(Struct, frozen=True):
+    """What tells users of news, and of what they have not read."""
+
+    sync: Sync
+    reading: Reading
+
+
 def add_sync(
     base: Base,
     engine: Engine,
     people: People,
     outbound: Outbound,
     encryption: Encryption,
-) -> Reading:
+) -> Syncing:
     """`/sync` and its parts, and the EDUs that are about them."""
     db, journal = base.database, base.journal
     receipts = Receipts(
@@ -66,11 +75,11 @@ def add_sync(
     typing = _add_typing(base, engine)
     reading = build_reading(base, engine, people, receipts)
     parts = _build_parts(base, engine, people, encryption, reading, typing)
-    _add_sync(base, engine, people, parts, reading)
+    sync = _add_sync(base, engine, people, parts, reading)
     add_sliding_sync(base, engine, people, parts)
     take_transactions(base, engine, people, encryption, receipts, typing)
     send_edus(base, engine, people, outbound, typing)
-    return reading
+    return Syncing(sync, reading)
 
 
 def _build_parts(
@@ -105,7 +114,7 @@ def _build_parts(
 
 def _add_sync(
     base: Base, engine: Engine, people: People, parts: SyncParts, reading: Reading
-) -> None:
+) -> Sync:
     journal = base.journal
     entries = RoomEntries(
         parts.timelines,
@@ -137,6 +146,7 @@ def _add_sync(
         base.clock,
     )
     base.router.add(sync_routes, SyncEdge(sync, people.filters, people.presence))
+    return sync
 
 
 def _left_rooms(

@@ -7,13 +7,15 @@ import orjson
 from msgspec import Struct
 
 from tremula.features.sync.parts import DeviceStatus, Inbox, UserPart
-from tremula.features.sync.request import SyncRequest
+from tremula.features.sync.request import StateForm, SyncRequest
 from tremula.features.sync.rooms_section import RoomsSection, Sections
 from tremula.infra.clock import Clock
 from tremula.infra.journal import Journal
 from tremula.infra.tokens import StreamToken
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import RoomId, UserId
+
+__all__ = ["TIMEOUT_MAX_S", "StateForm", "Sync", "SyncRequest"]
 
 # Clients give up after about two minutes, whatever they asked for.
 TIMEOUT_MAX_S: Final = 90.0

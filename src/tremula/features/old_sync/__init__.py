@@ -1,0 +1,1 @@
+"""What clients asked before there was `/sync`; deprecated, and served all the same."""
