@@ -8,11 +8,13 @@ from typing import Any, Final
 
 from tremula.features.account_data import service as account_data
 from tremula.features.account_data.storage import AccountDatum
+from tremula.features.appservice_transactions import service as transactions
 from tremula.features.appservices import service as appservices
 from tremula.features.device_keys import signatures
 from tremula.features.device_lists import service as device_lists
 from tremula.features.devices import service as devices
 from tremula.features.directory import published
+from tremula.features.directory import service as directory
 from tremula.features.media import service as media
 from tremula.features.one_time_keys import service as one_time_keys
 from tremula.features.presence import news as presence_news
@@ -47,10 +49,13 @@ _PAYLOADS: Final[dict[str, Any]] = {
     relations.TOPIC: EventId,
     account_data.TOPIC: AccountDatum,
     appservices.TOPIC: Registration | None,
+    transactions.TOPIC: None,
+    transactions.HEARD_TOPIC: None,
     device_lists.TOPIC: device_lists.DeviceListChange,
     devices.TOPIC: devices.DeviceChange,
     durable_edus.TOPIC: None,
     heard.TOPIC: None,
+    directory.ALIASES_TOPIC: None,
     media.TOPIC: None,
     one_time_keys.TOPIC: None,
     presence.ACTIVITY_TOPIC: presence_news.Activities,

@@ -66,6 +66,17 @@ class Serializer(Struct, frozen=True):
             for e in events
         ]
 
+    async def whole_events(self, events: Sequence[StoredEvent]) -> list[bytes]:
+        """*events*, of any rooms, in the client format for whom nothing is hidden from;
+        without what is told to one user or device only.
+        """
+        related = await self._related(events)
+        now_ms = self.clock.now_ms()
+        return [
+            _with_unsigned(_body(each), _unsigned_of_whole(each, related, now_ms))
+            for each in events
+        ]
+
     async def pdus(
         self, view: RoomView, events: Sequence[StoredEvent], audience: Audience
     ) -> list[bytes]:
@@ -206,6 +217,19 @@ def _unsigned(
     return b",".join((always, *more))
 
 
+def _unsigned_of_whole(
+    event: StoredEvent, related: Mapping[int, StoredEvent], now_ms: int
+) -> bytes:
+    unsigned = b'"age":%d' % (now_ms - event.origin_server_ts)
+    replaced = related.get(event.replaces_nid or 0)
+    if replaced is not None:
+        unsigned += b"," + _replaces_json(replaced) + _prev_content_json(replaced)
+    redaction = related.get(event.redacted_by_nid or 0)
+    if redaction is not None:
+        unsigned += b',"redacted_because":' + _body(redaction)
+    return unsigned
+
+
 def _more_unsigned(
     event: StoredEvent, audience: Audience, related: Mapping[int, StoredEvent]
 ) -> Iterator[bytes]:
@@ -271,10 +295,17 @@ def _body(event: StoredEvent) -> bytes:
 
 
 def _replaced(replaced: StoredEvent, viewer: Viewer) -> bytes:
-    replaces = b'"replaces_state":' + orjson.dumps(replaced.event_id)
     if not viewer.can_see(replaced):
-        return replaces
-    return b'%b,"prev_content":%b' % (replaces, orjson.dumps(replaced.content))
+        return _replaces_json(replaced)
+    return _replaces_json(replaced) + _prev_content_json(replaced)
+
+
+def _replaces_json(replaced: StoredEvent) -> bytes:
+    return b'"replaces_state":' + orjson.dumps(replaced.event_id)
+
+
+def _prev_content_json(replaced: StoredEvent) -> bytes:
+    return b',"prev_content":' + orjson.dumps(replaced.content)
 
 
 def room_id_member(room_id: RoomId) -> bytes:

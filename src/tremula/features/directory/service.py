@@ -1,6 +1,6 @@
 """Room aliases, and which rooms are published."""
 
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -31,6 +31,9 @@ from tremula.rooms.rooms import Rooms
 from tremula.rooms.view import RoomView
 
 CANONICAL_ALIAS = "m.room.canonical_alias"
+
+ALIASES_TOPIC: Final = "room_aliases"
+"""Announced by room nid when the local aliases of a room have changed."""
 
 
 class Directory(Struct, frozen=True):
@@ -137,6 +140,7 @@ class Directory(Struct, frozen=True):
         """Add a new alias to *unit*, which fails with `Conflict` if it is taken."""
         stored = StoredAlias(alias, view.nid, view.room_id, creator)
         storage.insert_alias(unit, stored)
+        _announce_aliases(unit, view.nid)
 
     async def remove_alias(self, requester: Requester, alias: RoomAlias) -> None:
         """Remove *alias*, also from the room's canonical alias event.
@@ -153,6 +157,7 @@ class Directory(Struct, frozen=True):
             raise Forbidden(f"{user_id} may not remove the room alias {alias}")
         unit = self.journal.unit()
         storage.delete_alias(unit, alias)
+        _announce_aliases(unit, view.nid)
         await self.journal.commit(unit)
         await self._leave_out_of_canonical(user_id, alias, view)
 
@@ -244,6 +249,8 @@ class Directory(Struct, frozen=True):
         storage.update_room_of_aliases(
             unit, old_room_nid=old.nid, room_nid=new.nid, room_id=new.room_id
         )
+        _announce_aliases(unit, old.nid)
+        _announce_aliases(unit, new.nid)
         if was_published:
             self.published.unpublish(unit, old)
             self.published.publish(unit, new)
@@ -253,6 +260,7 @@ class Directory(Struct, frozen=True):
         """Take a room and its aliases out of the directory; safe to repeat."""
         unit = self.journal.unit()
         storage.delete_aliases_of(unit, room.nid)
+        _announce_aliases(unit, room.nid)
         self.published.unpublish(unit, room)
         await self.journal.commit(unit)
 
@@ -266,6 +274,10 @@ class Directory(Struct, frozen=True):
 
     def _may_manage(self, requester: Requester, view: RoomView) -> bool:
         return requester.is_admin or _may_set_canonical_alias(requester.user_id, view)
+
+
+def _announce_aliases(unit: JournalUnit, room_nid: int) -> None:
+    unit.announce(ALIASES_TOPIC, room_nid, None, pos=unit.pos())
 
 
 def _may_set_canonical_alias(user_id: UserId, view: RoomView) -> bool:

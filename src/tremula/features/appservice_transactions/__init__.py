@@ -1,0 +1,1 @@
+"""What application services are told: who of them, and how (AS "Pushing events")."""

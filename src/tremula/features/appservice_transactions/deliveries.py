@@ -1,0 +1,266 @@
+"""Delivers to the application services whose slots are held here.
+
+None waits for another one: each has a queue of its own, and those that can't be reached
+are tried by a few senders that are for them alone.
+"""
+
+import asyncio
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable, Collection, Hashable
+from functools import partial
+from typing import Final
+
+import structlog
+
+from tremula.features.appservice_transactions import storage
+from tremula.features.appservice_transactions.courier import DeliveryFailed
+from tremula.features.appservice_transactions.marking import TOPIC
+from tremula.features.appservice_transactions.queue import Phase, Queue
+from tremula.features.appservice_transactions.sending import Sender
+from tremula.infra.clock import Clock
+from tremula.infra.db import DatabaseUnavailable, SlotLost
+from tremula.infra.journal import Journal
+from tremula.infra.slots import slot_of
+
+log = structlog.get_logger(__name__)
+
+HEARD_TOPIC: Final = "appservice_heard"
+"""Announced with the ID of an application service that can be reached again; nothing of
+it is stored."""
+
+_SENDERS_MAX: Final = 256
+_RETRYING_SENDERS_MAX: Final = 64
+
+
+class Deliveries:
+    """Sends to each application service one transaction at a time.
+
+    What is to be sent lies in the database; here is only who may have something, and
+    of whom has nothing, nothing at all.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        clock: Clock,
+        sender: Sender,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._sender = sender
+        self._jitter = jitter
+        self._queues: dict[str, Queue] = {}
+        self._ready: deque[Queue] = deque()
+        self._retrying: deque[Queue] = deque()
+        self._pauses: list[tuple[int, str]] = []
+        self._senders = 0
+        self._retrying_senders = 0
+        self._is_unread = True
+        self._something_to_do = asyncio.Event()
+        journal.subscribe(TOPIC, self._event_waits)
+        journal.subscribe(HEARD_TOPIC, self._heard)
+        journal.on_forget(self._read_again)
+        sender.appservices.on_changed(self._changed)
+        sender.slots.on_taken(lambda _: self._read_again())
+        sender.slots.on_gone(self._slots_gone)
+        for phase in (Phase.READY, Phase.SENDING, Phase.PAUSING):
+            sender.metrics.watch(phase.name.lower(), partial(self._count, phase))
+        sender.metrics.oldest.set_function(self._waiting_s)
+
+    def note(self, appservice_id: str) -> None:
+        """There may be something for an application service.
+
+        Called in every process: it is looked at by the one that holds its slot.
+        """
+        if not self._sender.slots.holds(appservice_id):
+            return
+        queue = self._queues.get(appservice_id)
+        if queue is None:
+            queue = Queue(appservice_id, self._clock.now_ms())
+            self._queues[appservice_id] = queue
+        queue.has_news = True
+        self._schedule(queue)
+
+    def is_back(self, appservice_id: str) -> None:
+        """An application service can be reached again: let it be tried at once, by
+        whichever process holds its slot.
+        """
+        self._journal.ephemeral(HEARD_TOPIC, appservice_id, None)
+
+    async def run(self) -> None:
+        """Send for ever; meant for the supervisor."""
+        self._queues.clear()
+        self._ready.clear()
+        self._retrying.clear()
+        self._pauses.clear()
+        self._read_again()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._something_to_do.clear()
+                if self._is_unread:
+                    await self._read()
+                self._start_senders(group)
+                await self._until_something_to_do()
+
+    async def _read(self) -> None:
+        """Find out for whom anything was left over."""
+        self._is_unread = False
+        found = await storage.ids_with_anything(self._sender.database)
+        for part in self._sender.composer.parts:
+            found.update(await part.waiting())
+        for appservice_id in found:
+            self.note(appservice_id)
+
+    def _read_again(self) -> None:
+        self._is_unread = True
+        self._something_to_do.set()
+
+    def _event_waits(self, _pos: int, appservice_id: Hashable, _: object) -> None:
+        assert isinstance(appservice_id, str)
+        self.note(appservice_id)
+
+    def _heard(self, _pos: int, appservice_id: Hashable, _: object) -> None:
+        assert isinstance(appservice_id, str)
+        self._try_at_once(appservice_id)
+
+    def _changed(self, appservice_id: str) -> None:
+        self.note(appservice_id)
+        self._try_at_once(appservice_id)
+
+    def _try_at_once(self, appservice_id: str) -> None:
+        queue = self._queues.get(appservice_id)
+        if queue is not None:
+            queue.failures = 0
+            if queue.phase is Phase.PAUSING:
+                self._make_ready(queue)
+
+    def _slots_gone(self, slots: Collection[int]) -> None:
+        for appservice_id in [each for each in self._queues if slot_of(each) in slots]:
+            # Its new holder goes on. What is being sent is repeated by it.
+            del self._queues[appservice_id]
+
+    def _count(self, phase: Phase) -> int:
+        return sum(each.phase is phase for each in self._queues.values())
+
+    def _waiting_s(self) -> float:
+        now_ms = self._clock.now_ms()
+        since_ms = (each.waiting_since_ms for each in self._queues.values())
+        return (now_ms - min(since_ms, default=now_ms)) / 1000
+
+    def _schedule(self, queue: Queue) -> None:
+        """Let it be sent to, now or when its pause is over."""
+        if queue.phase is not Phase.IDLE:
+            return
+        if queue.is_finished:
+            del self._queues[queue.appservice_id]
+        elif queue.failures:
+            queue.phase = Phase.PAUSING
+            pause = (queue.retry_at_ms, queue.appservice_id)
+            heapq.heappush(self._pauses, pause)
+            self._something_to_do.set()
+        else:
+            self._make_ready(queue)
+
+    def _make_ready(self, queue: Queue) -> None:
+        queue.phase = Phase.READY
+        (self._retrying if queue.failures else self._ready).append(queue)
+        self._something_to_do.set()
+
+    def _end_pauses(self) -> None:
+        now_ms = self._clock.now_ms()
+        while self._pauses and self._pauses[0][0] <= now_ms:
+            at_ms, appservice_id = heapq.heappop(self._pauses)
+            queue = self._queues.get(appservice_id)
+            # Of a pause that was cut short, the time is still there.
+            if (
+                queue is not None
+                and queue.phase is Phase.PAUSING
+                and queue.retry_at_ms == at_ms
+            ):
+                self._make_ready(queue)
+
+    async def _until_something_to_do(self) -> None:
+        timeout_s = None
+        if self._pauses:
+            timeout_s = max(0, self._pauses[0][0] - self._clock.now_ms()) / 1000
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._something_to_do.wait()
+        except TimeoutError:
+            return
+
+    def _start_senders(self, group: asyncio.TaskGroup) -> None:
+        self._end_pauses()
+        wanted = len(self._ready) + len(self._retrying)
+        for _ in range(min(wanted, _SENDERS_MAX - self._senders)):
+            self._senders += 1
+            group.create_task(self._send_until_none_is_ready())
+
+    async def _send_until_none_is_ready(self) -> None:
+        try:
+            while (queue := self._next_ready()) is not None:
+                is_retry = queue.failures > 0
+                self._retrying_senders += is_retry
+                try:
+                    await self._send(queue)
+                finally:
+                    self._retrying_senders -= is_retry
+        finally:
+            self._senders -= 1
+
+    def _next_ready(self) -> Queue | None:
+        self._end_pauses()
+        while self._ready:
+            queue = self._ready.popleft()
+            if self._is_current(queue):
+                return queue
+        while self._retrying and self._retrying_senders < _RETRYING_SENDERS_MAX:
+            queue = self._retrying.popleft()
+            if self._is_current(queue):
+                return queue
+        return None
+
+    async def _send(self, queue: Queue) -> None:
+        queue.phase = Phase.SENDING
+        try:
+            await self._sender.send(queue)
+        except DeliveryFailed as error:
+            self._failed(queue, str(error))
+        except SlotLost as error:
+            # If it is only this process that is late, it is tried again.
+            self._failed(queue, str(error))
+        except DatabaseUnavailable as error:
+            log.warning("appservice_interrupted", reason=str(error))
+            self._failed(queue, "the database is not there")
+        except Exception:
+            # Whatever is wrong with what one is to be sent, others get theirs.
+            log.exception("sending_failed", appservice=queue.appservice_id)
+            self._failed(queue, "an error of this server")
+        else:
+            if queue.failures:
+                log.info("appservice_is_back", appservice=queue.appservice_id)
+            queue.failures = 0
+            queue.waiting_since_ms = self._clock.now_ms()
+        queue.phase = Phase.IDLE
+        if self._is_current(queue):
+            self._schedule(queue)
+
+    def _failed(self, queue: Queue, reason: str) -> None:
+        now_ms = self._clock.now_ms()
+        self._sender.metrics.failed.inc()
+        queue.failed(now_ms, jitter=self._jitter())
+        log.info(
+            "appservice_not_reached",
+            appservice=queue.appservice_id,
+            failures=queue.failures,
+            retry_in_s=(queue.retry_at_ms - now_ms) // 1000,
+            reason=reason,
+        )
+
+    def _is_current(self, queue: Queue) -> bool:
+        """Whether it has not gone to another process meanwhile."""
+        return self._queues.get(queue.appservice_id) is queue

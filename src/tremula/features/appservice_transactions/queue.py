@@ -1,0 +1,55 @@
+"""What is known of one application service that something is to be done for."""
+
+from enum import Enum, auto
+from typing import Final
+
+from msgspec import Struct
+
+_FIRST_PAUSE_MS: Final = 1_000
+# One that is back makes itself heard, as a rule.
+_LONGEST_PAUSE_MS: Final = 600_000
+
+
+class Phase(Enum):
+    """What is being done about an application service."""
+
+    IDLE = auto()
+    READY = auto()
+    SENDING = auto()
+    PAUSING = auto()
+
+
+class Begun(Enum):
+    """What is known of the transaction that is stored as begun."""
+
+    UNKNOWN = auto()
+    NONE = auto()
+    UNDER_WAY = auto()
+    TAKEN = auto()
+
+
+class Queue(Struct):
+    """An application service for which there may be something to send.
+
+    ``has_news``: more than was looked at may wait, since ``waiting_since_ms``.
+    """
+
+    appservice_id: str
+    waiting_since_ms: int
+    has_news: bool = True
+    begun: Begun = Begun.UNKNOWN
+    phase: Phase = Phase.IDLE
+    failures: int = 0
+    retry_at_ms: int = 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is to be done, so that it can be forgotten."""
+        return not self.has_news and not self.failures and self.begun is Begun.NONE
+
+    def failed(self, now_ms: int, *, jitter: float) -> None:
+        """It was not reached. *jitter* is random between 0 and 1."""
+        pause_ms = min(_FIRST_PAUSE_MS << min(self.failures, 20), _LONGEST_PAUSE_MS)
+        self.failures += 1
+        # At random, so that not all that failed at one time come back at one time.
+        self.retry_at_ms = now_ms + int(pause_ms * (0.75 + jitter / 2))

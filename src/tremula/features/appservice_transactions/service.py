@@ -1,0 +1,22 @@
+"""What other features have to do with transactions to application services."""
+
+from tremula.features.appservice_transactions.courier import Courier, DeliveryFailed
+from tremula.features.appservice_transactions.deliveries import HEARD_TOPIC, Deliveries
+from tremula.features.appservice_transactions.interest import (
+    Interests,
+    takes_transactions,
+)
+from tremula.features.appservice_transactions.marking import TOPIC
+from tremula.features.appservice_transactions.parts import Gathered, TransactionPart
+
+__all__ = [
+    "HEARD_TOPIC",
+    "TOPIC",
+    "Courier",
+    "Deliveries",
+    "DeliveryFailed",
+    "Gathered",
+    "Interests",
+    "TransactionPart",
+    "takes_transactions",
+]
