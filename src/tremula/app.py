@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from tremula.assembly.appservices import open_appservices
+from tremula.assembly.appservices import build_token_owners, open_appservices
 from tremula.assembly.base import Base
 from tremula.assembly.calls import add_calls
 from tremula.assembly.encryption import build_encryption
@@ -221,7 +221,7 @@ async def _build(
     serve_other_servers(base, engine, own_keys)
     application = Application(
         router=base.router,
-        authenticator=people.sessions,
+        authenticator=build_token_owners(base, people),
         limiter=base.limiter,
         metrics=metrics,
         servers=authentication(base, outbound.queues),

@@ -7,6 +7,8 @@ from tests.fakes.clock import FakeClock
 from tests.http_client import Client, HttpResponse
 from tremula.features.account import routes as account_routes
 from tremula.features.account.service import AccountHooks, Accounts
+from tremula.features.appservices.authentication import TokenOwners
+from tremula.features.appservices.service import Appservices
 from tremula.features.capabilities import routes as capabilities_routes
 from tremula.features.capabilities.service import Capabilities
 from tremula.features.devices import routes as devices_routes
@@ -16,6 +18,7 @@ from tremula.features.login.service import Logins
 from tremula.features.login.tokens import LoginTokens
 from tremula.features.registration import routes as registration_routes
 from tremula.features.registration import shared_secret_routes
+from tremula.features.registration.routes import RegisterEdge
 from tremula.features.registration.service import Registrations
 from tremula.features.registration.shared_secret import SharedSecretRegistration
 from tremula.features.registration.tokens import RegistrationTokens
@@ -25,6 +28,7 @@ from tremula.features.third_party.service import ThirdPartyIds
 from tremula.features.uia.password import PasswordStage, check_dummy
 from tremula.features.uia.service import Stage, Uia
 from tremula.features.users.service import Passwords, Users
+from tremula.features.virtual_users.service import VirtualUsers
 from tremula.features.wellknown import routes as wellknown_routes
 from tremula.features.wellknown.service import WellKnown
 from tremula.infra.config import (
@@ -198,10 +202,18 @@ def build_accounts(
         (hooks.on_erased,),
     )
     accounts = Accounts(journal, clock, users, devices, sessions, uia, account_hooks)
-    router = _route(accounts, tokens, policy)
+    appservices = Appservices(database, journal, ServerName("test"))
+    router = _route(accounts, tokens, policy, appservices, limiter)
     application = Application(
         router=router,
-        authenticator=sessions,
+        authenticator=TokenOwners(
+            sessions=sessions,
+            appservices=appservices,
+            users=users,
+            devices=devices,
+            journal=journal,
+            on_sighting=last_seen.record,
+        ),
         limiter=limiter,
         metrics=Metrics(),
     )
@@ -221,17 +233,32 @@ def build_accounts(
     )
 
 
-def _route(accounts: Accounts, tokens: RegistrationTokens, policy: Policy) -> Router:
+def _route(
+    accounts: Accounts,
+    tokens: RegistrationTokens,
+    policy: Policy,
+    appservices: Appservices,
+    limiter: RateLimiter,
+) -> Router:
     journal, clock = accounts.journal, accounts.clock
     devices = accounts.devices
     router = Router()
     router.add(account_routes, accounts)
     router.add(devices_routes, devices)
     login_tokens = LoginTokens(journal, clock, devices)
+    virtual_users = VirtualUsers(journal, accounts, appservices)
     ids = ThirdPartyIds(accounts.users.db, journal, clock)
     router.add(
         login_routes,
-        Logins(journal, accounts.users, devices, login_tokens, ids.owner_of),
+        Logins(
+            journal,
+            accounts.users,
+            devices,
+            login_tokens,
+            ids.owner_of,
+            virtual_users,
+            limiter,
+        ),
     )
     router.add(sessions_routes, accounts.sessions)
     router.add(wellknown_routes, WellKnown(policy.base_url, policy.delegate))
@@ -243,18 +270,16 @@ def _route(accounts: Accounts, tokens: RegistrationTokens, policy: Policy) -> Ro
             delayed_events={},
         ),
     )
-    router.add(
-        registration_routes,
-        Registrations(
-            journal,
-            clock,
-            accounts,
-            NoContacts(),
-            accounts.uia,
-            tokens,
-            policy.registration,
-        ),
+    registrations = Registrations(
+        journal,
+        clock,
+        accounts,
+        NoContacts(),
+        appservices,
+        tokens,
+        policy.registration,
     )
+    router.add(registration_routes, RegisterEdge(registrations, virtual_users, limiter))
     router.add(
         shared_secret_routes,
         SharedSecretRegistration(

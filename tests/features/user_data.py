@@ -79,7 +79,7 @@ class TokensAreUserIds:
     """An `Authenticator` that believes everybody."""
 
     async def authenticate(
-        self, token: str, *, client_ip: str, user_agent: str
+        self, token: str, *, client_ip: str, user_agent: str, query_string: bytes
     ) -> Requester:
         return Requester(
             user_id=UserId(token),

@@ -1,5 +1,7 @@
 """Builds what bridges and other application services use."""
 
+from tremula.assembly.base import Base, People
+from tremula.features.appservices.authentication import TokenOwners
 from tremula.features.appservices.service import Appservices
 from tremula.infra.config import Config
 from tremula.infra.metrics import Metrics
@@ -16,3 +18,17 @@ async def open_appservices(
     metrics.caches.watch("appservices_of_users", appservices.cache)
     metrics.caches.count("appservices", appservices.__len__)
     return appservices
+
+
+def build_token_owners(base: Base, people: People) -> TokenOwners:
+    """Whoever makes requests of clients."""
+    owners = TokenOwners(
+        sessions=people.sessions,
+        appservices=base.appservices,
+        users=people.accounts.users,
+        devices=people.accounts.devices,
+        journal=base.journal,
+        on_sighting=people.last_seen.record,
+    )
+    base.metrics.caches.watch("appservice_users", owners.cache)
+    return owners

@@ -43,6 +43,7 @@ from tremula.features.push.service import PushRules
 from tremula.features.pushers.erasure import PusherErasure
 from tremula.features.registration import routes as registration_routes
 from tremula.features.registration import shared_secret_routes
+from tremula.features.registration.routes import RegisterEdge
 from tremula.features.registration.service import Registrations
 from tremula.features.registration.shared_secret import SharedSecretRegistration
 from tremula.features.registration.terms import check_terms, terms_params
@@ -58,6 +59,7 @@ from tremula.features.uia.password import PasswordStage, check_dummy
 from tremula.features.uia.service import Uia
 from tremula.features.users.passwords import Passwords
 from tremula.features.users.service import Users
+from tremula.features.virtual_users.service import VirtualUsers
 
 
 def _build_profiles(base: Base, engine: Engine) -> Profiles:
@@ -213,13 +215,22 @@ def _build_accounts(
     )
     base.router.add(account_routes, accounts)
     login_tokens = LoginTokens(journal, clock, devices)
+    virtual_users = VirtualUsers(journal, accounts, base.appservices)
     base.router.add(
         login_routes,
-        Logins(journal, users, devices, login_tokens, third_party.ids.owner_of),
+        Logins(
+            journal,
+            users,
+            devices,
+            login_tokens,
+            third_party.ids.owner_of,
+            virtual_users,
+            base.limiter,
+        ),
     )
     finish = partial(accounts.finish_departures, base.slots)
     base.run_with_slots("finish_departures", finish)
-    _add_registration(base, accounts, tokens, third_party)
+    _add_registration(base, accounts, tokens, third_party, virtual_users)
     return accounts, sessions, last_seen, tokens
 
 
@@ -258,17 +269,20 @@ def _add_registration(
     accounts: Accounts,
     tokens: RegistrationTokens,
     third_party: ThirdPartyServices,
+    virtual_users: VirtualUsers,
 ) -> None:
     registrations = Registrations(
         base.journal,
         base.clock,
         accounts,
         NewUsersContacts(third_party.ids, third_party.invitations),
-        accounts.uia,
+        base.appservices,
         tokens,
         base.config.registration,
     )
-    base.router.add(registration_routes, registrations)
+    base.router.add(
+        registration_routes, RegisterEdge(registrations, virtual_users, base.limiter)
+    )
     shared_secret = SharedSecretRegistration(
         journal=base.journal,
         clock=base.clock,

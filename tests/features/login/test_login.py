@@ -20,6 +20,7 @@ async def test_only_flows_that_work_are_offered(accounts: AccountsServer) -> Non
         "flows": [
             {"type": "m.login.password"},
             {"type": "m.login.token", "get_login_token": True},
+            {"type": "m.login.application_service"},
         ]
     }
 

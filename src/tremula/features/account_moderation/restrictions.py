@@ -8,8 +8,8 @@ from typing import Final
 
 from tremula.infra.http import Restrictions
 
-# "on all but the following Client-Server APIs".
-_LOCKED_MAY: Final = frozenset({"logout", "logout_all"})
+# "on all but the following Client-Server APIs", and what needs no token.
+_LOCKED_MAY: Final = frozenset({"get_versions", "logout", "logout_all"})
 
 _ACCOUNT: Final = frozenset(
     {

@@ -10,7 +10,7 @@ from tremula.infra.cache import ByteLRU
 from tremula.infra.db import Conflict, Reader
 from tremula.infra.journal import Journal
 from tremula.protocol.appservices import Registration
-from tremula.protocol.errors import InvalidParam, NotFound
+from tremula.protocol.errors import InvalidParam, MissingToken, NotFound, UnknownToken
 from tremula.protocol.identifiers import RoomAlias, RoomId, ServerName, UserId
 from tremula.protocol.namespaces import PrefixIndex
 
@@ -104,6 +104,20 @@ class Appservices:
     def by_token(self, as_token: str) -> Appservice | None:
         """The one whose ``as_token`` it is."""
         return self._by_token.get(_hash(as_token)) if self._by_id else None
+
+    async def authenticate(self, as_token: str | None) -> Appservice:
+        """The one whose ``as_token`` it is.
+
+        Raises:
+            MissingToken, UnknownToken: there is no token, or it is nobody's.
+        """
+        if as_token is None:
+            raise MissingToken("an as_token is needed")
+        await self.catch_up()
+        appservice = self.by_token(as_token)
+        if appservice is None:
+            raise UnknownToken("this is no application service's token")
+        return appservice
 
     def of_user(self, user_id: UserId) -> tuple[Appservice, ...]:
         """Those that a user of this server is the sender or in a namespace of."""

@@ -3,9 +3,16 @@
 import msgspec
 
 from tremula.features.devices.service import parse_new_device
-from tremula.features.login.service import Logins
+from tremula.features.login.service import LOGIN_TYPE, Logins
 from tremula.features.login.tokens import LIFETIME_MS
-from tremula.infra.http import Auth, Json, Request, UserRequest, endpoint
+from tremula.infra.http import (
+    Auth,
+    Json,
+    Request,
+    UserRequest,
+    endpoint,
+    rate_limit_key,
+)
 from tremula.protocol.errors import Forbidden, MissingParam, Unknown
 from tremula.protocol.login_identifiers import find_email_address, parse_user_name
 
@@ -34,18 +41,27 @@ class GetTokenBody(msgspec.Struct):
 async def get_login_flows(_req: Request, _logins: Logins) -> Json:
     """CS getLoginFlows."""
     token_flow = {"type": _TOKEN, "get_login_token": True}
-    return {"flows": [{"type": _PASSWORD}, token_flow]}
+    flows = [{"type": _PASSWORD}, token_flow, {"type": LOGIN_TYPE}]
+    return {"flows": flows}
 
 
-@endpoint("POST", "/_matrix/client/v3/login", auth=Auth.NONE, limit="login")
+@endpoint("POST", "/_matrix/client/v3/login", auth=Auth.NONE)
 async def login(req: Request, logins: Logins) -> Json:
-    """CS login. Errors: M_FORBIDDEN, M_MISSING_PARAM, M_INVALID_PARAM, M_UNKNOWN."""
+    """CS login. Errors: M_FORBIDDEN, M_MISSING_PARAM, M_INVALID_PARAM, M_UNKNOWN,
+    M_EXCLUSIVE.
+    """
     body = req.body(LoginBody)
     device = parse_new_device(
         body.device_id,
         body.initial_device_display_name,
         refreshable=body.refresh_token,
     )
+    if body.type == LOGIN_TYPE:
+        name = parse_user_name(req.json_object())
+        virtual_users = logins.virtual_users
+        return (await virtual_users.log_in(req.access_token, name, device)).body()
+    # Application services are not limited: the limit is for those without a token.
+    logins.limiter.check("login", rate_limit_key(req.client_ip))
     if body.type == _PASSWORD:
         password = _required(body.password, "password")
         address = find_email_address(req.json_object())

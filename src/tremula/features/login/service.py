@@ -7,9 +7,13 @@ from msgspec import Struct
 from tremula.features.devices.service import Devices, LoggedIn, NewDevice
 from tremula.features.login.tokens import LoginTokens
 from tremula.features.users.service import Users
+from tremula.features.virtual_users.service import LOGIN_TYPE, VirtualUsers
 from tremula.infra.journal import Journal
+from tremula.infra.ratelimit import RateLimiter
 from tremula.protocol.email_addresses import EmailAddress
 from tremula.protocol.identifiers import UserId
+
+__all__ = ["LOGIN_TYPE", "EmailOwner", "Logins"]
 
 EmailOwner = Callable[[EmailAddress], Awaitable[UserId | None]]
 """The user who has an address."""
@@ -23,6 +27,8 @@ class Logins(Struct, frozen=True):
     devices: Devices
     tokens: LoginTokens
     owner_of: EmailOwner
+    virtual_users: VirtualUsers
+    limiter: RateLimiter
 
     async def by_email(
         self, address: EmailAddress, password: str, device: NewDevice

@@ -8,16 +8,23 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from tremula.features.account.service import Accounts
+from tremula.features.appservices.service import Appservices
 from tremula.features.devices.service import LoggedIn, NewDevice
 from tremula.features.registration.tokens import RegistrationTokens
-from tremula.features.uia.service import Completed, Flow, Stage, Uia, digest_of
+from tremula.features.uia.service import Completed, Flow, Stage, digest_of
 from tremula.features.users.service import User, check_new_password
 from tremula.infra.clock import Clock
 from tremula.infra.config import EmailPolicy, Registration, RegistrationMode
 from tremula.infra.db import Conflict
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.email_addresses import EmailAddress
-from tremula.protocol.errors import Forbidden, MissingParam, ThreepidInUse, UserInUse
+from tremula.protocol.errors import (
+    Exclusive,
+    Forbidden,
+    MissingParam,
+    ThreepidInUse,
+    UserInUse,
+)
 from tremula.protocol.identifiers import UserId
 
 _FLOWS: Final[dict[RegistrationMode, dict[EmailPolicy, tuple[Flow, ...]]]] = {
@@ -77,7 +84,7 @@ class Registrations(Struct, frozen=True):
     clock: Clock
     accounts: Accounts
     contacts: NewContacts
-    uia: Uia
+    appservices: Appservices
     tokens: RegistrationTokens
     policy: Registration
 
@@ -87,10 +94,12 @@ class Registrations(Struct, frozen=True):
         Raises:
             Forbidden: nobody can register.
             InvalidUsername: it cannot be a username.
+            Exclusive: it is kept for an application service.
             UserInUse: it is taken.
         """
         self._get_flows()
         user_id = self.accounts.parse_new_localpart(username)
+        self._check_not_claimed(user_id)
         await self.accounts.check_available(user_id)
         return user_id
 
@@ -109,6 +118,7 @@ class Registrations(Struct, frozen=True):
         Raises:
             Forbidden: nobody can register, or not with this token any more.
             InvalidUsername, UserInUse, WeakPassword, InvalidParam: see the message.
+            Exclusive: the name is kept for an application service.
             MissingParam: there is no password.
             UiaRequired: stages are still to be completed.
             LimitExceeded: too many passwords are being hashed.
@@ -124,7 +134,7 @@ class Registrations(Struct, frozen=True):
             check_new_password(request.password)
         elif _is_attempt(request.auth):
             raise MissingParam("missing key 'password'")
-        completed = await self.uia.require(
+        completed = await self.accounts.uia.require(
             None, "register", request.auth, _ANY_REQUEST, flows=flows
         )
         if request.password is None:
@@ -141,6 +151,7 @@ class Registrations(Struct, frozen=True):
 
         Raises:
             Forbidden: guests are not welcome here.
+            Exclusive: all names are kept for an application service.
         """
         if not self.policy.guests:
             raise Forbidden("this server takes no guests")
@@ -191,7 +202,13 @@ class Registrations(Struct, frozen=True):
 
     def _generate_user_id(self, prefix: str) -> UserId:
         chars = (secrets.choice(_GENERATED_ALPHABET) for _ in range(_GENERATED_CHARS))
-        return self.accounts.users.id_of(prefix + "".join(chars))
+        user_id = self.accounts.users.id_of(prefix + "".join(chars))
+        self._check_not_claimed(user_id)
+        return user_id
+
+    def _check_not_claimed(self, user_id: UserId) -> None:
+        if self.appservices.exclusive_of_user(user_id):
+            raise Exclusive("this username is kept for an application service")
 
 
 def _is_attempt(auth: object) -> bool:

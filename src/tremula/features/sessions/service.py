@@ -31,7 +31,9 @@ _ACCESS_PREFIX: Final = "trm_"
 _REFRESH_PREFIX: Final = "trr_"
 _TOKEN_BYTES: Final = 32
 _CACHED_MAX: Final = 50_000
-_SEEN_EVERY_MS: Final = 60_000
+SEEN_EVERY_MS: Final = 60_000
+"""How often the use of a device is recorded."""
+
 _NEVER: Final = 2**63
 
 
@@ -73,7 +75,7 @@ class _Session(Struct):
 
 
 class Sessions:
-    """Implements ``infra.http.Authenticator``.
+    """Knows users' tokens, and issues and revokes them.
 
     *on_sighting* is told of the use of each token, at most once a minute.
     """
@@ -115,7 +117,7 @@ class Sessions:
         now_ms = self._clock.now_ms()
         if now_ms >= session.expires_ts_ms:
             raise UnknownToken("the access token has expired", soft_logout=True)
-        if now_ms - session.seen_ts_ms >= _SEEN_EVERY_MS:
+        if now_ms - session.seen_ts_ms >= SEEN_EVERY_MS:
             session.seen_ts_ms = now_ms
             self._cached.move_to_end(access_hash)
             self._on_sighting(

@@ -7,6 +7,7 @@ from tremula.infra.http.auth import (
     Restrictions,
     ServerAuthenticator,
 )
+from tremula.infra.http.client_address import rate_limit_key
 from tremula.infra.http.endpoint import (
     EVENT_BODY_BYTES_MAX,
     Auth,
@@ -41,4 +42,5 @@ __all__ = [
     "UserRequest",
     "endpoint",
     "long_poll",
+    "rate_limit_key",
 ]

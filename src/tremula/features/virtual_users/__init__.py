@@ -1,0 +1,1 @@
+"""Users whom application services make (AS "Server admin style permissions")."""
