@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from tremula.assembly.appservices import build_token_owners, open_appservices
 from tremula.assembly.base import Base
+from tremula.assembly.bridged_user_data import add_bridged_user_data
 from tremula.assembly.calls import add_calls
 from tremula.assembly.encryption import build_encryption
 from tremula.assembly.engine import build_engine
@@ -74,10 +75,19 @@ from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.room import OwnServer
 
 UNSTABLE_FEATURES: Final = {
+    "com.beeper.account_data_mute": True,
+    "com.beeper.arbitrary_profile_meta": True,
+    "com.beeper.inbox_state": True,
+    "com.beeper.msc4169": True,
+    "com.beeper.msc4437": True,
+    "com.beeper.msc4437.stable": True,
+    "com.beeper.msc4446": True,
+    "fi.mau.msc2246.stable": True,
     "io.element.msc4388": True,
     "org.matrix.msc3266": True,
     "org.matrix.msc3814": True,
     "org.matrix.msc3881": True,
+    "org.matrix.msc3916.stable": True,
     "org.matrix.msc4108": True,
     "org.matrix.msc4140": True,
     "org.matrix.msc4140.stable": True,
@@ -207,6 +217,7 @@ async def _build(
     outbound = build_outbound(base, engine)
     remote = build_handshakes(base, engine)
     people = build_people(base, engine, remote)
+    add_bridged_user_data(base, engine, people)
     rooms = add_rooms(base, engine, people, remote)
     search = add_searching(base, engine, people)
     moderation = add_moderation(base, engine, people, rooms.directory, search)

@@ -23,6 +23,7 @@ from tremula.features.account_data.sync import (
 from tremula.features.account_data.tags import Tags
 from tremula.features.filters import routes as filters_routes
 from tremula.features.filters.service import Filters
+from tremula.features.mutes.service import MUTE, Mutes
 from tremula.features.presence import routes as presence_routes
 from tremula.features.presence.audience import Audience
 from tremula.features.presence.service import Presence
@@ -103,6 +104,8 @@ class UserDataServer:
     profiles: Profiles
     propagation: ProfilePropagation
     account_data: AccountData
+    push_rules: PushRules
+    mutes: Mutes
     filters: Filters
     typing: Typing
     presence: Presence
@@ -237,13 +240,17 @@ def build_user_data(
     engine = _start_engine(database, journal, clock)
     reader, memberships = engine.reader, engine.memberships
     profiles = Profiles(database, journal, _remote_profiles(clock), SERVER)
+    push_rules = PushRules(database, journal, memberships)
     account_data = AccountData(
         db=database,
         journal=journal,
         reader=reader,
         memberships=memberships,
-        push_rules=PushRules(database, journal, memberships),
+        push_rules=push_rules,
     )
+    slots = SingleProcessSlots()
+    mutes = Mutes(database, reader, account_data, push_rules, slots, clock)
+    account_data.follow(MUTE, mutes.follow)
     filters = Filters(database, clock)
     typing = Typing(database, reader, journal, clock)
     audience = Audience(reader, memberships)
@@ -280,6 +287,8 @@ def build_user_data(
         profiles=profiles,
         propagation=_propagation(database, engine, profiles),
         account_data=account_data,
+        push_rules=push_rules,
+        mutes=mutes,
         filters=filters,
         typing=typing,
         presence=presence,

@@ -41,3 +41,25 @@ async def test_one_redaction_repeated_at_one_time_is_one_event(server: Server) -
 
     assert [answer.status for answer in answers] == [200] * 4
     assert len({answer.json["event_id"] for answer in answers}) == 1
+
+
+@pytest.mark.parametrize("version", ["10", "12"])
+async def test_a_redaction_may_be_sent_as_any_event(
+    server: Server, version: str
+) -> None:
+    """MSC4169: whatever the room version, and with whatever its content says beside."""
+    alice = server.client("@alice:test")
+    room_id = await create_room(alice, room_version=version)
+    target = await send(alice, room_id)
+    room = f"/v3/rooms/{quote(room_id)}"
+
+    content = {"redacts": target, "reason": "oh", "org.example.any": 1}
+    response = await alice.put(f"{room}/send/m.room.redaction/txn", content)
+
+    redaction_id = response.json["event_id"]
+    redacted = (await alice.get(f"{room}/event/{quote(target)}")).json
+    redaction = redacted["unsigned"]["redacted_because"]
+    assert redacted["content"] == {}
+    assert redaction["event_id"] == redaction_id
+    assert redaction["redacts"] == target
+    assert redaction["content"] == content

@@ -55,6 +55,14 @@ class PushRules(Protocol):
         ...
 
 
+class Follower(Protocol):
+    """Does what some type of account data of rooms calls for."""
+
+    async def __call__(self, user_id: UserId, room_id: RoomId, /) -> None:
+        """*user_id* has set it for a room."""
+        ...
+
+
 class AccountData:
     """Reads and changes account data; knows whom a user ignores."""
 
@@ -75,9 +83,14 @@ class AccountData:
         self._ignored: ByteLRU[UserId, frozenset[UserId]] = ByteLRU(
             _IGNORED_CACHE_BYTES
         )
+        self._followers: dict[str, Follower] = {}
         self._changing: KeyedLocks[tuple[UserId, int]] = KeyedLocks()
         journal.subscribe(TOPIC, self._forget_ignored)
         journal.on_forget(self._ignored.clear)
+
+    def follow(self, data_type: str, follower: Follower) -> None:
+        """Have *follower* called when a client has set this for a room."""
+        self._followers[data_type] = follower
 
     async def get(self, user_id: UserId, data_type: str) -> bytes:
         """The content of global account data.
@@ -141,9 +154,12 @@ class AccountData:
             Forbidden: the user has never had to do with this room.
         """
         _check_type(data_type)
-        room_nid = await self.own_room_nid(user_id, parse_room_id(room_id))
+        parsed_id = parse_room_id(room_id)
+        room_nid = await self.own_room_nid(user_id, parsed_id)
         async with self._changing.of((user_id, room_nid)):
             await self._set(user_id, room_nid, data_type, content)
+        if (follower := self._followers.get(data_type)) is not None:
+            await follower(user_id, parsed_id)
 
     async def update_in_room(
         self,

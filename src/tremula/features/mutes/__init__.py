@@ -1,0 +1,1 @@
+"""Mutes by account data of rooms (``com.beeper.account_data_mute``)."""
