@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from tremula.assembly.appservice_transactions import add_appservice_transactions
 from tremula.assembly.appservices import build_token_owners, open_appservices
 from tremula.assembly.base import Base
 from tremula.assembly.bridged_user_data import add_bridged_user_data
@@ -67,6 +68,8 @@ from tremula.infra.http.server import HttpServer
 from tremula.infra.journal import Journal
 from tremula.infra.mail import Mailer
 from tremula.infra.metrics import Metrics
+from tremula.infra.outbound.appservices import AppserviceHttp
+from tremula.infra.outbound.opening import open_anywhere
 from tremula.infra.outbound.web import Web
 from tremula.infra.process import Process, alone
 from tremula.infra.ratelimit import RateLimiter
@@ -146,11 +149,14 @@ async def open_app(
     async with (
         _process(config, clock, metrics) as process,
         open_transport(config.outbound, clock) as over_https,
+        open_anywhere(config.outbound) as anywhere,
         open_media(config) as files,
     ):
         await check_server_name(process.database, config.server_name)
         supervisor = Supervisor(metrics, waits=True)
-        outside = _Outside(transport or over_https, web or over_https.http, files)
+        to_web = web or over_https.http
+        appservice_http = AppserviceHttp(web or anywhere, to_web)
+        outside = _Outside(transport or over_https, to_web, appservice_http, files)
         built = await _build(config, clock, process, metrics, supervisor, outside)
         try:
             await process.begin()
@@ -191,6 +197,7 @@ class _Outside(Struct, frozen=True):
 
     transport: FederationTransport
     web: Web
+    appservice_http: AppserviceHttp
     files: Files
 
 
@@ -219,6 +226,7 @@ async def _build(
     people = build_people(base, engine, remote)
     add_bridged_user_data(base, engine, people)
     rooms = add_rooms(base, engine, people, remote)
+    add_appservice_transactions(base, engine, rooms.directory)
     search = add_searching(base, engine, people)
     moderation = add_moderation(base, engine, people, rooms.directory, search)
     encryption = build_encryption(base, engine, people, outbound)
@@ -279,6 +287,7 @@ async def _base(
         own=own,
         federation=federation,
         web=outside.web,
+        appservice_http=outside.appservice_http,
         key_ring=KeyRing(
             process.database,
             own_keys,

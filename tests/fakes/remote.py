@@ -1,4 +1,4 @@
-"""Another server: TLS on a loopback port, and answers written byte by byte."""
+"""Another server: on a loopback port, with answers written byte by byte."""
 
 import asyncio
 import ssl
@@ -101,7 +101,9 @@ async def running_remote(
     *,
     signed_by: Certificate | None = None,
 ) -> AsyncIterator[Remote]:
-    """Serve *answer* on 127.0.0.1 with a certificate for *hosts*."""
+    """Serve *answer* on 127.0.0.1 with a certificate for *hosts*; for none, over plain
+    HTTP.
+    """
     remote = Remote()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -120,8 +122,10 @@ async def running_remote(
                 await writer.drain()
         writer.close()
 
-    tls = server_tls(issue(hosts, validity(), signed_by or authority()), folder)
-    tls.sni_callback = lambda _socket, name, _context: remote.sni.append(name)
+    tls = None
+    if hosts:
+        tls = server_tls(issue(hosts, validity(), signed_by or authority()), folder)
+        tls.sni_callback = lambda _socket, name, _context: remote.sni.append(name)
     server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     remote.port = server.sockets[0].getsockname()[1]
     try:

@@ -35,6 +35,7 @@ from tremula.infra.http import Router
 from tremula.infra.journal import Journal
 from tremula.infra.mail import Mailer
 from tremula.infra.metrics import Metrics
+from tremula.infra.outbound.appservices import AppserviceHttp
 from tremula.infra.outbound.web import Web
 from tremula.infra.process import Process
 from tremula.infra.ratelimit import RateLimiter
@@ -71,6 +72,7 @@ class Base(Struct, frozen=True, kw_only=True):
     own: OwnServer
     federation: FederationClient
     web: Web
+    appservice_http: AppserviceHttp
     key_ring: KeyRing
     appservices: Appservices
     mailer: Mailer | None

@@ -51,7 +51,7 @@ class _RoomInterest(Struct):
 
     def put_together(self) -> None:
         """Have ``ids`` say who is interested now."""
-        self.ids = self.by_room_id | self.counts.keys()
+        self.ids = self.by_room_id.union(self.counts)
 
 
 class Interests:

@@ -8,6 +8,7 @@ from tremula.features.appservice_transactions.interest import (
 )
 from tremula.features.appservice_transactions.marking import TOPIC
 from tremula.features.appservice_transactions.parts import Gathered, TransactionPart
+from tremula.features.appservice_transactions.storage import find_begun
 
 __all__ = [
     "HEARD_TOPIC",
@@ -18,5 +19,6 @@ __all__ = [
     "Gathered",
     "Interests",
     "TransactionPart",
+    "find_begun",
     "takes_transactions",
 ]
