@@ -24,6 +24,7 @@ from tremula.assembly.federation import (
     build_outbound,
     serve_other_servers,
 )
+from tremula.assembly.hungry_rooms import add_hungry_rooms
 from tremula.assembly.media import Files, add_media, open_media
 from tremula.assembly.moderation import Moderation, add_moderation
 from tremula.assembly.people import build_people

@@ -43,6 +43,7 @@ from tremula.infra.slots import Slots
 from tremula.infra.supervisor import Supervisor, Work
 from tremula.protocol.identifiers import ServerName
 from tremula.rooms.access import RoomAccess
+from tremula.rooms.batches import Batches
 from tremula.rooms.erasures import Erasures
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.memberships import Memberships
@@ -120,6 +121,7 @@ class Engine(Struct, frozen=True, kw_only=True):
     outside: OutsideRooms
     unsent: UnsentEvents
     shared: SharedRooms
+    batches: Batches
 
 
 class ThirdPartyServices(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from tremula.infra.cache import ByteLRU
 from tremula.infra.federation.outbox import Outbox
 from tremula.rooms.access import RoomAccess
 from tremula.rooms.aggregations import Aggregations
+from tremula.rooms.batches import Batches
 from tremula.rooms.erasures import Erasures
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
@@ -79,6 +80,7 @@ async def build_engine(base: Base) -> Engine:
         outside=OutsideRooms(base.database, base.journal, memberships),
         unsent=UnsentEvents(registry, base.slots, base.clock),
         shared=SharedRooms(base.server_name, base.database, reader, memberships),
+        batches=Batches(registry, base.journal, base.clock),
     )
 
 

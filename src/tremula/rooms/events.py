@@ -1,5 +1,6 @@
 """Events as the room engine takes them from its callers and as it stores them."""
 
+import secrets
 from typing import Any, Final
 
 import orjson
@@ -13,10 +14,16 @@ from tremula.protocol.identifiers import (
     ServerName,
     UserId,
 )
+from tremula.protocol.room_versions import EventIdFormat, RoomVersion
+
+_EVENT_ID_BYTES: Final = 32
 
 NOWHERE_POS: Final = -(2**62)
 """The ``room_pos`` of events that are in no timeline: before everything."""
 
+
+UNKNOWN_CHILDREN_POS: Final = -1
+"""The ``childless_pos`` of events that may have had children before they came."""
 
 DELAYING_DEVICE: Final = DeviceId("org.matrix.msc4140")
 """What sends delayed events, with the delay ID as transaction ID: so none is sent
@@ -36,6 +43,9 @@ class Draft(Struct, frozen=True):
     ``origin_server_ts`` is now unless given. ``device_id`` counts where there is
     a ``txn``: that device alone is shown ``unsigned.transaction_id``. With
     ``replaces`` the event is refused unless it replaces that state event.
+
+    In rooms that don't federate an application service may choose the ``event_id``, and
+    set memberships that ``is_forced``: no rule asks whether the sender may.
     """
 
     type: str
@@ -46,6 +56,8 @@ class Draft(Struct, frozen=True):
     origin_server_ts: int | None = None
     txn: TxnKey | None = None
     replaces: EventId | None = None
+    event_id: EventId | None = None
+    is_forced: bool = False
 
 
 class StoredEvent(Struct):
@@ -71,7 +83,7 @@ class StoredEvent(Struct):
     device_id: str | None = None
     txn_id: str | None = None
     arrived_pos: int | None = None
-    childless_pos: int = -1
+    childless_pos: int = UNKNOWN_CHILDREN_POS
     _content: dict[str, Any] | None = None
 
     @classmethod
@@ -109,8 +121,15 @@ class StoredEvent(Struct):
 
     @property
     def journal_pos(self) -> int:
-        """The journal position of its arrival: its number, unless it was an outlier."""
+        """Where it stands among all events: its number, unless it was an outlier, which
+        arrived later, or has been put into the past, as if it had come then.
+        """
         return self.event_nid if self.arrived_pos is None else self.arrived_pos
+
+    @property
+    def placed_pos(self) -> int:
+        """The journal position at which it got its place in the room."""
+        return max(self.event_nid, self.journal_pos)
 
     @property
     def content(self) -> dict[str, Any]:
@@ -135,6 +154,14 @@ class StoredEvent(Struct):
     def size_bytes(self) -> int:
         """Roughly what this takes in memory."""
         return 600 + 2 * len(self.client_json)
+
+
+def new_local_event_id(version: RoomVersion, server_name: ServerName) -> EventId:
+    """An ID for an event that no other server ever sees."""
+    opaque = "$" + secrets.token_urlsafe(_EVENT_ID_BYTES)
+    if version.event_ids is EventIdFormat.DOMAIN:
+        return EventId(f"{opaque}:{server_name}")
+    return EventId(opaque)
 
 
 class PersistedEvent(Struct, frozen=True):

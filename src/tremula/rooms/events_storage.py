@@ -213,7 +213,8 @@ async def placed_after(
                device_id, txn_id, arrived_pos
         FROM rooms_events
         WHERE event_nid > :pos AND event_nid <= :up_to AND type IN :types
-          AND room_pos IS NOT NULL AND arrived_pos IS NULL
+          AND room_pos IS NOT NULL
+          AND (arrived_pos IS NULL OR arrived_pos < event_nid)
         ORDER BY event_nid LIMIT :limit
         """,
         pos=pos,
@@ -228,7 +229,7 @@ async def placed_after(
                device_id, txn_id, arrived_pos
         FROM rooms_events
         WHERE arrived_pos > :pos AND arrived_pos <= :up_to AND type IN :types
-          AND room_pos IS NOT NULL
+          AND room_pos IS NOT NULL AND arrived_pos >= event_nid
         ORDER BY arrived_pos LIMIT :limit
         """,
         pos=pos,
@@ -237,7 +238,7 @@ async def placed_after(
         limit=limit,
     )
     events = [stored_event(row) for row in (*rows, *arrived)]
-    return sorted(events, key=attrgetter("journal_pos"))[:limit]
+    return sorted(events, key=attrgetter("placed_pos"))[:limit]
 
 
 async def event_by_id(db: Reader, event_id: EventId) -> StoredEvent | None:

@@ -93,6 +93,7 @@ class RoomRegistry(Struct):
 
     def add(self, room: Room) -> None:
         """Keep a room, and let go of those that nobody asked for lately."""
+        room.leave_history_space()
         self._rooms[room.view.room_id] = room
         self._weigh(room)
         while self._entries > self.state_entries_max and self._drop_oldest():

@@ -54,7 +54,7 @@ def record_relation(
             TOPIC,
             room_nid,
             parent_id,
-            pos=stored.journal_pos,
+            pos=stored.placed_pos,
             size_bytes=_RELATION_BYTES,
         )
 

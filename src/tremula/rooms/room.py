@@ -14,10 +14,22 @@ from tremula.protocol.auth_selection import auth_event_keys
 from tremula.protocol.auth_state import AuthState
 from tremula.protocol.errors import Forbidden
 from tremula.protocol.events import BuiltEvent, Event, EventDraft, build_event
-from tremula.protocol.identifiers import RoomId, ServerName, server_of
+from tremula.protocol.identifiers import (
+    RoomId,
+    ServerName,
+    parse_user_id,
+    server_of,
+)
+from tremula.protocol.local_events import build_local_event
 from tremula.protocol.redaction import redact_client_event
+from tremula.protocol.room_state import CREATE
 from tremula.protocol.room_versions import RoomVersion
-from tremula.rooms.events import Draft, StoredEvent
+from tremula.rooms.events import (
+    UNKNOWN_CHILDREN_POS,
+    Draft,
+    StoredEvent,
+    new_local_event_id,
+)
 from tremula.rooms.events_storage import NewestEvent, ServerPart
 from tremula.rooms.graph import PREV_EVENTS_CITED_MAX, Extremity
 from tremula.rooms.head_servers import HeadServers, ServerChanges
@@ -32,17 +44,20 @@ from tremula.rooms.staging import (
     Staged,
 )
 from tremula.rooms.state import (
+    MEMBER,
     NO_UPDATE,
     StateEvent,
     StateMap,
     StateUpdate,
     state_content,
 )
-from tremula.rooms.view import RoomView
+from tremula.rooms.view import HISTORY_END_POS, RoomView
 
 __all__ = ["EVENT_TOPIC", "REDACTION", "Head", "OwnServer", "Room", "redaction_of"]
 
 REDACTION: Final = "m.room.redaction"
+
+_MEMBERSHIPS: Final = frozenset({"join", "invite", "knock", "leave", "ban"})
 
 
 class Head(Struct, frozen=True):
@@ -57,6 +72,12 @@ class Head(Struct, frozen=True):
     extremities: tuple[Extremity, ...]
     room_pos: int
     is_recorded: bool = False
+
+    @property
+    def federates(self) -> bool:
+        """Whether other servers may ever see the room."""
+        create = self.state.get(CREATE)
+        return create is None or create.content.get("m.federate") is not False
 
     @property
     def depth(self) -> int:
@@ -146,9 +167,15 @@ class Room:
             if not head.extremities:
                 # RV12: the create event's hash is the room's ID, known only now.
                 self.view.room_id = built.event.room_id
-            check_auth(
-                self.version, built.event, head.auth, server_signed=self.own.is_named
-            )
+            if draft.is_forced:
+                _check_forced(head, built.event)
+            else:
+                check_auth(
+                    self.version,
+                    built.event,
+                    head.auth,
+                    server_signed=self.own.is_named,
+                )
             head, item = self._advance(head, unit, draft, built, redacted)
             staged.append(item)
         self.commit(unit, head, staged)
@@ -263,7 +290,32 @@ class Room:
         Raises:
             TooLarge: the event is past the size limits.
             BadJson: its content cannot be an event's.
+            Forbidden: its ID is chosen, and the room federates.
         """
+        event = EventDraft(
+            room_id=self._room_id_for(draft),
+            type=draft.type,
+            sender=draft.sender,
+            state_key=draft.state_key,
+            content=draft.content,
+            origin_server_ts=(
+                now_ms if draft.origin_server_ts is None else draft.origin_server_ts
+            ),
+            redacts=draft.redacts,
+        )
+        depth = min(head.depth + 1, self.version.depth_max)
+        prev_events = [each.event_id for each in head.extremities]
+        if not head.federates:
+            event_id = draft.event_id or new_local_event_id(self.version, self.own.name)
+            return build_local_event(
+                self.version,
+                event,
+                event_id=event_id,
+                depth=depth,
+                prev_events=prev_events,
+            )
+        if draft.event_id is not None:
+            raise Forbidden("In a room that may federate, no event ID can be chosen")
         keys = auth_event_keys(
             self.version, draft.type, draft.state_key, draft.sender, draft.content
         )
@@ -273,20 +325,10 @@ class Room:
         assert len(head.extremities) <= PREV_EVENTS_CITED_MAX
         return build_event(
             self.version,
-            EventDraft(
-                room_id=self._room_id_for(draft),
-                type=draft.type,
-                sender=draft.sender,
-                state_key=draft.state_key,
-                content=draft.content,
-                origin_server_ts=(
-                    now_ms if draft.origin_server_ts is None else draft.origin_server_ts
-                ),
-                redacts=draft.redacts,
-            ),
-            prev_events=[each.event_id for each in head.extremities],
+            event,
+            prev_events=prev_events,
             auth_events=auth_events,
-            depth=min(head.depth + 1, self.version.depth_max),
+            depth=depth,
             signing_key=self.own.key,
         )
 
@@ -318,7 +360,11 @@ class Room:
                 self.version, event, redacted, auth=head.auth, state=head.state
             )
         part = ServerPart(event.depth, built.server_json)
-        return self.live(head, Staged(event, stored, part, redaction=redaction))
+        head, item = self.live(head, Staged(event, stored, part, redaction=redaction))
+        if draft.event_id is not None:
+            # Others may have named it before it came.
+            stored.childless_pos = UNKNOWN_CHILDREN_POS
+        return head, item
 
     def live(self, head: Head, item: Staged) -> tuple[Head, Staged]:
         """The head after an event that has all of *head*'s extremities as previous.
@@ -358,6 +404,21 @@ class Room:
         if update is not NO_UPDATE or graph is not NO_GRAPH_CHANGES:
             item = replace(item, update=update, graph=graph)
         return successor, item
+
+    def follow(self, unit: JournalUnit, head: Head) -> None:
+        """Build upon *head*: all that is new in it, *unit* stores."""
+        self.head = head
+        self.in_flight += 1
+        unit.on_commit(self._landed)
+
+    def leave_history_space(self) -> None:
+        """Have what comes from now on leave space for history before it."""
+        if not self.head.federates:
+            room_pos = max(self.head.room_pos, HISTORY_END_POS - 1)
+            self.head = replace(self.head, room_pos=room_pos)
+
+    def _landed(self) -> None:
+        self.in_flight -= 1
 
     def _committed(self, staged: Sequence[Staged]) -> None:
         self.in_flight -= 1
@@ -401,6 +462,15 @@ def redaction_of(
         client_json,
         replace(current, content=state_content(target.type, remains)),
     )
+
+
+def _check_forced(head: Head, event: Event) -> None:
+    """Refuse what can be forced upon no room, as the rules are not asked."""
+    if head.federates:
+        raise Forbidden("In a room that may federate, the room's rules count for all")
+    if event.type != MEMBER or event.content.get("membership") not in _MEMBERSHIPS:
+        raise Forbidden("Only memberships can be changed against a room's rules")
+    parse_user_id(event.state_key)
 
 
 def _check_replaces(head: Head, draft: Draft) -> None:

@@ -108,7 +108,9 @@ NO_GRAPH_CHANGES: Final = GraphChanges()
 class Staged(Struct, frozen=True):
     """An event that is built or received, judged, and on its way to the disk.
 
-    What ``is_relayed`` was given to this server alone, which sends it on.
+    What ``is_relayed`` was given to this server alone, which sends it on. Of what
+    ``is_silent`` nobody is notified. The application service ``known_to`` has sent it
+    in a batch, and is not to be told.
     """
 
     event: Event
@@ -118,6 +120,8 @@ class Staged(Struct, frozen=True):
     redaction: Redaction | EarlyRedaction | None = None
     graph: GraphChanges = NO_GRAPH_CHANGES
     is_relayed: bool = False
+    is_silent: bool = False
+    known_to: str | None = None
 
     @property
     def is_own_state_only(self) -> bool:

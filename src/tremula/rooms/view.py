@@ -28,6 +28,12 @@ from tremula.rooms.state import (
     StateUpdate,
 )
 
+HISTORY_FROM_POS: Final = 2**20
+HISTORY_END_POS: Final = 2**24
+"""Between these positions a room that doesn't federate has history that was brought
+later: after the events that it was created with, before all that came since.
+"""
+
 _HISTORIES_MAX: Final = 512
 
 _members_versions = count(1)
@@ -230,6 +236,10 @@ class RoomView:
             self.other_state.pop(key, None)
             self._auth = self._auth.advanced_to(self.state)
             self._extend_history(key, room_pos, history_value(key, None))
+
+    def reach(self, room_pos: int) -> None:
+        """There may be events up to *room_pos*, none of which changes the state."""
+        self.room_pos = max(self.room_pos, room_pos)
 
     def _count_member(self, key: StateKey, event: StateEvent | None) -> None:
         if key[0] != MEMBER:

@@ -95,6 +95,8 @@ class PushMarker:
         self, unit: JournalUnit, view: RoomView, item: Staged, around: StateAround
     ) -> None:
         """See ``Marker``."""
+        if item.is_silent:
+            return
         if isinstance(item.redaction, Redaction):
             _unmark(unit, item, item.redaction)
         rulesets = self._rooms.get(view)

@@ -15,6 +15,7 @@ from tremula.features.account_data.service import (
 from tremula.features.receipts import storage
 from tremula.features.receipts.reading import NOTHING_READ, ReadUpTo, read_by_room
 from tremula.features.receipts.storage import StoredReceipt
+from tremula.features.receipts.with_events import ReadMarks
 from tremula.infra.clock import Clock
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
@@ -116,6 +117,10 @@ class Receipts(Struct, frozen=True):
 
         async with self._moving.of((user_id, view.nid)):
             await reread_on_conflict(attempt)
+
+    def with_events(self, user_id: UserId) -> ReadMarks:
+        """What marks a room as read by *user_id* while events are being stored."""
+        return ReadMarks(user_id, self.account_data, self.events, self.clock, self._add)
 
     async def read_up_to(
         self, user_id: UserId, room_nids: Iterable[int]

@@ -109,7 +109,8 @@ def document_id(event: StoredEvent) -> int:
     Events of the past, which come last, are before all others: those that came first
     are the newest of them.
     """
-    return event.event_nid if event.room_pos >= _LIVE_MIN else -event.event_nid
+    is_live = event.room_pos >= _LIVE_MIN and event.journal_pos >= event.event_nid
+    return event.event_nid if is_live else -event.event_nid
 
 
 def terms_of(event: StoredEvent, document: Document) -> set[str]:

@@ -44,7 +44,7 @@ class SearchIndex(Struct, frozen=True):
         events = await self.events.placed_after(
             pos, up_to=up_to, types=TYPES, limit=limit
         )
-        positions = [event.journal_pos for event in events]
+        positions = [event.placed_pos for event in events]
         return batch_of(events, positions, up_to=up_to, limit=limit)
 
     async def add(self, unit: Unit, events: Sequence[StoredEvent]) -> None:

@@ -1,0 +1,1 @@
+"""What bridges ask of rooms that don't federate; not in the specification."""

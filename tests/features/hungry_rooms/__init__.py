@@ -1,0 +1,1 @@
+"""What bridges do in rooms that do not federate."""
