@@ -72,13 +72,17 @@ def test_the_other_kinds_are_there_and_empty(kind: str) -> None:
     assert names(kind) == []
 
 
-def test_all_are_the_servers_own_and_all_but_master_are_enabled() -> None:
-    """`.m.rule.master` turns everything off: "By default this rule is disabled"."""
+def test_all_are_the_servers_own_and_most_are_enabled() -> None:
+    """`.m.rule.master` turns everything off: "By default this rule is disabled". Those
+    of threads wait until somebody wants them.
+    """
     rules = [rule for of_kind in predefined_rules().values() for rule in of_kind]
 
     assert all(rule["default"] is True for rule in rules)
     assert [rule["rule_id"] for rule in rules if not rule["enabled"]] == [
-        ".m.rule.master"
+        ".m.rule.master",
+        ".io.element.msc4306.rule.unsubscribed_thread",
+        ".io.element.msc4306.rule.subscribed_thread",
     ]
 
 

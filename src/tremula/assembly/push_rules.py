@@ -7,6 +7,7 @@ from tremula.features.push.marking import PushMarker
 from tremula.features.push.service import PushRules
 from tremula.features.push.unread import UnreadCounts
 from tremula.features.receipts.service import Receipts
+from tremula.features.thread_subscriptions.service import ThreadSubscribers
 
 
 def build_push_rules(base: Base, engine: Engine) -> PushRules:
@@ -19,6 +20,7 @@ def build_push_rules(base: Base, engine: Engine) -> PushRules:
         journal=base.journal,
         events=engine.events,
         rules=rules,
+        subscribers=ThreadSubscribers(base.database),
         server_name=base.server_name,
     )
     base.metrics.caches.watch("push_threads", marker.threads)

@@ -1,9 +1,9 @@
-"""The push rules that everyone starts with (CS "Predefined Rules", MSC3930)."""
+"""The push rules that everyone starts with (CS "Predefined Rules"; MSC3930, 4306)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from tremula.protocol.push_conditions import OWN_ID
+from tremula.protocol.push_conditions import OWN_ID, THREAD_SUBSCRIPTION
 from tremula.protocol.push_rule_values import (
     HIGHLIGHT,
     NOTIFY,
@@ -59,6 +59,24 @@ def _override() -> tuple[Rule, ...]:
     )
 
 
+def _postcontent() -> tuple[Rule, ...]:
+    """Off until somebody wants them: whose clients do not subscribe to threads would
+    not be told of any.
+    """
+    return tuple(
+        Rule(
+            f".io.element.msc4306.rule.{name}",
+            actions,
+            enabled=False,
+            conditions=({"kind": THREAD_SUBSCRIPTION, "subscribed": is_subscribed},),
+        )
+        for name, is_subscribed, actions in (
+            ("unsubscribed_thread", False, ()),
+            ("subscribed_thread", True, (NOTIFY, _sound("default"))),
+        )
+    )
+
+
 def _underride() -> tuple[Rule, ...]:
     message = _matches("type", "m.room.message")
     encrypted = _matches("type", "m.room.encrypted")
@@ -109,6 +127,7 @@ def _sound(name: str) -> dict[str, str]:
 
 PREDEFINED: Final[Mapping[RuleKind, tuple[Rule, ...]]] = {
     RuleKind.OVERRIDE: _override(),
+    RuleKind.POSTCONTENT: _postcontent(),
     RuleKind.UNDERRIDE: _underride(),
 }
 """By kind, the most important first; `OWN_ID` stands for the user's ID."""

@@ -11,6 +11,7 @@ from tremula.protocol.events import Event
 from tremula.protocol.globs import Glob, words_of
 from tremula.protocol.power_levels import PowerLevels
 from tremula.protocol.property_paths import parse_property_path
+from tremula.protocol.relations import THREAD
 
 OWN_ID: Final = "\0own user ID"
 """Stands in predefined rules for the ID of the user whose rules they are."""
@@ -20,6 +21,9 @@ EVALUATION_COST_MAX: Final = 500_000
 would take more does not match.
 """
 
+THREAD_SUBSCRIPTION: Final = "io.element.msc4306.thread_subscription"
+
+_RELATION: Final = ("content", "m.relates_to", "rel_type")
 _BODY: Final = ("content", "body")
 _STATE_KEY: Final = ("state_key",)
 _MENTIONED: Final = ("content", "m.mentions", "user_ids")
@@ -38,15 +42,18 @@ Path = tuple[str, ...]
 
 
 class Reader(Struct, frozen=True):
-    """What depends on who is notified: how the event names them."""
+    """What depends on who is notified: how the event names them, and whether they are
+    subscribed to the thread that it is in.
+    """
 
     is_mentioned: bool = False
     is_state_key: bool = False
     display_name: str | None = None
+    is_subscribed: bool = False
 
 
 ANYBODY: Final = Reader()
-"""Whoever the event does not name."""
+"""Whoever the event does not name, and who has not subscribed to its thread."""
 
 
 class PushEvent:
@@ -235,6 +242,17 @@ def _compile_display_name(_: Mapping[str, Any]) -> Condition:
     return holds
 
 
+def _compile_subscription(condition: Mapping[str, Any]) -> Condition | None:
+    wanted = condition.get("subscribed")
+    if not isinstance(wanted, bool):
+        return None
+
+    def holds(event: PushEvent, reader: Reader) -> bool:
+        return event.property(_RELATION) == THREAD and reader.is_subscribed is wanted
+
+    return holds
+
+
 def is_scalar(value: object) -> bool:
     """Whether *value* is "a non-compound canonical JSON value"."""
     return value is None or isinstance(value, str | int)
@@ -257,4 +275,5 @@ _COMPILERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Condition | None]]]
     "room_member_count": _compile_count,
     "sender_notification_permission": _compile_permission,
     "contains_display_name": _compile_display_name,
+    THREAD_SUBSCRIPTION: _compile_subscription,
 }

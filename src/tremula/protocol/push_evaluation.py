@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from tremula.protocol.base64 import encode_base64_urlsafe
 from tremula.protocol.push_conditions import (
+    THREAD_SUBSCRIPTION,
     Condition,
     PushEvent,
     Reader,
@@ -62,7 +63,8 @@ class Ruleset:
     """The rules of whoever has the same ones, compiled.
 
     ``base`` are those without the users' own, which many have in common; None: these
-    are such. ``knows_names``: some ask for the user's display name.
+    are such. ``knows_names``: some ask for the user's display name; ``knows_threads``:
+    or whether the user is subscribed to a thread.
     """
 
     __slots__ = (
@@ -73,6 +75,7 @@ class Ruleset:
         "base",
         "key",
         "knows_names",
+        "knows_threads",
     )
 
     def __init__(
@@ -80,7 +83,8 @@ class Ruleset:
     ) -> None:
         self.key = key
         self.base = base
-        self.knows_names = _asks_for_names(rules)
+        self.knows_names = _asks_for(rules, "contains_display_name")
+        self.knows_threads = _asks_for(rules, THREAD_SUBSCRIPTION)
         self._rules = rules
         # Most are never asked for more than whether their own rules are met.
         self._compiled: list[_Compiled] | None = None
@@ -209,10 +213,12 @@ def _compile(kind: RuleKind, rule: Rule, *, is_predefined: bool) -> _Compiled | 
     return _Compiled(held, Outcome.of(rule.actions))
 
 
-def _asks_for_names(rules: OwnRules) -> bool:
+def _asks_for(rules: OwnRules, condition_kind: str) -> bool:
     return any(
-        condition.get("kind") == "contains_display_name"
-        for rule in (*rules.override, *rules.underride)
+        condition.get("kind") == condition_kind
+        for kind in RuleKind
+        for rule, _ in rules.ordered(kind)
+        if rule.enabled
         for condition in rule.conditions or ()
     )
 

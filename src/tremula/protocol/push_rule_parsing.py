@@ -59,10 +59,12 @@ def parse_rule(
 
     Raises:
         MissingParam: something of it is missing.
-        InvalidParam: its ID can't be a client's, or something has no such form or is
-            too long.
+        InvalidParam: users have no rules of this kind, its ID can't be a client's, or
+            something has no such form or is too long.
         BadJson: something is of another type.
     """
+    if kind is RuleKind.POSTCONTENT:
+        raise InvalidParam("there are no rules of this kind but the server's")
     if rule_id.startswith(".") or not rule_id:
         raise InvalidParam("rule IDs that begin with a dot are the server's")
     if "/" in rule_id or "\\" in rule_id:

@@ -18,6 +18,8 @@ class RuleKind(StrEnum):
 
     OVERRIDE = "override"
     CONTENT = "content"
+    # MSC4306: predefined rules only.
+    POSTCONTENT = "postcontent"
     ROOM = "room"
     SENDER = "sender"
     UNDERRIDE = "underride"

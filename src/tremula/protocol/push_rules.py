@@ -1,7 +1,7 @@
 """A user's push rules (CS "Push Rules"): what differs from the predefined ones."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from msgspec import Struct, json
 from msgspec.structs import replace
@@ -30,6 +30,7 @@ class OwnRules(Struct, frozen=True, omit_defaults=True):
     sender: tuple[Rule, ...] = ()
     underride: tuple[Rule, ...] = ()
     predefined: dict[str, RuleChange] = {}
+    postcontent: ClassVar[tuple[Rule, ...]] = ()
 
     def of_kind(self, kind: RuleKind) -> tuple[Rule, ...]:
         """The user's own rules of one kind."""

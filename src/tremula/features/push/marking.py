@@ -4,6 +4,7 @@ Costs one evaluation for each of the different rulesets of the room's local memb
 for each way in which the event names some of them; no query once their rules are known.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -14,6 +15,7 @@ from tremula.features.push.room_rulesets import PREDEFINED, RoomRulesets, Rulese
 from tremula.features.push.service import TOPIC as RULES_TOPIC
 from tremula.features.push.service import PushRules
 from tremula.features.push.storage import USERS_PER_QUERY
+from tremula.features.thread_subscriptions.service import ThreadSubscribers
 from tremula.infra.cache import ByteLRU
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
@@ -41,11 +43,13 @@ from tremula.rooms.marking import StateAround, Upcoming
 from tremula.rooms.staging import Redaction, Staged
 from tremula.rooms.state import MEMBER
 from tremula.rooms.storage import UserRoom
-from tremula.rooms.threads import MAIN, thread_of
+from tremula.rooms.threads import MAIN, thread_of, thread_root
 from tremula.rooms.view import RoomView
 
 _THREADS_BYTES: Final = 4 * 1024 * 1024
 _THREAD_BYTES: Final = 300
+# From when an event is prepared until it is marked; others may come in between.
+_SUBSCRIBED_MAX: Final = 1_000
 # How often the oldest marks of a room are cleared away.
 _CLEARED_EVERY: Final = 1024
 _MARK_BYTES: Final = 200
@@ -61,6 +65,7 @@ class PushMarker:
         journal: Journal,
         events: EventStore,
         rules: PushRules,
+        subscribers: ThreadSubscribers,
         server_name: ServerName,
     ) -> None:
         self._db = db
@@ -72,6 +77,10 @@ class PushMarker:
         self._rooms: WeakKeyDictionary[RoomView, RoomRulesets] = WeakKeyDictionary()
         self._views: WeakValueDictionary[int, RoomView] = WeakValueDictionary()
         self.threads: ByteLRU[EventId, str] = ByteLRU(_THREADS_BYTES)
+        self._subscribers = subscribers
+        # Of threads in which something is being said, where it counts for somebody.
+        self._subscribed: OrderedDict[tuple[int, EventId], frozenset[UserId]]
+        self._subscribed = OrderedDict()
         journal.subscribe(RULES_TOPIC, self._rules_changed)
         journal.subscribe(memberships.TOPIC, self._membership_changed)
         journal.on_forget(self._rooms.clear)
@@ -90,6 +99,8 @@ class PushMarker:
             await self._learn_names(view, rulesets)
         for each in upcoming:
             await self._learn_of(view, each)
+            if rulesets.know_threads:
+                await self._learn_subscribers(view, each)
 
     def mark(
         self, unit: JournalUnit, view: RoomView, item: Staged, around: StateAround
@@ -148,21 +159,32 @@ class PushMarker:
     def _named(
         self, view: RoomView, rulesets: RoomRulesets, event: Event
     ) -> dict[UserId, Named]:
-        """Those whom an event names, or who look for their names."""
+        """Those whom an event names, who look for their names, or who are subscribed to
+        its thread.
+        """
         members = view.joined_members()
         mentioned = {each for each in _mentioned(event) if each in members}
         whose_state = self._whose_state(view, event)
-        named = {*mentioned, *whose_state, *rulesets.names}
+        subscribed = self._subscribers_of(view, event)
+        named = {*mentioned, *whose_state, *rulesets.names, *subscribed}
         named.discard(event.sender)
         return {
             user_id: Named(
                 user_id in mentioned,
                 user_id in whose_state,
                 rulesets.names.get(user_id),
+                user_id in subscribed,
             )
             for user_id in named
             if self._is_ours(user_id)
         }
+
+    def _subscribers_of(self, view: RoomView, event: Event) -> list[UserId]:
+        root_id = thread_root(event.content)
+        if root_id is None:
+            return []
+        subscribed = self._subscribed.get((view.nid, root_id), ())
+        return [user_id for user_id in subscribed if view.is_joined(user_id)]
 
     def _whose_state(self, view: RoomView, event: Event) -> tuple[UserId, ...]:
         """Who is the event's state key, and in the room, or invited by it."""
@@ -254,6 +276,16 @@ class PushMarker:
             invitee = UserId(event.state_key or "")
             if self._is_ours(invitee):
                 await self._rules.of(invitee)
+
+    async def _learn_subscribers(self, view: RoomView, event: Upcoming) -> None:
+        root_id = thread_root(event.content)
+        if root_id is None:
+            return
+        key = view.nid, root_id
+        self._subscribed[key] = await self._subscribers.of(*key)
+        self._subscribed.move_to_end(key)
+        while len(self._subscribed) > _SUBSCRIBED_MAX:
+            self._subscribed.popitem(last=False)
 
     async def _learn_thread(self, view: RoomView, event_id: EventId) -> None:
         if event_id in self.threads:

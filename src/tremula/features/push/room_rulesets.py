@@ -54,6 +54,11 @@ class RoomRulesets:
         self._others: dict[UserId, Ruleset] = {}
         self._counts: dict[Ruleset, int] = {}
 
+    @property
+    def know_threads(self) -> bool:
+        """Whether it counts for anybody who is subscribed to a thread."""
+        return any(ruleset.knows_threads for ruleset in self._counts)
+
     def put(self, user_id: UserId, ruleset: Ruleset) -> None:
         """A member's rules are known, or have changed."""
         self.discard(user_id)

@@ -218,6 +218,16 @@ class ThreadSubscriptions(Struct, frozen=True):
         await self.journal.commit(unit)
 
 
+class ThreadSubscribers(Struct, frozen=True):
+    """Knows who wants to be told of a thread."""
+
+    db: Reader
+
+    async def of(self, room_nid: int, root_id: EventId) -> frozenset[UserId]:
+        """Those of our users who are subscribed to a thread. One query."""
+        return await storage.subscribers_of(self.db, room_nid, root_id)
+
+
 class SubscriptionErasure(Struct, frozen=True):
     """Forgets the subscriptions of users who are gone."""
 

@@ -41,6 +41,22 @@ async def find_subscription(
     return None if row is None else _subscription(*row)
 
 
+async def subscribers_of(
+    db: Reader, room_nid: int, root_id: EventId
+) -> frozenset[UserId]:
+    """Who is subscribed to a thread (thread_subscriptions_by_thread)."""
+    rows = await db.all(
+        """
+        SELECT user_id FROM thread_subscriptions
+        WHERE room_nid = :room_nid AND root_id = :root_id AND kind <> :unsubscribed
+        """,
+        room_nid=room_nid,
+        root_id=root_id,
+        unsubscribed=int(Kind.UNSUBSCRIBED),
+    )
+    return frozenset(UserId(user_id) for (user_id,) in rows)
+
+
 async def count_subscriptions(db: Reader, user_id: UserId) -> int:
     """Of how many threads it is known what they are to a user."""
     row = await db.first(
