@@ -15,6 +15,7 @@ from tremula.features.device_lists import service as device_lists
 from tremula.features.devices import service as devices
 from tremula.features.directory import published
 from tremula.features.directory import service as directory
+from tremula.features.ephemeral_events import service as ephemeral_events
 from tremula.features.media import service as media
 from tremula.features.one_time_keys import service as one_time_keys
 from tremula.features.presence import news as presence_news
@@ -54,6 +55,7 @@ _PAYLOADS: Final[dict[str, Any]] = {
     device_lists.TOPIC: device_lists.DeviceListChange,
     devices.TOPIC: devices.DeviceChange,
     durable_edus.TOPIC: None,
+    ephemeral_events.TOPIC: ephemeral_events.EphemeralEvent,
     heard.TOPIC: None,
     directory.ALIASES_TOPIC: None,
     media.TOPIC: None,

@@ -21,6 +21,9 @@ from tremula.features.account_data.sync import (
     RoomAccountDataPart,
 )
 from tremula.features.account_data.tags import Tags
+from tremula.features.ephemeral_events import routes as ephemeral_events_routes
+from tremula.features.ephemeral_events.service import EphemeralEvents
+from tremula.features.ephemeral_events.sync import EphemeralEventsPart
 from tremula.features.filters import routes as filters_routes
 from tremula.features.filters.service import Filters
 from tremula.features.mutes.service import MUTE, Mutes
@@ -262,10 +265,12 @@ def build_user_data(
         enabled=has_presence,
     )
     receipts = Receipts(database, journal, reader, engine.events, account_data, clock)
+    ephemeral = EphemeralEvents(reader, journal, clock)
     room_parts: dict[str, RoomPart] = {
         "account_data": RoomAccountDataPart(database, journal),
         "receipts": ReceiptsPart(database, journal),
         "typing": TypingPart(journal, typing),
+        "ephemeral_events": EphemeralEventsPart(ephemeral),
     }
     served = (
         (profiles_routes, profiles),
@@ -275,6 +280,7 @@ def build_user_data(
         (typing_routes, typing),
         (presence_routes, presence),
         (receipts_routes, receipts),
+        (ephemeral_events_routes, ephemeral),
         (inbox_routes, Inbox(receipts, account_data, clock)),
     )
     return UserDataServer(

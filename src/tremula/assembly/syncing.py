@@ -21,6 +21,9 @@ from tremula.features.device_keys.signatures import Signatures
 from tremula.features.device_lists import routes as device_lists_routes
 from tremula.features.device_lists.encounters import Company
 from tremula.features.device_lists.sync import DeviceListsPart
+from tremula.features.ephemeral_events import routes as ephemeral_events_routes
+from tremula.features.ephemeral_events.service import EphemeralEvents
+from tremula.features.ephemeral_events.sync import EphemeralEventsPart
 from tremula.features.membership.invite_permission import InvitePermission
 from tremula.features.one_time_keys.sync import KeyStatus
 from tremula.features.presence.sync import PresencePart
@@ -124,7 +127,12 @@ def _add_sync(
         engine.visibility,
         SharedEntries(parts.lazy_members),
     )
-    room_parts = (parts.room_account_data, parts.receipts, parts.typing)
+    room_parts = (
+        parts.room_account_data,
+        parts.receipts,
+        parts.typing,
+        EphemeralEventsPart(_add_ephemeral_events(base, engine)),
+    )
     unread = UnreadRooms(journal, reading.receipts, reading.unread)
     presence = PresencePart(
         journal, people.presence, people.profiles, people.audience, engine.reader
@@ -178,6 +186,12 @@ def _add_typing(base: Base, engine: Engine) -> Typing:
     base.router.add(typing_routes, typing)
     base.supervisor.keep_running("typing", typing.run)
     return typing
+
+
+def _add_ephemeral_events(base: Base, engine: Engine) -> EphemeralEvents:
+    ephemeral = EphemeralEvents(engine.reader, base.journal, base.clock)
+    base.router.add(ephemeral_events_routes, ephemeral)
+    return ephemeral
 
 
 def _add_device_lists(

@@ -146,6 +146,7 @@ class Journal:
         *,
         wake: Users = (),
         room_nids: Collection[int] = (),
+        size_bytes: int = DEFAULT_PAYLOAD_BYTES,
     ) -> int:
         """Announce what is not stored (typing, presence); returns its position.
 
@@ -155,7 +156,7 @@ class Journal:
         unit = JournalUnit(self.take_pos)
         pos = self._positions.take()
         unit.first_pos = unit.last_pos = pos
-        unit.announce(topic, key, payload, pos=pos)
+        unit.announce(topic, key, payload, pos=pos, size_bytes=size_bytes)
         unit.wake_rooms(wake, room_nids)
         unit.stage = Stage.STORED
         self._in_flight.append(unit)

@@ -1,0 +1,1 @@
+"""Ephemeral events of any type in rooms (``com.beeper.ephemeral``, MSC2477)."""
