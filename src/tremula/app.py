@@ -296,7 +296,7 @@ async def _base(
             clock,
             config.federation.notaries,
         ),
-        appservices=await open_appservices(config, process, metrics),
+        appservices=await open_appservices(config, process, metrics, supervisor),
         mailer=Mailer(config.mail, clock) if config.mail.host is not None else None,
     )
 

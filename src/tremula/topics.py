@@ -9,6 +9,7 @@ from typing import Any, Final
 from tremula.features.account_data import service as account_data
 from tremula.features.account_data.storage import AccountDatum
 from tremula.features.appservice_transactions import service as transactions
+from tremula.features.appservice_websockets import service as appservice_websockets
 from tremula.features.appservices import service as appservices
 from tremula.features.device_keys import signatures
 from tremula.features.device_lists import service as device_lists
@@ -35,7 +36,6 @@ from tremula.features.to_device import service as to_device
 from tremula.features.typing import service as typing
 from tremula.infra.federation import durable_edus, heard
 from tremula.infra.replication.messages import Topics
-from tremula.protocol.appservices import Registration
 from tremula.protocol.identifiers import DeviceId, EventId, UserId
 from tremula.rooms import erasures, memberships, partial, relations, staging
 from tremula.rooms.events import PersistedEvent
@@ -49,7 +49,8 @@ _PAYLOADS: Final[dict[str, Any]] = {
     erasures.TOPIC: None,
     relations.TOPIC: EventId,
     account_data.TOPIC: AccountDatum,
-    appservices.TOPIC: Registration | None,
+    appservices.TOPIC: appservices.StoredRegistration | None,
+    appservice_websockets.TOPIC: appservice_websockets.Message,
     transactions.TOPIC: None,
     transactions.HEARD_TOPIC: None,
     device_lists.TOPIC: device_lists.DeviceListChange,

@@ -1,22 +1,33 @@
 """Builds what bridges and other application services use."""
 
 from tremula.assembly.base import Base, People
+from tremula.features.appservices import opening
 from tremula.features.appservices.authentication import TokenOwners
 from tremula.features.appservices.service import Appservices
 from tremula.infra.config import Config
 from tremula.infra.metrics import Metrics
 from tremula.infra.process import Process
+from tremula.infra.supervisor import Supervisor
 
 
 async def open_appservices(
-    config: Config, process: Process, metrics: Metrics
+    config: Config, process: Process, metrics: Metrics, supervisor: Supervisor
 ) -> Appservices:
     """Those that there are, for everything else to ask."""
-    appservices = await Appservices.open(
-        process.database, process.journal, config.server_name
+    appservices, changed = await opening.open_appservices(
+        process.database,
+        process.journal,
+        config.server_name,
+        config.appservices.files,
     )
     metrics.caches.watch("appservices_of_users", appservices.cache)
     metrics.caches.count("appservices", appservices.__len__)
+    if not process.journal.is_alone:
+
+        async def announce() -> None:
+            appservices.announce(changed)
+
+        supervisor.run_once("appservice_files", announce)
     return appservices
 
 

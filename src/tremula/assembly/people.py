@@ -214,24 +214,30 @@ def _build_accounts(
         ),
     )
     base.router.add(account_routes, accounts)
-    login_tokens = LoginTokens(journal, clock, devices)
     virtual_users = VirtualUsers(journal, accounts, base.appservices)
-    base.router.add(
-        login_routes,
-        Logins(
-            journal,
-            users,
-            devices,
-            login_tokens,
-            third_party.ids.owner_of,
-            virtual_users,
-            base.limiter,
-        ),
-    )
+    _add_login(base, accounts, third_party, virtual_users)
     finish = partial(accounts.finish_departures, base.slots)
     base.run_with_slots("finish_departures", finish)
     _add_registration(base, accounts, tokens, third_party, virtual_users)
     return accounts, sessions, last_seen, tokens
+
+
+def _add_login(
+    base: Base,
+    accounts: Accounts,
+    third_party: ThirdPartyServices,
+    virtual_users: VirtualUsers,
+) -> None:
+    logins = Logins(
+        base.journal,
+        accounts.users,
+        accounts.devices,
+        LoginTokens(base.journal, base.clock, accounts.devices),
+        third_party.ids.owner_of,
+        virtual_users,
+        base.limiter,
+    )
+    base.router.add(login_routes, logins)
 
 
 def _build_uia(

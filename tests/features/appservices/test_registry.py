@@ -5,10 +5,12 @@ import pytest
 from tests.conftest import DatabaseSource
 from tests.fakes.processes import Process, rest, two_processes
 from tests.features.appservices.registrations import namespaces, registration
-from tremula.features.appservices.service import Appservices
-from tremula.infra.db import Database
+from tremula.features.appservices.opening import open_appservices
+from tremula.features.appservices.service import Appservices, StoredRegistration
+from tremula.infra.db import Database, DatabaseRefused
 from tremula.infra.journal import Journal
-from tremula.protocol.errors import InvalidParam, NotFound
+from tremula.protocol.appservices import Registration
+from tremula.protocol.errors import Forbidden, InvalidParam, NotFound
 from tremula.protocol.identifiers import RoomAlias, RoomId, ServerName, UserId
 
 SERVER = ServerName("test")
@@ -18,7 +20,13 @@ ALICE = UserId("@_irc_alice:test")
 
 @pytest.fixture
 async def appservices(database: Database) -> Appservices:
-    return await Appservices.open(database, await Journal.open(database), SERVER)
+    return await opened(database)
+
+
+async def opened(database: Database, *files: Registration) -> Appservices:
+    journal = await Journal.open(database)
+    appservices, _ = await open_appservices(database, journal, SERVER, files)
+    return appservices
 
 
 def ids(appservices: tuple[object, ...]) -> list[str]:
@@ -168,18 +176,69 @@ async def test_they_are_there_after_a_restart(
 ) -> None:
     await appservices.add(IRC)
 
-    again = await Appservices.open(database, await Journal.open(database), SERVER)
+    again = await opened(database)
 
     assert [each.registration for each in again.all()] == [IRC]
 
 
-async def _opened(process: Process) -> Appservices:
-    return await Appservices.open(process.database, process.journal, SERVER)
+async def test_those_of_files_are_as_the_files_are(database: Database) -> None:
+    first = await opened(database, IRC, registration("gone"))
+    assert [each.id for each in first.all()] == ["gone", "irc"]
+    await first.add(registration("added"))
+    changed = registration("irc", as_token="changed")
+
+    again = await opened(database, changed)
+
+    assert [each.registration for each in again.all()] == [
+        registration("added"),
+        changed,
+    ]
+    assert [each.from_file for each in again.all()] == [False, True]
+
+
+async def test_those_of_files_are_changed_there_only(database: Database) -> None:
+    appservices = await opened(database, IRC)
+
+    with pytest.raises(Forbidden):
+        await appservices.remove("irc")
+    with pytest.raises(Forbidden):
+        await appservices.replace(IRC)
+    with pytest.raises(InvalidParam):
+        await appservices.add(IRC)
+
+
+async def test_a_file_takes_the_place_of_what_was_added(database: Database) -> None:
+    first = await opened(database)
+    await first.add(registration("irc", as_token="another"))
+
+    again = await opened(database, IRC)
+
+    assert [each.registration for each in again.all()] == [IRC]
+    assert again.get("irc").from_file
+
+
+async def test_a_file_with_the_token_of_another_is_refused(database: Database) -> None:
+    first = await opened(database)
+    await first.add(registration("other", as_token=IRC.as_token))
+
+    with pytest.raises(DatabaseRefused, match="as_token"):
+        await opened(database, IRC)
+
+    assert [each.id for each in (await opened(database)).all()] == ["other"]
+
+
+async def at(process: Process, *files: Registration) -> tuple[Appservices, list[str]]:
+    appservices, changed = await open_appservices(
+        process.database, process.journal, SERVER, files
+    )
+    await appservices.catch_up()
+    return appservices, list(changed)
 
 
 async def test_every_process_knows_them(database_source: DatabaseSource) -> None:
     async with two_processes(database_source) as (one, other):
-        here, there = await _opened(one), await _opened(other)
+        here, _ = await at(one)
+        there, _ = await at(other)
         told: list[str] = []
         there.on_changed(told.append)
 
@@ -193,13 +252,33 @@ async def test_every_process_knows_them(database_source: DatabaseSource) -> None
         assert told == ["irc", "irc"]
 
 
+async def test_a_process_tells_what_its_files_have_changed(
+    database_source: DatabaseSource,
+) -> None:
+    async with two_processes(database_source) as (one, other):
+        there, _ = await at(other, registration("gone"))
+        here, changed = await at(one, IRC)
+        assert sorted(changed) == ["gone", "irc"]
+
+        here.announce(changed)
+        await rest(one, other)
+
+        assert [each.id for each in there.all()] == ["irc"]
+        assert there.get("irc").from_file
+
+
 async def test_what_was_missed_is_read_again(database_source: DatabaseSource) -> None:
     async with two_processes(database_source) as (one, other):
-        here = await _opened(one)
+        here, _ = await at(one)
         await here.add(IRC)
         await here.add(registration("new"))
         outdated = [registration("irc", url="http://old"), registration("gone")]
-        there = Appservices(other.database, other.journal, SERVER, outdated)
+        there = Appservices(
+            other.database,
+            other.journal,
+            SERVER,
+            [StoredRegistration(each, from_file=False) for each in outdated],
+        )
         told: list[str] = []
         there.on_changed(told.append)
 

@@ -33,14 +33,26 @@ class _Area:
 class Appservice:
     """A registration, and what its namespaces match.
 
-    ``sender`` is the user of its ``sender_localpart``. Users of other servers match
+    ``sender`` is the user of its ``sender_localpart``; what is ``from_file``, only that
+    file changes. Users of other servers match
     nothing: "application services can only register interest in local users".
     """
 
-    __slots__ = ("_aliases", "_local", "_rooms", "_users", "registration", "sender")
+    __slots__ = (
+        "_aliases",
+        "_local",
+        "_rooms",
+        "_users",
+        "from_file",
+        "registration",
+        "sender",
+    )
 
-    def __init__(self, registration: Registration, server_name: ServerName) -> None:
+    def __init__(
+        self, registration: Registration, server_name: ServerName, *, from_file: bool
+    ) -> None:
         self.registration = registration
+        self.from_file = from_file
         self.sender = UserId(f"@{registration.sender_localpart}:{server_name}")
         self._local = f":{server_name}"
         namespaces = registration.namespaces

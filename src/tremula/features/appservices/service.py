@@ -6,18 +6,25 @@ from typing import Final
 
 from tremula.features.appservices import storage
 from tremula.features.appservices.appservice import Appservice
+from tremula.features.appservices.storage import StoredRegistration
 from tremula.infra.cache import ByteLRU
 from tremula.infra.db import Conflict, Reader
-from tremula.infra.journal import Journal
+from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.appservices import Registration
-from tremula.protocol.errors import InvalidParam, MissingToken, NotFound, UnknownToken
+from tremula.protocol.errors import (
+    Forbidden,
+    InvalidParam,
+    MissingToken,
+    NotFound,
+    UnknownToken,
+)
 from tremula.protocol.identifiers import RoomAlias, RoomId, ServerName, UserId
 from tremula.protocol.namespaces import PrefixIndex
 
-__all__ = ["TOPIC", "Appservice", "Appservices"]
+__all__ = ["TOPIC", "Appservice", "Appservices", "StoredRegistration"]
 
 TOPIC: Final = "appservices"
-"""Announced with the ID as key and the registration as payload, None if it is gone."""
+"""Announced with the ID as key and a `StoredRegistration`, or None if it is gone."""
 
 _USERS_BYTES: Final = 4 * 1024 * 1024
 _ENTRY_BYTES: Final = 200
@@ -38,7 +45,7 @@ class Appservices:
         db: Reader,
         journal: Journal,
         server_name: ServerName,
-        registrations: Iterable[Registration] = (),
+        stored: Iterable[StoredRegistration] = (),
     ) -> None:
         self._db = db
         self._journal = journal
@@ -51,22 +58,14 @@ class Appservices:
         self.cache: ByteLRU[UserId, tuple[Appservice, ...]] = ByteLRU(_USERS_BYTES)
         """Whose our users are."""
         self._listeners: list[OnChanged] = []
-        for registration in registrations:
-            self._put(registration)
+        for each in stored:
+            self._put(each)
         # How often something was told, or may have been told unheard; and whether the
         # latter has yet to be made good.
         self._changes = 0
         self._has_missed = not journal.is_alone
         journal.subscribe(TOPIC, self._hear)
         journal.on_forget(self._miss)
-
-    @classmethod
-    async def open(
-        cls, db: Reader, journal: Journal, server_name: ServerName
-    ) -> "Appservices":
-        """Load them."""
-        stored = await storage.all_registrations(db)
-        return cls(db, journal, server_name, [each.registration for each in stored])
 
     def __bool__(self) -> bool:
         """Whether there are any."""
@@ -166,7 +165,7 @@ class Appservices:
             stored = await storage.all_registrations(self._db)
             if changes == self._changes:
                 self._has_missed = False
-                self._replace_all([each.registration for each in stored])
+                self._replace_all(stored)
 
     # Writing
 
@@ -177,46 +176,65 @@ class Appservices:
             InvalidParam: another one has its ID or its token.
         """
         unit = self._journal.unit()
-        storage.insert_registration(unit, registration, from_file=False)
-        unit.announce(TOPIC, registration.id, registration, pos=unit.pos())
-        try:
-            await self._journal.commit(unit)
-        except Conflict:
-            raise _taken() from None
+        await self._store(unit, registration)
 
     async def replace(self, registration: Registration) -> None:
         """Put a registration in place of the one with its ID, or add it.
 
         Raises:
             InvalidParam: another one has its token.
+            Forbidden: it stands in a file.
         """
+        self._check_not_from_file(registration.id)
         unit = self._journal.unit()
         storage.delete_registration(unit, registration.id)
-        storage.insert_registration(unit, registration, from_file=False)
-        unit.announce(TOPIC, registration.id, registration, pos=unit.pos())
-        try:
-            await self._journal.commit(unit)
-        except Conflict:
-            raise _taken() from None
+        await self._store(unit, registration)
 
     async def remove(self, appservice_id: str) -> None:
         """Let an application service in no longer; its users stay.
 
         Raises:
             NotFound: there is none of this ID.
+            Forbidden: it stands in a file.
         """
         self.get(appservice_id)
+        self._check_not_from_file(appservice_id)
         unit = self._journal.unit()
         storage.delete_registration(unit, appservice_id)
         unit.announce(TOPIC, appservice_id, None, pos=unit.pos())
         await self._journal.commit(unit)
+
+    async def _store(self, unit: JournalUnit, registration: Registration) -> None:
+        stored = StoredRegistration(registration, from_file=False)
+        storage.insert_registration(unit, stored)
+        unit.announce(TOPIC, registration.id, stored, pos=unit.pos())
+        try:
+            await self._journal.commit(unit)
+        except Conflict:
+            raise InvalidParam(
+                "another application service has this ID or this as_token"
+            ) from None
+
+    def _check_not_from_file(self, appservice_id: str) -> None:
+        appservice = self.find(appservice_id)
+        if appservice is not None and appservice.from_file:
+            raise Forbidden(
+                "this is registered by a file: change it there, and restart"
+            )
+
+    def announce(self, appservice_ids: Iterable[str]) -> None:
+        """Tell other processes how application services are here."""
+        for appservice_id in appservice_ids:
+            found = self.find(appservice_id)
+            stored = found and StoredRegistration(found.registration, found.from_file)
+            self._journal.ephemeral(TOPIC, appservice_id, stored)
 
     def _hear(self, _pos: int, key: Hashable, payload: object) -> None:
         assert isinstance(key, str)
         self._changes += 1
         self._drop(key)
         if payload is not None:
-            assert isinstance(payload, Registration)
+            assert isinstance(payload, StoredRegistration)
             self._put(payload)
         self._tell([key])
 
@@ -224,13 +242,14 @@ class Appservices:
         self._changes += 1
         self._has_missed = not self._journal.is_alone
 
-    def _replace_all(self, registrations: Iterable[Registration]) -> None:
+    def _replace_all(self, stored: Iterable[StoredRegistration]) -> None:
         before = {each.id: each.registration for each in self.all()}
-        after = {each.id: each for each in registrations}
+        after = {each.registration.id: each for each in stored}
         changed = [
             appservice_id
             for appservice_id in {**before, **after}
-            if before.get(appservice_id) != after.get(appservice_id)
+            if appservice_id not in after
+            or before.get(appservice_id) != after[appservice_id].registration
         ]
         for appservice_id in changed:
             self._drop(appservice_id)
@@ -244,8 +263,11 @@ class Appservices:
             for listener in self._listeners:
                 listener(appservice_id)
 
-    def _put(self, registration: Registration) -> None:
-        appservice = Appservice(registration, self._server_name)
+    def _put(self, stored: StoredRegistration) -> None:
+        registration = stored.registration
+        appservice = Appservice(
+            registration, self._server_name, from_file=stored.from_file
+        )
         self._by_id[appservice.id] = appservice
         self._by_token[_hash(registration.as_token)] = appservice
         for prefix in appservice.user_prefixes():
@@ -268,10 +290,6 @@ class Appservices:
         for prefix in appservice.room_prefixes():
             self._rooms.remove(prefix, appservice)
         self.cache.clear()
-
-
-def _taken() -> InvalidParam:
-    return InvalidParam("another application service has this ID or this as_token")
 
 
 def _hash(as_token: str) -> bytes:

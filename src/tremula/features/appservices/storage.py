@@ -24,10 +24,9 @@ async def all_registrations(db: Reader) -> list[StoredRegistration]:
     return list(map(_stored, rows))
 
 
-def insert_registration(
-    unit: Unit, registration: Registration, *, from_file: bool
-) -> None:
+def insert_registration(unit: Unit, stored: StoredRegistration) -> None:
     """Add one. A taken ID or token fails the unit with ``Conflict``."""
+    registration = stored.registration
     unit.run(
         """
         INSERT INTO appservices (appservice_id, as_token_hash, registration, from_file)
@@ -36,7 +35,7 @@ def insert_registration(
         appservice_id=registration.id,
         as_token_hash=_hash(registration.as_token),
         registration=msgspec.json.encode(registration),
-        from_file=int(from_file),
+        from_file=int(stored.from_file),
     )
 
 

@@ -4,6 +4,7 @@ from tremula.infra.config.load import load_config, read_example
 from tremula.infra.config.parse import ConfigError, parse_database
 from tremula.infra.config.tree import (
     Api,
+    Appservices,
     BusUrls,
     Caches,
     Cluster,
@@ -43,6 +44,7 @@ from tremula.infra.config.tree import (
 
 __all__ = [
     "Api",
+    "Appservices",
     "BusUrls",
     "Caches",
     "Cluster",

@@ -18,6 +18,7 @@ from tremula.infra.config.environment import (
 )
 from tremula.infra.config.parse import ConfigError, parse_table
 from tremula.infra.config.tree import (
+    Appservices,
     Config,
     EmailPolicy,
     Federation,
@@ -132,6 +133,7 @@ def _resolve(config: Config) -> Config:
         raise ConfigError(
             "server_notices.localpart", "must be made of a-z, 0-9 and . _ = - / +"
         )
+    _check_appservices(config.appservices)
     _check_turn(config.turn)
     _check_support(config.support)
     for index, url in enumerate(config.rtc.livekit_service_urls):
@@ -251,6 +253,18 @@ def _check_mail(mail: Mail, registration: Registration) -> None:
     if (mail.username is None) != (mail.password is None):
         missing = "username" if mail.username is None else "password"
         raise ConfigError(f"mail.{missing}", "is missing: both are needed, or neither")
+
+
+def _check_appservices(appservices: Appservices) -> None:
+    seen: set[str] = set()
+    for index, registration in enumerate(appservices.files):
+        for name in ("id", "as_token"):
+            value = f"{name} {getattr(registration, name)}"
+            if value in seen:
+                raise ConfigError(
+                    f"appservices.files[{index}]", f"has the {name} of another file"
+                )
+            seen.add(value)
 
 
 def _check_turn(turn: Turn) -> None:

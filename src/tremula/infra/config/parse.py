@@ -12,7 +12,9 @@ from typing import Annotated, Any, NoReturn, TypeVar, cast, get_args, get_origin
 from typing import get_type_hints as type_hints
 
 from tremula.infra.bus.nats_servers import parse_nats_url
+from tremula.infra.config.registrations import BadRegistrationFile, read_registration
 from tremula.infra.config.tree import Bounds, BusUrls, PostgresUrl, SqliteFile
+from tremula.protocol.appservices import Registration
 from tremula.protocol.email_addresses import Mailbox, parse_mailbox
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import ServerName, parse_server_name
@@ -176,6 +178,13 @@ def _parse_network(raw: object, key: str) -> IPv4Network | IPv6Network:
         _refuse(key, 'must be an address or a network such as "10.0.0.0/8"', raw)
 
 
+def _parse_registration(raw: object, key: str) -> Registration:
+    try:
+        return read_registration(Path(_parse_str(raw, key)))
+    except BadRegistrationFile as error:
+        raise ConfigError(key, str(error)) from None
+
+
 def parse_database(raw: object, key: str) -> SqliteFile | PostgresUrl:
     """Where a database is; *key* is what the text is called in an error.
 
@@ -214,6 +223,7 @@ _SCALARS: Mapping[_Kind, Callable[[object, str], object]] = {
     IPv4Network | IPv6Network: _parse_network,
     SqliteFile | PostgresUrl: parse_database,
     BusUrls: _parse_bus,
+    Registration: _parse_registration,
 }
 
 

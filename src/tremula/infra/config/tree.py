@@ -11,6 +11,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated
 
+from tremula.protocol import appservices
 from tremula.protocol.email_addresses import Mailbox
 from tremula.protocol.identifiers import ServerName
 from tremula.protocol.room_versions import DEFAULT_ROOM_VERSION
@@ -305,6 +306,18 @@ class ServerNotices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Appservices:
+    """Application services: those of files, and whether users may add some.
+
+    ``files`` are read with the configuration.
+    """
+
+    files: tuple[appservices.Registration, ...] = ()
+    users_may_add: Annotated[int, Bounds(0)] = 0
+    users_urls_may_be_private: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     """The TURN servers of calls; credentials by shared secret, or fixed ones."""
 
@@ -451,6 +464,7 @@ class Config:
     url_previews: UrlPreviews = UrlPreviews()
     rooms: Rooms = Rooms()
     server_notices: ServerNotices = ServerNotices()
+    appservices: Appservices = Appservices()
     turn: Turn = Turn()
     rtc: Rtc = Rtc()
     support: Support = Support()
