@@ -61,8 +61,8 @@ _PAIRED = "/_matrix/federation/v1/invite/"
 
 # What HTTP answers to conditions and ranges, of which the specification is silent.
 _OF_HTTP = frozenset({206, 304, 416})
-# What application services without a valid token are told, "the same behavior as invalid
-# auth", of which the schema of `register` knows nothing.
+# What application services without a valid token are told, "the same behavior as
+# invalid auth", of which the schema of `register` knows nothing.
 _WITHOUT_FLOWS = re.compile(b'"an as_token is needed|application service.s token"')
 
 
