@@ -135,6 +135,7 @@ class Deliveries:
         queue = self._queues.get(appservice_id)
         if queue is not None:
             queue.failures = 0
+            queue.is_back = queue.phase is Phase.SENDING
             if queue.phase is Phase.PAUSING:
                 self._make_ready(queue)
 
@@ -244,6 +245,7 @@ class Deliveries:
             if queue.failures:
                 log.info("appservice_is_back", appservice=queue.appservice_id)
             queue.failures = 0
+            queue.is_back = False
             queue.waiting_since_ms = self._clock.now_ms()
         queue.phase = Phase.IDLE
         if self._is_current(queue):

@@ -32,6 +32,7 @@ class Queue(Struct):
     """An application service for which there may be something to send.
 
     ``has_news``: more than was looked at may wait, since ``waiting_since_ms``.
+    ``is_back``: it has made itself heard while it was being tried.
     """
 
     appservice_id: str
@@ -41,6 +42,7 @@ class Queue(Struct):
     phase: Phase = Phase.IDLE
     failures: int = 0
     retry_at_ms: int = 0
+    is_back: bool = False
 
     @property
     def is_finished(self) -> bool:
@@ -50,6 +52,9 @@ class Queue(Struct):
     def failed(self, now_ms: int, *, jitter: float) -> None:
         """It was not reached. *jitter* is random between 0 and 1."""
         pause_ms = min(_FIRST_PAUSE_MS << min(self.failures, 20), _LONGEST_PAUSE_MS)
+        if self.is_back:
+            pause_ms = 0
+            self.is_back = False
         self.failures += 1
         # At random, so that not all that failed at one time come back at one time.
         self.retry_at_ms = now_ms + int(pause_ms * (0.75 + jitter / 2))
