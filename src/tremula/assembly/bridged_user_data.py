@@ -2,10 +2,11 @@
 
 from tremula.assembly.base import Base, Engine, People
 from tremula.features.mutes.service import MUTE, Mutes
+from tremula.features.time_sync import routes as time_sync_routes
 
 
 def add_bridged_user_data(base: Base, engine: Engine, people: People) -> None:
-    """Mutes by account data."""
+    """Mutes by account data, and the time."""
     mutes = Mutes(
         base.database,
         engine.reader,
@@ -16,3 +17,4 @@ def add_bridged_user_data(base: Base, engine: Engine, people: People) -> None:
     )
     people.account_data.follow(MUTE, mutes.follow)
     base.supervisor.keep_running("mutes", mutes.run)
+    base.router.add(time_sync_routes, base.clock)

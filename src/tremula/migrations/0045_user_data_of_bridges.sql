@@ -22,6 +22,9 @@ CREATE TABLE media_unique_ids (
     PRIMARY KEY (user_id, unique_id)
 ) /* sqlite: WITHOUT ROWID */;
 
+-- They are deleted with their media.
+CREATE INDEX media_unique_ids_by_media ON media_unique_ids (media_id);
+
 -- Rooms that application services list in the directories of their networks.
 CREATE TABLE directory_networks (
     appservice_id TEXT NOT NULL,

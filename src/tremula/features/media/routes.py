@@ -28,12 +28,20 @@ async def upload_content(req: UserRequest, uploads: Uploads) -> Json:
 
 @endpoint("POST", "/_matrix/media/v1/create", auth=Auth.USER, limit=_LIMIT)
 async def create_content(req: UserRequest, uploads: Uploads) -> Json:
-    """CS createContent. Errors: M_FORBIDDEN, M_LIMIT_EXCEEDED."""
-    created = await uploads.create(req.user_id)
-    return {
-        "content_uri": str(created.mxc),
-        "unused_expires_at": created.expires_ts_ms,
-    }
+    """CS createContent. Errors: M_FORBIDDEN, M_LIMIT_EXCEEDED, M_INVALID_PARAM.
+
+    Bridges name what they upload, and are told if it is here.
+    """
+    unique_id = req.query.get("com.beeper.unique_id")
+    created = await uploads.create(req.user_id, unique_id)
+    answer: dict[str, object] = {"content_uri": str(created.mxc)}
+    if created.expires_ts_ms is not None:
+        answer["unused_expires_at"] = created.expires_ts_ms
+    if unique_id is not None:
+        answer["com.beeper.unique_id"] = unique_id
+    if created.completed_ts_ms is not None:
+        answer["com.beeper.completed_at"] = created.completed_ts_ms
+    return answer
 
 
 @endpoint(

@@ -20,12 +20,15 @@ from tremula.infra.journal_unit import JournalUnit
 from tremula.protocol.errors import (
     CannotOverwriteMedia,
     Forbidden,
+    InvalidParam,
     NotFound,
 )
 from tremula.protocol.identifiers import ServerName, UserId
 from tremula.protocol.mxc import Mxc
 
 __all__ = ["TOPIC", "Created", "Description", "Kept", "Media", "Uploads"]
+
+UNIQUE_ID_BYTES_MAX: Final = 255
 
 _ID_BYTES: Final = 18
 
@@ -38,10 +41,13 @@ class Description(Struct, frozen=True):
 
 
 class Created(Struct, frozen=True):
-    """An ID that nothing was uploaded to yet."""
+    """An ID that something may be uploaded to until ``expires_ts_ms``, or was at
+    ``completed_ts_ms``.
+    """
 
     mxc: Mxc
-    expires_ts_ms: int
+    expires_ts_ms: int | None
+    completed_ts_ms: int | None = None
 
 
 class Kept(Struct, frozen=True):
@@ -107,13 +113,19 @@ class Uploads(Struct, frozen=True):
             await self.blobs.keep(file, refer)
         return Kept(media.mxc, media.size_bytes)
 
-    async def create(self, user_id: UserId) -> Created:
-        """An ID that *user_id* may upload to later.
+    async def create(self, user_id: UserId, unique_id: str | None = None) -> Created:
+        """An ID that *user_id* may upload to later. It is the same, even when that is
+        done, for what they call the same, so that nothing is uploaded twice.
 
         Raises:
+            InvalidParam: *unique_id* is too long.
             LimitExceeded: the user has too many of them.
             Forbidden: the user, or this server, has no room for more.
         """
+        if unique_id is not None:
+            known = await self._find_created(user_id, unique_id)
+            if known is not None:
+                return known
         await self.admission.limits.check_pending(user_id)
         await self.admission.limits.check(user_id, 0)
         lifetime_ms = self.admission.limits.config.pending_lifetime_s * 1000
@@ -123,8 +135,29 @@ class Uploads(Struct, frozen=True):
         )
         unit = self.journal.unit()
         storage.insert_media(unit, media)
+        if unique_id is not None:
+            storage.upsert_unique_id(
+                unit, user_id, unique_id, media_id=media.mxc.media_id
+            )
         await self.journal.commit(unit)
         return Created(media.mxc, expires_ts_ms)
+
+    async def _find_created(self, user_id: UserId, unique_id: str) -> Created | None:
+        if len(unique_id.encode()) > UNIQUE_ID_BYTES_MAX:
+            raise InvalidParam(
+                f"com.beeper.unique_id has at most {UNIQUE_ID_BYTES_MAX} bytes"
+            )
+        media_id = await storage.find_media_id(self.db, user_id, unique_id)
+        if media_id is None:
+            return None
+        media = await storage.find_media(self.db, Mxc(self.server_name, media_id))
+        if media is None or media.is_quarantined:
+            return None
+        if media.sha256 is not None:
+            return Created(media.mxc, None, media.created_ts_ms)
+        if media.expires_ts_ms is None or media.expires_ts_ms <= self.clock.now_ms():
+            return None
+        return Created(media.mxc, media.expires_ts_ms)
 
     async def upload_to(
         self,

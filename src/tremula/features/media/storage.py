@@ -147,13 +147,43 @@ def fill_media(unit: Unit, media: Media, *, now_ms: int) -> Returned:
         """
         UPDATE media
         SET sha256 = :sha256, size_bytes = :size_bytes, content_type = :content_type,
-            filename = :filename, accessed_ts_ms = :now_ms, expires_ts_ms = NULL
+            filename = :filename, created_ts_ms = :now_ms, accessed_ts_ms = :now_ms,
+            expires_ts_ms = NULL
         WHERE server_name = :server_name AND media_id = :media_id
             AND sha256 IS NULL AND expires_ts_ms > :now_ms
         RETURNING media_id
         """,
         **_identity(media),
         now_ms=now_ms,
+    )
+
+
+async def find_media_id(db: Reader, user_id: UserId, unique_id: str) -> str | None:
+    """The media ID that *user_id* has for what they call *unique_id*."""
+    row = await db.first(
+        """
+        SELECT media_id FROM media_unique_ids
+        WHERE user_id = :user_id AND unique_id = :unique_id
+        """,
+        user_id=user_id,
+        unique_id=unique_id,
+    )
+    return row[0] if row else None
+
+
+def upsert_unique_id(
+    unit: Unit, user_id: UserId, unique_id: str, *, media_id: str
+) -> None:
+    """Note the media ID of what *user_id* calls *unique_id*."""
+    unit.run(
+        """
+        INSERT INTO media_unique_ids (user_id, unique_id, media_id)
+        VALUES (:user_id, :unique_id, :media_id)
+        ON CONFLICT (user_id, unique_id) DO UPDATE SET media_id = excluded.media_id
+        """,
+        user_id=user_id,
+        unique_id=unique_id,
+        media_id=media_id,
     )
 
 
@@ -209,6 +239,10 @@ def delete_media(unit: Unit, mxcs: Sequence[Mxc], *, now_ms: int) -> None:
         DELETE FROM media WHERE server_name = :server_name AND media_id = :media_id
         """,
         [{name: row[name] for name in ("server_name", "media_id")} for row in rows],
+    )
+    unit.run_many(
+        "DELETE FROM media_unique_ids WHERE media_id = :media_id",
+        [{"media_id": mxc.media_id} for mxc in mxcs],
     )
 
 
