@@ -22,8 +22,11 @@ SYNAPSE_VENV := .interop
 SYNAPSE_INSTALLED := $(SYNAPSE_VENV)/.installed
 endif
 
+# Environments with bridges, and what ours are made with.
+BRIDGE_ENVIRONMENTS := .bridges/public/.installed .bridges/own/.installed
+
 .PHONY: serve test lint types contracts format test-js test-browser test-interop test-cluster \
-	test-media synapse bench clean
+	test-bridges test-media synapse bench clean
 
 serve: $(VENV)/.installed
 	$(BIN)/tremula serve
@@ -64,6 +67,10 @@ test-interop: $(VENV)/.installed-test synapse
 	SYNAPSE_VENV=$(abspath $(SYNAPSE_VENV)) $(BIN)/python -m pytest -n $(WORKERS) \
 		-m interop tests/interop
 
+# Real bridges, from PyPI; with those to IRC only where Debian's ngircd is installed.
+test-bridges: $(VENV)/.installed-test $(BRIDGE_ENVIRONMENTS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m bridges tests/bridges
+
 # A server of several processes: the tests of features against two of them, and three
 # that are killed, stopped and cut off (CHAOS_S seconds, CHAOS_SEED).
 test-cluster: $(VENV)/.installed-test
@@ -81,7 +88,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench $(ARGS)
 
 clean:
-	rm -rf $(VENV) .interop .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .interop .bridges .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -99,6 +106,13 @@ $(VENV)/.created:
 		--requirement tests/interop/requirements.txt || { \
 		echo 'Synapse cannot be installed: is PyPI out of reach? Set SYNAPSE_VENV to an' >&2; \
 		echo 'environment that has it, or to nothing to test Tremulas alone.' >&2; exit 1; }
+	@touch $@
+
+.bridges/%/.installed: tests/bridges/requirements-%.txt
+	$(PYTHON) -m venv .bridges/$*
+	@echo 'Installing bridges from PyPI into .bridges/$* ...'
+	@.bridges/$*/bin/python -m pip install --quiet --disable-pip-version-check \
+		--requirement $<
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.created

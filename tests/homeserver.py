@@ -6,9 +6,10 @@ import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from tests.server import SERVER_NAME
@@ -32,7 +33,7 @@ class Homeserver:
 
     *folder* is made for what they write beside the database. With a bus it is one of
     several processes. *prefix* is a command that runs it somewhere else, where it
-    listens on *host*.
+    listens on *host*. *settings* are variables as of an operator.
     """
 
     def __init__(
@@ -42,6 +43,8 @@ class Homeserver:
         bus_url: str | None = None,
         prefix: Sequence[str] = (),
         host: str = "127.0.0.1",
+        *,
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         folder.mkdir()
         self._folder = folder
@@ -53,6 +56,7 @@ class Homeserver:
         self._bus = () if bus_url is None else ("--bus", bus_url)
         self._prefix = prefix
         self._host = host
+        self._settings = settings
         self._port = 0
         self._process: Process | None = None
 
@@ -96,7 +100,7 @@ class Homeserver:
                 *("--database", self._database, *self._bus),
                 *("--listen", f"{self._host}:{self._port}"),
                 cwd=self._folder,
-                env=_environment(),
+                env={**_environment(), **self._settings},
                 stdout=PIPE,
                 stderr=log,
             )
@@ -171,10 +175,12 @@ class Homeserver:
 
 @asynccontextmanager
 async def running_homeserver(
-    folder: Path, database: SqliteFile | PostgresUrl
+    folder: Path,
+    database: SqliteFile | PostgresUrl,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncGenerator[Homeserver]:
     """Start a server; at the end stop it, unless it was, and read its log."""
-    homeserver = Homeserver(folder, database)
+    homeserver = Homeserver(folder, database, settings=settings)
     try:
         await homeserver.start()
         yield homeserver

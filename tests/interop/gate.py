@@ -19,7 +19,7 @@ class Gate:
         self.target_port = 0
         # Set when somebody was turned away.
         self.has_refused = asyncio.Event()
-        self._is_open = True
+        self.is_open = True
         self._server: asyncio.Server | None = None
         self._writers: set[StreamWriter] = set()
 
@@ -30,13 +30,13 @@ class Gate:
 
     def shut(self) -> None:
         """Cut all connections, and let none through."""
-        self._is_open = False
+        self.is_open = False
         for writer in self._writers:
             writer.transport.abort()
 
     def open(self) -> None:
         """Let connections through again."""
-        self._is_open = True
+        self.is_open = True
 
     async def close(self) -> None:
         """Listen no more."""
@@ -46,7 +46,7 @@ class Gate:
         await self._server.wait_closed()
 
     async def _pass(self, reader: StreamReader, writer: StreamWriter) -> None:
-        if not self._is_open:
+        if not self.is_open:
             self.has_refused.set()
             writer.transport.abort()
             return

@@ -1,0 +1,1 @@
+"""Real bridges against a real server; run by `make test-bridges`."""
