@@ -68,7 +68,7 @@ class OneUser:
     """Knows one user, by any token."""
 
     async def authenticate(
-        self, token: str, *, client_ip: str, user_agent: str
+        self, token: str, *, client_ip: str, user_agent: str, query_string: bytes
     ) -> Requester:
         """That user."""
         del token, client_ip, user_agent

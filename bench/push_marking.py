@@ -17,6 +17,7 @@ from typing import Final
 from tremula.features.push import storage
 from tremula.features.push.marking import PushMarker
 from tremula.features.push.service import PushRules
+from tremula.features.thread_subscriptions.service import ThreadSubscribers
 from tremula.infra.cache import ByteLRU
 from tremula.infra.config import SqliteFile
 from tremula.infra.db import Database, Statements, open_database
@@ -85,6 +86,7 @@ async def _measure_with(database: Database, title: str, choice: Choice) -> None:
         journal=journal,
         events=EventStore(database, ByteLRU(1)),
         rules=PushRules(database, journal, memberships),
+        subscribers=ThreadSubscribers(database),
         server_name=SERVER,
     )
     await _store_rules(database, choice)
