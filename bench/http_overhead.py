@@ -71,7 +71,7 @@ class OneUser:
         self, token: str, *, client_ip: str, user_agent: str, query_string: bytes
     ) -> Requester:
         """That user."""
-        del token, client_ip, user_agent
+        del token, client_ip, user_agent, query_string
         return ALICE
 
 
