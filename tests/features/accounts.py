@@ -110,6 +110,8 @@ class AccountsServer:
     uia: Uia
     accounts: Accounts
     tokens: RegistrationTokens
+    appservices: Appservices
+    token_owners: TokenOwners
     router: Router
     client: Client
 
@@ -204,16 +206,17 @@ def build_accounts(
     accounts = Accounts(journal, clock, users, devices, sessions, uia, account_hooks)
     appservices = Appservices(database, journal, ServerName("test"))
     router = _route(accounts, tokens, policy, appservices, limiter)
+    token_owners = TokenOwners(
+        sessions=sessions,
+        appservices=appservices,
+        users=users,
+        devices=devices,
+        journal=journal,
+        on_sighting=last_seen.record,
+    )
     application = Application(
         router=router,
-        authenticator=TokenOwners(
-            sessions=sessions,
-            appservices=appservices,
-            users=users,
-            devices=devices,
-            journal=journal,
-            on_sighting=last_seen.record,
-        ),
+        authenticator=token_owners,
         limiter=limiter,
         metrics=Metrics(),
     )
@@ -228,6 +231,8 @@ def build_accounts(
         uia=uia,
         accounts=accounts,
         tokens=tokens,
+        appservices=appservices,
+        token_owners=token_owners,
         router=router,
         client=Client(application.for_listener()),
     )

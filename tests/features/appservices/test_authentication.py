@@ -1,35 +1,16 @@
 """Whom application services act as, over HTTP."""
 
+from tests.features.appservices.clients import (
+    GHOST,
+    IRC,
+    ME,
+    add_with_ghost,
+    create,
+    register,
+)
 from tests.features.appservices.registrations import registration
 from tests.query_counter import counted
-from tests.server import AppserviceClient, Server
-from tremula.protocol.identifiers import UserId
-
-IRC = registration("irc")
-GHOST = UserId("@_irc_alice:test")
-ME = UserId("@me:test")
-
-
-async def add_with_ghost(server: Server, **changes: object) -> AppserviceClient:
-    """An application service, acting as a user that it has registered."""
-    await server.add_appservice(registration("irc", **changes))
-    await register(server, "_irc_alice")
-    return server.appservice_client(IRC, GHOST)
-
-
-async def register(server: Server, username: str) -> None:
-    body = {
-        "type": "m.login.application_service",
-        "username": username,
-        "inhibit_login": True,
-    }
-    response = await server.appservice_client(IRC).post("/v3/register", body)
-    assert response.status == 200, response.body
-
-
-async def create(server: Server, user_id: str) -> None:
-    response = await server.client(user_id).get("/v3/account/whoami")
-    assert response.status == 200
+from tests.server import Server
 
 
 async def test_without_a_user_it_is_its_sender(server: Server) -> None:

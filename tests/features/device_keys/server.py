@@ -137,7 +137,7 @@ def start_keys(accounts: AccountsServer) -> KeysServer:
     )
     application = Application(
         router=accounts.router,
-        authenticator=accounts.sessions,
+        authenticator=accounts.token_owners,
         limiter=RateLimiter(RateLimits(enabled=False), accounts.clock),
         metrics=Metrics(),
     )

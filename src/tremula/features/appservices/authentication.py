@@ -167,6 +167,8 @@ def _requester(
         is_admin=False,
         appservice_id=appservice.id,
         is_rate_limited=is_limited,
+        # Not its owner, whose devices and keys are none of its business.
+        controls_user=appservice.matches_user(user_id),
         is_locked=user is not None and user.is_locked,
         is_suspended=user is not None and user.is_suspended,
     )

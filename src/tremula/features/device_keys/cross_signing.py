@@ -66,7 +66,7 @@ class CrossSigning(Struct, frozen=True):
                 return
             checked = _checked(new, stored)
             signatures = _by_devices(new, stored)
-            if Usage.MASTER in stored.cross_signing and not requester.appservice_id:
+            if Usage.MASTER in stored.cross_signing and not requester.controls_user:
                 digest = digest_of({usage.value: key for usage, key in keys.items()})
                 await self.uia.require(user_id, OPERATION, auth, digest)
             unit = self.journal.unit()

@@ -12,7 +12,7 @@ from tremula.features.devices.service import (
     parse_display_name,
 )
 from tremula.features.uia.service import digest_of
-from tremula.infra.http import Auth, Json, UserRequest, endpoint
+from tremula.infra.http import Auth, Json, Response, UserRequest, endpoint
 from tremula.protocol.identifiers import DeviceId, parse_device_id
 
 
@@ -50,13 +50,15 @@ async def get_device(req: UserRequest, devices: Devices) -> Json:
 @endpoint("PUT", "/_matrix/client/v3/devices/{device_id}", auth=Auth.USER, guest=True)
 async def update_device(req: UserRequest, devices: Devices) -> Json:
     """CS updateDevice. Errors: M_NOT_FOUND, M_INVALID_PARAM."""
-    name = req.body(UpdateDeviceBody).display_name
-    await devices.rename(
-        req.user_id,
-        DeviceId(req.path["device_id"]),
-        None if name is None else parse_display_name(name),
-    )
-    return {}
+    raw_name = req.body(UpdateDeviceBody).display_name
+    name = None if raw_name is None else parse_display_name(raw_name)
+    if not req.requester.controls_user:
+        await devices.rename(req.user_id, DeviceId(req.path["device_id"]), name)
+        return {}
+    # "Application services can use the [...] endpoint to create new devices."
+    device_id = parse_device_id(req.path["device_id"])
+    is_new = await devices.put(req.user_id, device_id, name)
+    return Response(status=201 if is_new else 200)
 
 
 @endpoint(
@@ -68,12 +70,9 @@ async def update_device(req: UserRequest, devices: Devices) -> Json:
 async def delete_device(req: UserRequest, devices: Devices) -> Json:
     """CS deleteDevice. Errors: 401 until authenticated."""
     device_id = parse_device_id(req.path["device_id"])
-    await devices.uia.require(
-        req.user_id,
-        "deleteDevice",
-        req.body(DeleteDeviceBody).auth,
-        digest_of({"device_id": device_id}),
-    )
+    auth = req.body(DeleteDeviceBody).auth
+    digest = digest_of({"device_id": device_id})
+    await _authenticate(req, devices, "deleteDevice", auth, digest)
     await devices.delete(req.user_id, [device_id])
     return {}
 
@@ -85,11 +84,19 @@ async def delete_devices(req: UserRequest, devices: Devices) -> Json:
     device_ids = [
         parse_device_id(device_id) for device_id in dict.fromkeys(body.devices)
     ]
-    await devices.uia.require(
-        req.user_id, "deleteDevices", body.auth, digest_of({"devices": device_ids})
-    )
+    digest = digest_of({"devices": device_ids})
+    await _authenticate(req, devices, "deleteDevices", body.auth, digest)
     await devices.delete(req.user_id, device_ids)
     return {}
+
+
+async def _authenticate(
+    req: UserRequest, devices: Devices, operation: str, auth: object, digest: bytes
+) -> None:
+    # They "MUST NOT require User-Interactive Authentication when used by an application
+    # service".
+    if not req.requester.controls_user:
+        await devices.uia.require(req.user_id, operation, auth, digest)
 
 
 def _body(device: Device) -> dict[str, Any]:

@@ -231,6 +231,21 @@ class Devices(Struct, frozen=True):
             observer.device_renamed(unit, user_id, device_id)
         await self.journal.commit(unit)
 
+    async def put(
+        self, user_id: UserId, device_id: DeviceId, display_name: str | None
+    ) -> bool:
+        """Add a device that nobody is logged in with, or rename one; whether it is new.
+
+        None leaves its name as it is.
+        """
+        if await storage.find_device(self.db, user_id, device_id):
+            await self.rename(user_id, device_id, display_name)
+            return False
+        unit = self.journal.unit()
+        self.add(unit, user_id, device_id, display_name)
+        await self.journal.commit(unit)
+        return True
+
     async def delete(self, user_id: UserId, device_ids: Sequence[DeviceId]) -> None:
         """Remove devices (at most 500) and their tokens. Missing ones are fine."""
         if not device_ids:

@@ -16,7 +16,8 @@ _BEARER = "bearer "
 class Requester(Struct, frozen=True):
     """The owner of a valid access token, or whom an application service acts as.
 
-    ``device_id`` is absent for application services that act without a device.
+    ``device_id`` is absent for application services that act without a device. One that
+    ``controls_user`` has "full control" over a user of its namespaces.
     """
 
     user_id: UserId
@@ -28,6 +29,7 @@ class Requester(Struct, frozen=True):
     is_locked: bool = False
     is_suspended: bool = False
     is_rate_limited: bool = True
+    controls_user: bool = False
 
 
 class Restrictions(Struct, frozen=True):
