@@ -39,7 +39,8 @@ class Transaction:
 class Bridge:
     """What it was told, and the status that it answers; nothing if it *is_silent*.
 
-    Unless *is_modern*, it has the legacy routes only.
+    What it has taken it knows by its ID, as bridges do: when the slot moves to another
+    process, that repeats it. Unless *is_modern*, it has the legacy routes only.
     """
 
     id: str = "irc"
@@ -50,6 +51,7 @@ class Bridge:
     at_once: int = 0
     at_once_max: int = 0
     requests: list[Received] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
     told: "asyncio.Queue[Transaction]" = field(default_factory=asyncio.Queue)
 
     def registration(self, **changes: Any) -> Registration:  # noqa: ANN401 - any key
@@ -80,10 +82,13 @@ class Bridge:
         transaction = Transaction(path.rpartition("/")[2], request.body)
         self.at_once += 1
         self.at_once_max = max(self.at_once_max, self.at_once)
-        self.told.put_nowait(transaction)
+        if transaction.txn_id not in self.taken:
+            self.told.put_nowait(transaction)
         if self.is_silent:
             await until_hung_up(writer)
         self.at_once -= 1
+        if self.status == 200:
+            self.taken.add(transaction.txn_id)
         writer.write(http_answer(self.status, b"{}"))
 
 
