@@ -59,12 +59,14 @@ def build_encryption(
         outbound.durable_edus,
     )
     people.accounts.devices.observe(to_device)
+    people.accounts.devices.on_added(to_device.device_added)
     base.router.add(to_device_routes, to_device)
     base.supervisor.keep_running("to_device_sweep", to_device.run)
     dehydrated = DehydratedDevices(
         base.database, base.journal, accounts.devices, keys.uploads, to_device
     )
     accounts.devices.observe(dehydrated)
+    accounts.devices.on_added(dehydrated.device_added)
     base.router.add(dehydrated_devices_routes, dehydrated)
     return Encryption(
         one_time_keys=one_time_keys,
@@ -143,6 +145,8 @@ def _add_device_keys(
     changing: KeyedLocks[UserId] = KeyedLocks()
     uploads = DeviceKeyUploads(db, journal, lists, one_time_keys, changing)
     accounts.devices.observe(uploads)
+    accounts.devices.on_added(uploads.device_added)
+    accounts.devices.on_renamed(uploads.device_renamed)
     signatures = Signatures(db, journal, lists, published, remote, changing, own)
     edge = KeysEdge(
         uploads,

@@ -124,6 +124,8 @@ def start_keys(accounts: AccountsServer) -> KeysServer:
     changing: KeyedLocks[UserId] = KeyedLocks()
     uploads = DeviceKeyUploads(db, journal, lists, one_time, changing)
     devices.observe(uploads)
+    devices.on_added(uploads.device_added)
+    devices.on_renamed(uploads.device_renamed)
     cross_signing = CrossSigning(db, journal, lists, accounts.uia, changing)
     signatures = Signatures(db, journal, lists, published, remote, changing, OWN)
     accounts.router.add(

@@ -140,11 +140,6 @@ class DehydratedDevices(Struct, frozen=True):
         """Whoever logs in with it wakes it up: it is one like others then."""
         storage.delete_devices(unit, user_id, [device_id])
 
-    def device_renamed(
-        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
-    ) -> None:
-        """Nothing to do."""
-
     def devices_deleted(
         self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
     ) -> None:

@@ -2,7 +2,7 @@
 
 import secrets
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -105,24 +105,16 @@ def parse_display_name(raw: str) -> str:
     return raw
 
 
+DeviceHook = Callable[[JournalUnit, UserId, DeviceId], None]
+"""Adds to the unit that changes a device, as a `DeviceObserver` does."""
+
+
 class DeviceObserver(Protocol):
     """Keeps something of each device, such as its keys or its inbox.
 
     Adds to the unit that makes the change, right before its commit: it may take
     journal positions.
     """
-
-    def device_added(
-        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
-    ) -> None:
-        """A device has been logged in: a new one, or once more."""
-        ...
-
-    def device_renamed(
-        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
-    ) -> None:
-        """A device has another name."""
-        ...
 
     def devices_deleted(
         self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
@@ -151,10 +143,20 @@ class Devices(Struct, frozen=True):
     sessions: Sessions
     uia: Uia
     observers: list[DeviceObserver] = msgspec.field(default_factory=list)
+    added: list[DeviceHook] = msgspec.field(default_factory=list)
+    renamed: list[DeviceHook] = msgspec.field(default_factory=list)
 
     def observe(self, observer: DeviceObserver) -> None:
-        """Have *observer* add to every unit that changes devices from now on."""
+        """Have *observer* add to every unit that deletes devices from now on."""
         self.observers.append(observer)
+
+    def on_added(self, hook: DeviceHook) -> None:
+        """Have *hook* add to every unit that logs a device in: a new one, or again."""
+        self.added.append(hook)
+
+    def on_renamed(self, hook: DeviceHook) -> None:
+        """Have *hook* add to every unit that gives a device another name."""
+        self.renamed.append(hook)
 
     def log_in(self, unit: JournalUnit, user_id: UserId, device: NewDevice) -> LoggedIn:
         """Add or take over a device in *unit* and issue its tokens.
@@ -184,8 +186,8 @@ class Devices(Struct, frozen=True):
         )
         change = DeviceChange(changed=(device_id,))
         unit.announce(TOPIC, user_id, change, pos=unit.pos())
-        for observer in self.observers:
-            observer.device_added(unit, user_id, device_id)
+        for hook in self.added:
+            hook(unit, user_id, device_id)
 
     async def all_of(self, user_id: UserId) -> list[Device]:
         """Every device of the user."""
@@ -227,8 +229,8 @@ class Devices(Struct, frozen=True):
         storage.update_display_name(unit, user_id, device_id, display_name)
         change = DeviceChange(changed=(device_id,))
         unit.announce(TOPIC, user_id, change, pos=unit.pos())
-        for observer in self.observers:
-            observer.device_renamed(unit, user_id, device_id)
+        for hook in self.renamed:
+            hook(unit, user_id, device_id)
         await self.journal.commit(unit)
 
     async def put(

@@ -4,7 +4,8 @@ The endpoints without authentication serve what is public only: "frozen" as the
 specification says, unless the operator goes on making uploads public.
 """
 
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
@@ -22,9 +23,10 @@ from tremula.protocol.media_headers import parse_filename
 from tremula.protocol.mxc import Mxc
 from tremula.protocol.thumbnails import Thumbnail, requested
 
+R = TypeVar("R", bound=Request)
+_Handler = Callable[[R, "Downloads"], Awaitable[Json]]
+
 _LIMIT: Final = "media"
-_AUTHED: Final = "/_matrix/client/v1/media"
-_PUBLIC: Final = "/_matrix/media/v3"
 
 
 class Downloads(Struct, frozen=True):
@@ -35,25 +37,27 @@ class Downloads(Struct, frozen=True):
     thumbnails: Thumbnails
 
 
-@endpoint(
-    "GET",
-    _AUTHED + "/download/{server_name}/{media_id}",
-    auth=Auth.USER,
-    limit=_LIMIT,
-    guest=True,
-)
+def _authed(
+    path: str,
+) -> Callable[[_Handler[UserRequest]], _Handler[UserRequest]]:
+    """Declare an endpoint for users and guests."""
+    path = "/_matrix/client/v1/media" + path
+    return endpoint("GET", path, auth=Auth.USER, limit=_LIMIT, guest=True)
+
+
+def _public(path: str) -> Callable[[_Handler[Request]], _Handler[Request]]:
+    """Declare an endpoint for everybody."""
+    path = "/_matrix/media/v3" + path
+    return endpoint("GET", path, auth=Auth.NONE, limit=_LIMIT)
+
+
+@_authed("/download/{server_name}/{media_id}")
 async def get_content_authed(req: UserRequest, downloads: Downloads) -> Json:
     """CS getContentAuthed. Errors: M_NOT_FOUND, M_NOT_YET_UPLOADED, M_TOO_LARGE."""
     return await _download(req, downloads, _wanted(req))
 
 
-@endpoint(
-    "GET",
-    _AUTHED + "/download/{server_name}/{media_id}/{filename}",
-    auth=Auth.USER,
-    limit=_LIMIT,
-    guest=True,
-)
+@_authed("/download/{server_name}/{media_id}/{filename}")
 async def get_content_override_name_authed(
     req: UserRequest, downloads: Downloads
 ) -> Json:
@@ -61,13 +65,7 @@ async def get_content_override_name_authed(
     return await _download(req, downloads, _wanted(req))
 
 
-@endpoint(
-    "GET",
-    _AUTHED + "/thumbnail/{server_name}/{media_id}",
-    auth=Auth.USER,
-    limit=_LIMIT,
-    guest=True,
-)
+@_authed("/thumbnail/{server_name}/{media_id}")
 async def get_content_thumbnail_authed(req: UserRequest, downloads: Downloads) -> Json:
     """CS getContentThumbnailAuthed.
 
@@ -77,34 +75,19 @@ async def get_content_thumbnail_authed(req: UserRequest, downloads: Downloads) -
     return await _thumbnail(req, downloads, _wanted(req))
 
 
-@endpoint(
-    "GET",
-    _PUBLIC + "/download/{server_name}/{media_id}",
-    auth=Auth.NONE,
-    limit=_LIMIT,
-)
+@_public("/download/{server_name}/{media_id}")
 async def get_content(req: Request, downloads: Downloads) -> Json:
     """CS getContent. Errors as `get_content_authed`."""
     return await _download(req, downloads, _wanted(req, public_only=True))
 
 
-@endpoint(
-    "GET",
-    _PUBLIC + "/download/{server_name}/{media_id}/{filename}",
-    auth=Auth.NONE,
-    limit=_LIMIT,
-)
+@_public("/download/{server_name}/{media_id}/{filename}")
 async def get_content_override_name(req: Request, downloads: Downloads) -> Json:
     """CS getContentOverrideName. Errors as `get_content_authed`."""
     return await _download(req, downloads, _wanted(req, public_only=True))
 
 
-@endpoint(
-    "GET",
-    _PUBLIC + "/thumbnail/{server_name}/{media_id}",
-    auth=Auth.NONE,
-    limit=_LIMIT,
-)
+@_public("/thumbnail/{server_name}/{media_id}")
 async def get_content_thumbnail(req: Request, downloads: Downloads) -> Json:
     """CS getContentThumbnail. Errors as `get_content_thumbnail_authed`."""
     return await _thumbnail(req, downloads, _wanted(req, public_only=True))

@@ -147,22 +147,12 @@ class OneTimeKeys(Struct, frozen=True):
 
     # The lives of devices
 
-    def device_added(
-        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
-    ) -> None:
-        """Nothing to do: it uploads its keys itself."""
-
     def devices_deleted(
         self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
     ) -> None:
         """Their keys go with them."""
         storage.delete_of_devices(unit, user_id, device_ids)
         unit.announce(TOPIC, user_id, None, pos=unit.pos())
-
-    def device_renamed(
-        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
-    ) -> None:
-        """Nothing to do."""
 
     def all_devices_deleted(
         self,

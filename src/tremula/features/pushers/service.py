@@ -166,16 +166,6 @@ class Pushers(Struct, frozen=True):
 
     # The lives of devices
 
-    def device_added(
-        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
-    ) -> None:
-        """It sets its pusher itself."""
-
-    def device_renamed(
-        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
-    ) -> None:
-        """A pusher has a name of its own."""
-
     def devices_deleted(
         self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
     ) -> None:

@@ -212,16 +212,6 @@ class Connections:
 
     # The lives of devices
 
-    def device_added(
-        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
-    ) -> None:
-        """Nothing to do."""
-
-    def device_renamed(
-        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
-    ) -> None:
-        """Nothing to do."""
-
     def devices_deleted(
         self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
     ) -> None:

@@ -140,11 +140,6 @@ class ToDevice(Struct, frozen=True):
         """It has an inbox from now on."""
         storage.insert_inbox(unit, user_id, device_id)
 
-    def device_renamed(
-        self, unit: JournalUnit, user_id: UserId, device_id: DeviceId
-    ) -> None:
-        """Nothing to do."""
-
     def devices_deleted(
         self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
     ) -> None:
