@@ -8,6 +8,7 @@ from tremula.assembly.relations import add_relations
 from tremula.features.blocked_rooms.service import BlockedRooms
 from tremula.features.directory import federation as directory_federation
 from tremula.features.directory import routes as directory_routes
+from tremula.features.directory.claims import AliasClaims
 from tremula.features.directory.published import PublishedRooms
 from tremula.features.directory.remote import RemoteDirectory
 from tremula.features.directory.service import Directory
@@ -56,7 +57,7 @@ def _build_directory(base: Base, engine: Engine) -> Directory:
         engine.reader,
         PublishedRooms(base.database, base.journal, engine.reader),
         RemoteDirectory(base.federation),
-        base.server_name,
+        AliasClaims(base.server_name, base.appservices),
     )
     base.router.add(directory_routes, directory)
     base.router.add(directory_federation, directory)

@@ -35,10 +35,12 @@ class VisibilityBody(msgspec.Struct):
     limit="directory",
 )
 async def set_room_alias(req: UserRequest, directory: Directory) -> Json:
-    """CS setRoomAlias. Errors: M_INVALID_PARAM, M_NOT_FOUND, M_FORBIDDEN, 409."""
+    """CS setRoomAlias. Errors: M_INVALID_PARAM, M_NOT_FOUND, M_FORBIDDEN, M_EXCLUSIVE,
+    409.
+    """
     alias = parse_room_alias(req.path["room_alias"])
     room_id = parse_room_id(req.body(AliasBody).room_id)
-    await directory.add_alias(req.user_id, alias, room_id)
+    await directory.add_alias(req.requester, alias, room_id)
     return {}
 
 

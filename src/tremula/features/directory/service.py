@@ -1,10 +1,11 @@
 """Room aliases, and which rooms are published."""
 
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from tremula.features.directory import storage
+from tremula.features.directory.claims import AliasClaims
 from tremula.features.directory.entries import Search, page
 from tremula.features.directory.listing import RoomsQuery
 from tremula.features.directory.published import PublishedRooms
@@ -17,7 +18,7 @@ from tremula.features.directory.storage import StoredAlias
 from tremula.infra.db import Conflict, Reader
 from tremula.infra.http import Requester
 from tremula.infra.journal import Journal, JournalUnit
-from tremula.protocol.errors import Forbidden, InvalidParam, NotFound, Unknown
+from tremula.protocol.errors import Forbidden, NotFound, Unknown
 from tremula.protocol.identifiers import (
     RoomAlias,
     RoomId,
@@ -36,6 +37,14 @@ ALIASES_TOPIC: Final = "room_aliases"
 """Announced by room nid when the local aliases of a room have changed."""
 
 
+class AliasSeeker(Protocol):
+    """Knows who makes an alias that is asked for."""
+
+    async def __call__(self, alias: RoomAlias, /) -> bool:
+        """Whether *alias* was made just now."""
+        ...
+
+
 class Directory(Struct, frozen=True):
     """The aliases of this server, and its published room directory.
 
@@ -48,7 +57,13 @@ class Directory(Struct, frozen=True):
     reader: RoomReader
     published: PublishedRooms
     remote: RemoteDirectory
-    server_name: ServerName
+    claims: AliasClaims
+    seekers: list[AliasSeeker] = field(default_factory=list["AliasSeeker"])
+
+    @property
+    def server_name(self) -> ServerName:
+        """Of this server."""
+        return self.claims.server_name
 
     # --- aliases
 
@@ -62,7 +77,7 @@ class Directory(Struct, frozen=True):
         """
         if server_of(alias) != self.server_name:
             return await self.remote.resolve(alias)
-        view = await self.reader.get_room((await self._get_local(alias)).room_id)
+        view = await self.reader.get_room((await self._seek_local(alias)).room_id)
         return self._target(view)
 
     async def resolve_for_servers(self, alias: RoomAlias) -> AliasTarget:
@@ -71,10 +86,18 @@ class Directory(Struct, frozen=True):
         Raises:
             NotFound: there is no such alias.
         """
-        view = await self.reader.get_room((await self._get_local(alias)).room_id)
+        view = await self.reader.get_room((await self._seek_local(alias)).room_id)
         if not view.is_federated:
             raise NotFound(f"Room alias {alias} not found")
         return self._target(view)
+
+    async def _seek_local(self, alias: RoomAlias) -> StoredAlias:
+        """What a local alias points at, be it made for who asks."""
+        if await storage.find_alias(self.db, alias) is None:
+            for seeker in self.seekers:
+                if await seeker(alias):
+                    break
+        return await self._get_local(alias)
 
     async def _get_local(self, alias: RoomAlias) -> StoredAlias:
         stored = await storage.find_alias(self.db, alias)
@@ -112,20 +135,21 @@ class Directory(Struct, frozen=True):
         return await self.aliases_of(view.nid)
 
     async def add_alias(
-        self, user_id: UserId, alias: RoomAlias, room_id: RoomId
+        self, requester: Requester, alias: RoomAlias, room_id: RoomId
     ) -> None:
-        """Point a new alias at a room that *user_id* is in.
+        """Point a new alias at a room that the requester is in.
 
         Raises:
             InvalidParam: *alias* is not one of this server.
+            Exclusive: see `AliasClaims.check_request`.
             NotFound: there is no such room.
-            Forbidden: *user_id* is not joined to it.
+            Forbidden: the requester is not joined to it.
             Unknown: (409) the alias is taken.
         """
-        if server_of(alias) != self.server_name:
-            raise InvalidParam(f"{alias} is not an alias of {self.server_name}")
+        self.claims.check_request(requester, alias)
+        user_id = requester.user_id
         view = await self.reader.get_room(room_id)
-        if not view.is_joined(user_id):
+        if not (view.is_joined(user_id) or self.claims.is_controlled(requester, alias)):
             raise Forbidden(f"{user_id} is not in room {room_id}")
         unit = self.journal.unit()
         self.claim(unit, alias, view, creator=user_id)
@@ -152,7 +176,11 @@ class Directory(Struct, frozen=True):
         stored = await self._get_local(alias)
         user_id = requester.user_id
         view = await self.reader.get_room(stored.room_id)
-        may_remove = stored.creator == user_id or self._may_manage(requester, view)
+        may_remove = (
+            stored.creator == user_id
+            or self.claims.is_controlled(requester, alias)
+            or self._may_manage(requester, view)
+        )
         if not may_remove:
             raise Forbidden(f"{user_id} may not remove the room alias {alias}")
         unit = self.journal.unit()

@@ -101,6 +101,7 @@ class RoomCreation(Struct, frozen=True):
         Raises:
             UnsupportedRoomVersion: this server does not know the version.
             RoomInUse: the alias is taken.
+            Exclusive: the alias is kept for an application service.
             InvalidParam, BadJson: something is not what the specification says.
             InvalidRoomState: the rules refuse one of the room's events.
             InviteBlocked: one of the invited takes no invitations.
@@ -110,7 +111,7 @@ class RoomCreation(Struct, frozen=True):
             self.by_email.check_possible()
         version = get_room_version(request.version_id or self.default_version_id)
         check_creation_content(version, request.creation_content)
-        alias = await self._free_alias(request.alias_localpart)
+        alias = await self._free_alias(creator, request.alias_localpart)
         plan = RoomPlan(
             creator=await self._member(creator),
             version=version,
@@ -172,12 +173,15 @@ class RoomCreation(Struct, frozen=True):
             # As above.
             log.info("address_not_invited", reason=error.message)
 
-    async def _free_alias(self, localpart: str | None) -> RoomAlias | None:
+    async def _free_alias(
+        self, creator: UserId, localpart: str | None
+    ) -> RoomAlias | None:
         if localpart is None:
             return None
         if ":" in localpart or not localpart:
             raise InvalidParam("room_alias_name must be a local part")
         alias = parse_room_alias(f"#{localpart}:{self.server_name}")
+        self.directory.claims.check_creator(creator, alias)
         if await self.directory.is_taken(alias):
             raise RoomInUse(f"Room alias {alias} is taken")
         return alias
