@@ -75,7 +75,7 @@ class MatrixUser:
     async def sees_in_room(self, room_id: str, user_id: str) -> None:
         """Wait until somebody has joined."""
         room = self.nio.client.rooms[room_id]
-        await self.nio.sync_until(lambda: user_id in room.users)
+        await self.nio.sync_until(lambda: user_id in _joined(room))
 
     async def sees_left(self, room_id: str, user_id: str) -> None:
         """Wait until somebody is gone."""
@@ -96,6 +96,11 @@ class MatrixUser:
             for event in events
             if isinstance(event, RoomMessageFormatted) and event.sender == sender
         ]
+
+
+def _joined(room: NioRoom) -> set[str]:
+    # nio counts those among the users who are invited.
+    return set(room.users) - set(room.invited_users)
 
 
 @asynccontextmanager
