@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from tremula.assembly.appservice_reach import add_appservice_reach
 from tremula.assembly.appservice_transactions import add_appservice_transactions
 from tremula.assembly.appservices import build_token_owners, open_appservices
 from tremula.assembly.base import Base
@@ -227,7 +228,8 @@ async def _build(
     people = build_people(base, engine, remote)
     add_bridged_user_data(base, engine, people)
     rooms = add_rooms(base, engine, people, remote)
-    add_appservice_transactions(base, engine, rooms.directory)
+    transactions = add_appservice_transactions(base, engine, rooms.directory)
+    add_appservice_reach(base, transactions)
     search = add_searching(base, engine, people)
     moderation = add_moderation(base, engine, people, rooms.directory, search)
     encryption = build_encryption(base, engine, people, outbound)

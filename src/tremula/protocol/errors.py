@@ -430,6 +430,10 @@ class BadStatus(MatrixError):
     errcode = "M_BAD_STATUS"
     http_status = 502
 
+    def __init__(self, message: str, *, answered: int, body: str) -> None:
+        super().__init__(message, body=body)
+        self.extra["status"] = answered
+
 
 class ConnectionFailed(MatrixError):
     """The application service could not be reached."""

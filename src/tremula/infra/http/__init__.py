@@ -23,12 +23,15 @@ from tremula.infra.http.request import (
 )
 from tremula.infra.http.response import Json, Response
 from tremula.infra.http.router import Router
+from tremula.infra.http.upgrade import upgrade
+from tremula.infra.http.websocket import Conversation, WebSocket
 
 __all__ = [
     "EVENT_BODY_BYTES_MAX",
     "Api",
     "Auth",
     "Authenticator",
+    "Conversation",
     "FederationRequest",
     "Json",
     "OptionalUserRequest",
@@ -40,7 +43,9 @@ __all__ = [
     "Router",
     "ServerAuthenticator",
     "UserRequest",
+    "WebSocket",
     "endpoint",
     "long_poll",
     "rate_limit_key",
+    "upgrade",
 ]

@@ -1,0 +1,1 @@
+"""Whether this server reaches an application service (AS "Pinging")."""

@@ -1,0 +1,1 @@
+"""Requests to application services, by whichever way they can be reached."""

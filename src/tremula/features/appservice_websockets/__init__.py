@@ -1,0 +1,1 @@
+"""Websockets that application services open, to be reached without an address."""

@@ -1,0 +1,1 @@
+"""What bridges report of themselves, for those who run them."""
