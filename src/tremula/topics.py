@@ -10,7 +10,6 @@ from tremula.features.account_data import service as account_data
 from tremula.features.account_data.storage import AccountDatum
 from tremula.features.appservice_transactions import service as transactions
 from tremula.features.appservice_websockets import service as appservice_websockets
-from tremula.features.appservice_websockets import service as appservice_websockets
 from tremula.features.appservices import service as appservices
 from tremula.features.device_keys import signatures
 from tremula.features.device_lists import service as device_lists
@@ -51,7 +50,6 @@ _PAYLOADS: Final[dict[str, Any]] = {
     relations.TOPIC: EventId,
     account_data.TOPIC: AccountDatum,
     appservices.TOPIC: appservices.StoredRegistration | None,
-    appservice_websockets.TOPIC: appservice_websockets.Message,
     appservice_websockets.TOPIC: appservice_websockets.Message,
     transactions.TOPIC: None,
     transactions.HEARD_TOPIC: None,
