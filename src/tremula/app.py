@@ -236,7 +236,8 @@ async def _build(
     syncing = add_sync(base, engine, people, outbound, encryption)
     add_old_sync(base, engine, rooms, syncing.sync)
     add_pushers(base, engine, people, syncing.reading)
-    add_hungry_rooms(base, engine, syncing.reading.receipts)
+    receipts, deletions = syncing.reading.receipts, moderation.rooms.deletions
+    add_hungry_rooms(base, engine, receipts, deletions)
     media = add_media(base, outside.files)
     add_calls(base)
     _add_service_endpoints(base)

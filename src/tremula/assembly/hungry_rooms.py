@@ -2,13 +2,18 @@
 
 from tremula.assembly.base import Base, Engine
 from tremula.features.hungry_rooms import routes as hungry_rooms_routes
+from tremula.features.hungry_rooms import yeet_routes
 from tremula.features.hungry_rooms.authority import Authority
 from tremula.features.hungry_rooms.service import HungryRooms
 from tremula.features.receipts.service import Receipts
+from tremula.features.room_deletions.service import RoomDeletions
 
 
-def add_hungry_rooms(base: Base, engine: Engine, receipts: Receipts) -> None:
-    """Batches of messages."""
+def add_hungry_rooms(
+    base: Base, engine: Engine, receipts: Receipts, deletions: RoomDeletions
+) -> None:
+    """Batches of messages, and rooms that go."""
     authority = Authority(base.appservices, engine.reader, base.server_name)
     hungry_rooms = HungryRooms(authority, engine.batches, receipts, base.slots)
     base.router.add(hungry_rooms_routes, hungry_rooms)
+    base.router.add(yeet_routes, yeet_routes.Yeeting(authority, deletions))

@@ -18,6 +18,7 @@ from tremula.features.history import routes as history_routes
 from tremula.features.history.elsewhere import Elsewhere
 from tremula.features.history.filling import GapFilling
 from tremula.features.history.service import History
+from tremula.features.hungry_rooms.service import Authority
 from tremula.features.membership import routes as membership_routes
 from tremula.features.membership.admission import Admission
 from tremula.features.membership.invite_permission import InvitePermission
@@ -25,6 +26,7 @@ from tremula.features.membership.service import Membership
 from tremula.features.messages import routes as messages_routes
 from tremula.features.messages.service import Messages
 from tremula.features.room_creation import routes as room_creation_routes
+from tremula.features.room_creation.bridged import OwnUsers
 from tremula.features.room_creation.service import RoomCreation
 from tremula.features.room_previews import routes as room_previews_routes
 from tremula.features.room_previews.service import RoomPreviews
@@ -112,7 +114,10 @@ def add_rooms(
         ),
     )
     base.router.add(invite_routes, inviting)
-    messages = Messages(rooms, reader, events, membership, directory, base.server_name)
+    authority = Authority(base.appservices, reader, base.server_name)
+    messages = Messages(
+        rooms, reader, events, membership, directory, authority, base.server_name
+    )
     delayed = build_delayed_events(base, engine, people, messages)
     base.router.add(messages_routes, messages_routes.Sending(messages, delayed))
     creation = RoomCreation(
@@ -120,8 +125,9 @@ def add_rooms(
         directory,
         membership,
         people.third_party.invitations,
-        base.server_name,
+        OwnUsers(base.appservices, base.server_name),
         base.config.default_room_version,
+        base.config.federation.enabled,
     )
     base.router.add(room_creation_routes, creation)
     state = RoomState(engine.access, events, engine.serializer, engine.places)

@@ -21,6 +21,7 @@ from tremula.protocol.events import BuiltEvent, EventDraft
 from tremula.protocol.identifiers import EventId, RoomId, UserId
 from tremula.protocol.local_events import NO_SERVER_JSON, build_local_event
 from tremula.rooms import batches_storage, events_storage
+from tremula.rooms.chosen_ids import check_places
 from tremula.rooms.event_store import END_POS
 from tremula.rooms.events import StoredEvent, new_local_event_id
 from tremula.rooms.events_storage import ServerPart
@@ -179,10 +180,7 @@ class Batches(Struct, frozen=True):
             places = await batches_storage.places_of(
                 self.registry.db, event_ids[start : start + _IDS_PER_QUERY]
             )
-            for event_id, (room_nid, room_pos) in places.items():
-                if room_nid != view.nid or room_pos is None:
-                    raise Forbidden(f"{event_id} is an event of another room")
-                known[EventId(event_id)] = room_pos
+            known |= check_places(places, view.nid)
         return known
 
     async def _built(

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tremula.protocol.events import BuiltEvent
 from tremula.protocol.identifiers import (
@@ -58,6 +59,24 @@ class Draft(Struct, frozen=True):
     replaces: EventId | None = None
     event_id: EventId | None = None
     is_forced: bool = False
+
+
+class Chosen(Struct, frozen=True):
+    """What an application service chooses of an event, instead of the server: when it
+    was sent, and its ID, which rooms that federate refuse.
+    """
+
+    ts_ms: int | None = None
+    event_id: EventId | None = None
+
+    def of(self, draft: Draft) -> Draft:
+        """*draft* with what was chosen."""
+        if self is NOTHING_CHOSEN:
+            return draft
+        return replace(draft, origin_server_ts=self.ts_ms, event_id=self.event_id)
+
+
+NOTHING_CHOSEN: Final = Chosen()
 
 
 class StoredEvent(Struct):

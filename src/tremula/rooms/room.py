@@ -5,34 +5,28 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.auth_rules import check_auth
-from tremula.protocol.auth_selection import auth_event_keys
 from tremula.protocol.auth_state import AuthState
 from tremula.protocol.errors import Forbidden
-from tremula.protocol.events import BuiltEvent, Event, EventDraft, build_event
+from tremula.protocol.events import BuiltEvent, Event
 from tremula.protocol.identifiers import (
-    RoomId,
     ServerName,
-    parse_user_id,
     server_of,
 )
-from tremula.protocol.local_events import build_local_event
 from tremula.protocol.redaction import redact_client_event
-from tremula.protocol.room_state import CREATE
 from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms.events import (
     UNKNOWN_CHILDREN_POS,
     Draft,
     StoredEvent,
-    new_local_event_id,
 )
 from tremula.rooms.events_storage import NewestEvent, ServerPart
-from tremula.rooms.graph import PREV_EVENTS_CITED_MAX, Extremity
+from tremula.rooms.graph import Extremity
 from tremula.rooms.head_servers import HeadServers, ServerChanges
+from tremula.rooms.heads import Head, check_forced, event_after
 from tremula.rooms.marking import Markers, StateAround
 from tremula.rooms.staging import (
     EVENT_TOPIC,
@@ -44,7 +38,6 @@ from tremula.rooms.staging import (
     Staged,
 )
 from tremula.rooms.state import (
-    MEMBER,
     NO_UPDATE,
     StateEvent,
     StateMap,
@@ -56,33 +49,6 @@ from tremula.rooms.view import HISTORY_END_POS, RoomView
 __all__ = ["EVENT_TOPIC", "REDACTION", "Head", "OwnServer", "Room", "redaction_of"]
 
 REDACTION: Final = "m.room.redaction"
-
-_MEMBERSHIPS: Final = frozenset({"join", "invite", "knock", "leave", "ban"})
-
-
-class Head(Struct, frozen=True):
-    """What the next event is built upon.
-
-    ``is_recorded``: the extremities are not just the newest live event, and so are
-    rows in the database.
-    """
-
-    auth: AuthState
-    state: StateMap
-    extremities: tuple[Extremity, ...]
-    room_pos: int
-    is_recorded: bool = False
-
-    @property
-    def federates(self) -> bool:
-        """Whether other servers may ever see the room."""
-        create = self.state.get(CREATE)
-        return create is None or create.content.get("m.federate") is not False
-
-    @property
-    def depth(self) -> int:
-        """That of the deepest extremity."""
-        return max((each.depth for each in self.extremities), default=0)
 
 
 class Room:
@@ -168,7 +134,7 @@ class Room:
                 # RV12: the create event's hash is the room's ID, known only now.
                 self.view.room_id = built.event.room_id
             if draft.is_forced:
-                _check_forced(head, built.event)
+                check_forced(head, built.event)
             else:
                 check_auth(
                     self.version,
@@ -285,58 +251,8 @@ class Room:
             await asyncio.wait([unit.future])
 
     def build(self, head: Head, draft: Draft, now_ms: int) -> BuiltEvent:
-        """The event that *draft* makes after *head*, which has extremities for one.
-
-        Raises:
-            TooLarge: the event is past the size limits.
-            BadJson: its content cannot be an event's.
-            Forbidden: its ID is chosen, and the room federates.
-        """
-        event = EventDraft(
-            room_id=self._room_id_for(draft),
-            type=draft.type,
-            sender=draft.sender,
-            state_key=draft.state_key,
-            content=draft.content,
-            origin_server_ts=(
-                now_ms if draft.origin_server_ts is None else draft.origin_server_ts
-            ),
-            redacts=draft.redacts,
-        )
-        depth = min(head.depth + 1, self.version.depth_max)
-        prev_events = [each.event_id for each in head.extremities]
-        if not head.federates:
-            event_id = draft.event_id or new_local_event_id(self.version, self.own.name)
-            return build_local_event(
-                self.version,
-                event,
-                event_id=event_id,
-                depth=depth,
-                prev_events=prev_events,
-            )
-        if draft.event_id is not None:
-            raise Forbidden("In a room that may federate, no event ID can be chosen")
-        keys = auth_event_keys(
-            self.version, draft.type, draft.state_key, draft.sender, draft.content
-        )
-        auth_events = [
-            entry.event_id for key in keys if (entry := head.state.get(key)) is not None
-        ]
-        assert len(head.extremities) <= PREV_EVENTS_CITED_MAX
-        return build_event(
-            self.version,
-            event,
-            prev_events=prev_events,
-            auth_events=auth_events,
-            depth=depth,
-            signing_key=self.own.key,
-        )
-
-    def _room_id_for(self, draft: Draft) -> RoomId | None:
-        # RV12: the create event has no room_id, its own hash becomes the room's.
-        if self.version.room_id_is_create_hash and draft.type == "m.room.create":
-            return None
-        return self.view.room_id
+        """See `event_after`; *head* has extremities for one event."""
+        return event_after(head, self.view, draft, self.own, now_ms=now_ms)
 
     def _advance(
         self,
@@ -462,15 +378,6 @@ def redaction_of(
         client_json,
         replace(current, content=state_content(target.type, remains)),
     )
-
-
-def _check_forced(head: Head, event: Event) -> None:
-    """Refuse what can be forced upon no room, as the rules are not asked."""
-    if head.federates:
-        raise Forbidden("In a room that may federate, the room's rules count for all")
-    if event.type != MEMBER or event.content.get("membership") not in _MEMBERSHIPS:
-        raise Forbidden("Only memberships can be changed against a room's rules")
-    parse_user_id(event.state_key)
 
 
 def _check_replaces(head: Head, draft: Draft) -> None:

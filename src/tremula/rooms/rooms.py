@@ -11,6 +11,7 @@ from msgspec import Struct
 from tremula.infra.clock import Clock
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
+from tremula.infra.rereading import reread_on_conflict
 from tremula.infra.slots import CallTypes, Slots
 from tremula.protocol.annotations import annotation_digest
 from tremula.protocol.errors import (
@@ -252,6 +253,11 @@ class Rooms:
     async def _append(self, room_id: str, command: AppendEvents) -> list[EventId]:
         draft = command.drafts[0]
         digest = annotation_digest(draft.type, draft.sender, draft.content)
+        if draft.event_id is not None:
+            # It may have been chosen for another event at the same time.
+            return await reread_on_conflict(
+                lambda: self._append_drafts(room_id, command.drafts, digest)
+            )
         if digest is None:
             return await self._append_drafts(room_id, command.drafts)
         # Of duplicates at one time the second sees that the first is stored.
@@ -272,7 +278,7 @@ class Rooms:
             is_duplicate = digest is not None and await self._events.has_annotation(
                 room.view.nid, digest
             )
-            sent = await self._unchanged(room.view, draft)
+            sent = await _unchanged(self._events, room.view, draft)
             sent = sent or await self._sent_before(room, drafts)
             if sent is not None:
                 return [sent]
@@ -355,16 +361,19 @@ class Rooms:
     def _submit(self, room: Room, unit: JournalUnit) -> asyncio.Future[None]:
         return room.submit(self._journal, unit, discard=self._registry.discard)
 
-    async def _unchanged(self, view: RoomView, draft: Draft) -> EventId | None:
-        if draft.state_key is None:
-            return None
-        current = view.state.get((draft.type, draft.state_key))
-        if current is None or current.sender != draft.sender:
-            return None
-        if current.content.get("membership") != draft.content.get("membership"):
-            return None
-        stored = await self._events.by_nid(current.event_nid)
-        return current.event_id if stored.content == draft.content else None
+
+async def _unchanged(
+    events: EventStore, view: RoomView, draft: Draft
+) -> EventId | None:
+    if draft.state_key is None:
+        return None
+    current = view.state.get((draft.type, draft.state_key))
+    if current is None or current.sender != draft.sender:
+        return None
+    if current.content.get("membership") != draft.content.get("membership"):
+        return None
+    stored = await events.by_nid(current.event_nid)
+    return current.event_id if stored.content == draft.content else None
 
 
 def _concerned(drafts: Sequence[Draft]) -> list[UserId]:

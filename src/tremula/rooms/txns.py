@@ -8,7 +8,8 @@ from msgspec import Struct, field
 
 from tremula.infra.db import Reader
 from tremula.protocol.identifiers import EventId, UserId
-from tremula.rooms import events_storage
+from tremula.rooms import batches_storage, events_storage
+from tremula.rooms.chosen_ids import check_places
 from tremula.rooms.events import Draft
 
 _DEVICES_MAX: Final = 20_000
@@ -49,7 +50,16 @@ class SentTxns:
             device.complete = False
 
     async def find(self, room_nid: int, draft: Draft) -> EventId | None:
-        """The durable event that *draft*'s transaction id was used for before."""
+        """The durable event that *draft*'s transaction id was used for before, or the
+        ID that was chosen for it.
+
+        Raises:
+            Forbidden: that is an event of another room.
+        """
+        if draft.event_id is not None:
+            places = await batches_storage.places_of(self._db, [draft.event_id])
+            if check_places(places, room_nid):
+                return draft.event_id
         if draft.txn is None:
             return None
         device = await self._device((room_nid, draft.sender, draft.txn.device_id))

@@ -1,6 +1,7 @@
 """What application services may do in rooms whose rules they do not have to ask."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from msgspec import Struct
 
@@ -11,12 +12,14 @@ from tremula.protocol.identifiers import RoomId, ServerName, UserId, server_of
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.view import RoomView
 
+_LEVELS: Final = "m.room.power_levels"
+
 
 class Authority(Struct, frozen=True):
     """Nobody's rooms and nobody's names but its own are open to an application service.
 
-    It acts through one of its users who is in the room, in rooms that don't federate,
-    and for users that it may masquerade as.
+    It acts through one of its users who is in the room, in rooms that don't federate
+    and are its own, and for users of this server that it may masquerade as.
     """
 
     appservices: Appservices
@@ -37,17 +40,46 @@ class Authority(Struct, frozen=True):
         return found
 
     async def own_room(self, requester: Requester, room_id: RoomId) -> RoomView:
-        """A room that doesn't federate, and where the requester is.
+        """A room that doesn't federate, and is the application service's own.
 
         Raises:
             Forbidden: it is no such room.
         """
-        view = await self.reader.get_joined(room_id, requester.user_id)
+        view = await self.ruled_room(requester, room_id)
         if view.is_federated:
             raise Forbidden(
                 "This room may federate: create it with m.federate set to false"
             )
         return view
+
+    async def ruled_room(self, requester: Requester, room_id: RoomId) -> RoomView:
+        """A room that the requester is in, and that one of the application service's
+        users has made, or the requester may set the power levels of.
+
+        Raises:
+            Forbidden: it is no such room.
+        """
+        appservice = self.appservice(requester)
+        view = await self.reader.get_joined(room_id, requester.user_id)
+        levels = view.power_levels
+        if not (
+            self.speaks_for(appservice, UserId(view.create.sender))
+            or levels.user(requester.user_id) >= levels.event(_LEVELS, is_state=True)
+        ):
+            raise Forbidden("This room is not the application service's own")
+        return view
+
+    async def may_force(
+        self, requester: Requester, room_id: RoomId, user_id: UserId
+    ) -> bool:
+        """Whether the requester may make of *user_id*, another one, what it likes."""
+        if user_id == requester.user_id:
+            return False
+        try:
+            await self.own_room(requester, room_id)
+        except Forbidden:
+            return False
+        return self.speaks_for(self.appservice(requester), user_id)
 
     def speaks_for(self, appservice: Appservice, user_id: UserId) -> bool:
         """Whether *appservice* may act as *user_id*, a user of this server."""

@@ -13,6 +13,8 @@ from tremula.protocol.errors import Forbidden
 from tremula.protocol.identifiers import EventId, RoomId, UserId
 from tremula.rooms.batches import Batch, Batches, BatchEvent, Direction
 
+__all__ = ["Authority", "BatchRequest", "HungryRooms"]
+
 _SLOT_KIND: Final = "room_batch"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tremula.features.directory.service import Directory
 from tremula.features.federation_handshakes.service import RemoteMemberships
@@ -31,7 +32,7 @@ from tremula.rooms.authorising import (
     find_authorising_user,
     has_restricted_joins,
 )
-from tremula.rooms.events import Draft
+from tremula.rooms.events import NOTHING_CHOSEN, Chosen, Draft
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.rooms import Rooms
@@ -52,6 +53,20 @@ class JoinRequest(Struct, frozen=True):
     is_guest: bool = False
     reason: str | None = None
     third_party_signed: Mapping[str, Any] | None = None
+
+
+class MemberChange(Struct, frozen=True, kw_only=True):
+    """An ``m.room.member`` event that *sender* wants to send.
+
+    The room's rules are not asked if it ``is_forced``.
+    """
+
+    sender: UserId
+    state_key: str
+    content: Mapping[str, Any]
+    is_guest: bool = False
+    is_forced: bool = False
+    chosen: Chosen = NOTHING_CHOSEN
 
 
 class Target(Struct, frozen=True):
@@ -314,25 +329,18 @@ class Membership(Struct, frozen=True):
         content = {"membership": "leave"}
         await self._send(view, _member(sender, target, content, reason=reason))
 
-    async def set_member(
-        self,
-        sender: UserId,
-        state_key: str,
-        content: Mapping[str, Any],
-        room_id: RoomId,
-        *,
-        is_guest: bool,
-    ) -> EventId:
+    async def set_member(self, room_id: RoomId, change: MemberChange) -> EventId:
         """Set an ``m.room.member`` state event, as its membership's endpoint would.
 
-        Profile fields that *content* lacks are filled in.
+        Profile fields that its content lacks are filled in.
 
         Raises:
-            InvalidParam: *state_key* is no user id.
-            BadJson: *content* has no membership.
-            Forbidden: *sender* may not do this.
+            InvalidParam: the state key is no user id.
+            BadJson: the content has no membership.
+            Forbidden: the sender may not do this.
         """
-        target = parse_user_id(state_key)
+        sender, content = change.sender, change.content
+        target = parse_user_id(change.state_key)
         view = await self._get_room(room_id)
         membership = content.get("membership")
         if not isinstance(membership, str):
@@ -343,15 +351,17 @@ class Membership(Struct, frozen=True):
             await self.admission.check_room(room_id)
             given = {**await self.member_fields(target), **given}
         if membership == "join" and sender == target:
-            if is_guest:
+            if change.is_guest:
                 _check_guest_access(view)
             given |= await self._authorisation(view, target)
         if membership == "leave" and sender == target:
             await self.admission.check_leaving(view, target)
         if membership == "invite":
             given = {**await self.fields_of(target), **given}
-            return await self._invite(view, _member(sender, target, given))
-        return await self._send(view, _member(sender, target, given))
+            draft = change.chosen.of(_member(sender, target, given))
+            return await self._invite(view, draft)
+        draft = change.chosen.of(_member(sender, target, given))
+        return await self._send(view, replace(draft, is_forced=change.is_forced))
 
     async def _get_room(self, room_id: RoomId) -> RoomView:
         view = await self.reader.find_room(room_id)

@@ -10,9 +10,12 @@ from tremula.infra.http import (
     UserRequest,
     endpoint,
 )
+from tremula.protocol.canonical import INTEGER_MAX
 from tremula.protocol.delays import DELAY_MAX_MS, parse_delay
+from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import DeviceId, EventId, RoomId, parse_txn_id
-from tremula.rooms.events import TxnKey
+from tremula.protocol.local_events import parse_chosen_event_id
+from tremula.rooms.events import NOTHING_CHOSEN, Chosen, TxnKey
 
 
 class Sending(msgspec.Struct, frozen=True):
@@ -56,6 +59,7 @@ async def send_message(req: UserRequest, sending: Sending) -> Json:
         event_type=event_type,
         content=req.json_object(),
         txn=txn,
+        chosen=_chosen(req),
     )
     return {"event_id": event_id}
 
@@ -114,8 +118,36 @@ async def set_room_state_with_key(req: UserRequest, sending: Sending) -> Json:
         room_id,
         key=(event_type, state_key),
         content=req.json_object(),
+        txn=_find_txn_key(req),
+        chosen=_chosen(req),
     )
     return {"event_id": event_id}
+
+
+def _chosen(req: UserRequest) -> Chosen:
+    """What an application service chooses of an event: AS "Timestamp massaging", and
+    its ID. Of others it counts for nothing.
+
+    Raises:
+        InvalidParam: it can't be that.
+    """
+    if req.requester.appservice_id is None:
+        return NOTHING_CHOSEN
+    ts_ms = req.query.int("ts")
+    if ts_ms is not None and ts_ms > INTEGER_MAX:
+        raise InvalidParam("ts is too large")
+    event_id = req.query.get("fi.mau.event_id")
+    if event_id is not None:
+        event_id = parse_chosen_event_id(event_id)
+    return Chosen(ts_ms, event_id)
+
+
+def _find_txn_key(req: UserRequest) -> TxnKey | None:
+    """The transaction ID that an application service gives to state, if it does."""
+    txn_id = req.query.get("fi.mau.transaction_id")
+    if txn_id is None or req.requester.appservice_id is None:
+        return None
+    return TxnKey(req.device_id or DeviceId(""), parse_txn_id(txn_id))
 
 
 def _txn_key(req: UserRequest) -> TxnKey:

@@ -5,7 +5,8 @@ from typing import Any
 from msgspec import Struct
 
 from tremula.features.directory.service import CANONICAL_ALIAS, Directory
-from tremula.features.membership.service import Membership
+from tremula.features.hungry_rooms.service import Authority
+from tremula.features.membership.service import MemberChange, Membership
 from tremula.features.messages.canonical_alias import new_aliases
 from tremula.features.messages.later import DelayedDraft, Delays
 from tremula.infra.http import Requester
@@ -28,7 +29,7 @@ from tremula.protocol.relations import relation_of
 from tremula.protocol.room_state import member_key
 from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms.event_store import EventStore
-from tremula.rooms.events import Draft, StoredEvent, TxnKey
+from tremula.rooms.events import NOTHING_CHOSEN, Chosen, Draft, StoredEvent, TxnKey
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.room import REDACTION
 from tremula.rooms.rooms import Rooms
@@ -47,6 +48,7 @@ class Messages(Struct, frozen=True):
     events: EventStore
     membership: Membership
     directory: Directory
+    authority: Authority
     server_name: ServerName
 
     async def send(
@@ -57,8 +59,9 @@ class Messages(Struct, frozen=True):
         event_type: str,
         content: dict[str, Any],
         txn: TxnKey,
+        chosen: Chosen = NOTHING_CHOSEN,
     ) -> EventId:
-        """Send a message event, once for *txn*.
+        """Send a message event, once for *txn*, and once for a *chosen* ID.
 
         Raises:
             NotFound: this server knows no such room, or no event to redact.
@@ -74,13 +77,18 @@ class Messages(Struct, frozen=True):
             if not isinstance(redacts, str):
                 raise BadJson("content.redacts must be an event ID")
             return await self.redact(
-                requester, room_id, EventId(redacts), content=content, txn=txn
+                requester,
+                room_id,
+                EventId(redacts),
+                content=content,
+                txn=txn,
+                chosen=chosen,
             )
         await self._check_thread(requester.user_id, room_id, content)
         draft = Draft(
             type=event_type, sender=requester.user_id, content=content, txn=txn
         )
-        return (await self.rooms.append(room_id, [draft]))[0]
+        return (await self.rooms.append(room_id, [chosen.of(draft)]))[0]
 
     async def redact(
         self,
@@ -90,6 +98,7 @@ class Messages(Struct, frozen=True):
         *,
         content: dict[str, Any],
         txn: TxnKey,
+        chosen: Chosen = NOTHING_CHOSEN,
     ) -> EventId:
         """Redact the event *event_id*, once for *txn*.
 
@@ -106,7 +115,7 @@ class Messages(Struct, frozen=True):
             Draft(REDACTION, requester.user_id, content, txn=txn),
             event_id,
         )
-        return (await self.rooms.append(room_id, [draft]))[0]
+        return (await self.rooms.append(room_id, [chosen.of(draft)]))[0]
 
     async def _check_thread(
         self, user_id: UserId, room_id: RoomId, content: dict[str, Any]
@@ -147,9 +156,13 @@ class Messages(Struct, frozen=True):
         key: tuple[str, str],
         content: dict[str, Any],
         txn: TxnKey | None = None,
+        chosen: Chosen = NOTHING_CHOSEN,
     ) -> EventId:
         """Set the state at *key*, ``(type, state_key)``, once for *txn* if there is one
         and it is no membership.
+
+        In its own rooms an application service changes the memberships of its users
+        whatever the rules are.
 
         Raises:
             NotFound: this server knows no such room.
@@ -165,9 +178,15 @@ class Messages(Struct, frozen=True):
         if requester.is_suspended and not is_own_leave:
             raise _suspended()
         if event_type == MEMBER:
-            return await self.membership.set_member(
-                user_id, state_key, content, room_id, is_guest=requester.is_guest
+            change = MemberChange(
+                sender=user_id,
+                state_key=state_key,
+                content=content,
+                is_guest=requester.is_guest,
+                is_forced=await self._is_forced(requester, room_id, key, content),
+                chosen=chosen,
             )
+            return await self.membership.set_member(room_id, change)
         if event_type == CANONICAL_ALIAS:
             await self._check_aliases(room_id, content)
         draft = Draft(
@@ -177,7 +196,19 @@ class Messages(Struct, frozen=True):
             state_key=state_key,
             txn=txn,
         )
-        return (await self.rooms.append(room_id, [draft]))[0]
+        return (await self.rooms.append(room_id, [chosen.of(draft)]))[0]
+
+    async def _is_forced(
+        self,
+        requester: Requester,
+        room_id: RoomId,
+        key: tuple[str, str],
+        content: dict[str, Any],
+    ) -> bool:
+        # Who is in the room already is not to be invited: that is the rules' to say.
+        if content.get("membership") == "invite" or requester.appservice_id is None:
+            return False
+        return await self.authority.may_force(requester, room_id, UserId(key[1]))
 
     async def _check_aliases(self, room_id: RoomId, content: dict[str, Any]) -> None:
         view = await self.reader.get_room(room_id)

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tremula.protocol.identifiers import RoomAlias, UserId
 from tremula.protocol.room_versions import RoomVersion
@@ -60,13 +61,15 @@ class InitialState(Struct, frozen=True):
 class RoomPlan(Struct, frozen=True, kw_only=True):
     """What a user wants a new room to be, checked and with its defaults in place.
 
-    ``invitees`` are distinct; ``alias`` becomes the canonical alias.
+    ``invitees`` and ``joined`` are distinct users; the latter come in without being
+    asked. ``alias`` becomes the canonical alias; what has no ``ts_ms`` happens now.
     """
 
     creator: Member
     version: RoomVersion
     preset: Preset
     invitees: Sequence[Member] = ()
+    joined: Sequence[Member] = ()
     is_direct: bool = False
     creation_content: Mapping[str, Any] | None = None
     power_levels_override: Mapping[str, Any] | None = None
@@ -74,6 +77,12 @@ class RoomPlan(Struct, frozen=True, kw_only=True):
     alias: RoomAlias | None = None
     name: str | None = None
     topic: str | None = None
+    ts_ms: int | None = None
+
+    @property
+    def federates(self) -> bool:
+        """Whether users of other servers may ever take part."""
+        return (self.creation_content or {}).get("m.federate") is not False
 
 
 def plan_events(plan: RoomPlan) -> list[Draft]:
@@ -94,7 +103,20 @@ def plan_events(plan: RoomPlan) -> list[Draft]:
         _member(invitee, "invite", sender=creator.user_id, **invite_extra)
         for invitee in plan.invitees
     ]
-    return events
+    events += _joins(plan)
+    if plan.ts_ms is None:
+        return events
+    return [replace(event, origin_server_ts=plan.ts_ms) for event in events]
+
+
+def _joins(plan: RoomPlan) -> Iterable[Draft]:
+    for member in plan.joined:
+        join = _member(member, "join", sender=member.user_id)
+        if plan.federates:
+            yield _member(member, "invite", sender=plan.creator.user_id)
+            yield join
+        else:
+            yield replace(join, is_forced=True)
 
 
 def _create_content(plan: RoomPlan) -> dict[str, Any]:
@@ -104,9 +126,10 @@ def _create_content(plan: RoomPlan) -> dict[str, Any]:
     if not plan.version.implicit_creator:
         content["creator"] = plan.creator.user_id
     trusts_invitees = plan.preset is Preset.TRUSTED_PRIVATE_CHAT
-    if plan.version.privileged_creators and trusts_invitees and plan.invitees:
+    trusted = (*plan.invitees, *plan.joined)
+    if plan.version.privileged_creators and trusts_invitees and trusted:
         given = content.get("additional_creators", [])
-        invited = (invitee.user_id for invitee in plan.invitees)
+        invited = (each.user_id for each in trusted)
         content["additional_creators"] = list(dict.fromkeys((*given, *invited)))
     return content
 
@@ -146,7 +169,8 @@ def _user_levels(plan: RoomPlan) -> dict[str, int]:
         return {}
     users = {str(plan.creator.user_id): ADMIN_LEVEL}
     if plan.preset is Preset.TRUSTED_PRIVATE_CHAT:
-        users |= dict.fromkeys((m.user_id for m in plan.invitees), ADMIN_LEVEL)
+        trusted = (*plan.invitees, *plan.joined)
+        users |= dict.fromkeys((m.user_id for m in trusted), ADMIN_LEVEL)
     return users
 
 

@@ -1,9 +1,10 @@
 """Creating rooms at the HTTP edge (CS "Creation")."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from tremula.features.room_creation.bridged import BridgeExtras
 from tremula.features.room_creation.plan import InitialState, Preset
 from tremula.features.room_creation.service import RoomCreation, RoomRequest
 from tremula.infra.http import (
@@ -13,12 +14,15 @@ from tremula.infra.http import (
     UserRequest,
     endpoint,
 )
+from tremula.protocol.canonical import INTEGER_MAX
 from tremula.protocol.email_addresses import EmailAddress, parse_email_address
 from tremula.protocol.errors import InvalidParam, ThreepidDenied
+from tremula.protocol.identifiers import RoomId, parse_room_id, server_of
 
 INVITES_MAX = 500
 INVITES_BY_EMAIL_MAX = 10
 INITIAL_STATE_MAX = 500
+BRIDGED_MEMBERS_MAX = 5_000
 
 
 class InitialStateBody(msgspec.Struct):
@@ -36,6 +40,10 @@ class Invite3pidBody(msgspec.Struct):
     address: str
 
 
+def _bridged(name: str) -> Any:  # noqa: ANN401 - as msgspec declares a field
+    return msgspec.field(name=name, default=None)
+
+
 class CreateRoomBody(msgspec.Struct):
     """Body of CS ``createRoom``. Clients send null for what they leave out."""
 
@@ -51,6 +59,29 @@ class CreateRoomBody(msgspec.Struct):
     creation_content: dict[str, Any] | None = None
     initial_state: list[InitialStateBody] | None = None
     power_level_content_override: dict[str, Any] | None = None
+    auto_join_invites: bool | None = _bridged("com.beeper.auto_join_invites")
+    initial_members: list[str] | None = _bridged("com.beeper.initial_members")
+    local_room_id: str | None = _bridged("com.beeper.local_room_id")
+    bridge_name: str | None = _bridged("com.beeper.bridge_name")
+    bridge_account_id: str | None = _bridged("com.beeper.bridge_account_id")
+    room_id: str | None = _bridged("fi.mau.room_id")
+    origin_server_ts: Annotated[int, msgspec.Meta(ge=0, le=INTEGER_MAX)] | None = (
+        _bridged("fi.mau.origin_server_ts")
+    )
+
+    @property
+    def is_bridged(self) -> bool:
+        """Whether it has what only bridges ask for."""
+        given = (
+            self.auto_join_invites,
+            self.initial_members,
+            self.local_room_id,
+            self.bridge_name,
+            self.bridge_account_id,
+            self.room_id,
+            self.origin_server_ts,
+        )
+        return any(each is not None for each in given)
 
 
 @endpoint(
@@ -68,7 +99,9 @@ async def create_room(req: UserRequest, room_creation: RoomCreation) -> Json:
     """
     body = req.body(CreateRoomBody)
     invite, initial_state = body.invite or [], body.initial_state or []
-    if len(invite) > INVITES_MAX or len(initial_state) > INITIAL_STATE_MAX:
+    extras = _extras(req, body)
+    invites_max = BRIDGED_MEMBERS_MAX if extras else INVITES_MAX
+    if len(invite) > invites_max or len(initial_state) > INITIAL_STATE_MAX:
         raise InvalidParam("too many invitations or state events for one request")
     request = RoomRequest(
         is_public=body.visibility == "public",
@@ -86,8 +119,33 @@ async def create_room(req: UserRequest, room_creation: RoomCreation) -> Json:
             for entry in initial_state
         ],
         power_levels_override=body.power_level_content_override or {},
+        extras=extras,
     )
     return {"room_id": await room_creation.create(req.user_id, request)}
+
+
+def _extras(req: UserRequest, body: CreateRoomBody) -> BridgeExtras | None:
+    """What a bridge wants; of others it counts for nothing."""
+    appservice_id = req.requester.appservice_id
+    if appservice_id is None or not body.is_bridged:
+        return None
+    members = body.initial_members or []
+    if len(members) > BRIDGED_MEMBERS_MAX:
+        raise InvalidParam("too many members for one request")
+    return BridgeExtras(
+        appservice_id=appservice_id,
+        members=tuple(members),
+        joins_invited=bool(body.auto_join_invites),
+        room_id=None if body.room_id is None else _own_room_id(req, body.room_id),
+        ts_ms=body.origin_server_ts,
+    )
+
+
+def _own_room_id(req: UserRequest, raw: str) -> RoomId:
+    room_id = parse_room_id(raw)
+    if server_of(room_id) != server_of(req.user_id):
+        raise InvalidParam("fi.mau.room_id must be a room ID of this server")
+    return room_id
 
 
 def _emails(invited: list[Invite3pidBody]) -> list[EmailAddress]:

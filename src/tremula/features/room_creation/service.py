@@ -9,6 +9,12 @@ from msgspec import Struct, field
 
 from tremula.features.directory.service import Directory
 from tremula.features.membership.service import Membership
+from tremula.features.room_creation.bridged import (
+    ROOM_VERSION_ID,
+    BridgeExtras,
+    OwnUsers,
+    without_creator,
+)
 from tremula.features.room_creation.plan import (
     InitialState,
     Member,
@@ -30,7 +36,6 @@ from tremula.protocol.errors import (
 from tremula.protocol.identifiers import (
     RoomAlias,
     RoomId,
-    ServerName,
     UserId,
     parse_room_alias,
     parse_user_id,
@@ -45,7 +50,10 @@ log = structlog.get_logger(__name__)
 
 
 class RoomRequest(Struct, frozen=True, kw_only=True):
-    """What CS createRoom was asked for; None is what the client left out."""
+    """What CS createRoom was asked for; None is what the client left out.
+
+    ``extras`` are there if a bridge asks for more.
+    """
 
     is_public: bool = False
     preset: Preset | None = None
@@ -59,6 +67,7 @@ class RoomRequest(Struct, frozen=True, kw_only=True):
     creation_content: Mapping[str, Any] = field(default_factory=dict)
     initial_state: Sequence[InitialState] = ()
     power_levels_override: Mapping[str, Any] = field(default_factory=dict)
+    extras: BridgeExtras | None = None
 
 
 class EmailInviter(Protocol):
@@ -84,14 +93,19 @@ class EmailInviter(Protocol):
 
 
 class RoomCreation(Struct, frozen=True):
-    """Turns what a user asks for into a room: all of it or nothing."""
+    """Turns what a user asks for into a room: all of it or nothing.
+
+    Unless the server ``federates``, its new rooms never do, later neither, if that is
+    not asked for.
+    """
 
     rooms: Rooms
     directory: Directory
     membership: Membership
     by_email: EmailInviter
-    server_name: ServerName
+    own_users: OwnUsers
     default_version_id: str
+    federates: bool = True
 
     async def create(self, creator: UserId, request: RoomRequest) -> RoomId:
         """Make a room, with its alias and its place in the directory.
@@ -109,22 +123,8 @@ class RoomCreation(Struct, frozen=True):
         """
         if request.invite_emails:
             self.by_email.check_possible()
-        version = get_room_version(request.version_id or self.default_version_id)
-        check_creation_content(version, request.creation_content)
-        alias = await self._free_alias(creator, request.alias_localpart)
-        plan = RoomPlan(
-            creator=await self._member(creator),
-            version=version,
-            preset=request.preset or default_preset(is_public=request.is_public),
-            invitees=await self._invitees(request.invite),
-            is_direct=request.is_direct,
-            creation_content=request.creation_content,
-            power_levels_override=request.power_levels_override,
-            initial_state=request.initial_state,
-            alias=alias,
-            name=request.name,
-            topic=request.topic,
-        )
+        plan = await self._plan(creator, request)
+        alias, extras = plan.alias, request.extras
 
         def list_room(unit: JournalUnit, view: RoomView) -> None:
             if alias is not None:
@@ -136,9 +136,14 @@ class RoomCreation(Struct, frozen=True):
         invitations = [draft for draft in drafts if self._needs_asking(draft)]
         drafts = [draft for draft in drafts if draft not in invitations]
         try:
-            room_id = await self.rooms.create(version, drafts, also=list_room)
+            room_id = await self.rooms.create(
+                plan.version,
+                drafts,
+                room_id=extras.room_id if extras else None,
+                also=list_room,
+            )
         except Conflict as error:
-            raise RoomInUse(f"Room alias {alias} is taken") from error
+            raise RoomInUse("The room's alias, or its ID, is taken") from error
         except Forbidden as error:
             raise InvalidRoomState(error.message) from error
         async with asyncio.TaskGroup() as group:
@@ -147,6 +152,55 @@ class RoomCreation(Struct, frozen=True):
         for address in request.invite_emails:
             await self._invite_email(creator, room_id, address)
         return room_id
+
+    async def _plan(self, creator: UserId, request: RoomRequest) -> RoomPlan:
+        extras = request.extras
+        default_id = ROOM_VERSION_ID if extras else self.default_version_id
+        version = get_room_version(request.version_id or default_id)
+        content = dict(request.creation_content)
+        if extras or not self.federates:
+            content.setdefault("m.federate", False)
+        check_creation_content(version, content)
+        if extras is not None and extras.room_id is not None:
+            _check_chosen_id(version, content)
+        override = request.power_levels_override
+        if extras is not None and version.privileged_creators:
+            override = without_creator(override, creator)
+        joined, invited = self._newcomers(creator, request)
+        return RoomPlan(
+            creator=await self._member(creator),
+            version=version,
+            preset=request.preset or default_preset(is_public=request.is_public),
+            invitees=await self._invitees(invited),
+            joined=[
+                Member(user_id, await self.membership.member_fields(user_id))
+                for user_id in joined
+            ],
+            is_direct=request.is_direct,
+            creation_content=content,
+            power_levels_override=override,
+            initial_state=request.initial_state,
+            alias=await self._free_alias(creator, request.alias_localpart),
+            name=request.name,
+            topic=request.topic,
+            ts_ms=extras.ts_ms if extras else None,
+        )
+
+    def _newcomers(
+        self, creator: UserId, request: RoomRequest
+    ) -> tuple[list[UserId], list[UserId]]:
+        """Who is joined from the beginning, and who is invited."""
+        extras = request.extras
+        invited = dict.fromkeys(parse_user_id(raw) for raw in request.invite)
+        if extras is None:
+            return [], list(invited)
+        members = dict.fromkeys(parse_user_id(raw) for raw in extras.members)
+        if extras.joins_invited:
+            members |= invited
+        members.pop(creator, None)
+        joined = [each for each in members if self.own_users.includes(extras, each)]
+        others = (invited | members).keys() - {*joined, creator}
+        return joined, [each for each in invited | members if each in others]
 
     def _needs_asking(self, draft: Draft) -> bool:
         """Whether it is an invitation that another server has to sign."""
@@ -180,20 +234,26 @@ class RoomCreation(Struct, frozen=True):
             return None
         if ":" in localpart or not localpart:
             raise InvalidParam("room_alias_name must be a local part")
-        alias = parse_room_alias(f"#{localpart}:{self.server_name}")
+        alias = parse_room_alias(f"#{localpart}:{self.own_users.server_name}")
         self.directory.claims.check_creator(creator, alias)
         if await self.directory.is_taken(alias):
             raise RoomInUse(f"Room alias {alias} is taken")
         return alias
 
-    async def _invitees(self, invite: Sequence[str]) -> list[Member]:
-        user_ids = dict.fromkeys(parse_user_id(raw) for raw in invite)
+    async def _invitees(self, user_ids: Sequence[UserId]) -> list[Member]:
         for user_id in user_ids:
             await self.membership.admission.check_invitee(user_id)
         return [await self._member(user_id) for user_id in user_ids]
 
     async def _member(self, user_id: UserId) -> Member:
         return Member(user_id, await self.membership.fields_of(user_id))
+
+
+def _check_chosen_id(version: RoomVersion, content: Mapping[str, Any]) -> None:
+    if version.room_id_is_create_hash:
+        raise InvalidParam("in this room version, no room ID can be chosen")
+    if content["m.federate"] is not False:
+        raise InvalidParam("of a room that may federate, the ID can't be chosen")
 
 
 def default_preset(*, is_public: bool) -> Preset:

@@ -1,7 +1,7 @@
 """Deletes rooms: everybody of ours leaves, other servers are told, then all rows go."""
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -157,21 +157,27 @@ class RoomDeletions:
             users = await memberships_storage.users_not_gone(self._db, view.nid)
             if not set(users) - stubborn:
                 return
+            if not stubborn and await self._leave(deletion.room_id, users):
+                continue
             for user_id in users:
-                if not await self._leave(deletion.room_id, user_id):
+                if not await self._leave(deletion.room_id, [user_id]):
                     stubborn.add(user_id)
 
-    async def _leave(self, room_id: RoomId, user_id: UserId) -> bool:
-        leave = Draft(
-            type=MEMBER,
-            sender=user_id,
-            content={"membership": "leave"},
-            state_key=user_id,
-        )
+    async def _leave(self, room_id: RoomId, users: Sequence[UserId]) -> bool:
+        """Have all of *users* leave at once; whether the room's rules let them."""
+        leaves = [
+            Draft(
+                type=MEMBER,
+                sender=user_id,
+                content={"membership": "leave"},
+                state_key=user_id,
+            )
+            for user_id in users
+        ]
         try:
-            await self._with.rooms.append(room_id, [leave])
+            await self._with.rooms.append(room_id, leaves)
         except (Forbidden, NotFound) as error:
-            _log.info("room_not_left", user_id=user_id, reason=error.message)
+            _log.info("rooms_not_left", users=len(users), reason=error.message)
             return False
         return True
 

@@ -1,0 +1,186 @@
+"""What a bridge costs that creates rooms with their members and brings history.
+
+``python -m bench.hungry_rooms [postgres]`` prints how long it takes to append and to
+prepend 10,000 messages in one request, to create a room with 1,000 ghosts, and to
+import a mean user of bridges, with the bytes that takes on the disk. The server is in
+this process, without sockets; each commit is fsynced.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+from urllib.parse import quote
+
+from tests.http_client import Client
+from tests.postgres_server import running_postgres
+from tests.server import Server, config_for, running_server
+from tremula.infra.config import PostgresUrl, SqliteFile
+from tremula.protocol.appservices import parse_registration
+
+BATCH: Final = 10_000
+ROOM_GHOSTS: Final = 1_000
+USER_GHOSTS: Final = 4_716
+USER_ROOMS: Final = 300
+USER_EVENTS: Final = 100_000
+AT_ONCE: Final = 16
+TEXT: Final = "Has anybody seen the otter that lives below the old bridge? "
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the figures."""
+    asyncio.run(_measure(on_postgres="postgres" in arguments))
+
+
+async def _measure(*, on_postgres: bool) -> None:
+    with TemporaryDirectory() as folder:
+        async with _server(Path(folder), on_postgres=on_postgres) as server:
+            bot = await _bridge(server)
+            await _batches(bot)
+            await _room_of_ghosts(bot)
+        size_before = _size(Path(folder))
+        async with _server(Path(folder), on_postgres=on_postgres) as server:
+            bot = Client(server.asgi, _TOKEN)
+            await _mean_user(bot)
+        size_bytes = _size(Path(folder)) - size_before
+        _say(f"on the disk: {size_bytes / 1e6:.1f} MB")
+
+
+_TOKEN: Final = "a-token-of-the-bench"  # noqa: S105 - of a server that goes at once
+_REGISTRATION: Final = {
+    "id": "bench",
+    "url": None,
+    "as_token": _TOKEN,
+    "hs_token": "another-token-of-the-bench",
+    "sender_localpart": "bench_bot",
+    "namespaces": {"users": [{"regex": "@bench_.*", "exclusive": True}]},
+}
+
+
+@asynccontextmanager
+async def _server(folder: Path, *, on_postgres: bool) -> AsyncIterator[Server]:
+    if on_postgres:
+        with running_postgres(folder / "postgres", {}) as postgres:
+            url = PostgresUrl(postgres.url("postgres"))
+            async with running_server(config_for(url, folder)) as server:
+                yield server
+        return
+    async with running_server(
+        config_for(SqliteFile(folder / "bench.db"), folder)
+    ) as server:
+        yield server
+
+
+async def _bridge(server: Server) -> Client:
+    await server.add_appservice(parse_registration(_REGISTRATION))
+    bot = Client(server.asgi, _TOKEN)
+    await _register(bot, "bench_bot")
+    return bot
+
+
+async def _register(bot: Client, localpart: str) -> None:
+    body = {
+        "type": "m.login.application_service",
+        "username": localpart,
+        "inhibit_login": True,
+    }
+    await _done(bot.post("/v3/register", body))
+
+
+async def _batches(bot: Client) -> None:
+    room_id = await _create(bot, [])
+    for forward in (True, False):
+        began_s = time.perf_counter()
+        await _send(bot, room_id, BATCH, forward=forward)
+        per_s = BATCH / (time.perf_counter() - began_s)
+        _say(f"{BATCH} {'appended' if forward else 'prepended'}: {per_s:,.0f} events/s")
+
+
+async def _room_of_ghosts(bot: Client) -> None:
+    ghosts = [f"@bench_ghost{number}:test" for number in range(ROOM_GHOSTS)]
+    began_s = time.perf_counter()
+    await _create(bot, ghosts)
+    took_s = time.perf_counter() - began_s
+    _say(f"room with {ROOM_GHOSTS} ghosts created: {took_s:.2f} s")
+
+
+async def _mean_user(bot: Client) -> None:
+    began_s = time.perf_counter()
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def register(number: int) -> None:
+        async with gate:
+            await _register(bot, f"bench_user{number}")
+
+    await asyncio.gather(*map(register, range(USER_GHOSTS)))
+    registered_s = time.perf_counter() - began_s
+    each = USER_EVENTS // USER_ROOMS
+    for number in range(USER_ROOMS):
+        ghosts = [
+            f"@bench_user{index}:test"
+            for index in range(number, USER_GHOSTS, USER_ROOMS)
+        ]
+        room_id = await _create(bot, ghosts)
+        await _send(bot, room_id, each, forward=True, senders=ghosts)
+    took_s = time.perf_counter() - began_s
+    _say(
+        f"a mean user, {USER_GHOSTS} ghosts, {USER_ROOMS} rooms, {USER_EVENTS} events:"
+        f" {took_s:.1f} s, of which for ghosts {registered_s:.1f} s"
+        f" ({USER_GHOSTS / registered_s:,.0f} a second)"
+    )
+
+
+async def _create(bot: Client, members: Sequence[str]) -> str:
+    wanted = {
+        "name": "A room",
+        "com.beeper.bridge_name": "bench",
+        "com.beeper.initial_members": members,
+    }
+    answer = await _done(bot.post("/v3/createRoom", wanted))
+    room_id: str = answer["room_id"]
+    return room_id
+
+
+async def _send(
+    bot: Client,
+    room_id: str,
+    count: int,
+    *,
+    forward: bool,
+    senders: Sequence[str] = ("@bench_ghost0:test",),
+) -> None:
+    began_ms = 1_600_000_000_000
+    events = [
+        {
+            "event_id": f"${room_id[1:12]}{forward}{number:030}:bench.org",
+            "type": "m.room.message",
+            "sender": senders[number % len(senders)],
+            "origin_server_ts": began_ms + number,
+            "content": {"msgtype": "m.text", "body": TEXT * (1 + number % 3)},
+        }
+        for number in range(count)
+    ]
+    path = f"/unstable/com.beeper.backfill/rooms/{quote(room_id)}/batch_send"
+    await _done(bot.post(path, {"events": events, "forward": forward}))
+
+
+async def _done(response: Awaitable[Any]) -> Any:  # noqa: ANN401 - JSON
+    answer = await response
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+def _size(folder: Path) -> int:
+    return sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
