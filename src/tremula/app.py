@@ -34,6 +34,7 @@ from tremula.assembly.pushers import add_pushers
 from tremula.assembly.rooms import add_rooms
 from tremula.assembly.searching import add_searching
 from tremula.assembly.syncing import add_sync
+from tremula.assembly.third_party_networks import add_third_party_networks
 from tremula.features.account.service import Accounts
 from tremula.features.account_moderation.restrictions import RESTRICTIONS
 from tremula.features.appservices.service import Appservices
@@ -229,7 +230,8 @@ async def _build(
     add_bridged_user_data(base, engine, people)
     rooms = add_rooms(base, engine, people, remote)
     transactions = add_appservice_transactions(base, engine, rooms.directory)
-    add_appservice_reach(base, transactions)
+    requests = add_appservice_reach(base, transactions)
+    add_third_party_networks(base, people, requests)
     search = add_searching(base, engine, people)
     moderation = add_moderation(base, engine, people, rooms.directory, search)
     encryption = build_encryption(base, engine, people, outbound)

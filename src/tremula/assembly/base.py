@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from tremula.features.account.service import Accounts
 from tremula.features.account_data.service import AccountData
+from tremula.features.appservice_queries.service import AppserviceQueries
 from tremula.features.appservices.service import Appservices
 from tremula.features.device_keys.signatures import Signatures
 from tremula.features.device_lists.service import DeviceLists
@@ -148,6 +149,7 @@ class People(Struct, frozen=True, kw_only=True):
     audience: Audience
     device_lists: DeviceLists
     third_party: ThirdPartyServices
+    queries: AppserviceQueries
 
 
 class Reading(Struct, frozen=True, kw_only=True):

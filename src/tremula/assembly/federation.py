@@ -145,7 +145,7 @@ def take_transactions(
         engine.verifier,
         ToldState(base.database, engine.verifier),
         InvitePolicy(
-            people.accounts.users.is_active,
+            people.queries.is_active,
             InvitePermission(people.account_data).is_blocked,
             BlockedRooms(base.database, base.journal, base.clock).is_blocked,
         ),

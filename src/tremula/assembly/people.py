@@ -11,6 +11,7 @@ from tremula.features.account_data import routes as account_data_routes
 from tremula.features.account_data import tag_routes
 from tremula.features.account_data.service import AccountData
 from tremula.features.account_data.tags import Tags
+from tremula.features.appservice_queries.service import AppserviceQueries
 from tremula.features.delayed_events.erasure import DelayedEventErasure
 from tremula.features.device_keys.erasure import KeyErasure
 from tremula.features.device_lists.service import DeviceLists
@@ -158,6 +159,7 @@ def build_people(base: Base, engine: Engine, remote: RemoteMemberships) -> Peopl
         audience=audience,
         device_lists=device_lists,
         third_party=third_party,
+        queries=AppserviceQueries(base.appservices, accounts.users),
     )
 
 

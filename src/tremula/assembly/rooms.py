@@ -105,6 +105,7 @@ def add_rooms(
     rooms, reader, events = engine.rooms, engine.reader, engine.events
     member_fields = people.profiles.member_fields
     directory = _build_directory(base, engine)
+    directory.seekers.append(people.queries.has_made)
     membership = _build_membership(base, engine, people, remote, directory)
     inviting = invite_routes.Inviting(
         membership,
@@ -174,6 +175,7 @@ def _build_membership(
             InvitePermission(people.account_data),
             BlockedRooms(base.database, base.journal, base.clock),
             NoticeRooms(base.database, base.config.server_notices.can_be_left),
+            people.queries,
         ),
         people.profiles.member_fields,
         remote,

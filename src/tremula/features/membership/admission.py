@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from tremula.features.appservice_queries.service import AppserviceQueries
 from tremula.features.blocked_rooms.service import BlockedRooms
 from tremula.features.membership.invite_permission import InvitePermission
 from tremula.features.server_notices.service import NoticeRooms
@@ -17,6 +18,7 @@ class Admission(Struct, frozen=True):
     invites: InvitePermission
     blocked: BlockedRooms
     notices: NoticeRooms
+    queries: AppserviceQueries
 
     async def check_room(self, room_id: RoomId) -> None:
         """Refuse to let anyone of ours into a blocked room.
@@ -34,6 +36,10 @@ class Admission(Struct, frozen=True):
         """
         membership = view.membership(user_id)
         await self.notices.check_leaving(user_id, view.room_id, membership)
+
+    async def introduce(self, invitee: UserId) -> None:
+        """Have a local user made whom an application service has."""
+        await self.queries.introduce(invitee)
 
     async def check_invitee(self, invitee: UserId) -> None:
         """Refuse to invite a local user who blocks invitations.

@@ -281,10 +281,12 @@ class Membership(Struct, frozen=True):
     async def fields_of(self, user_id: UserId) -> Mapping[str, Any]:
         """The profile fields that an invitation of *user_id* shows.
 
-        What users of other servers are called, their servers know.
+        What users of other servers are called, their servers know. Who is an
+        application service's and not here yet, is made by it now.
         """
         if not self.remote.is_local(user_id):
             return {}
+        await self.admission.introduce(user_id)
         return await self.member_fields(user_id)
 
     async def kick(

@@ -39,6 +39,10 @@ class Query:
         """Every value of *name*, in order."""
         return self._values.get(name, [])
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every name with each of its values."""
+        return [(name, each) for name, values in self._values.items() for each in values]
+
     def require(self, name: str) -> str:
         """The value of *name*.
 

@@ -1,0 +1,1 @@
+"""Asking application services for users and aliases that are not there yet."""

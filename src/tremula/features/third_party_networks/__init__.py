@@ -1,0 +1,1 @@
+"""Networks that application services bridge to (CS "Third-party Networks")."""
