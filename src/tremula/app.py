@@ -82,12 +82,17 @@ from tremula.rooms.room import OwnServer
 
 UNSTABLE_FEATURES: Final = {
     "com.beeper.account_data_mute": True,
+    "com.beeper.arbitrary_member_change": True,
     "com.beeper.arbitrary_profile_meta": True,
+    "com.beeper.batch_sending": True,
+    "com.beeper.hungry": True,
     "com.beeper.inbox_state": True,
     "com.beeper.msc4169": True,
     "com.beeper.msc4437": True,
     "com.beeper.msc4437.stable": True,
     "com.beeper.msc4446": True,
+    "com.beeper.room_create_autojoin_invites": True,
+    "com.beeper.room_yeeting": True,
     "fi.mau.msc2246.stable": True,
     "io.element.msc4388": True,
     "org.matrix.msc3266": True,
