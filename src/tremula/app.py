@@ -37,6 +37,7 @@ from tremula.assembly.syncing import add_sync
 from tremula.assembly.third_party_networks import add_third_party_networks
 from tremula.features.account.service import Accounts
 from tremula.features.account_moderation.restrictions import RESTRICTIONS
+from tremula.features.appservice_transactions.backlog import Backlog
 from tremula.features.appservices.service import Appservices
 from tremula.features.capabilities import routes as capabilities_routes
 from tremula.features.capabilities.service import Capabilities
@@ -114,8 +115,8 @@ UNSTABLE_FEATURES: Final = {
 class Tremula(Struct, frozen=True, kw_only=True):
     """A running server without its listeners.
 
-    `accounts`, `appservices`, `registration_tokens`, `own_keys` and `moderation` are
-    for the command line.
+    `accounts`, `appservices` and their `backlog`, `registration_tokens`, `own_keys` and
+    `moderation` are for the command line.
     """
 
     config: Config
@@ -126,6 +127,7 @@ class Tremula(Struct, frozen=True, kw_only=True):
     supervisor: Supervisor
     accounts: Accounts
     appservices: Appservices
+    backlog: Backlog
     registration_tokens: RegistrationTokens
     own_keys: OwnKeys
     moderation: Moderation
@@ -268,6 +270,7 @@ async def _build(
         supervisor=supervisor,
         accounts=people.accounts,
         appservices=base.appservices,
+        backlog=transactions.backlog,
         registration_tokens=people.tokens,
         own_keys=own_keys,
         moderation=moderation,

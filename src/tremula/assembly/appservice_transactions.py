@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from tremula.assembly.base import Base, Engine
+from tremula.features.appservice_transactions.backlog import Backlog
 from tremula.features.appservice_transactions.composing import Composer
 from tremula.features.appservice_transactions.deliveries import Deliveries
 from tremula.features.appservice_transactions.http_courier import HttpCourier
@@ -26,6 +27,7 @@ class Transactions(Struct, frozen=True):
     interests: Interests
     couriers: list[Courier]
     parts: list[TransactionPart]
+    backlog: Backlog
 
 
 def add_appservice_transactions(
@@ -56,4 +58,12 @@ def add_appservice_transactions(
     )
     deliveries = Deliveries(journal=base.journal, clock=base.clock, sender=sender)
     base.supervisor.keep_running("appservice_deliveries", deliveries.run)
-    return Transactions(deliveries, interests, couriers, parts)
+    backlog = Backlog(
+        base.database,
+        base.journal,
+        base.clock,
+        base.appservices,
+        engine.memberships,
+        engine.events,
+    )
+    return Transactions(deliveries, interests, couriers, parts, backlog)

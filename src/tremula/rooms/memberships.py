@@ -15,6 +15,7 @@ from tremula.rooms import memberships_storage as storage
 from tremula.rooms.storage import UserRoom
 
 _USERS_MAX: Final = 20_000
+_JOINS_PER_QUERY: Final = 1_000
 _NO_ROOMS: Final[Mapping[int, RoomId]] = MappingProxyType({})
 
 TOPIC: Final = "membership"
@@ -83,6 +84,25 @@ class Memberships:
     async def joined_to(self, room_nid: int) -> set[UserId]:
         """Our users who are joined to a room: one query, which may take long."""
         return await storage.own_joined(self._db, room_nid)
+
+    async def joined_since(
+        self, prefix: str, matches: Callable[[UserId], bool]
+    ) -> dict[int, int]:
+        """The rooms that any of our users whose IDs begin with *prefix*, and who
+        *matches* admits, is joined to; and since which journal position.
+        """
+        found: dict[int, int] = {}
+        after = (prefix, 0)
+        while True:
+            page = await storage.joins_after(self._db, *after, limit=_JOINS_PER_QUERY)
+            for user_id, room_nid, began_pos in page:
+                if not user_id.startswith(prefix):
+                    return found
+                if matches(user_id):
+                    found[room_nid] = min(found.get(room_nid, began_pos), began_pos)
+            if len(page) < _JOINS_PER_QUERY:
+                return found
+            after = page[-1][:2]
 
     def find_joined(self, user_id: UserId) -> Mapping[int, RoomId] | None:
         """As `joined_by`, if that is in memory, as it is of everyone who syncs."""

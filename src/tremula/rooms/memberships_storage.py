@@ -75,6 +75,25 @@ async def own_joined(db: Reader, room_nid: int) -> set[UserId]:
     return {UserId(user_id) for (user_id,) in rows}
 
 
+async def joins_after(
+    db: Reader, user_id: str, room_nid: int, *, limit: int
+) -> list[tuple[UserId, int, int]]:
+    """``(user_id, room_nid, began_pos)`` of joined users of ours, in the order of the
+    primary key: the first *limit* after *user_id* in *room_nid*.
+    """
+    rows = await db.scan(
+        """
+        SELECT user_id, room_nid, began_pos FROM rooms_memberships
+        WHERE (user_id, room_nid) > (:user_id, :room_nid) AND membership = 'join'
+        ORDER BY user_id, room_nid LIMIT :limit
+        """,
+        user_id=user_id,
+        room_nid=room_nid,
+        limit=limit,
+    )
+    return [(UserId(user_id), nid, began_pos) for user_id, nid, began_pos in rows]
+
+
 async def newest_joins(
     db: Reader, room_nids: Sequence[int], user_ids: Sequence[UserId]
 ) -> dict[UserId, int]:
