@@ -6,6 +6,7 @@ from tremula.features.appservices.service import Appservices
 from tremula.infra.http import Requester
 from tremula.protocol.errors import Exclusive, InvalidParam
 from tremula.protocol.identifiers import RoomAlias, ServerName, UserId, server_of
+from tremula.rooms.view import RoomView
 
 
 class AliasClaims(Struct, frozen=True):
@@ -37,6 +38,15 @@ class AliasClaims(Struct, frozen=True):
         for appservice in self.appservices.of_alias(alias):
             if appservice.claims_alias(alias) and not appservice.matches_user(user_id):
                 raise Exclusive("this alias is kept for an application service")
+
+    def is_in_room(self, requester: Requester, view: RoomView) -> bool:
+        """Whether any user of the application service that asks is in a room."""
+        if view.is_joined(requester.user_id):
+            return True
+        appservice = self.appservices.find(requester.appservice_id or "")
+        return appservice is not None and any(
+            appservice.matches_user(each) for each in view.joined_members()
+        )
 
     def is_controlled(self, requester: Requester, alias: RoomAlias) -> bool:
         """Whether an application service asks, of an alias in its namespaces."""

@@ -86,5 +86,6 @@ def query_of_parameters(req: Request, *, least: int) -> RoomsQuery:
     return RoomsQuery(
         limit=req.query.int("limit", min=least),
         since=req.query.get("since"),
+        include_all_networks=req.query.bool("include_all_networks"),
         third_party_instance_id=req.query.get("third_party_instance_id"),
     )

@@ -91,10 +91,14 @@ class RemoteDirectory(Struct, frozen=True):
                 bytes_max=_ROOMS_BYTES_MAX,
             )
         else:
+            parameters = {
+                name: "true" if value is True else value
+                for name, value in query.items()
+            }
             answer = await self.client.get(
                 server_name,
                 path,
-                {**query, "limit": str(limit)},
+                {**parameters, "limit": str(limit)},
                 timeout_s=_TIMEOUT_S,
                 bytes_max=_ROOMS_BYTES_MAX,
             )

@@ -6,8 +6,11 @@ import msgspec
 
 from tremula.features.directory.listing import query_of_body, query_of_parameters
 from tremula.features.directory.service import Directory
+from tremula.features.directory.storage import Listing
 from tremula.infra.http import Auth, Json, Request, UserRequest, endpoint
+from tremula.protocol.errors import Forbidden, InvalidParam
 from tremula.protocol.identifiers import (
+    ID_BYTES_MAX,
     RoomId,
     ServerName,
     parse_room_alias,
@@ -26,6 +29,12 @@ class VisibilityBody(msgspec.Struct):
     """Body of CS ``setRoomVisibilityOnDirectory``."""
 
     visibility: Literal["public", "private"] = "public"
+
+
+class NetworkVisibilityBody(msgspec.Struct):
+    """Body of CS ``updateAppserviceRoomDirectoryVisibility``."""
+
+    visibility: Literal["public", "private"]
 
 
 @endpoint(
@@ -108,6 +117,33 @@ async def set_room_visibility_on_directory(
         await directory.publish(req.requester, room_id)
     else:
         await directory.unpublish(req.requester, room_id)
+    return {}
+
+
+@endpoint(
+    "PUT",
+    "/_matrix/client/v3/directory/list/appservice/{network_id}/{room_id}",
+    auth=Auth.USER,
+    limit="directory",
+)
+async def update_appservice_room_directory_visibility(
+    req: UserRequest, directory: Directory
+) -> Json:
+    """CS updateAppserviceRoomDirectoryVisibility.
+
+    Errors: M_FORBIDDEN, M_NOT_FOUND, M_MISSING_PARAM, M_BAD_JSON, M_INVALID_PARAM.
+    """
+    appservice_id = req.requester.appservice_id
+    if appservice_id is None:
+        raise Forbidden("only application services have networks")
+    network_id, room_id = req.path["network_id"], RoomId(req.path["room_id"])
+    if len(network_id.encode()) > ID_BYTES_MAX:
+        raise InvalidParam(f"a network ID has at most {ID_BYTES_MAX} bytes")
+    listing = Listing(appservice_id, network_id)
+    if req.body(NetworkVisibilityBody).visibility == "public":
+        await directory.publish_in_network(req.requester, listing, room_id)
+    else:
+        await directory.unpublish_in_network(listing, room_id)
     return {}
 
 

@@ -14,7 +14,7 @@ from tremula.features.directory.remote import (
     AliasTarget,
     RemoteDirectory,
 )
-from tremula.features.directory.storage import StoredAlias
+from tremula.features.directory.storage import SERVERS_OWN, Listing, StoredAlias
 from tremula.infra.db import Conflict, Reader
 from tremula.infra.http import Requester
 from tremula.infra.journal import Journal, JournalUnit
@@ -237,6 +237,33 @@ class Directory(Struct, frozen=True):
         self.published.unpublish(unit, view)
         await self.journal.commit(unit)
 
+    async def publish_in_network(
+        self, requester: Requester, listing: Listing, room_id: RoomId
+    ) -> None:
+        """Put a room into the directory of a network of an application service.
+
+        Raises:
+            NotFound: there is no such room.
+            Forbidden: none of its users is in it.
+        """
+        view = await self.reader.get_room(room_id)
+        if not self.claims.is_in_room(requester, view):
+            raise Forbidden("the application service is not in this room")
+        unit = self.journal.unit()
+        self.published.publish(unit, view, listing)
+        await self.journal.commit(unit)
+
+    async def unpublish_in_network(self, listing: Listing, room_id: RoomId) -> None:
+        """Take a room out of the directory of a network.
+
+        Raises:
+            NotFound: there is no such room.
+        """
+        view = await self.reader.get_room(room_id)
+        unit = self.journal.unit()
+        self.published.unpublish(unit, view, listing)
+        await self.journal.commit(unit)
+
     async def public_rooms_of(
         self, server_name: ServerName, query: RoomsQuery
     ) -> dict[str, Any]:
@@ -263,10 +290,12 @@ class Directory(Struct, frozen=True):
 
     async def _published(self, query: RoomsQuery, search: Search) -> dict[str, Any]:
         place = query.place
+        listing = None if query.include_all_networks else SERVERS_OWN
         if query.third_party_instance_id is not None:
-            # No application service has a network here yet.
-            return page((), since=None, limit=query.rooms_max)
-        ranked = await self.published.ranked()
+            listing = await self.published.find_network(query.third_party_instance_id)
+            if listing is None:
+                return page((), since=None, limit=query.rooms_max)
+        ranked = await self.published.ranked(listing)
         found = [entry for entry in ranked if search.matches(entry)]
         return page(found, since=place, limit=query.rooms_max)
 
@@ -289,7 +318,7 @@ class Directory(Struct, frozen=True):
         unit = self.journal.unit()
         storage.delete_aliases_of(unit, room.nid)
         _announce_aliases(unit, room.nid)
-        self.published.unpublish(unit, room)
+        self.published.forget(unit, room)
         await self.journal.commit(unit)
 
     async def _managed(self, requester: Requester, room_id: RoomId) -> RoomView:

@@ -1,5 +1,7 @@
 """Queries on ``directory_…`` (created in migrations/0005_directory.sql)."""
 
+from typing import Final
+
 from msgspec import Struct
 
 from tremula.infra.db import Reader, Unit
@@ -86,14 +88,35 @@ def update_room_of_aliases(
 # --- published rooms
 
 
-async def published_rooms(db: Reader) -> list[tuple[int, RoomId]]:
-    """Number and id of every published room."""
-    rows = await db.scan("SELECT room_nid, room_id FROM directory_published")
-    return [(room_nid, RoomId(room_id)) for room_nid, room_id in rows]
+class Listing(Struct, frozen=True):
+    """A directory of rooms: that of the server, or of a network of an application
+    service.
+    """
+
+    appservice_id: str = ""
+    network_id: str = ""
+
+
+SERVERS_OWN: Final = Listing()
+
+
+async def published_rooms(db: Reader) -> list[tuple[Listing, int, RoomId]]:
+    """Number and id of every published room, and where it is."""
+    rows = await db.scan(
+        """
+        SELECT '', '', room_nid, room_id FROM directory_published
+        UNION ALL
+        SELECT appservice_id, network_id, room_nid, room_id FROM directory_networks
+        """
+    )
+    return [
+        (Listing(appservice_id, network_id), room_nid, RoomId(room_id))
+        for appservice_id, network_id, room_nid, room_id in rows
+    ]
 
 
 async def is_published(db: Reader, room_nid: int) -> bool:
-    """Whether a room is in the published directory."""
+    """Whether a room is in the server's own directory."""
     row = await db.first(
         "SELECT 1 FROM directory_published WHERE room_nid = :room_nid",
         room_nid=room_nid,
@@ -101,21 +124,60 @@ async def is_published(db: Reader, room_nid: int) -> bool:
     return row is not None
 
 
-def insert_published(unit: Unit, *, room_nid: int, room_id: RoomId) -> None:
-    """Publish a room; nothing happens if it is published."""
+def insert_published(
+    unit: Unit, listing: Listing, *, room_nid: int, room_id: RoomId
+) -> None:
+    """Put a room into a directory; nothing happens if it is there."""
+    if listing == SERVERS_OWN:
+        unit.run(
+            """
+            INSERT INTO directory_published (room_nid, room_id)
+            VALUES (:room_nid, :room_id)
+            ON CONFLICT (room_nid) DO NOTHING
+            """,
+            room_nid=room_nid,
+            room_id=room_id,
+        )
+        return
     unit.run(
         """
-        INSERT INTO directory_published (room_nid, room_id)
-        VALUES (:room_nid, :room_id)
-        ON CONFLICT (room_nid) DO NOTHING
+        INSERT INTO directory_networks (appservice_id, network_id, room_nid, room_id)
+        VALUES (:appservice_id, :network_id, :room_nid, :room_id)
+        ON CONFLICT (room_nid, appservice_id, network_id) DO NOTHING
         """,
+        appservice_id=listing.appservice_id,
+        network_id=listing.network_id,
         room_nid=room_nid,
         room_id=room_id,
     )
 
 
-def delete_published(unit: Unit, *, room_nid: int) -> None:
-    """Take a room out of the published directory."""
+def delete_published(unit: Unit, listing: Listing, *, room_nid: int) -> None:
+    """Take a room out of a directory."""
+    if listing == SERVERS_OWN:
+        _delete_from_own(unit, room_nid)
+        return
+    unit.run(
+        """
+        DELETE FROM directory_networks
+        WHERE room_nid = :room_nid AND appservice_id = :appservice_id
+            AND network_id = :network_id
+        """,
+        appservice_id=listing.appservice_id,
+        network_id=listing.network_id,
+        room_nid=room_nid,
+    )
+
+
+def delete_published_anywhere(unit: Unit, *, room_nid: int) -> None:
+    """Take a room out of all directories."""
+    _delete_from_own(unit, room_nid)
+    unit.run(
+        "DELETE FROM directory_networks WHERE room_nid = :room_nid", room_nid=room_nid
+    )
+
+
+def _delete_from_own(unit: Unit, room_nid: int) -> None:
     unit.run(
         "DELETE FROM directory_published WHERE room_nid = :room_nid",
         room_nid=room_nid,
