@@ -13,7 +13,11 @@ from msgspec import Struct
 
 from tremula.assembly.appservice_reach import add_appservice_reach
 from tremula.assembly.appservice_transactions import add_appservice_transactions
-from tremula.assembly.appservices import build_token_owners, open_appservices
+from tremula.assembly.appservices import (
+    add_registrations,
+    build_token_owners,
+    open_appservices,
+)
 from tremula.assembly.base import Base
 from tremula.assembly.bridged_user_data import add_bridged_user_data
 from tremula.assembly.calls import add_calls
@@ -28,8 +32,8 @@ from tremula.assembly.federation import (
 from tremula.assembly.hungry_rooms import add_hungry_rooms
 from tremula.assembly.media import Files, add_media, open_media
 from tremula.assembly.moderation import Moderation, add_moderation
-from tremula.assembly.people import build_people
 from tremula.assembly.old_syncing import add_old_sync
+from tremula.assembly.people import build_people
 from tremula.assembly.pushers import add_pushers
 from tremula.assembly.rooms import add_rooms
 from tremula.assembly.searching import add_searching
@@ -236,6 +240,7 @@ async def _build(
     people = build_people(base, engine, remote)
     add_bridged_user_data(base, engine, people)
     rooms = add_rooms(base, engine, people, remote)
+    add_registrations(base, people)
     transactions = add_appservice_transactions(base, engine, rooms.directory)
     requests = add_appservice_reach(base, transactions)
     add_third_party_networks(base, people, requests)
