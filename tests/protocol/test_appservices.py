@@ -131,3 +131,10 @@ def test_a_registration_survives_json() -> None:
 
     assert msgspec.json.decode(stored, type=Registration) == parsed
     assert parse_registration(msgspec.json.decode(stored)) == parsed
+
+
+def test_what_comes_by_websocket_has_no_url() -> None:
+    parsed = registration(url="websocket")
+
+    assert parsed.url is None
+    assert not parsed.push

@@ -1,9 +1,12 @@
 """Builds what bridges and other application services use."""
 
 from tremula.assembly.base import Base, People
+from tremula.features.appservices import admin_routes as appservices_admin_routes
 from tremula.features.appservices import opening
 from tremula.features.appservices.authentication import TokenOwners
 from tremula.features.appservices.service import Appservices
+from tremula.features.user_appservices import routes as user_appservices_routes
+from tremula.features.user_appservices.service import UserAppservices
 from tremula.infra.config import Config
 from tremula.infra.metrics import Metrics
 from tremula.infra.process import Process
@@ -43,3 +46,17 @@ def build_token_owners(base: Base, people: People) -> TokenOwners:
     )
     base.metrics.caches.watch("appservice_users", owners.cache)
     return owners
+
+
+def add_registrations(base: Base, people: People) -> None:
+    """What administrators and users change application services by."""
+    base.router.add(appservices_admin_routes, base.appservices)
+    config = base.config.appservices
+    bridges = UserAppservices(
+        appservices=base.appservices,
+        users=people.accounts.users,
+        journal=base.journal,
+        each_max=config.users_may_add,
+        urls_may_be_private=config.users_urls_may_be_private,
+    )
+    base.router.add(user_appservices_routes, bridges)

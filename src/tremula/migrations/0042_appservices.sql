@@ -9,3 +9,10 @@ CREATE TABLE appservices (
 ) /* sqlite: WITHOUT ROWID */;
 
 CREATE UNIQUE INDEX appservices_tokens ON appservices (as_token_hash);
+
+-- Whose the names of users' own bridges are, for good: users with these names stay when
+-- a bridge goes (src/tremula/features/user_appservices/storage.py).
+CREATE TABLE user_appservices_names (
+    bridge_name TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL
+) /* sqlite: WITHOUT ROWID */;

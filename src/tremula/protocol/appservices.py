@@ -15,6 +15,9 @@ REGEX_CHARS_MAX: Final = 1000
 NAMESPACES_MAX: Final = 100
 PROTOCOLS_MAX: Final = 100
 
+# COMPAT(mautrix): the URL in the files of bridges that are not pushed to.
+_BY_WEBSOCKET: Final = "websocket"
+
 _MISSING_FIELD: Final = "Object missing required field "
 
 # It goes into a header.
@@ -44,6 +47,7 @@ class Registration(Struct, frozen=True, kw_only=True):
     """An application service as files, databases and answers describe it.
 
     ``owner`` is a user whom it may act as beside those of its namespaces. Without
+    ``push``, it comes for its transactions by a websocket. Without
     ``url_may_be_private`` its URL must lead to the internet: users may ask for
     application services as well.
     """
@@ -84,6 +88,16 @@ def parse_registration(raw: object) -> Registration:
         InvalidParam, MissingParam: it can't be one; the message names the key.
     """
     registration = _convert(raw)
+    check_registration(registration)
+    return registration
+
+
+def check_registration(registration: Registration) -> None:
+    """Check what the types leave open.
+
+    Raises:
+        InvalidParam: it can't be one; the message names the key.
+    """
     _check_url(registration.url)
     # Its server has no say in this grammar.
     parse_user_id(f"@{registration.sender_localpart}:a")
@@ -97,12 +111,13 @@ def parse_registration(raw: object) -> Registration:
             except InvalidParam as error:
                 key = f"namespaces.{kind}[{index}].regex"
                 raise InvalidParam(f"{key}: {error.message}") from None
-    return registration
 
 
 def _convert(raw: object) -> Registration:
     if isinstance(raw, Mapping):
         raw = {key: _without_nulls(raw[key]) for key in raw if _counts(key, raw[key])}
+        if raw.get("url") == _BY_WEBSOCKET:
+            raw |= {"url": None, "push": False}
     try:
         return msgspec.convert(raw, Registration)
     except msgspec.ValidationError as error:

@@ -131,6 +131,10 @@ class Users(Struct, frozen=True):
         """Users in order of their IDs, at most 500, the first ones past *user_id*."""
         return await storage.users_after(self.db, user_id, limit=limit)
 
+    async def is_any_called(self, prefix: str) -> bool:
+        """Whether there is a user, or was, whose ID begins with *prefix*."""
+        return await storage.is_any_called(self.db, prefix)
+
     def add(self, unit: Unit, user: User) -> None:
         """Add a user. A taken user ID fails the unit with ``Conflict``."""
         storage.insert_user(unit, user)

@@ -159,6 +159,18 @@ async def users_after(db: Reader, user_id: str, *, limit: int) -> list[User]:
     return [_user(row) for row in rows]
 
 
+async def is_any_called(db: Reader, prefix: str) -> bool:
+    """Whether there is a user whose ID begins with *prefix*."""
+    row = await db.first(
+        """
+        SELECT 1 FROM users WHERE user_id >= :prefix AND user_id < :after LIMIT 1
+        """,
+        prefix=prefix,
+        after=prefix[:-1] + chr(ord(prefix[-1]) + 1),
+    )
+    return row is not None
+
+
 def _user(row: Row) -> User:
     user_id, password_hash, created_ts_ms, is_admin, is_guest, deactivated, *flags = row
     is_erased, is_locked, is_suspended = map(bool, flags)

@@ -1,0 +1,1 @@
+"""Application services that users add for themselves, as bridge-manager does."""
