@@ -64,7 +64,7 @@ def alice(server: Server) -> UserClient:
 
 
 async def test_a_protocol_has_the_networks_of_all(
-    bridges: Bridges, alice: UserClient
+    server: Server, bridges: Bridges, alice: UserClient
 ) -> None:
     bridges.first.answers = {PROTOCOL: {**IRC, "instances": [LIBERA]}}
     bridges.second.answers = {PROTOCOL: {**IRC, "icon": "x", "instances": [OFTC]}}
@@ -83,8 +83,9 @@ async def test_a_protocol_has_the_networks_of_all(
     assert (everything.status, everything.json) == (200, {"irc": expected})
     assert (one.status, one.json) == (200, expected)
     assert (none.status, none.json["errcode"]) == (404, "M_NOT_FOUND")
-    # What was told a moment ago is known.
-    assert bridges.first.paths == bridges.second.paths == [PROTOCOL]
+    # What a process was told a moment ago it knows.
+    asked_for = [PROTOCOL] * len(server.apps)
+    assert bridges.first.paths == bridges.second.paths == asked_for
 
 
 @pytest.mark.parametrize(
