@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+import uvloop
 from aiohttp import ClientWebSocketResponse, WSMsgType
 
 from tests.infra.http.routes import Notes
@@ -83,6 +84,22 @@ async def test_messages_go_both_ways(server: HttpServer) -> None:
         for text in ("one", "zwei €", "x" * 3_000_000):
             await client.send_str(text)
             assert await client.receive_str() == text
+
+
+def test_messages_go_both_ways_on_the_event_loop_of_the_server(
+    application: Application,
+) -> None:
+    """It runs on uvloop, whose transports are of no type of asyncio's."""
+
+    async def main() -> None:
+        server = HttpServer(application)
+        await server.listen([EVERYTHING])
+        async with talking(server) as client:
+            await client.send_str("hello")
+            assert await client.receive_str() == "hello"
+        await server.stop(grace_s=0)
+
+    uvloop.run(main())
 
 
 async def test_messages_go_over_tls(server: HttpServer) -> None:

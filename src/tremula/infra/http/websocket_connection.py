@@ -6,7 +6,7 @@ Imported when the first one is opened.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, cast
 
 from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
@@ -102,8 +102,8 @@ class WebSocketConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The handshake has been answered."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's has all methods of asyncio's, and is none of its kind.
+        self._transport = cast("asyncio.Transport", transport)
         self._set_timer(self._conversation.ping_s, self._look_after)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
