@@ -28,8 +28,8 @@ class Register(Protocol):
 
 
 @pytest.fixture
-async def stack() -> AsyncIterator[AsyncExitStack]:
-    """What ends with the test, the last first."""
+async def stack(database_source: DatabaseSource) -> AsyncIterator[AsyncExitStack]:
+    """What ends with the test, the last first, and all of it before the database."""
     async with AsyncExitStack() as stack:
         yield stack
 

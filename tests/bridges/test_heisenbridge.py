@@ -21,6 +21,10 @@ _CHANNEL = "#aspens"
 _BOT = "@heisenbridge:test"
 
 
+def _unknown(command: str) -> str:
+    return f'Unknown command "{command}", type HELP for list'
+
+
 def _puppet(nick: str) -> str:
     return f"@irc_irc_{nick}:test"
 
@@ -44,10 +48,15 @@ class Scene:
         seen = await self.bob.sees("pubmsg")
         assert (seen["nick"], seen["arguments"]) == ("alice", [f"{word} from Matrix"])
 
-    async def call_oneself(self, name: str) -> None:
-        """Tell the bridge a name; it has answered."""
-        await self.alice.say(self.network_room, f"REALNAME {name}")
-        await self.alice.hears(self.network_room, f"Realname set to {name}")
+    async def command(self, name: str) -> None:
+        """Tell the bridge what it does not understand; it has said so."""
+        await self.alice.say(self.network_room, name)
+        await self.alice.hears(self.network_room, _unknown(name))
+
+    async def commanded(self) -> list[str]:
+        """What the bridge has said that it does not understand."""
+        notices = "\n".join(await self.alice.read(self.network_room, _BOT))
+        return [line for line in notices.split("\n") if "Unknown command" in line]
 
 
 @pytest.fixture
@@ -122,28 +131,26 @@ async def test_people_of_irc_and_matrix_talk(scene: Scene) -> None:
 async def test_a_restarted_bridge_loses_and_doubles_nothing(
     scene: Scene, generated: Heisenbridge, homeserver: Homeserver
 ) -> None:
-    """It obeys what it was told while it was away, once and in order."""
-    alice, gate, names = scene.alice, generated.gate, ["one", "two", "three"]
+    """It hears what it was told while it was away, once and in order."""
+    alice, gate, names = scene.alice, generated.gate, ["ONE", "TWO", "THREE"]
     await scene.assert_both_hear_each_other("before")
-    await scene.call_oneself("zero")
+    await scene.command("ZERO")
 
     is_reached = gate.is_open
     gate.shut()
     await scene.bridge.kill()
     for name in names:
-        await alice.say(scene.network_room, f"REALNAME {name}")
+        await alice.say(scene.network_room, name)
     await heisenbridge.start(scene.bridge)
     if is_reached:
         # Not before: it forgets what it gets while it loads its rooms.
         gate.open()
         await registrations.ping(homeserver, generated.registration)
 
-    await alice.hears(scene.network_room, "Realname set to three")
+    await alice.hears(scene.network_room, _unknown("THREE"))
     await scene.bob.sees("join", nick="alice")
     await scene.assert_both_hear_each_other("after")
-    notices = await alice.read(scene.network_room, _BOT)
-    set_names = [each for each in notices if each.startswith("Realname set")]
-    assert set_names == [f"Realname set to {name}" for name in ["zero", *names]]
+    assert await scene.commanded() == [_unknown(name) for name in ["ZERO", *names]]
     assert scene.bob.read("alice") == ["before from Matrix", "after from Matrix"]
     said = await alice.read(scene.channel_room, _puppet("bob"))
     assert said == ["before from IRC", "after from IRC"]
