@@ -28,6 +28,8 @@ USER_GHOSTS: Final = 4_716
 USER_ROOMS: Final = 300
 USER_EVENTS: Final = 100_000
 AT_ONCE: Final = 16
+# As `initdb` leaves it: with fsync.
+_POSTGRES_DEFAULTS: Final[dict[str, str]] = {}
 TEXT: Final = "Has anybody seen the otter that lives below the old bridge? "
 
 
@@ -64,7 +66,7 @@ _REGISTRATION: Final = {
 @asynccontextmanager
 async def _server(folder: Path, *, on_postgres: bool) -> AsyncIterator[Server]:
     if on_postgres:
-        with running_postgres(folder / "postgres", {}) as postgres:
+        with running_postgres(_POSTGRES_DEFAULTS, parent=folder) as postgres:
             url = PostgresUrl(postgres.url("postgres"))
             async with running_server(config_for(url, folder)) as server:
                 yield server

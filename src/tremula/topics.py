@@ -43,6 +43,7 @@ from tremula.rooms.storage import UserRoom
 
 _PAYLOADS: Final[dict[str, Any]] = {
     staging.MEMBERS_TOPIC: None,
+    staging.SKIPPED_TOPIC: None,
     partial.COMPLETED_TOPIC: PersistedEvent,
     memberships.TOPIC: UserRoom,
     lazy_members.TOPIC: DeviceId | None,

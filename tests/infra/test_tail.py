@@ -68,3 +68,35 @@ def test_the_bounds_hold_and_nothing_is_denied(
             assert not true or tail.changed_pos(key) > since
     assert len(keys) - tail.floor <= 10
     assert (len(keys) - tail.floor) * size_bytes <= 100
+
+
+def test_of_a_key_that_was_skipped_only_what_came_later_is_known() -> None:
+    tail = TopicTail(floor=5)
+    for pos, key in [(6, "a"), (7, "b"), (8, "a")]:
+        tail.append(pos, key, f"payload {pos}", 10)
+    tail.skip("a", 20)
+    tail.append(21, "a", "payload 21", 10)
+
+    assert tail.after("a", 8) is None
+    assert tail.after("a", 20) == [(21, "payload 21")]
+    assert tail.newest("a", 9) == ["payload 21"]
+    assert tail.after("b", 5) == [(7, "payload 7")]
+    assert tail.changed_pos("a") == 21
+    assert tail.keys_after(8) == {"a"}
+
+
+def test_what_was_skipped_goes_with_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ITEMS_MAX", 2)
+    monkeypatch.setattr(module, "KEYS_MAX", 1)
+    tail = TopicTail(floor=5)
+    tail.append(6, "a", "payload 6", 10)
+    tail.skip("a", 7)
+    for pos in (8, 9, 10):
+        tail.append(pos, "a", f"payload {pos}", 10)
+
+    assert tail.after("a", 8) == [(9, "payload 9"), (10, "payload 10")]
+    tail.skip("b", 11)
+    assert tail.floor == 8
+    tail.skip("c", 12)
+    assert tail.floor == 11
+    assert tail.after("a", 10) is None

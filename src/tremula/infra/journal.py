@@ -82,6 +82,7 @@ class Journal:
         self._tails = Tails(positions.last)
         self.changed_pos = self._tails.changed_pos
         self.tail = self._tails.after
+        self.skip = self._tails.skip
         self.newest = self._tails.newest
         self.changed_keys = self._tails.changed_keys
         self._notifier = Notifier(self.position)

@@ -14,7 +14,8 @@ class TopicTail:
     """Entries of a topic since ``floor``, by key, and the newest position of each key.
 
     Entries arrive in rising order of position (see ``Journal``). The oldest are
-    dropped first, and the floor rises with them: below it memory knows nothing.
+    dropped first, and the floor rises with them: below it memory knows nothing. The
+    same is so of a single key that has been skipped.
     """
 
     __slots__ = (
@@ -23,6 +24,7 @@ class TopicTail:
         "_changed_floor",
         "_log",
         "_size_bytes",
+        "_skipped",
         "floor",
     )
 
@@ -34,6 +36,7 @@ class TopicTail:
         self._changed: dict[Hashable, int] = {}
         self._changed_floor = floor
         self._size_bytes = 0
+        self._skipped: dict[Hashable, int] = {}
 
     def append(self, pos: int, key: Hashable, payload: object, size_bytes: int) -> None:
         """Add the newest entry and drop what exceeds the bounds.
@@ -48,13 +51,21 @@ class TopicTail:
         if entries is None:
             entries = self._by_key[key] = deque()
         entries.append((pos, payload))
-        # Taken out first so that the dict stays in order of change.
-        self._changed.pop(key, None)
-        self._changed[key] = pos
-        if len(self._changed) > KEYS_MAX:
-            self._forget_oldest_change()
+        self._note_change(key, pos)
         while len(self._log) > ITEMS_MAX or self._size_bytes > BYTES_MAX:
             self._drop_oldest_entry()
+
+    def skip(self, key: Hashable, pos: int) -> None:
+        """Know nothing of *key* up to *pos*: not all of it was told."""
+        if pos <= self.floor:
+            return
+        self._by_key.pop(key, None)
+        self._skipped.pop(key, None)
+        self._skipped[key] = pos
+        self._note_change(key, pos)
+        if len(self._skipped) > KEYS_MAX:
+            oldest = next(iter(self._skipped))
+            self.floor = max(self.floor, self._skipped.pop(oldest))
 
     def changed_pos(self, key: Hashable) -> int:
         """A position that *key* has not changed after: its newest, or the floor."""
@@ -62,7 +73,7 @@ class TopicTail:
 
     def after(self, key: Hashable, pos: int) -> list[tuple[int, object]] | None:
         """Entries of *key* after *pos*, oldest first; None if some were dropped."""
-        if pos < self.floor:
+        if pos < max(self.floor, self._skipped.get(key, self.floor)):
             return None
         newest: list[tuple[int, object]] = []
         for entry in reversed(self._by_key.get(key, ())):
@@ -87,12 +98,19 @@ class TopicTail:
         """The keys that changed after *pos*; None if some entries were dropped."""
         if pos < self.floor:
             return None
-        keys: set[Hashable] = set()
+        keys = {key for key, skipped in self._skipped.items() if skipped > pos}
         for entry_pos, key, _ in reversed(self._log):
             if entry_pos <= pos:
                 break
             keys.add(key)
         return keys
+
+    def _note_change(self, key: Hashable, pos: int) -> None:
+        # Taken out first so that the dict stays in order of change.
+        self._changed.pop(key, None)
+        self._changed[key] = pos
+        if len(self._changed) > KEYS_MAX:
+            self._forget_oldest_change()
 
     def _forget_oldest_change(self) -> None:
         oldest = next(iter(self._changed))
@@ -102,7 +120,10 @@ class TopicTail:
         pos, key, size_bytes = self._log.popleft()
         self._size_bytes -= size_bytes
         self.floor = max(self.floor, pos)
-        entries = self._by_key[key]
+        entries = self._by_key.get(key)
+        if entries is None or entries[0][0] != pos:
+            # It has been skipped.
+            return
         entries.popleft()
         if not entries:
             del self._by_key[key]

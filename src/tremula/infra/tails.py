@@ -21,10 +21,17 @@ class Tails:
         self, topic: str, pos: int, key: Hashable, payload: object, size_bytes: int
     ) -> None:
         """Remember an announcement."""
+        self._tail(topic).append(pos, key, payload, size_bytes)
+
+    def skip(self, topic: str, pos: int, key: Hashable) -> None:
+        """Remember nothing of *key* up to *pos*, as not all of it was announced."""
+        self._tail(topic).skip(key, pos)
+
+    def _tail(self, topic: str) -> TopicTail:
         tail = self._by_topic.get(topic)
         if tail is None:
             tail = self._by_topic[topic] = TopicTail(self.start_pos)
-        tail.append(pos, key, payload, size_bytes)
+        return tail
 
     def forget(self, up_to: int) -> None:
         """Remember nothing from before *up_to*."""

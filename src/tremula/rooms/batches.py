@@ -30,12 +30,15 @@ from tremula.rooms.marking import StateAround
 from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.relations import record_relation
 from tremula.rooms.room import Room
-from tremula.rooms.staging import Staged, announce_reread
+from tremula.rooms.staging import SKIPPED_TOPIC, Staged, announce_reread
 from tremula.rooms.view import HISTORY_END_POS, HISTORY_FROM_POS, RoomView
 
 _IDS_PER_QUERY: Final = 500
 # Between so many, others have their turn: some milliseconds.
 _BUILT_AT_ONCE: Final = 250
+# Of more than so many, the oldest are not told one by one: that would take longer than
+# storing them, and push the news of all other rooms out of memory.
+_TOLD_MAX: Final = 500
 
 
 class Direction(StrEnum):
@@ -263,6 +266,7 @@ def _append(
     part = ServerPart(depth, NO_SERVER_JSON)
     around = StateAround(head.state, head.state, head.auth.power_levels)
     messages: list[StoredEvent] = []
+    untold = 0 if batch.notifies else max(0, len(built) - _TOLD_MAX)
     for room_pos, each in enumerate(built, head.room_pos + 1):
         stored = StoredEvent.of(
             each, event_nid=unit.pos(), room_nid=view.nid, room_pos=room_pos
@@ -276,7 +280,10 @@ def _append(
             is_silent=not batch.notifies,
             known_to=batch.appservice_id,
         )
-        room.writer.announce(unit, view, item, is_sent=False)
+        if len(messages) > untold:
+            room.writer.announce(unit, view, item, is_sent=False)
+        elif len(messages) == untold:
+            unit.announce(SKIPPED_TOPIC, view.nid, None, pos=stored.event_nid)
         room.markers.mark(unit, view, item, around)
     batches_storage.insert_local_messages(unit, messages, depth=depth)
     newest = messages[-1]

@@ -39,6 +39,11 @@ EVENT_TOPIC: Final = "event"
 MEMBERS_TOPIC: Final = "members"
 """Announced by room nid when member events may have changed: far less than events."""
 
+SKIPPED_TOPIC: Final = "skipped_events"
+"""Announced by room nid at the position up to which events of the room are not told one
+by one: who wants them reads them.
+"""
+
 REREAD_TOPIC: Final = "reread"
 """Announced by room nid when more of a room has changed than a new event tells."""
 

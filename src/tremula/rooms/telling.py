@@ -14,6 +14,7 @@ from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.staging import (
     EVENT_TOPIC,
     REREAD_TOPIC,
+    SKIPPED_TOPIC,
     OwnChange,
     Remains,
     Reread,
@@ -36,6 +37,9 @@ class RoomTelling(Struct, frozen=True):
     def listen(self, journal: Journal) -> None:
         """Be the first who is told."""
         journal.adapt(EVENT_TOPIC, self._take_over)
+        journal.subscribe(
+            SKIPPED_TOPIC, lambda pos, key, _: journal.skip(EVENT_TOPIC, pos, key)
+        )
         journal.subscribe(REREAD_TOPIC, self._reread)
         journal.subscribe(COMPLETED_TOPIC, self._completed)
         journal.on_forget(self._forget_all)

@@ -1,5 +1,7 @@
 """`batch_send`: many messages at once, as every reader sees them."""
 
+import json
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -13,6 +15,7 @@ from tests.features.hungry_rooms.bridges import (
     sent_batch,
 )
 from tests.features.rooms import create_room, error_of, join, send
+from tests.http_client import Client
 from tests.server import Server
 
 LOCAL = {"m.federate": False}
@@ -315,3 +318,38 @@ async def test_what_was_sent_in_batches_is_found(server: Server) -> None:
     results = response.json["search_categories"]["room_events"]["results"]
     found = {each["result"]["content"]["body"] for each in results}
     assert found == {"an ancient whale", "a recent whale"}
+
+
+async def test_of_a_long_batch_the_newest_are_told_and_all_are_found(
+    server: Server,
+) -> None:
+    """Whoever has a token from before reads the rest."""
+    bot = await bridge(server)
+    room_id = await create_room(bot, creation_content=LOCAL, preset="public_chat")
+    alice = server.client("@alice:test")
+    await join(alice, room_id)
+    await send(bot, room_id, "before")
+    since = (await alice.get("/v3/sync")).json["next_batch"]
+    said = [str(number) for number in range(1_000)]
+
+    await sent_batch(bot, room_id, *said, forward=True)
+    for limit in (1, 400, 900):
+        timeline = await _timeline(alice, room_id, since, limit)
+        shown = [event["content"]["body"] for event in timeline["events"]]
+        assert shown == said[-limit:]
+        assert timeline["limited"] is True
+    everything = await _timeline(alice, room_id, since, 1_000)
+    room = await bodies(alice, room_id, limit="500")
+
+    assert [e["content"]["body"] for e in everything["events"]] == said
+    assert room == [*said[::-1], "before", "created"]
+
+
+async def _timeline(
+    client: Client, room_id: str, since: str, limit: int
+) -> dict[str, Any]:
+    wanted = json.dumps({"room": {"timeline": {"limit": limit}}})
+    response = await client.get("/v3/sync", query={"since": since, "filter": wanted})
+    assert response.status == 200, response.body
+    timeline: dict[str, Any] = response.json["rooms"]["join"][room_id]["timeline"]
+    return timeline

@@ -7,7 +7,7 @@ import msgspec
 from tremula.features.hungry_rooms.service import BatchRequest, HungryRooms
 from tremula.infra.http import Auth, Json, UserRequest, endpoint
 from tremula.protocol.errors import InvalidParam
-from tremula.protocol.identifiers import RoomId, parse_user_id
+from tremula.protocol.identifiers import RoomId, UserId, parse_user_id
 from tremula.protocol.local_events import parse_chosen_event_id
 from tremula.rooms.batches import BatchEvent, Direction
 from tremula.rooms.room import REDACTION
@@ -55,8 +55,9 @@ async def batch_send(req: UserRequest, hungry_rooms: HungryRooms) -> Json:
     room_id = RoomId(req.path["room_id"])
     if len(body.events) > EVENTS_MAX:
         raise InvalidParam(f"no more than {EVENTS_MAX} events at once")
+    senders = {each: parse_user_id(each) for each in {e.sender for e in body.events}}
     request = BatchRequest(
-        events=[_event(each, room_id) for each in body.events],
+        events=[_event(each, room_id, senders[each.sender]) for each in body.events],
         direction=_direction(body),
         notifies=body.send_notification,
         mark_read_by=parse_user_id(body.mark_read_by) if body.mark_read_by else None,
@@ -72,14 +73,14 @@ def _direction(body: BatchBody) -> Direction:
     return Direction.PREPEND
 
 
-def _event(body: BatchEventBody, room_id: RoomId) -> BatchEvent:
+def _event(body: BatchEventBody, room_id: RoomId, sender: UserId) -> BatchEvent:
     if body.room_id not in {None, room_id}:
         raise InvalidParam("an event is of another room")
     if body.state_key is not None or body.type == REDACTION:
         raise InvalidParam("neither state nor redactions can be sent in a batch")
     return BatchEvent(
         type=body.type,
-        sender=parse_user_id(body.sender),
+        sender=sender,
         content=body.content,
         event_id=parse_chosen_event_id(body.event_id) if body.event_id else None,
         origin_server_ts=body.origin_server_ts,
