@@ -37,7 +37,7 @@ from tremula.features.typing import service as typing
 from tremula.infra.federation import durable_edus, heard
 from tremula.infra.replication.messages import Topics
 from tremula.protocol.identifiers import DeviceId, EventId, UserId
-from tremula.rooms import erasures, memberships, partial, relations, staging
+from tremula.rooms import contents, erasures, memberships, partial, relations, staging
 from tremula.rooms.events import PersistedEvent
 from tremula.rooms.storage import UserRoom
 
@@ -47,6 +47,7 @@ _PAYLOADS: Final[dict[str, Any]] = {
     partial.COMPLETED_TOPIC: PersistedEvent,
     memberships.TOPIC: UserRoom,
     lazy_members.TOPIC: DeviceId | None,
+    contents.TOPIC: contents.NewContent,
     erasures.TOPIC: None,
     relations.TOPIC: EventId,
     account_data.TOPIC: AccountDatum,

@@ -24,6 +24,7 @@ from tremula.features.membership.admission import Admission
 from tremula.features.membership.invite_permission import InvitePermission
 from tremula.features.membership.service import Membership
 from tremula.features.messages import routes as messages_routes
+from tremula.features.messages.send_status import SendStatuses
 from tremula.features.messages.service import Messages
 from tremula.features.room_creation import routes as room_creation_routes
 from tremula.features.room_creation.bridged import OwnUsers
@@ -49,6 +50,7 @@ from tremula.features.spaces.summaries import RoomSummaries
 from tremula.features.spaces.walking import Lookup
 from tremula.features.third_party import invite_routes
 from tremula.features.third_party.identity_invitations import IdentityInvitations
+from tremula.rooms.contents import EventContents
 
 
 def _build_directory(base: Base, engine: Engine) -> Directory:
@@ -116,8 +118,16 @@ def add_rooms(
     )
     base.router.add(invite_routes, inviting)
     authority = Authority(base.appservices, reader, base.server_name)
+    statuses = SendStatuses(events, EventContents(events, base.journal), authority)
     messages = Messages(
-        rooms, reader, events, membership, directory, authority, base.server_name
+        rooms,
+        reader,
+        events,
+        membership,
+        directory,
+        authority,
+        statuses,
+        base.server_name,
     )
     delayed = build_delayed_events(base, engine, people, messages)
     base.router.add(messages_routes, messages_routes.Sending(messages, delayed))

@@ -193,6 +193,12 @@ class EventStore(Struct, frozen=True):
         if event is not None:
             event.redact(client_json, by_nid=by_nid)
 
+    def change(self, nid: int, client_json: bytes) -> None:
+        """Have the event *nid*, if in memory and not redacted, be shown like this."""
+        event = self.cache.get(nid)
+        if event is not None and event.redacted_by_nid is None:
+            event.change(client_json)
+
     def _remember(self, event: StoredEvent) -> StoredEvent:
         """One object an event: a redaction changes it for all who hold it."""
         known = self.cache.get(event.event_nid)

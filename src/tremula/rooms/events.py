@@ -83,9 +83,10 @@ class StoredEvent(Struct):
     """A row of ``rooms_events``, as much of it as clients are shown.
 
     ``client_json`` is the event in the client format without ``unsigned``. Only
-    a redaction changes a stored event, in place. ``room_pos`` is `NOWHERE_POS` for
-    outliers, rejected and soft-failed events. Up to the journal position
-    ``childless_pos`` it had no children that are aggregated; that is no column.
+    a redaction changes a stored event, in place, and a bridge (`EventContents`).
+    ``room_pos`` is `NOWHERE_POS` for outliers, rejected and soft-failed events. Up to
+    the journal position ``childless_pos`` it had no children that are aggregated; that
+    is no column.
     """
 
     event_nid: int
@@ -165,8 +166,12 @@ class StoredEvent(Struct):
 
     def redact(self, client_json: bytes, *, by_nid: int) -> None:
         """Take over what the redaction *by_nid* leaves of this event."""
-        self.client_json = client_json
+        self.change(client_json)
         self.redacted_by_nid = by_nid
+
+    def change(self, client_json: bytes) -> None:
+        """Be shown to clients like this from now on."""
+        self.client_json = client_json
         self._content = None
 
     @property

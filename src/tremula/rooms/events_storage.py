@@ -143,6 +143,26 @@ def update_redacted(
     )
 
 
+def replace_client_json(
+    unit: Unit, event_nid: int, *, seen: bytes, client_json: bytes
+) -> None:
+    """Change what clients are shown of an event, where that was *seen*.
+
+    If it is anything else by now, the unit fails with ``Conflict``.
+    """
+    unit.run(
+        """
+        UPDATE rooms_events
+        SET client_json = :client_json,
+            room_nid = CASE WHEN client_json = :seen THEN room_nid END
+        WHERE event_nid = :event_nid
+        """,
+        event_nid=event_nid,
+        seen=seen,
+        client_json=client_json,
+    )
+
+
 def stored_event(row: Row) -> StoredEvent:
     """A row of the columns that every read of ``rooms_events`` below selects."""
     event = StoredEvent(*row)

@@ -9,6 +9,7 @@ from tremula.features.hungry_rooms.service import Authority
 from tremula.features.membership.service import MemberChange, Membership
 from tremula.features.messages.canonical_alias import new_aliases
 from tremula.features.messages.later import DelayedDraft, Delays
+from tremula.features.messages.send_status import SEND_STATUS, SendStatuses
 from tremula.infra.http import Requester
 from tremula.protocol.errors import (
     BadAlias,
@@ -49,6 +50,7 @@ class Messages(Struct, frozen=True):
     membership: Membership
     directory: Directory
     authority: Authority
+    statuses: SendStatuses
     server_name: ServerName
 
     async def send(
@@ -88,7 +90,10 @@ class Messages(Struct, frozen=True):
         draft = Draft(
             type=event_type, sender=requester.user_id, content=content, txn=txn
         )
-        return (await self.rooms.append(room_id, [chosen.of(draft)]))[0]
+        [event_id] = await self.rooms.append(room_id, [chosen.of(draft)])
+        if event_type == SEND_STATUS:
+            await self.statuses.follow(requester, room_id, content)
+        return event_id
 
     async def redact(
         self,
