@@ -15,7 +15,8 @@ from typing import Final
 from tests.server import SERVER_NAME
 from tremula.infra.config import PostgresUrl, SqliteFile
 
-PATIENCE_S: Final = 30
+# What a busy machine takes.
+PATIENCE_S: Final = 60
 
 _SETTINGS: Final = {
     "TREMULA_RATE_LIMITS__ENABLED": "false",

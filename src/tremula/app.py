@@ -182,7 +182,7 @@ async def open_app(
             await supervisor.stop()
             await built.registry.stop()
             if not process.ended.is_set():
-                await built.last_seen.flush()
+                await built.last_seen.close()
 
 
 def _process(

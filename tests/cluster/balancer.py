@@ -42,6 +42,7 @@ class Balancer:
     members: Members
     ready: set[Homeserver] = field(default_factory=set)
     _turn: int = 0
+    _checked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def watch(self) -> None:
         """Ask who is ready, again and again; has to run all the time."""
@@ -56,6 +57,12 @@ class Balancer:
         self.ready = {
             each for each, ready in zip(members, answers, strict=True) if ready
         }
+        self._checked.set()
+
+    async def checked(self) -> None:
+        """Wait until everybody has been asked once more."""
+        self._checked.clear()
+        await self._checked.wait()
 
     async def request(
         self,

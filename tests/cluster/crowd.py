@@ -20,6 +20,7 @@ READERS: Final = 4
 # Each sends about five times a second: the machine is to have time for what happens.
 THINK_S: Final = 0.4
 READ_TO_THE_END_S: Final = 60
+BACK_MOST_S: Final = 60
 
 
 @dataclass(slots=True)
@@ -32,6 +33,7 @@ class Crowd:
     dice: random.Random
     acknowledged_s: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     """Of each room: when each message was begun, and when it was acknowledged."""
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
     _is_over: bool = False
 
     @property
@@ -68,18 +70,21 @@ class Crowd:
                 read = reader.event_ids[room_id]
                 assert read == whole, _difference(read, whole)
 
-    def writes_back_s(self, since_s: float) -> float:
+    async def writes_back_s(self, since_s: float) -> float:
         """How long after *since_s* a message, begun after it, was acknowledged in each
-        room.
+        room; waits until there is one.
         """
-        return max(
-            min(
-                (ended for begun, ended in times if begun >= since_s),
-                default=float("inf"),
-            )
-            - since_s
-            for times in self.acknowledged_s.values()
-        )
+        rooms = {sender.room_id for sender in self.senders}
+        async with asyncio.timeout(BACK_MOST_S):
+            while True:
+                self._news.clear()
+                took_s = max(
+                    _first_after(since_s, self.acknowledged_s.get(room_id, ()))
+                    for room_id in rooms
+                )
+                if took_s < float("inf"):
+                    return took_s
+                await self._news.wait()
 
     async def _send(self, sender: Sender) -> None:
         times = self.acknowledged_s.setdefault(sender.room_id, [])
@@ -87,6 +92,7 @@ class Crowd:
             begun_s = time.monotonic()
             sender.acknowledged.append(await sender.send(len(sender.acknowledged)))
             times.append((begun_s, time.monotonic()))
+            self._news.set()
             await asyncio.sleep(self.dice.random() * THINK_S)
 
     async def _read(self, reader: Reader) -> None:
@@ -123,6 +129,11 @@ async def gather_crowd(
     for reader in readers:
         await reader.read()
     return Crowd(people, senders, readers, dice)
+
+
+def _first_after(since_s: float, times: Sequence[tuple[float, float]]) -> float:
+    ends = (ended for begun, ended in times if begun >= since_s)
+    return min(ends, default=float("inf")) - since_s
 
 
 def _difference(read: Sequence[str], whole: Sequence[str]) -> str:

@@ -1,6 +1,5 @@
 """Processes of `tremula serve` that are one server together."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -77,7 +76,6 @@ async def running_members(
         for _ in range(processes):
             await members.add()
         yield members
-        async with asyncio.timeout(60):
-            await members.stop()
+        await members.stop()
     finally:
         await members.clean_up()

@@ -12,7 +12,9 @@ from yarl import URL
 
 from tests.conftest import DatabaseSource
 from tests.crash.person import Person, register
-from tests.homeserver import PATIENCE_S, Homeserver
+from tests.homeserver import PATIENCE_S, Homeserver, running_homeserver
+from tests.postgres_server import running_postgres
+from tremula.infra.config import PostgresUrl
 
 POLLS: Final = 50
 # Far longer than the test may take.
@@ -160,3 +162,18 @@ async def test_a_second_process_leaves_the_database_alone(
 
 def _account_data(person: Person, event_type: str) -> str:
     return f"/user/{quote(person.user_id)}/account_data/{event_type}"
+
+
+async def test_a_server_stops_well_while_its_database_is_away(
+    session: ClientSession, tmp_path: Path
+) -> None:
+    with running_postgres() as postgres:
+        source = PostgresUrl(postgres.url("postgres"))
+        async with running_homeserver(tmp_path / "homeserver", source) as homeserver:
+            alice = await register(session, homeserver.url, "alice")
+            await alice.call("GET", "/account/whoami")
+            await asyncio.to_thread(postgres.stop, "immediate")
+            try:
+                await homeserver.stop()
+            finally:
+                await asyncio.to_thread(postgres.start)

@@ -55,6 +55,7 @@ def serve(*, source: Source = DEFAULT_SOURCE) -> None:
 
 
 async def _serve(config: Config, file: Path | None) -> None:
+    from tremula.infra.db import WriterLost
     from tremula.infra.process import ProcessEnded
 
     stopping = Stopping()
@@ -62,7 +63,7 @@ async def _serve(config: Config, file: Path | None) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.tell)
     while not stopping.told.is_set():
         # Again if the other processes took this one for dead: it goes on as a new one.
-        with contextlib.suppress(ProcessEnded, GivenUp):
+        with contextlib.suppress(ProcessEnded, WriterLost, GivenUp):
             config = await _serve_once(config, file, stopping)
 
 
@@ -73,7 +74,7 @@ async def _serve_once(config: Config, file: Path | None, stopping: Stopping) -> 
 
     Raises:
         GivenUp: *stopping* was told before there was anything to be served.
-        ProcessEnded: the others did not let it join.
+        ProcessEnded, WriterLost: the others took it for dead before it had begun.
     """
     from tremula.app import open_app
     from tremula.infra.http.errors import ListenError

@@ -8,15 +8,21 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from tests.infra.cluster.counting import Member, member
 from tests.nats_server import NatsServer, running_nats
 from tests.postgres_server import running_postgres
-from tremula.infra.config import PostgresUrl
+from tremula.infra.clock import SystemClock
+from tremula.infra.cluster.process import one_of_several
+from tremula.infra.config import BusUrls, Cluster, PostgresUrl
 from tremula.infra.db import DatabaseUnavailable
+from tremula.infra.metrics import Metrics
+from tremula.infra.process import ProcessEnded
 from tremula.infra.slots import SLOTS, slot_of
 from tremula.protocol.errors import Unknown
+from tremula.topics import all_topics
 
 DEADLINE_S = 30
 
@@ -199,3 +205,25 @@ async def test_who_stops_and_goes_on_learns_that_it_is_none_any_more(
 
         assert output.splitlines()[-1] == b"ended 0"
         assert await here.call(key) == 3
+
+
+async def test_who_is_taken_for_dead_before_it_has_begun_has_to_begin_anew(
+    source: PostgresUrl, nats: NatsServer
+) -> None:
+    """On a busy machine its services may take longer to build than its lease lasts."""
+    async with one_of_several(
+        source,
+        Cluster(bus=BusUrls((nats.url,))),
+        "example.org",
+        topics=all_topics(),
+        clock=SystemClock(),
+        metrics=Metrics(),
+    ) as process:
+        other = await asyncpg.connect(source.url)
+        await other.execute("DELETE FROM infra_members")
+        await other.close()
+        async with asyncio.timeout(DEADLINE_S):
+            await process.ended.wait()
+
+            with pytest.raises(ProcessEnded):
+                await process.begin()

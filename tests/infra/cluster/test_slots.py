@@ -259,6 +259,9 @@ async def test_whoever_was_taken_for_dead_is_told(cluster: Cluster) -> None:
     await ended.wait()
     await asyncio.sleep(1)
 
+    told_late = asyncio.Event()
+    other.keeper.on_ended(told_late.set)
+    assert told_late.is_set()
     assert len(one.keeper.slots) == SLOTS
     with pytest.raises(SlotLost):
         other.slots.lease("any")

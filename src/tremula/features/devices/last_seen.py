@@ -3,10 +3,16 @@
 import asyncio
 from typing import Final
 
+import structlog
+
 from tremula.features.devices import storage
 from tremula.features.sessions.service import Sighting
+from tremula.infra.db import DatabaseUnavailable
 from tremula.infra.journal import Journal
+from tremula.protocol.errors import Unknown
 from tremula.protocol.identifiers import DeviceId, UserId
+
+log = structlog.get_logger(__name__)
 
 _FLUSH_EVERY_S: Final = 60
 _USER_AGENT_CHARS_MAX: Final = 500
@@ -32,8 +38,15 @@ class LastSeen:
             await asyncio.sleep(_FLUSH_EVERY_S)
             await self.flush()
 
+    async def close(self) -> None:
+        """Write what was collected, if that can be stored: the server stops."""
+        try:
+            await self.flush()
+        except (DatabaseUnavailable, Unknown) as error:
+            log.warning("sightings_lost", reason=str(error))
+
     async def flush(self) -> None:
-        """Write what was collected; also for the shutdown."""
+        """Write what was collected."""
         if not self._pending:
             return
         sightings = list(self._pending.values())

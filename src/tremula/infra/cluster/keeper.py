@@ -52,6 +52,7 @@ class LeaseKeeper:
         self._clock = clock
         self._in_flight = in_flight
         self._is_open = False
+        self._has_ended = False
         self._hurry = asyncio.Event()
         self._beaten = asyncio.Event()
         self._taken: list[SlotsChanged] = []
@@ -122,8 +123,12 @@ class LeaseKeeper:
     def on_ended(self, callback: Callable[[], None]) -> None:
         """Call *callback* once the others took this process for dead, or have each
         other while it has not: it can store nothing more, and has to begin anew.
+
+        At once if that has happened before: while a busy machine builds a server.
         """
         self._ended.append(callback)
+        if self._has_ended:
+            callback()
 
     async def open(self) -> None:
         """Hold slots from now on; until then this is a member that does nothing."""
@@ -138,6 +143,7 @@ class LeaseKeeper:
                 await self._beat()
             except LeaseEnded as error:
                 log.critical("cluster_lease_ended", reason=str(error))
+                self._has_ended = True
                 for ended in self._ended:
                     ended()
                 return

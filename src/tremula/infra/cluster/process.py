@@ -85,7 +85,8 @@ class OneOfSeveral:
         """See ``Process.begin``. Then the journal shows everything from before."""
         membership = self._membership
         try:
-            async with asyncio.timeout(None) as self._joining:
+            limit_s = 0 if self.ended.is_set() else None
+            async with asyncio.timeout(limit_s) as self._joining:
                 while not membership.keeper.is_alive:
                     # Who else is there, only the database tells.
                     await membership.keeper.look_again(_PATIENCE_S)
