@@ -134,6 +134,12 @@ class DeviceObserver(Protocol):
         ...
 
 
+class _WatchedBy(Struct, frozen=True):
+    observers: list[DeviceObserver] = msgspec.field(default_factory=list)
+    on_added: list[DeviceHook] = msgspec.field(default_factory=list)
+    on_renamed: list[DeviceHook] = msgspec.field(default_factory=list)
+
+
 class Devices(Struct, frozen=True):
     """Creates, shows, renames and removes devices."""
 
@@ -142,21 +148,19 @@ class Devices(Struct, frozen=True):
     clock: Clock
     sessions: Sessions
     uia: Uia
-    observers: list[DeviceObserver] = msgspec.field(default_factory=list)
-    added: list[DeviceHook] = msgspec.field(default_factory=list)
-    renamed: list[DeviceHook] = msgspec.field(default_factory=list)
+    watched_by: _WatchedBy = msgspec.field(default_factory=_WatchedBy)
 
     def observe(self, observer: DeviceObserver) -> None:
         """Have *observer* add to every unit that deletes devices from now on."""
-        self.observers.append(observer)
+        self.watched_by.observers.append(observer)
 
     def on_added(self, hook: DeviceHook) -> None:
         """Have *hook* add to every unit that logs a device in: a new one, or again."""
-        self.added.append(hook)
+        self.watched_by.on_added.append(hook)
 
     def on_renamed(self, hook: DeviceHook) -> None:
         """Have *hook* add to every unit that gives a device another name."""
-        self.renamed.append(hook)
+        self.watched_by.on_renamed.append(hook)
 
     def log_in(self, unit: JournalUnit, user_id: UserId, device: NewDevice) -> LoggedIn:
         """Add or take over a device in *unit* and issue its tokens.
@@ -186,7 +190,7 @@ class Devices(Struct, frozen=True):
         )
         change = DeviceChange(changed=(device_id,))
         unit.announce(TOPIC, user_id, change, pos=unit.pos())
-        for hook in self.added:
+        for hook in self.watched_by.on_added:
             hook(unit, user_id, device_id)
 
     async def all_of(self, user_id: UserId) -> list[Device]:
@@ -229,7 +233,7 @@ class Devices(Struct, frozen=True):
         storage.update_display_name(unit, user_id, device_id, display_name)
         change = DeviceChange(changed=(device_id,))
         unit.announce(TOPIC, user_id, change, pos=unit.pos())
-        for hook in self.renamed:
+        for hook in self.watched_by.on_renamed:
             hook(unit, user_id, device_id)
         await self.journal.commit(unit)
 
@@ -266,7 +270,7 @@ class Devices(Struct, frozen=True):
         self.sessions.revoke_devices(unit, user_id, device_ids)
         change = DeviceChange(deleted=tuple(device_ids))
         unit.announce(TOPIC, user_id, change, pos=unit.pos())
-        for observer in self.observers:
+        for observer in self.watched_by.observers:
             observer.devices_deleted(unit, user_id, device_ids)
 
     async def delete_all(self, user_id: UserId) -> None:
@@ -295,7 +299,7 @@ class Devices(Struct, frozen=True):
         gone = tuple(each for each in ids if each != but_device_id)
         change = DeviceChange(deleted=gone)
         unit.announce(TOPIC, user_id, change, pos=unit.pos())
-        for observer in self.observers:
+        for observer in self.watched_by.observers:
             observer.all_devices_deleted(
                 unit, user_id, gone, but_device_id=but_device_id
             )
