@@ -14,7 +14,8 @@ from msgspec import Struct
 from tremula.assembly.appservice_reach import add_appservice_reach
 from tremula.assembly.appservice_transactions import add_appservice_transactions
 from tremula.assembly.appservices import (
-    add_registrations,
+    add_appservice_administration,
+    add_user_appservices,
     build_token_owners,
     open_appservices,
 )
@@ -41,6 +42,9 @@ from tremula.assembly.syncing import add_sync
 from tremula.assembly.third_party_networks import add_third_party_networks
 from tremula.features.account.service import Accounts
 from tremula.features.account_moderation.restrictions import RESTRICTIONS
+from tremula.features.appservice_administration.service import (
+    AppserviceAdministration,
+)
 from tremula.features.appservice_transactions.backlog import Backlog
 from tremula.features.appservices.service import Appservices
 from tremula.features.capabilities import routes as capabilities_routes
@@ -119,7 +123,7 @@ UNSTABLE_FEATURES: Final = {
 class Tremula(Struct, frozen=True, kw_only=True):
     """A running server without its listeners.
 
-    `accounts`, `appservices` and their `backlog`, `registration_tokens`, `own_keys` and
+    `accounts`, `appservice_administration`, `registration_tokens`, `own_keys` and
     `moderation` are for the command line.
     """
 
@@ -132,6 +136,7 @@ class Tremula(Struct, frozen=True, kw_only=True):
     accounts: Accounts
     appservices: Appservices
     backlog: Backlog
+    appservice_administration: AppserviceAdministration
     registration_tokens: RegistrationTokens
     own_keys: OwnKeys
     moderation: Moderation
@@ -240,9 +245,10 @@ async def _build(
     people = build_people(base, engine, remote)
     add_bridged_user_data(base, engine, people)
     rooms = add_rooms(base, engine, people, remote)
-    add_registrations(base, people)
+    add_user_appservices(base, people)
     transactions = add_appservice_transactions(base, engine, rooms.directory)
     requests = add_appservice_reach(base, transactions)
+    administration = add_appservice_administration(base, transactions.backlog)
     add_third_party_networks(base, people, requests)
     search = add_searching(base, engine, people)
     moderation = add_moderation(base, engine, people, rooms.directory, search)
@@ -276,6 +282,7 @@ async def _build(
         accounts=people.accounts,
         appservices=base.appservices,
         backlog=transactions.backlog,
+        appservice_administration=administration,
         registration_tokens=people.tokens,
         own_keys=own_keys,
         moderation=moderation,

@@ -1,10 +1,15 @@
 """Builds what bridges and other application services use."""
 
 from tremula.assembly.base import Base, People
-from tremula.features.appservices import admin_routes as appservices_admin_routes
+from tremula.features.appservice_administration import routes as administration_routes
+from tremula.features.appservice_administration.service import (
+    AppserviceAdministration,
+)
+from tremula.features.appservice_transactions.service import Backlog
 from tremula.features.appservices import opening
 from tremula.features.appservices.authentication import TokenOwners
 from tremula.features.appservices.service import Appservices
+from tremula.features.bridge_reports.service import BridgeReports
 from tremula.features.user_appservices import routes as user_appservices_routes
 from tremula.features.user_appservices.service import UserAppservices
 from tremula.infra.config import Config
@@ -48,9 +53,8 @@ def build_token_owners(base: Base, people: People) -> TokenOwners:
     return owners
 
 
-def add_registrations(base: Base, people: People) -> None:
-    """What administrators and users change application services by."""
-    base.router.add(appservices_admin_routes, base.appservices)
+def add_user_appservices(base: Base, people: People) -> None:
+    """The bridges that users add for themselves."""
     config = base.config.appservices
     bridges = UserAppservices(
         appservices=base.appservices,
@@ -60,3 +64,14 @@ def add_registrations(base: Base, people: People) -> None:
         urls_may_be_private=config.users_urls_may_be_private,
     )
     base.router.add(user_appservices_routes, bridges)
+
+
+def add_appservice_administration(
+    base: Base, backlog: Backlog
+) -> AppserviceAdministration:
+    """What operators see and change."""
+    administration = AppserviceAdministration(
+        base.appservices, backlog, BridgeReports(base.database)
+    )
+    base.router.add(administration_routes, administration)
+    return administration

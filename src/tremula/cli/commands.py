@@ -44,6 +44,7 @@ def _app() -> App:
         ("tremula.cli.users:app", "user", "Accounts; on SQLite, stop the server."),
         ("tremula.cli.rooms:app", "room", "Look at, block and delete rooms; likewise."),
         ("tremula.cli.notices:app", "notice", "Tell users something; likewise."),
+        ("tremula.cli.appservices:app", "appservice", "Bridges and their like."),
         ("tremula.cli.reports:app", "report", "What users report; likewise."),
         ("tremula.cli.tokens:app", "token", "Registration tokens; likewise."),
         ("tremula.cli.keys:app", "key", "The signing key; likewise."),

@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from tests.features.appservices.clients import IRC, ME, create
+from tests.features.appservices.clients import (
+    GHOST,
+    IRC,
+    ME,
+    create,
+    register,
+)
 from tests.features.appservices.registrations import (
     namespaces,
     registration_object,
@@ -55,9 +61,14 @@ async def test_one_is_shown_with_its_tokens(server: Server) -> None:
 
     shown = (await admin.get(ONE)).json
 
-    assert shown["as_token"] == IRC.as_token
-    assert shown["hs_token"] == IRC.hs_token
-    assert shown["namespaces"]["users"] == [{"regex": "@_irc_.*", "exclusive": True}]
+    registered = shown["registration"]
+    assert registered["as_token"] == IRC.as_token
+    assert registered["hs_token"] == IRC.hs_token
+    assert registered["namespaces"]["users"] == [
+        {"regex": "@_irc_.*", "exclusive": True}
+    ]
+    assert shown["waiting_events"] == 0
+    assert shown["states"] == []
 
 
 async def test_one_is_changed(server: Server) -> None:
@@ -77,8 +88,27 @@ async def test_one_is_removed(server: Server) -> None:
     assert (await admin.delete(ONE)).status == 200
 
     assert (await sender_of(server)).status == 401
-    for response in (await admin.get(ONE), await admin.delete(ONE)):
+    for response in (
+        await admin.get(ONE),
+        await admin.delete(ONE),
+        await admin.post(f"{ONE}/replay", {"since_ts": 0}),
+    ):
         assert (response.status, response.json["errcode"]) == (404, "M_NOT_FOUND")
+
+
+async def test_one_is_told_again(server: Server) -> None:
+    admin = await administrator(server)
+    await admin.put(ONE, registration_object("irc", url="http://bridge.test"))
+    await register(server, "_irc_alice")
+    ghost = server.appservice_client(IRC, GHOST)
+    await ghost.post("/v3/createRoom", {})
+
+    response = await admin.post(f"{ONE}/replay", {"since_ts": 0})
+
+    assert response.status == 200
+    assert response.json["events"] > 0
+    shown = (await admin.get(ONE)).json
+    assert shown["waiting_events"] >= response.json["events"]
 
 
 @pytest.mark.parametrize(
@@ -111,5 +141,6 @@ async def test_others_may_not(server: Server) -> None:
         await bob.get(ONE),
         await bob.put(ONE, registration_object("irc")),
         await bob.delete(ONE),
+        await bob.post(f"{ONE}/replay", {"since_ts": 0}),
     ):
         assert (response.status, response.json["errcode"]) == (403, "M_FORBIDDEN")

@@ -1,5 +1,6 @@
 """What other features have to do with transactions to application services."""
 
+from tremula.features.appservice_transactions.backlog import Backlog
 from tremula.features.appservice_transactions.courier import Courier, DeliveryFailed
 from tremula.features.appservice_transactions.deliveries import HEARD_TOPIC, Deliveries
 from tremula.features.appservice_transactions.interest import (
@@ -13,6 +14,7 @@ from tremula.features.appservice_transactions.storage import find_begun
 __all__ = [
     "HEARD_TOPIC",
     "TOPIC",
+    "Backlog",
     "Courier",
     "Deliveries",
     "DeliveryFailed",

@@ -13,6 +13,8 @@ CONFIG_VARIABLE = "TREMULA_CONFIG"
 """Names the configuration file; no key."""
 LISTEN_VARIABLE = "TREMULA_LISTEN"
 """The environment's form of ``--listen``, separated by commas; no key."""
+TOKEN_VARIABLE = "TREMULA_ADMIN_TOKEN"  # noqa: S105 - a name
+"""An administrator's access token, for commands that ask a running server; no key."""
 
 _PREFIX = "TREMULA_"
 # Kubernetes sets these for a service called "tremula"; they are no keys of ours.
@@ -77,7 +79,7 @@ def set_key(raw: dict[str, object], key: str, value: object, *, source: str) -> 
 def _is_key(variable: str) -> bool:
     return (
         variable.startswith(_PREFIX)
-        and variable not in {CONFIG_VARIABLE, LISTEN_VARIABLE}
+        and variable not in {CONFIG_VARIABLE, LISTEN_VARIABLE, TOKEN_VARIABLE}
         and not _SERVICE_LINK.fullmatch(variable)
     )
 

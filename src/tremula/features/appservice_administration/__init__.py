@@ -1,0 +1,1 @@
+"""Operators look at application services, and change them while the server runs."""
