@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from tremula.assembly.appservice_news import add_appservice_news
 from tremula.assembly.appservice_reach import add_appservice_reach
 from tremula.assembly.appservice_transactions import add_appservice_transactions
 from tremula.assembly.appservices import (
@@ -254,6 +255,8 @@ async def _build(
     moderation = add_moderation(base, engine, people, rooms.directory, search)
     encryption = build_encryption(base, engine, people, outbound)
     syncing = add_sync(base, engine, people, outbound, encryption)
+    typing = syncing.typing
+    add_appservice_news(base, engine, people, encryption, typing, transactions)
     add_old_sync(base, engine, rooms, syncing.sync)
     add_pushers(base, engine, people, syncing.reading)
     receipts, deletions = syncing.reading.receipts, moderation.rooms.deletions

@@ -59,6 +59,7 @@ class Syncing(Struct, frozen=True):
 
     sync: Sync
     reading: Reading
+    typing: Typing
 
 
 def add_sync(
@@ -82,7 +83,7 @@ def add_sync(
     add_sliding_sync(base, engine, people, parts)
     take_transactions(base, engine, people, encryption, receipts, typing)
     send_edus(base, engine, people, outbound, typing)
-    return Syncing(sync, reading)
+    return Syncing(sync, reading, typing)
 
 
 def _build_parts(

@@ -10,6 +10,7 @@ from tremula.features.appservice_transactions.interest import (
 from tremula.features.appservice_transactions.marking import TOPIC
 from tremula.features.appservice_transactions.parts import Gathered, TransactionPart
 from tremula.features.appservice_transactions.storage import find_begun
+from tremula.features.appservice_transactions.surroundings import Surroundings
 
 __all__ = [
     "HEARD_TOPIC",
@@ -20,6 +21,7 @@ __all__ = [
     "DeliveryFailed",
     "Gathered",
     "Interests",
+    "Surroundings",
     "TransactionPart",
     "find_begun",
     "takes_transactions",

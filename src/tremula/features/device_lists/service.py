@@ -46,6 +46,12 @@ class DeviceLists(Struct, frozen=True):
         """The position of the newest change of the keys of *user_id*."""
         return await storage.find_change(self.db, user_id) or 0
 
+    async def changes_after(self, pos: int) -> list[tuple[int, UserId]]:
+        """``(pos, user_id)`` of each user's newest change, of those after *pos*, oldest
+        first.
+        """
+        return await storage.changes_after(self.db, pos)
+
     def check_unchanged(
         self, unit: JournalUnit, user_id: UserId, *, seen_pos: int
     ) -> None:

@@ -66,3 +66,14 @@ async def changed_after(db: Reader, pos: int) -> set[UserId]:
         "SELECT user_id FROM device_lists_changes WHERE pos > :pos", pos=pos
     )
     return {UserId(user_id) for (user_id,) in rows}
+
+
+async def changes_after(db: Reader, pos: int) -> list[tuple[int, UserId]]:
+    """``(pos, user_id)`` of what changed after *pos*, oldest first."""
+    rows = await db.scan(
+        """
+        SELECT pos, user_id FROM device_lists_changes WHERE pos > :pos ORDER BY pos
+        """,
+        pos=pos,
+    )
+    return [(changed_pos, UserId(user_id)) for changed_pos, user_id in rows]

@@ -13,6 +13,7 @@ from tremula.features.account_data.service import (
     SeenContent,
 )
 from tremula.features.receipts import storage
+from tremula.features.receipts.contents import receipt_contents
 from tremula.features.receipts.reading import NOTHING_READ, ReadUpTo, read_by_room
 from tremula.features.receipts.storage import StoredReceipt
 from tremula.features.receipts.with_events import ReadMarks
@@ -39,6 +40,7 @@ __all__ = [
     "ReadUpTo",
     "Receipts",
     "StoredReceipt",
+    "receipt_contents",
 ]
 
 # Announced with a `StoredReceipt` as payload. The key of a public receipt is the room

@@ -1,12 +1,17 @@
 """Receipts in `/sync`: one ``m.receipt`` event a room and thread."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from msgspec import Struct
 
 from tremula.features.receipts import storage
+from tremula.features.receipts.contents import (
+    Content,
+    add_receipt,
+    receipt_contents,
+)
 from tremula.features.receipts.service import PRIVATE_TOPIC, PUBLIC_TOPIC
 from tremula.features.receipts.storage import StoredReceipt
 from tremula.features.sync.parts import RoomRef, RoomSection, SyncContext
@@ -16,9 +21,6 @@ from tremula.rooms.events import StoredEvent
 
 _EVENT_TYPE: Final = "m.receipt"
 _ROOMS_PER_QUERY: Final = 500
-
-# {event_id: {receipt_type: {user_id: {"ts": …}}}}
-_Content = dict[str, dict[str, dict[str, dict[str, Any]]]]
 
 
 class ReceiptsPart(Struct, frozen=True):
@@ -136,13 +138,12 @@ def _events_by_room(
     receipts: Iterable[StoredReceipt], ctx: SyncContext
 ) -> dict[int, list[bytes]]:
     """ "Batched into one event per room and thread"; later receipts count."""
-    contents: dict[int, dict[str | None, _Content]] = {}
+    by_room: dict[int, list[StoredReceipt]] = {}
     for stored in _newest(receipts, ctx):
-        by_thread = contents.setdefault(stored.room_nid, {})
-        _add(by_thread.setdefault(stored.receipt.thread_id, {}), stored)
+        by_room.setdefault(stored.room_nid, []).append(stored)
     return {
-        nid: [_event(content) for content in by_thread.values()]
-        for nid, by_thread in contents.items()
+        nid: [_event(content) for content in receipt_contents(found)]
+        for nid, found in by_room.items()
     }
 
 
@@ -152,10 +153,10 @@ def _whole_events(
     """One event a room. Of what somebody has read both in a thread and outside of any,
     it says the latter.
     """
-    contents: dict[int, _Content] = {}
+    contents: dict[int, Content] = {}
     newest = _newest(receipts, ctx)
     for stored in sorted(newest, key=lambda each: each.receipt.thread_id is None):
-        _add(contents.setdefault(stored.room_nid, {}), stored)
+        add_receipt(contents.setdefault(stored.room_nid, {}), stored)
     return {nid: _event(content) for nid, content in contents.items()}
 
 
@@ -170,20 +171,5 @@ def _newest(
     return newest.values()
 
 
-def _add(content: _Content, stored: StoredReceipt) -> None:
-    by_type = content.setdefault(stored.receipt.event_id, {})
-    by_user = by_type.setdefault(stored.receipt.type.value, {})
-    by_user[stored.user_id] = _encodable(stored)
-
-
-def _event(content: _Content) -> bytes:
+def _event(content: Content) -> bytes:
     return orjson.dumps({"type": _EVENT_TYPE, "content": content})
-
-
-def _encodable(stored: StoredReceipt) -> dict[str, Any]:
-    receipt = stored.receipt
-    said: dict[str, Any] = orjson.loads(receipt.extra) if receipt.extra else {}
-    said["ts"] = stored.ts_ms
-    if receipt.thread_id is not None:
-        said["thread_id"] = receipt.thread_id
-    return said

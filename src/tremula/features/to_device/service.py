@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import count
 from typing import Any, Final
 
@@ -11,15 +11,15 @@ import structlog
 from msgspec import Struct, field
 
 from tremula.features.to_device import storage
-from tremula.features.to_device.storage import Delivery, Txn
+from tremula.features.to_device.storage import Delivery, InboxMessage, Txn
 from tremula.infra.clock import Clock
-from tremula.infra.db import Conflict, Reader
+from tremula.infra.db import Conflict, Reader, Unit
 from tremula.infra.federation.durable_edus import DurableEdus
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.identifiers import DeviceId, ServerName, UserId, server_of
 from tremula.protocol.to_device import ALL_DEVICES, DeviceMessage
 
-__all__ = ["EDU_TYPE", "TOPIC", "ToDevice", "Txn"]
+__all__ = ["EDU_TYPE", "TOPIC", "InboxMessage", "ToDevice", "Txn"]
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +44,10 @@ _TXNS_KEPT_MS: Final = 7 * 24 * 3600 * 1000
 _RECEIVED_KEPT_MS: Final = 60 * 24 * 3600 * 1000
 
 
+DeliveryHook = Callable[[JournalUnit, Collection[UserId], int], None]
+"""Told whose devices get messages with a unit, and at which position."""
+
+
 class ToDevice(Struct, frozen=True):
     """Delivers messages to devices. Implements `DeviceObserver`.
 
@@ -56,6 +60,7 @@ class ToDevice(Struct, frozen=True):
     clock: Clock
     own: ServerName
     durable_edus: DurableEdus
+    delivered: list[DeliveryHook] = field(default_factory=list)
     _requests: Iterator[int] = field(default_factory=count)
 
     async def send(
@@ -112,6 +117,20 @@ class ToDevice(Struct, frozen=True):
             up_to=self.journal.position,
             limit=limit,
         )
+
+    async def messages_at(
+        self, user_ids: Collection[UserId], positions: Collection[int]
+    ) -> list[InboxMessage]:
+        """What is in inboxes of some users (at most 500) since just these positions."""
+        return await storage.messages_at(self.db, user_ids, positions)
+
+    def forget(self, unit: Unit, messages: Sequence[InboxMessage]) -> None:
+        """Take *messages* out of their inboxes: they have been received otherwise."""
+        storage.delete_each(unit, messages)
+
+    def on_delivered(self, hook: DeliveryHook) -> None:
+        """Have *hook* add to every unit that puts messages into inboxes."""
+        self.delivered.append(hook)
 
     async def run(self) -> None:
         """Forget what is old once an hour, for the supervisor. All processes do, to no
@@ -186,6 +205,8 @@ class ToDevice(Struct, frozen=True):
         user_ids = {each.user_id for each in messages}
         for user_id in user_ids:
             unit.announce(TOPIC, user_id, None, pos=pos)
+        for hook in self.delivered:
+            hook(unit, user_ids, pos)
         unit.wake(user_ids)
 
     async def _empty_overfull(self, messages: Sequence[DeviceMessage]) -> None:

@@ -1,6 +1,6 @@
 """Queries on the inboxes of devices (created in migrations/0022_to_device.sql)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
@@ -23,6 +23,15 @@ class Delivery(Struct, frozen=True):
 
     user_id: UserId
     device_id: DeviceId
+    event: str
+
+
+class InboxMessage(Struct, frozen=True):
+    """A message in the inbox of a device; ``event`` is JSON."""
+
+    user_id: UserId
+    device_id: DeviceId
+    pos: int
     event: str
 
 
@@ -170,6 +179,36 @@ async def messages_after(
         limit=limit,
     )
     return [(pos, event) for pos, event in rows]
+
+
+async def messages_at(
+    db: Reader, user_ids: Collection[UserId], positions: Collection[int]
+) -> list[InboxMessage]:
+    """What some users (at most 500) got at some positions (at most 500)."""
+    rows = await db.all(
+        """
+        SELECT user_id, device_id, pos, event FROM to_device_messages
+        WHERE user_id IN :user_ids AND pos IN :positions
+        ORDER BY pos, user_id, device_id
+        """,
+        user_ids=list(user_ids),
+        positions=list(positions),
+    )
+    return [InboxMessage(*row) for row in rows]
+
+
+def delete_each(unit: Unit, messages: Sequence[InboxMessage]) -> None:
+    """Remove some messages."""
+    unit.run_many(
+        """
+        DELETE FROM to_device_messages
+        WHERE user_id = :user_id AND device_id = :device_id AND pos = :pos
+        """,
+        [
+            {"user_id": each.user_id, "device_id": each.device_id, "pos": each.pos}
+            for each in messages
+        ],
+    )
 
 
 async def has_messages(

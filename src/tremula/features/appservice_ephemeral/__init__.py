@@ -1,0 +1,1 @@
+"""Typing, receipts, presence for bridges (AS "Pushing ephemeral data")."""
