@@ -38,7 +38,7 @@ _IDS_PER_QUERY: Final = 500
 _BUILT_AT_ONCE: Final = 250
 # Of more than so many, the oldest are not told one by one: that would take longer than
 # storing them, and push the news of all other rooms out of memory.
-_TOLD_MAX: Final = 500
+_TOLD_MAX: Final = 100
 
 
 class Direction(StrEnum):

@@ -1,5 +1,7 @@
 """Rooms as bridges create them: with their members, and with IDs and times."""
 
+from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -14,7 +16,8 @@ from tests.features.hungry_rooms.bridges import (
 )
 from tests.features.rooms import create_room, error_of, join, state
 from tests.http_client import Client
-from tests.server import Server
+from tests.server import Server, config_for, running_server
+from tremula.infra.config import Federation, PostgresUrl, SqliteFile
 
 
 async def _members(client: Client, room_id: str) -> dict[str, str]:
@@ -311,3 +314,22 @@ async def test_nobody_deletes_the_rooms_of_others(server: Server) -> None:
 
     for client in (bot, alice):
         assert error_of(await client.post(path, {})) == (403, "M_FORBIDDEN")
+
+
+async def test_rooms_that_are_made_while_federation_is_off_never_federate(
+    database_source: SqliteFile | PostgresUrl, tmp_path: Path
+) -> None:
+    """So that bridges may do there what other servers would not believe."""
+    config = replace(
+        config_for(database_source, tmp_path), federation=Federation(enabled=False)
+    )
+    async with running_server(config) as server:
+        bot = await bridge(server)
+        room_id = await create_room(bot)
+        wanted = await create_room(bot, creation_content={"m.federate": True})
+
+        assert (await batch(bot, room_id, [message("x")])).status == 200
+        assert error_of(await batch(bot, wanted, [message("x")])) == (
+            403,
+            "M_FORBIDDEN",
+        )
