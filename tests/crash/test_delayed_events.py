@@ -46,7 +46,7 @@ async def test_a_call_is_left_though_the_server_crashes(
 
 async def _left(person: Person, room_id: str, count: int) -> list[int]:
     """What the leaves in the room say, as soon as there are *count*."""
-    left: list[int] = []
+    left: dict[str, int] = {}
     query: dict[str, str | int] = {"timeout": 20_000}
     while len(left) < count:
         answer = await person.call("GET", "/sync", query=query)
@@ -61,5 +61,9 @@ async def _left(person: Person, room_id: str, count: int) -> list[int]:
                 query={"dir": "b", "from": timeline["prev_batch"], "limit": 1000},
             )
             events = [*page["chunk"], *events]
-        left += [e["content"]["left"] for e in events if "left" in e.get("content", {})]
-    return left
+        left |= {
+            event["event_id"]: event["content"]["left"]
+            for event in events
+            if "left" in event.get("content", {})
+        }
+    return list(left.values())
