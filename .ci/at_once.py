@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Runs commands at the same time, and prints the output of each when it has ended.
 
+What failed is said again at the end, in short: who reads a log that was cut sees it.
+
 Fails if one of them does, or has not ended after the time limit. Whatever happens, no
 process of theirs is left: also none that has made itself independent. Linux only.
 """
@@ -15,10 +17,14 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import DEVNULL, STDOUT, Process
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import IO, Final
 
+# How pytest's summary begins its lines; of who says nothing like it, the end is shown.
+_FAILURES: Final = (b"FAILED ", b"ERROR ")
+_LINES_MAX: Final = 40
 # For tests to stop their servers after an interrupt.
 _GRACE_S: Final = 60
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -31,16 +37,18 @@ async def main(commands: list[str], limit_s: float) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, whole.cancel)
     try:
-        return 0 if all(await whole) else 1
+        failures = list(filter(None, await whole))
     except asyncio.CancelledError:
         sys.stderr.write("Interrupted.\n")
         return 1
     finally:
         _kill_orphans()
+    sys.stdout.writelines(failures)
+    return 1 if failures else 0
 
 
-async def _run(command: str, limit_s: float) -> bool:
-    """Run one; whether it has succeeded."""
+async def _run(command: str, limit_s: float) -> str | None:
+    """Run one; what to say last if it has failed."""
     began = time.monotonic()
     with tempfile.TemporaryFile() as output:
         process = await asyncio.create_subprocess_shell(
@@ -61,7 +69,9 @@ async def _run(command: str, limit_s: float) -> bool:
                 else f"ended with {process.returncode} after {took_s:.0f} s"
             )
             _show(f"{command}: {outcome}", output)
-    return process.returncode == 0 and not is_late
+        if process.returncode == 0 and not is_late:
+            return None
+        return f"\n=== FAILED: {command}: {outcome}\n{_in_short(output)}"
 
 
 def _show(title: str, output: IO[bytes]) -> None:
@@ -71,6 +81,18 @@ def _show(title: str, output: IO[bytes]) -> None:
     output.seek(0)
     shutil.copyfileobj(output, sys.stdout.buffer)
     sys.stdout.flush()
+
+
+def _in_short(output: IO[bytes]) -> str:
+    """The failures that *output* lists, or else its last lines."""
+    output.seek(0)
+    failures: list[bytes] = []
+    last: deque[bytes] = deque(maxlen=_LINES_MAX)
+    for line in output:
+        last.append(line)
+        if line.startswith(_FAILURES) and len(failures) < _LINES_MAX:
+            failures.append(line)
+    return b"".join(failures or last).decode(errors="replace")
 
 
 async def _end(process: Process) -> None:

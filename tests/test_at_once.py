@@ -51,6 +51,24 @@ def test_if_one_fails_the_other_ends_and_the_whole_fails() -> None:
     assert "good\n" in ran.stdout
 
 
+def test_failures_are_said_again_at_the_end() -> None:
+    """Without what was logged on the way."""
+    ran = _run(
+        "echo 'a log'; echo 'FAILED test_x.py::test_y - assert 1 == 2'; exit 1",
+        "echo 'not a test'; exit 2",
+        "sleep 0.2; echo 'FAILED to fail'",
+    )
+
+    end = ran.stdout.partition("\n=== FAILED: ")[2]
+    assert end.count("=== FAILED: ") == 1
+    assert "exit 1: ended with 1" in end
+    assert "FAILED test_x.py::test_y - assert 1 == 2\n" in end
+    assert "a log\n" not in end
+    assert "exit 2: ended with 2" in end
+    assert "not a test\n" in end
+    assert "FAILED to fail" not in end
+
+
 def test_what_hangs_is_stopped_and_said_to_hang(tmp_path: Path) -> None:
     """It is interrupted, and may say where it was."""
     ran = _run("trap 'echo I was here; exit' INT; sleep 1000", limit_s=0.2)
