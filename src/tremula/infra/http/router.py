@@ -5,6 +5,7 @@ IDs of room version 3 contain slashes.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import lru_cache
 from types import ModuleType
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -66,50 +67,13 @@ class Routable(Protocol):
 T = TypeVar("T", bound=Routable)
 
 
-class _Answer(Struct, Generic[T], frozen=True):
-    target: T
-    names: tuple[str, ...]
-
-
-class _Node(Generic[T]):
-    """The parts of all paths at one depth below one prefix."""
-
-    __slots__ = ("answers", "literal", "parameter")
-
-    def __init__(self) -> None:
-        self.literal: dict[str, _Node[T]] = {}
-        self.parameter: _Node[T] | None = None
-        self.answers: dict[str, _Answer[T]] = {}
-
-
 class RouteTable(Generic[T]):
     """Finds the target of a method and raw path; one per listener."""
 
     def __init__(self, targets: Iterable[T]) -> None:
-        self._root: _Node[T] = _Node()
-        for target in targets:
-            self._insert(target)
-        self._serve_r0()
-
-    def _serve_r0(self) -> None:
-        """What is v3 now was r0 up to 2021, and Hydrogen asks for nothing else."""
-        matrix = self._root.literal.get("_matrix")
-        for api in matrix.literal.values() if matrix else ():
-            if "v3" in api.literal:
-                api.literal["r0"] = api.literal["v3"]
-
-    def _insert(self, target: T) -> None:
-        node, names = self._root, []
-        for part in _parts(target.endpoint.path):
-            if part.startswith("{"):
-                names.append(part[1:-1])
-                node.parameter = node = node.parameter or _Node()
-            else:
-                node = node.literal.setdefault(part, _Node())
-        method = target.endpoint.method
-        if method in node.answers:
-            raise ValueError(f"two handlers for {method} {target.endpoint.path}")
-        node.answers[method] = _Answer(target, tuple(names))
+        self._targets = tuple(targets)
+        endpoints = (target.endpoint for target in self._targets)
+        self._root = _tree_of(tuple((each.method, each.path) for each in endpoints))
 
     def find(self, method: str, raw_path: bytes) -> tuple[T, dict[str, str]]:
         """The target, and the decoded parts of the path by name.
@@ -125,12 +89,59 @@ class RouteTable(Generic[T]):
         answer = node.answers.get("GET" if method == "HEAD" else method)
         if answer is None:
             raise Unrecognized("the endpoint has no such method", status=405)
-        return answer.target, dict(zip(answer.names, values, strict=True))
+        target = self._targets[answer.number]
+        return target, dict(zip(answer.names, values, strict=True))
 
 
-def _descend(
-    node: _Node[T], parts: Sequence[str], values: list[str]
-) -> _Node[T] | None:
+class _Answer(Struct, frozen=True):
+    """The number of a target, and the names of the parameters on the way to it."""
+
+    number: int
+    names: tuple[str, ...]
+
+
+class _Node:
+    """The parts of all paths at one depth below one prefix."""
+
+    __slots__ = ("answers", "literal", "parameter")
+
+    def __init__(self) -> None:
+        self.literal: dict[str, _Node] = {}
+        self.parameter: _Node | None = None
+        self.answers: dict[str, _Answer] = {}
+
+
+@lru_cache(maxsize=8)
+def _tree_of(endpoints: tuple[tuple[str, str], ...]) -> _Node:
+    """The paths of *endpoints*, which are pairs of a method and a path.
+
+    Listeners that serve the same share it: to make it takes some milliseconds.
+    """
+    root = _Node()
+    for number, (method, path) in enumerate(endpoints):
+        node, names = root, []
+        for part in _parts(path):
+            if part.startswith("{"):
+                names.append(part[1:-1])
+                node.parameter = node = node.parameter or _Node()
+            else:
+                node = node.literal.setdefault(part, _Node())
+        if method in node.answers:
+            raise ValueError(f"two handlers for {method} {path}")
+        node.answers[method] = _Answer(number, tuple(names))
+    _serve_r0(root)
+    return root
+
+
+def _serve_r0(root: _Node) -> None:
+    """What is v3 now was r0 up to 2021, and Hydrogen asks for nothing else."""
+    matrix = root.literal.get("_matrix")
+    for api in matrix.literal.values() if matrix else ():
+        if "v3" in api.literal:
+            api.literal["r0"] = api.literal["v3"]
+
+
+def _descend(node: _Node, parts: Sequence[str], values: list[str]) -> _Node | None:
     """The node of the path *parts*, adding what parameters match to *values*.
 
     Literal parts win over parameters, whose way is tried second.
