@@ -16,6 +16,7 @@ import pytest
 from tests.backends import BACKENDS, IS_CLUSTER, runs_here
 from tests.homeserver import Homeserver, running_homeserver
 from tests.http_client import spec_header
+from tests.logs import log_plainly
 from tests.nats_server import NatsServer, running_nats
 from tests.postgres_server import PostgresServer, memory_folder, running_postgres
 from tests.server import ClusterUrl, Server, config_for, running_server
@@ -31,6 +32,7 @@ _sqlite_template: list[Path] = []
 
 def pytest_configure() -> None:
     """Have SQLite's files in memory as well, where the tests' fsyncs cost nothing."""
+    log_plainly()
     if (folder := memory_folder()) is not None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from tests.http_client import Client
+from tests.logs import log_plainly
 from tests.server import PASSWORD, SERVER_NAME, config_for, running_server
 from tremula.infra.config import LogFormat, LogLevel, SqliteFile
 from tremula.infra.logging import configure_logging
@@ -28,7 +28,7 @@ def debug_log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     yield stream
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
+    log_plainly()
 
 
 async def test_cve_2023_41335_no_secret_is_logged_or_stored(

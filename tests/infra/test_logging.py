@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
+from tests.logs import log_plainly
 from tremula.infra.config import LogFormat, LogLevel
 from tremula.infra.logging import configure_logging, request_id
 
@@ -21,7 +22,7 @@ def log_stream() -> Iterator[io.StringIO]:
     yield io.StringIO()
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
+    log_plainly()
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
