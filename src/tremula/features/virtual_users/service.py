@@ -75,7 +75,7 @@ class VirtualUsers(Struct, frozen=True):
     async def _add(
         self, appservice: Appservice, user_id: UserId, device: NewDevice | None
     ) -> UserId | LoggedIn:
-        if not appservice.matches_user(user_id):
+        if appservice not in self.appservices.of_user(user_id):
             raise _outside()
         if self.appservices.exclusive_of_user(user_id, but=appservice):
             raise Exclusive("another application service keeps this user to itself")
