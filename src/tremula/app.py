@@ -168,7 +168,7 @@ async def open_app(
     clock = clock or SystemClock()
     async with (
         _process(config, clock, metrics) as process,
-        open_transport(config.outbound, clock) as over_https,
+        open_transport(config.outbound, clock, metrics.caches) as over_https,
         open_anywhere(config.outbound) as anywhere,
         open_media(config) as files,
     ):
@@ -305,6 +305,14 @@ async def _base(
 ) -> Base:
     own = OwnServer(config.server_name, own_keys.current)
     federation = FederationClient(_peers(config), own.key, outside.transport)
+    key_ring = KeyRing(
+        process.database,
+        own_keys,
+        KeyFetcher(federation, clock),
+        clock,
+        config.federation.notaries,
+    )
+    metrics.caches.watch("server_keys", key_ring.store.cache)
     return Base(
         config=config,
         clock=clock,
@@ -317,13 +325,7 @@ async def _base(
         federation=federation,
         web=outside.web,
         appservice_http=outside.appservice_http,
-        key_ring=KeyRing(
-            process.database,
-            own_keys,
-            KeyFetcher(federation, clock),
-            clock,
-            config.federation.notaries,
-        ),
+        key_ring=key_ring,
         appservices=await open_appservices(config, process, metrics, supervisor),
         mailer=Mailer(config.mail, clock) if config.mail.host is not None else None,
     )

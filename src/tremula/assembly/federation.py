@@ -160,10 +160,9 @@ def take_transactions(
         invitations.withdraw,
         metrics,
     )
-    base.router.add(
-        federation_transactions_routes,
-        Transactions(pdus, InboundEdus(handlers, metrics), base.slots),
-    )
+    transactions = Transactions(pdus, InboundEdus(handlers, metrics), base.slots)
+    base.metrics.caches.watch("transaction_answers", transactions.answers)
+    base.router.add(federation_transactions_routes, transactions)
 
 
 def send_edus(

@@ -64,13 +64,10 @@ from tremula.features.virtual_users.service import VirtualUsers
 
 
 def _build_profiles(base: Base, engine: Engine) -> Profiles:
-    profiles = Profiles(
-        base.database,
-        base.journal,
-        RemoteProfiles(base.federation, base.clock),
-        base.server_name,
-    )
+    remote = RemoteProfiles(base.federation, base.clock)
+    profiles = Profiles(base.database, base.journal, remote, base.server_name)
     base.metrics.caches.watch("profiles", profiles.cache)
+    base.metrics.caches.watch("remote_profiles", remote.cache)
     base.router.add(profiles_routes, profiles)
     base.router.add(profiles_federation, profiles)
     propagation = ProfilePropagation(
@@ -96,6 +93,7 @@ def _build_account_data(
         memberships=engine.memberships,
         push_rules=push_rules,
     )
+    base.metrics.caches.watch("ignored_users", account_data.ignored)
     engine.serializer.aggregations.set_ignored_users(account_data)
     base.router.add(account_data_routes, account_data)
     base.router.add(tag_routes, Tags(account_data))

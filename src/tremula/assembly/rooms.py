@@ -83,7 +83,10 @@ def _build_history(base: Base, engine: Engine) -> History:
 
 def _add_spaces(base: Base, engine: Engine, directory: Directory) -> None:
     rooms = OwnRooms(engine.reader, base.server_name)
-    lookup = Lookup(rooms, RemoteSpaces(base.federation, base.clock))
+    remote = RemoteSpaces(base.federation, base.clock)
+    base.metrics.caches.watch("remote_spaces", remote.cache)
+    base.metrics.caches.watch("servers_without_spaces", remote.pauses)
+    lookup = Lookup(rooms, remote)
     onlookers = UserOnlookers(engine.memberships, engine.outside)
     base.router.add(spaces_routes, Spaces(lookup, onlookers, base.clock))
     base.router.add(spaces_federation, SpacesForServers(rooms))

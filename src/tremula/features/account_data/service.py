@@ -80,13 +80,11 @@ class AccountData:
         self._reader = reader
         self._memberships = memberships
         self._push_rules = push_rules
-        self._ignored: ByteLRU[UserId, frozenset[UserId]] = ByteLRU(
-            _IGNORED_CACHE_BYTES
-        )
+        self.ignored: ByteLRU[UserId, frozenset[UserId]] = ByteLRU(_IGNORED_CACHE_BYTES)
         self._followers: dict[str, Follower] = {}
         self._changing: KeyedLocks[tuple[UserId, int]] = KeyedLocks()
         journal.subscribe(TOPIC, self._forget_ignored)
-        journal.on_forget(self._ignored.clear)
+        journal.on_forget(self.ignored.clear)
 
     def follow(self, data_type: str, follower: Follower) -> None:
         """Have *follower* called when a client has set this for a room."""
@@ -247,7 +245,7 @@ class AccountData:
 
     async def ignored_users(self, user_id: UserId) -> frozenset[UserId]:
         """Whom *user_id* ignores (CS "Ignoring Users"). No query if asked lately."""
-        ignored: frozenset[UserId] | None = self._ignored.get(user_id)
+        ignored: frozenset[UserId] | None = self.ignored.get(user_id)
         if ignored is not None:
             return ignored
         before = self._journal.changed_pos(TOPIC, user_id)
@@ -255,7 +253,7 @@ class AccountData:
         ignored = _ignored_in(_parsed(seen))
         # What has changed while it was being read must not be kept.
         if self._journal.changed_pos(TOPIC, user_id) == before:
-            self._ignored.put(user_id, ignored, 200 + 100 * len(ignored))
+            self.ignored.put(user_id, ignored, 200 + 100 * len(ignored))
         return ignored
 
     async def erase(self, user_id: UserId) -> None:
@@ -263,7 +261,7 @@ class AccountData:
         unit = self._journal.unit()
         storage.delete_data(unit, user_id)
         await self._journal.commit(unit)
-        self._ignored.discard(user_id)
+        self.ignored.discard(user_id)
 
     async def _get_content(
         self, user_id: UserId, room_nid: int, data_type: str
@@ -302,7 +300,7 @@ class AccountData:
         assert isinstance(user_id, str)
         assert isinstance(datum, AccountDatum)
         if datum.type == IGNORED_USERS:
-            self._ignored.discard(UserId(user_id))
+            self.ignored.discard(UserId(user_id))
 
 
 def announce_push_rules(

@@ -52,7 +52,7 @@ class Transactions:
         self._pdus = pdus
         self._edus = edus
         self._slots = slots
-        self._answers: ByteLRU[tuple[ServerName, str], Answer] = ByteLRU(_ANSWERS_BYTES)
+        self.answers: ByteLRU[tuple[ServerName, str], Answer] = ByteLRU(_ANSWERS_BYTES)
         self._at_once: Counter[ServerName] = Counter()
         self._turns: KeyedLocks[ServerName] = KeyedLocks()
         slots.register(
@@ -103,12 +103,12 @@ class Transactions:
         self, origin: ServerName, transaction: IncomingTransaction
     ) -> Answer:
         key = (origin, transaction.txn_id)
-        answer = self._answers.get(key)
+        answer = self.answers.get(key)
         if answer is None:
             answer = {"pdus": await self._pdus.receive(origin, transaction.pdus)}
             await self._edus.receive(origin, transaction.edus)
             size_bytes = _ANSWER_BYTES + _RESULT_BYTES * len(answer["pdus"])
-            self._answers.put(key, answer, size_bytes)
+            self.answers.put(key, answer, size_bytes)
         return answer
 
 

@@ -32,7 +32,7 @@ class RemoteProfiles:
     def __init__(self, client: FederationClient, clock: Clock) -> None:
         self._client = client
         self._clock = clock
-        self._known: ByteLRU[UserId, tuple[float, Profile]] = ByteLRU(_CACHE_BYTES)
+        self.cache: ByteLRU[UserId, tuple[float, Profile]] = ByteLRU(_CACHE_BYTES)
 
     async def fields(self, user_id: UserId) -> Profile:
         """The profile of a user of another server.
@@ -42,14 +42,14 @@ class RemoteProfiles:
             Forbidden: it keeps profiles to itself, or this one does not speak with it.
             Unknown: (502) it does not answer.
         """
-        known = self._known.get(user_id)
+        known = self.cache.get(user_id)
         if known is not None and known[0] > self._clock.monotonic_s():
             return known[1]
         with relaying():
             fields = await self._ask(user_id)
         size_bytes = _ENTRY_BYTES + sum(map(len, fields.values()))
         expires_s = self._clock.monotonic_s() + _LIFETIME_S
-        self._known.put(user_id, (expires_s, fields), size_bytes)
+        self.cache.put(user_id, (expires_s, fields), size_bytes)
         return fields
 
     async def _ask(self, user_id: UserId) -> Profile:

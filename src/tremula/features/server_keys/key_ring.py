@@ -38,7 +38,7 @@ class KeyRing:
         self._own = own
         self._fetcher = fetcher
         self._clock = clock
-        self._store = KeyStore(database, clock)
+        self.store = KeyStore(database, clock)
         self._attempts = Attempts(clock)
         self._notaries = Notaries(
             [name for name in notaries if name != own.server_name],
@@ -100,7 +100,7 @@ class KeyRing:
             self._attempts.failed(server_name)
             return
         # Whoever may not ask finds it stored.
-        await self._store.keep_newest(fetched)
+        await self.store.keep_newest(fetched)
         self._attempts.answered(server_name)
 
     async def _ask_notary(self, notary: ServerName, needs: Needs) -> bool:
@@ -114,7 +114,7 @@ class KeyRing:
         lists = await self._fetcher.ask_notary(notary, notary_keys, needs)
         if lists is None:
             return False
-        await self._store.keep_vouched(lists)
+        await self.store.keep_vouched(lists)
         return True
 
     async def _present_keys(self, server_name: ServerName) -> VerifyKeys:
@@ -141,7 +141,7 @@ class KeyRing:
         self, server_names: Iterable[ServerName]
     ) -> Mapping[ServerName, Keys]:
         own = self._own.server_name
-        known = await self._store.of(name for name in server_names if name != own)
+        known = await self.store.of(name for name in server_names if name != own)
         return {**known, own: self._own.verify_keys()}
 
 

@@ -32,7 +32,7 @@ class KeyStore:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._memory: ByteLRU[ServerName, Keys] = ByteLRU(_MEMORY_BYTES)
+        self.cache: ByteLRU[ServerName, Keys] = ByteLRU(_MEMORY_BYTES)
 
     async def of(self, server_names: Iterable[ServerName]) -> dict[ServerName, Keys]:
         """The keys of servers; those of whom none is known are left out.
@@ -42,7 +42,7 @@ class KeyStore:
         known: dict[ServerName, Keys] = {}
         absent: list[ServerName] = []
         for server_name in server_names:
-            keys = self._memory.get(server_name)
+            keys = self.cache.get(server_name)
             if keys is None:
                 absent.append(server_name)
             else:
@@ -116,5 +116,5 @@ class KeyStore:
             for key_id, key in keys.items()
             if not is_insecure(key.public_key)
         }
-        self._memory.put(server_name, secure, _BYTES_A_KEY * (len(secure) + 1))
+        self.cache.put(server_name, secure, _BYTES_A_KEY * (len(secure) + 1))
         return secure

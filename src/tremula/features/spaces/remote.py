@@ -83,8 +83,8 @@ class RemoteSpaces:
     def __init__(self, client: FederationClient, clock: Clock) -> None:
         self._client = client
         self._clock = clock
-        self._told: ByteLRU[tuple[ServerName, RoomId], _Told] = ByteLRU(_CACHE_BYTES)
-        self._down_until: ByteLRU[ServerName, float] = ByteLRU(_PAUSES_BYTES)
+        self.cache: ByteLRU[tuple[ServerName, RoomId], _Told] = ByteLRU(_CACHE_BYTES)
+        self.pauses: ByteLRU[ServerName, float] = ByteLRU(_PAUSES_BYTES)
         self._asking: KeyedLocks[tuple[ServerName, RoomId]] = KeyedLocks()
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -95,7 +95,7 @@ class RemoteSpaces:
         used up.
         """
         async with self._asking.of((server_name, room_id)):
-            told = self._told.get((server_name, room_id))
+            told = self.cache.get((server_name, room_id))
             if told is not None and told.expires_s > self._clock.monotonic_s():
                 return told.room
             async with self._slots:
@@ -104,7 +104,7 @@ class RemoteSpaces:
                 return await self._ask(server_name, room_id)
 
     def _is_down(self, server_name: ServerName) -> bool:
-        until_s = self._down_until.get(server_name)
+        until_s = self.pauses.get(server_name)
         return until_s is not None and until_s > self._clock.monotonic_s()
 
     async def _ask(self, server_name: ServerName, room_id: RoomId) -> SpaceRoom | None:
@@ -121,7 +121,7 @@ class RemoteSpaces:
         except RemoteError as error:
             log.info("space_not_told", asked=server_name, reason=str(error))
             down_until_s = self._clock.monotonic_s() + _PAUSE_S
-            self._down_until.put(server_name, down_until_s, _ENTRY_BYTES)
+            self.pauses.put(server_name, down_until_s, _ENTRY_BYTES)
             return None
         room = parse_hierarchy(answer, room_id)
         return remember(room, _LIFETIME_S if room else _PAUSE_S)
@@ -133,7 +133,7 @@ class RemoteSpaces:
         lifetime_s: float,
     ) -> SpaceRoom | None:
         expires_s = self._clock.monotonic_s() + lifetime_s
-        self._told.put(key, _Told(room, expires_s), _weight(room))
+        self.cache.put(key, _Told(room, expires_s), _weight(room))
         return room
 
 

@@ -45,7 +45,7 @@ class Discovery:
         self._resolver = resolver
         self._clock = clock
         self._rng = rng or random.SystemRandom()
-        self._found: ByteLRU[ServerName, tuple[float, Sequence[Endpoint]]] = ByteLRU(
+        self.cache: ByteLRU[ServerName, tuple[float, Sequence[Endpoint]]] = ByteLRU(
             _CACHE_BYTES
         )
 
@@ -55,13 +55,13 @@ class Discovery:
         Raises:
             PeerUnreachable: its DNS says that it has no such service.
         """
-        found = self._found.get(server_name)
+        found = self.cache.get(server_name)
         if found is not None and found[0] > self._clock.monotonic_s():
             return found[1]
         endpoints = await self._find(server_name)
         expires_s = self._clock.monotonic_s() + _LIFETIME_S
         size_bytes = _ENTRY_BYTES * len(endpoints)
-        self._found.put(server_name, (expires_s, endpoints), size_bytes)
+        self.cache.put(server_name, (expires_s, endpoints), size_bytes)
         return endpoints
 
     async def _find(self, server_name: ServerName) -> Sequence[Endpoint]:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from tremula.infra.cache_metrics import CacheMetrics
 from tremula.infra.clock import Clock
 from tremula.infra.config import Outbound
 from tremula.infra.federation.discovery import Discovery
@@ -15,7 +16,7 @@ from tremula.infra.outbound.http import OutboundHttp
 
 @asynccontextmanager
 async def open_transport(
-    outbound: Outbound, clock: Clock
+    outbound: Outbound, clock: Clock, caches: CacheMetrics
 ) -> AsyncIterator[HttpTransport]:
     """The way to other servers, and its ``http`` to all else outside.
 
@@ -27,8 +28,12 @@ async def open_transport(
         AddressPolicy(outbound.allowed_private_ranges),
         trusted_ca_file=outbound.trusted_ca_file,
     )
+    well_known = WellKnown(http, clock)
+    discovery = Discovery(well_known, resolver, clock)
+    caches.watch("well_known", well_known.cache)
+    caches.watch("discovery", discovery.cache)
     try:
-        yield HttpTransport(Discovery(WellKnown(http, clock), resolver, clock), http)
+        yield HttpTransport(discovery, http)
     finally:
         await http.close()
         await resolver.close()

@@ -68,21 +68,21 @@ class WellKnown:
     def __init__(self, web: Web, clock: Clock) -> None:
         self._web = web
         self._clock = clock
-        self._known: ByteLRU[str, _Known] = ByteLRU(_CACHE_BYTES)
+        self.cache: ByteLRU[str, _Known] = ByteLRU(_CACHE_BYTES)
         self._asking: KeyedLocks[str] = KeyedLocks()
 
     @property
     def remembered_count(self) -> int:
         """Of how many hosts an answer, or its absence, is remembered."""
-        return len(self._known)
+        return len(self.cache)
 
     async def find_delegate(self, hostname: str) -> ServerName | None:
         """The server name in *hostname*'s well-known; None without a valid one."""
         async with self._asking.of(hostname):
-            known = self._known.get(hostname)
+            known = self.cache.get(hostname)
             if known is None or known.expires_s <= self._clock.monotonic_s():
                 known = await self._ask(hostname, known)
-                self._known.put(hostname, known, _ENTRY_BYTES + len(hostname))
+                self.cache.put(hostname, known, _ENTRY_BYTES + len(hostname))
         return known.delegate
 
     async def _ask(self, hostname: str, before: _Known | None) -> _Known:
