@@ -12,16 +12,9 @@ from typing import Final
 from msgspec import Struct
 
 from tremula.assembly.appservice_news import add_appservice_news
-from tremula.assembly.appservice_reach import add_appservice_reach
-from tremula.assembly.appservice_transactions import add_appservice_transactions
-from tremula.assembly.appservices import (
-    add_appservice_administration,
-    add_user_appservices,
-    build_token_owners,
-    open_appservices,
-)
+from tremula.assembly.appservices import build_token_owners, open_appservices
 from tremula.assembly.base import Base
-from tremula.assembly.bridged_user_data import add_bridged_user_data
+from tremula.assembly.bridges import add_bridges
 from tremula.assembly.calls import add_calls
 from tremula.assembly.encryption import build_encryption
 from tremula.assembly.engine import build_engine
@@ -40,7 +33,6 @@ from tremula.assembly.pushers import add_pushers
 from tremula.assembly.rooms import add_rooms
 from tremula.assembly.searching import add_searching
 from tremula.assembly.syncing import add_sync
-from tremula.assembly.third_party_networks import add_third_party_networks
 from tremula.features.account.service import Accounts
 from tremula.features.account_moderation.restrictions import RESTRICTIONS
 from tremula.features.appservice_administration.service import (
@@ -244,13 +236,9 @@ async def _build(
     outbound = build_outbound(base, engine)
     remote = build_handshakes(base, engine)
     people = build_people(base, engine, remote)
-    add_bridged_user_data(base, engine, people)
     rooms = add_rooms(base, engine, people, remote)
-    add_user_appservices(base, people)
-    transactions = add_appservice_transactions(base, engine, rooms.directory)
-    requests = add_appservice_reach(base, transactions)
-    administration = add_appservice_administration(base, transactions.backlog)
-    add_third_party_networks(base, people, requests)
+    bridges = add_bridges(base, engine, people, rooms.directory)
+    transactions = bridges.transactions
     search = add_searching(base, engine, people)
     moderation = add_moderation(base, engine, people, rooms.directory, search)
     encryption = build_encryption(base, engine, people, outbound)
@@ -285,7 +273,7 @@ async def _build(
         accounts=people.accounts,
         appservices=base.appservices,
         backlog=transactions.backlog,
-        appservice_administration=administration,
+        appservice_administration=bridges.administration,
         registration_tokens=people.tokens,
         own_keys=own_keys,
         moderation=moderation,

@@ -244,17 +244,8 @@ def build_user_data(
     reader, memberships = engine.reader, engine.memberships
     profiles = Profiles(database, journal, _remote_profiles(clock), SERVER)
     push_rules = PushRules(database, journal, memberships)
-    account_data = AccountData(
-        db=database,
-        journal=journal,
-        reader=reader,
-        memberships=memberships,
-        push_rules=push_rules,
-    )
-    slots = SingleProcessSlots()
-    mutes = Mutes(database, reader, account_data, push_rules, slots, clock)
-    account_data.follow(MUTE, mutes.follow)
-    filters = Filters(database, clock)
+    account_data = _account_data(database, engine, push_rules)
+    mutes = _mutes(database, engine, account_data, push_rules, clock)
     typing = Typing(database, reader, journal, clock)
     audience = Audience(reader, memberships)
     presence = Presence(
@@ -276,7 +267,7 @@ def build_user_data(
         (profiles_routes, profiles),
         (account_data_routes, account_data),
         (tag_routes, Tags(account_data)),
-        (filters_routes, filters),
+        (filters_routes, filters := Filters(database, clock)),
         (typing_routes, typing),
         (presence_routes, presence),
         (receipts_routes, receipts),
@@ -305,6 +296,31 @@ def build_user_data(
         },
         anonymous=_serve(served, clock),
     )
+
+
+def _account_data(
+    database: Database, engine: _Engine, push_rules: PushRules
+) -> AccountData:
+    return AccountData(
+        db=database,
+        journal=engine.journal,
+        reader=engine.reader,
+        memberships=engine.memberships,
+        push_rules=push_rules,
+    )
+
+
+def _mutes(
+    database: Database,
+    engine: _Engine,
+    account_data: AccountData,
+    push_rules: PushRules,
+    clock: FakeClock,
+) -> Mutes:
+    slots = SingleProcessSlots()
+    mutes = Mutes(database, engine.reader, account_data, push_rules, slots, clock)
+    account_data.follow(MUTE, mutes.follow)
+    return mutes
 
 
 def _propagation(

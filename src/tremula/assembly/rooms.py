@@ -110,7 +110,7 @@ def add_rooms(
     rooms, reader, events = engine.rooms, engine.reader, engine.events
     member_fields = people.profiles.member_fields
     directory = _build_directory(base, engine)
-    directory.seekers.append(people.queries.has_made)
+    directory.claims.seekers.append(people.queries.has_made)
     membership = _build_membership(base, engine, people, remote, directory)
     inviting = invite_routes.Inviting(
         membership,
@@ -120,20 +120,7 @@ def add_rooms(
         ),
     )
     base.router.add(invite_routes, inviting)
-    authority = Authority(base.appservices, reader, base.server_name)
-    statuses = SendStatuses(events, EventContents(events, base.journal), authority)
-    messages = Messages(
-        rooms,
-        reader,
-        events,
-        membership,
-        directory,
-        authority,
-        statuses,
-        base.server_name,
-    )
-    delayed = build_delayed_events(base, engine, people, messages)
-    base.router.add(messages_routes, messages_routes.Sending(messages, delayed))
+    _add_messages(base, engine, people, membership)
     creation = RoomCreation(
         rooms,
         directory,
@@ -170,6 +157,24 @@ def add_rooms(
     )
     base.router.add(room_upgrades_routes, upgrades)
     return RoomFeatures(directory, creation, history, previews)
+
+
+def _add_messages(
+    base: Base, engine: Engine, people: People, membership: Membership
+) -> None:
+    events = engine.events
+    authority = Authority(base.appservices, engine.reader, base.server_name)
+    messages = Messages(
+        engine.rooms,
+        engine.reader,
+        events,
+        membership,
+        membership.directory,
+        authority,
+        SendStatuses(events, EventContents(events, base.journal), authority),
+    )
+    delayed = build_delayed_events(base, engine, people, messages)
+    base.router.add(messages_routes, messages_routes.Sending(messages, delayed))
 
 
 def _build_membership(

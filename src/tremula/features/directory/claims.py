@@ -1,6 +1,8 @@
 """Which aliases are this server's, and who may make them (AS "Registration")."""
 
-from msgspec import Struct
+from typing import Protocol
+
+from msgspec import Struct, field
 
 from tremula.features.appservices.service import Appservices
 from tremula.infra.http import Requester
@@ -9,11 +11,26 @@ from tremula.protocol.identifiers import RoomAlias, ServerName, UserId, server_o
 from tremula.rooms.view import RoomView
 
 
+class AliasSeeker(Protocol):
+    """Knows who makes an alias that is asked for."""
+
+    async def __call__(self, alias: RoomAlias, /) -> bool:
+        """Whether *alias* was made just now."""
+        ...
+
+
 class AliasClaims(Struct, frozen=True):
     """Application services have "full control over" the aliases of their namespaces."""
 
     server_name: ServerName
     appservices: Appservices
+    seekers: list[AliasSeeker] = field(default_factory=list[AliasSeeker])
+
+    async def seek(self, alias: RoomAlias) -> None:
+        """Have *alias*, which there is not, made by whoever has it."""
+        for seeker in self.seekers:
+            if await seeker(alias):
+                return
 
     def check_request(self, requester: Requester, alias: RoomAlias) -> None:
         """Refuse who may not make *alias*.

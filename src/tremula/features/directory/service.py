@@ -1,8 +1,8 @@
 """Room aliases, and which rooms are published."""
 
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from tremula.features.directory import storage
 from tremula.features.directory.claims import AliasClaims
@@ -37,14 +37,6 @@ ALIASES_TOPIC: Final = "room_aliases"
 """Announced by room nid when the local aliases of a room have changed."""
 
 
-class AliasSeeker(Protocol):
-    """Knows who makes an alias that is asked for."""
-
-    async def __call__(self, alias: RoomAlias, /) -> bool:
-        """Whether *alias* was made just now."""
-        ...
-
-
 class Directory(Struct, frozen=True):
     """The aliases of this server, and its published room directory.
 
@@ -58,7 +50,6 @@ class Directory(Struct, frozen=True):
     published: PublishedRooms
     remote: RemoteDirectory
     claims: AliasClaims
-    seekers: list[AliasSeeker] = field(default_factory=list["AliasSeeker"])
 
     @property
     def server_name(self) -> ServerName:
@@ -94,9 +85,7 @@ class Directory(Struct, frozen=True):
     async def _seek_local(self, alias: RoomAlias) -> StoredAlias:
         """What a local alias points at, be it made for who asks."""
         if await storage.find_alias(self.db, alias) is None:
-            for seeker in self.seekers:
-                if await seeker(alias):
-                    break
+            await self.claims.seek(alias)
         return await self._get_local(alias)
 
     async def _get_local(self, alias: RoomAlias) -> StoredAlias:

@@ -22,7 +22,6 @@ from tremula.protocol.errors import (
 from tremula.protocol.identifiers import (
     EventId,
     RoomId,
-    ServerName,
     UserId,
     server_of,
 )
@@ -51,7 +50,6 @@ class Messages(Struct, frozen=True):
     directory: Directory
     authority: Authority
     statuses: SendStatuses
-    server_name: ServerName
 
     async def send(
         self,
@@ -141,7 +139,7 @@ class Messages(Struct, frozen=True):
         # Servers accept any redaction from the server that sent the event, so that
         # whether one user of ours may redact another's is for us to decide.
         user_id = requester.user_id
-        is_ours = server_of(target.sender) == self.server_name
+        is_ours = server_of(target.sender) == self.directory.server_name
         if requester.is_suspended and target.sender != user_id:
             raise _suspended()
         if target.type == "m.room.create":
