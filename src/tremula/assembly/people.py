@@ -209,6 +209,7 @@ def _build_accounts(
                 DelayedEventErasure(journal).erase,
                 PusherErasure(journal).erase,
                 third_party.ids.remove_all,
+                base.appservices.remove_owned,
             ),
             on_erased=(*on_erased, SubscriptionErasure(journal).erase),
         ),

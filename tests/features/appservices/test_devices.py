@@ -132,6 +132,10 @@ async def test_its_owners_devices_and_keys_are_not_its(server: Server) -> None:
     await client.post(path, CrossSigningIdentity(ME).upload())
 
     assert (await client.put(PATH, {})).status == 404
+    on_device = server.appservice_client(IRC, ME, device_id)
+    for _ in range(2):
+        response = await on_device.get("/v3/account/whoami")
+        assert (response.status, response.json["errcode"]) == (400, "M_UNKNOWN_DEVICE")
     for response in (
         await client.delete(f"/v3/devices/{device_id}", {}),
         await client.post("/v3/delete_devices", {"devices": [device_id]}),

@@ -110,6 +110,15 @@ async def test_a_removed_bridge_is_gone(server: Server, me: UserClient) -> None:
     assert (await client.get("/v3/account/whoami")).status == 401
 
 
+async def test_a_bridge_goes_with_its_owner(server: Server, me: UserClient) -> None:
+    bridge = await added(me)
+
+    await server.app.accounts.deactivate(me.user_id)
+
+    response = await server.appservice_client(bridge).get("/v3/account/whoami")
+    assert refusal(response) == (401, "M_UNKNOWN_TOKEN")
+
+
 async def test_its_name_stays_its_owners(server: Server, me: UserClient) -> None:
     bridge = await added(me)
     await register(server, bridge, "sh-irc_alice")

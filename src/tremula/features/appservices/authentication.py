@@ -89,11 +89,14 @@ class TokenOwners:
         user_id = UserId(query.get("user_id") or appservice.sender)
         if not appservice.may_act_as(user_id):
             raise Forbidden("the application service may not act as this user")
-        known = await self._find(user_id, with_devices=device_id is not None)
+        # The devices of its owner are none of its business.
+        with_devices = device_id is not None and appservice.matches_user(user_id)
+        known = await self._find(user_id, with_devices=with_devices)
         if known is None and query.get("user_id"):
             raise Forbidden("the application service has not registered this user")
         if device_id is not None:
-            self._see(user_id, known, device_id, (client_ip, user_agent))
+            devices = known if with_devices else None
+            self._see(user_id, devices, device_id, (client_ip, user_agent))
         return _requester(appservice, user_id, known and known.user, device_id)
 
     def _see(
@@ -167,7 +170,6 @@ def _requester(
         is_admin=False,
         appservice_id=appservice.id,
         is_rate_limited=is_limited,
-        # Not its owner, whose devices and keys are none of its business.
         controls_user=appservice.matches_user(user_id),
         is_locked=user is not None and user.is_locked,
         is_suspended=user is not None and user.is_suspended,

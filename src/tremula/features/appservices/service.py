@@ -85,6 +85,14 @@ class Appservices:
         """All of them."""
         return list(self._by_id.values())
 
+    def owned_by(self, user_id: UserId) -> list[Appservice]:
+        """Those that a user has added."""
+        return [
+            each
+            for each in self.all()
+            if each.registration.owner == user_id and not each.from_file
+        ]
+
     def find(self, appservice_id: str) -> Appservice | None:
         """The one with an ID."""
         return self._by_id.get(appservice_id)
@@ -203,6 +211,12 @@ class Appservices:
         storage.delete_registration(unit, appservice_id)
         unit.announce(TOPIC, appservice_id, None, pos=unit.pos())
         await self._journal.commit(unit)
+
+    async def remove_owned(self, owner: UserId) -> None:
+        """Remove those that a user has added, who is no more."""
+        await self.catch_up()
+        for appservice in self.owned_by(owner):
+            await self.remove(appservice.id)
 
     async def _store(self, unit: JournalUnit, registration: Registration) -> None:
         stored = StoredRegistration(registration, from_file=False)

@@ -89,12 +89,7 @@ class UserAppservices(Struct, frozen=True):
         await self.appservices.remove(registration.id)
 
     async def _add(self, owner: UserId, name: str, wanted: Wanted) -> Registration:
-        owned = [
-            each
-            for each in self.appservices.all()
-            if each.registration.owner == owner and not each.from_file
-        ]
-        if len(owned) >= self.each_max:
+        if len(self.appservices.owned_by(owner)) >= self.each_max:
             raise Forbidden(f"users may have {self.each_max} bridges of their own here")
         registration = self._registration(owner, name, wanted, None)
         await self._take_name(owner, name, registration)
