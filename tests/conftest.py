@@ -16,6 +16,7 @@ import pytest
 from tests.backends import BACKENDS, IS_CLUSTER, runs_here
 from tests.homeserver import Homeserver, running_homeserver
 from tests.http_client import spec_header
+from tests.kept_database import KeptDatabases, keeping_databases
 from tests.logs import log_plainly
 from tests.nats_server import NatsServer, running_nats
 from tests.postgres_server import PostgresServer, memory_folder, running_postgres
@@ -25,7 +26,8 @@ from tremula.infra.db import Database, open_database
 
 DatabaseSource = SqliteFile | PostgresUrl
 
-_TEMPLATE = "tremula_template"
+TEMPLATE = "tremula_template"
+"""A database with all migrations applied, of which tests have copies."""
 _numbers = itertools.count(1)
 _sqlite_template: list[Path] = []
 
@@ -76,14 +78,39 @@ def postgres_or_sqlite(request: pytest.FixtureRequest) -> PostgresServer | None:
     return server
 
 
+@pytest.fixture(scope="session")
+async def kept_databases(
+    postgres_server: PostgresServer,
+) -> AsyncIterator[KeptDatabases]:
+    """Databases of PostgreSQL that serve many tests."""
+    async with keeping_databases(postgres_server, TEMPLATE) as databases:
+        yield databases
+
+
+@pytest.fixture
+def databases_to_share(
+    postgres_or_sqlite: PostgresServer | None, request: pytest.FixtureRequest
+) -> KeptDatabases | None:
+    """Where the test has its database from; None for one that only this test has."""
+    if postgres_or_sqlite is None:
+        return None
+    databases: KeptDatabases = request.getfixturevalue("kept_databases")
+    return databases
+
+
 @pytest.fixture
 async def database_source(
     postgres_or_sqlite: PostgresServer | None,
+    databases_to_share: KeptDatabases | None,
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> AsyncIterator[DatabaseSource]:
     """A new database of each engine, or of a cluster, not open yet."""
-    async with new_database(postgres_or_sqlite, tmp_path / "tremula.db") as source:
+    if databases_to_share is None:
+        database = new_database(postgres_or_sqlite, tmp_path / "tremula.db")
+    else:
+        database = databases_to_share.lent()
+    async with database as source:
         yield in_cluster(source, request) if IS_CLUSTER else source
 
 
@@ -125,11 +152,11 @@ def in_cluster(
 
 @asynccontextmanager
 async def new_database(
-    server: PostgresServer | None, path: Path, *, template: str = _TEMPLATE
+    server: PostgresServer | None, path: Path, *, template: str = TEMPLATE
 ) -> AsyncGenerator[DatabaseSource]:
     """A database on *server*, gone at the end, or else in the file at *path*."""
     if server is None:
-        if template == _TEMPLATE:
+        if template == TEMPLATE:
             if not _sqlite_template:
                 await _make_sqlite_template()
             shutil.copyfile(_sqlite_template[0], path)
@@ -154,8 +181,8 @@ async def _make_sqlite_template() -> None:
 
 
 async def _make_template(server: PostgresServer) -> None:
-    await _administrate(server, f"CREATE DATABASE {_TEMPLATE}")
-    template = await open_database(PostgresUrl(server.url(_TEMPLATE)))
+    await _administrate(server, f"CREATE DATABASE {TEMPLATE}")
+    template = await open_database(PostgresUrl(server.url(TEMPLATE)))
     await template.close()
 
 
