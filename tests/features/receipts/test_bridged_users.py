@@ -4,6 +4,7 @@ that the room is unread, and the inbox (``com.beeper.inbox_state``).
 
 import pytest
 
+from tests.features.receipts.showing import shown
 from tests.features.user_data import ALICE, BOB, MALLORY, UserDataServer
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.protocol.receipts import EXTRA_BYTES_MAX
@@ -31,15 +32,6 @@ async def inbox(
         f"/unstable/com.beeper.inbox/user/{owner}/rooms/{room_id}/inbox_state", body
     )
     return response.status, response.json.get("errcode")
-
-
-async def shown(
-    server: UserDataServer, user_id: UserId, room_id: RoomId, since: int = 0
-) -> list[dict[str, object]]:
-    """The contents of the receipt events that a sync of *user_id* has."""
-    ctx = await server.context(user_id)
-    events = await server.room_events("receipts", ctx, since)
-    return [event["content"] for event in events.get(room_id, [])]
 
 
 async def room_data(server: UserDataServer, room_id: RoomId) -> dict[str, object]:

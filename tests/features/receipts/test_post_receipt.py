@@ -5,6 +5,7 @@ import asyncio
 import orjson
 import pytest
 
+from tests.features.receipts.showing import shown
 from tests.features.user_data import ALICE, BOB, MALLORY, UserDataServer
 from tremula.features.receipts import storage
 from tremula.features.receipts.sync import ReceiptsPart
@@ -27,15 +28,6 @@ async def post(
         f"/v3/rooms/{room_id}/receipt/{receipt_type}/{event_id}", body
     )
     return response.status, response.json.get("errcode")
-
-
-async def shown(
-    server: UserDataServer, user_id: UserId, room_id: RoomId, since: int = 0
-) -> list[dict[str, object]]:
-    """The contents of the receipt events that a sync of *user_id* has."""
-    ctx = await server.context(user_id)
-    events = await server.room_events("receipts", ctx, since)
-    return [event["content"] for event in events.get(room_id, [])]
 
 
 async def test_a_newer_receipt_replaces_the_older_one(
