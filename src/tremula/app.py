@@ -255,7 +255,7 @@ async def _build(
     serve_other_servers(base, engine, own_keys)
     application = Application(
         router=base.router,
-        authenticator=build_token_owners(base, people),
+        authenticator=build_token_owners(base, people, transactions.deliveries),
         limiter=base.limiter,
         metrics=metrics,
         servers=authentication(base, outbound.queues),

@@ -54,7 +54,7 @@ _PAYLOADS: Final[dict[str, Any]] = {
     appservices.TOPIC: appservices.StoredRegistration | None,
     appservice_websockets.TOPIC: appservice_websockets.Message,
     transactions.TOPIC: None,
-    transactions.HEARD_TOPIC: None,
+    transactions.HEARD_TOPIC: bool,
     device_lists.TOPIC: device_lists.DeviceListChange,
     devices.TOPIC: devices.DeviceChange,
     durable_edus.TOPIC: None,

@@ -213,6 +213,7 @@ def build_accounts(
         devices=devices,
         journal=journal,
         on_sighting=last_seen.record,
+        on_request=lambda _: None,
     )
     application = Application(
         router=router,

@@ -6,6 +6,7 @@ from tremula.features.appservice_administration.service import (
     AppserviceAdministration,
 )
 from tremula.features.appservice_transactions.service import Backlog
+from tremula.features.appservice_transactions.service import Deliveries
 from tremula.features.appservices import opening
 from tremula.features.appservices.authentication import TokenOwners
 from tremula.features.appservices.service import Appservices
@@ -39,7 +40,9 @@ async def open_appservices(
     return appservices
 
 
-def build_token_owners(base: Base, people: People) -> TokenOwners:
+def build_token_owners(
+    base: Base, people: People, deliveries: Deliveries
+) -> TokenOwners:
     """Whoever makes requests of clients."""
     owners = TokenOwners(
         sessions=people.sessions,
@@ -48,6 +51,7 @@ def build_token_owners(base: Base, people: People) -> TokenOwners:
         devices=people.accounts.devices,
         journal=base.journal,
         on_sighting=people.last_seen.record,
+        on_request=deliveries.heard_from,
     )
     base.metrics.caches.watch("appservice_users", owners.cache)
     return owners

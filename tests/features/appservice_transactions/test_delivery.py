@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import DatabaseSource
 from tests.fakes.clock import FakeClock
 from tests.features.appservice_transactions.bridge import Bridge, running_bridge
+from tests.features.appservices.registrations import registration
 from tests.features.rooms import create_room, send
 from tests.server import Server, config_for, running_server
 from tremula.protocol.appservices import Registration
@@ -24,9 +25,9 @@ async def quiet_room(server: Server, bridge: Bridge, user_id: str = GHOST) -> st
     return room_id
 
 
-async def try_at_once(server: Server, registration: Registration) -> None:
+async def try_at_once(server: Server, changed: Registration) -> None:
     """End the pause of an application service, as a change of it does."""
-    await server.app.appservices.replace(registration)
+    await server.app.appservices.replace(changed)
 
 
 async def test_the_token_of_the_server_is_in_the_header_only(
@@ -115,6 +116,32 @@ async def test_one_that_hangs_keeps_nothing_from_others(
         event_id = await send(sms_ghost, room_id)
 
         assert (await other.take()).event_ids == [event_id]
+
+
+async def test_one_that_makes_requests_is_tried_sooner(
+    server: Server, bridge: Bridge, clock: FakeClock
+) -> None:
+    registered = bridge.registration()
+    await server.add_appservice(registered)
+    bot = server.appservice_client(registered, GHOST)
+    ghost, room_id = server.client(GHOST), await quiet_room(server, bridge)
+    bridge.status = 502
+    await send(ghost, room_id)
+    refused = await bridge.take()
+    # Its pauses grow to ten minutes; a change of another has the clock looked at.
+    for _ in range(200):
+        if len(bridge.requests) > 20:
+            break
+        clock.advance_ms(900_000)
+        await server.app.appservices.replace(registration("other"))
+    bridge.status = 200
+
+    for _ in range(20):
+        clock.advance_ms(5_000)
+        await bot.get("/v3/account/whoami")
+
+    while refused.txn_id not in bridge.taken:
+        await bridge.take()
 
 
 async def test_a_bridge_that_has_the_old_routes_only(

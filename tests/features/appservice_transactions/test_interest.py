@@ -1,9 +1,11 @@
 """Who is told of what (AS "Registration", "Pushing events")."""
 
+from pathlib import Path
 from urllib.parse import quote
 
-from tests.features.appservice_transactions.bridge import Bridge
+from tests.features.appservice_transactions.bridge import Bridge, running_bridge
 from tests.features.appservices.registrations import namespaces
+from tests.features.hungry_rooms.bridges import sent_batch
 from tests.features.rooms import create_room, join, member, send, set_state
 from tests.server import Server
 
@@ -167,3 +169,29 @@ async def test_one_that_wants_no_traffic_is_kept_nothing_for(
     event_id = await send(ghost, room_id)
 
     assert (await bridge.take()).event_ids == [event_id]
+
+
+async def test_what_a_bridge_sends_in_a_batch_is_told_to_others_only(
+    server: Server, bridge: Bridge, tmp_path: Path
+) -> None:
+    async with running_bridge(tmp_path, "relay") as other:
+        known = bridge.registration()
+        await server.add_appservice(known)
+        await server.add_appservice(other.registration())
+        bot, relay = server.appservice_client(known), server.client("@_relay_1:test")
+        login = {"type": "m.login.application_service", "username": "_irc_bot"}
+        await bot.post("/v3/register", login)
+        local = {"m.federate": False}
+        room_id = await create_room(bot, creation_content=local, preset="public_chat")
+        await join(relay, room_id)
+        await other.take_events(1)
+
+        sent = await sent_batch(bot, room_id, "1", "2", forward=True)
+        await sent_batch(bot, room_id, "history")
+        last = await send(relay, room_id)
+
+        told = [event["event_id"] for event in await other.take_events(3)]
+        assert told == [*sent, last]
+        while last not in (events := (await bridge.take()).event_ids):
+            assert not set(events) & set(sent)
+        assert not set(events) & set(sent)

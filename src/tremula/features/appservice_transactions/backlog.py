@@ -15,6 +15,7 @@ from tremula.infra.journal import Journal
 from tremula.rooms.event_store import END_POS, EventStore
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.memberships import Memberships
+from tremula.rooms.view import HISTORY_END_POS, HISTORY_FROM_POS
 
 _EVENTS_AT_ONCE: Final = 500
 
@@ -69,7 +70,9 @@ class Backlog(Struct, frozen=True):
             wanted = [
                 each
                 for each in page
-                if each.journal_pos >= joined_pos and each.origin_server_ts >= since_ms
+                if each.journal_pos >= joined_pos
+                and each.origin_server_ts >= since_ms
+                and not _was_brought_later(each)
             ]
             if not wanted:
                 break
@@ -90,3 +93,9 @@ class Backlog(Struct, frozen=True):
         )
         unit.announce(TOPIC, appservice_id, None, pos=unit.pos())
         await self.journal.commit(unit)
+
+
+def _was_brought_later(event: StoredEvent) -> bool:
+    """Whether a bridge itself has put it into the past."""
+    is_history = HISTORY_FROM_POS <= event.room_pos < HISTORY_END_POS
+    return is_history and event.arrived_pos is not None

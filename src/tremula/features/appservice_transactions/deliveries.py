@@ -27,11 +27,14 @@ from tremula.infra.slots import slot_of
 log = structlog.get_logger(__name__)
 
 HEARD_TOPIC: Final = "appservice_heard"
-"""Announced with the ID of an application service that can be reached again; nothing of
-it is stored."""
+"""Announced with the ID of an application service that is up, and whether it has been
+reached; nothing of it is stored."""
 
 _SENDERS_MAX: Final = 256
 _RETRYING_SENDERS_MAX: Final = 64
+# How often other processes are told of one that makes requests here.
+_TELL_EVERY_MS: Final = 60_000
+_TOLD_MAX: Final = 10_000
 
 
 class Deliveries:
@@ -60,6 +63,7 @@ class Deliveries:
         self._senders = 0
         self._retrying_senders = 0
         self._is_unread = True
+        self._told_ms: dict[str, int] = {}
         self._something_to_do = asyncio.Event()
         journal.subscribe(TOPIC, self._event_waits)
         journal.subscribe(HEARD_TOPIC, self._heard)
@@ -89,7 +93,22 @@ class Deliveries:
         """An application service can be reached again: let it be tried at once, by
         whichever process holds its slot.
         """
-        self._journal.ephemeral(HEARD_TOPIC, appservice_id, None)
+        self._journal.ephemeral(HEARD_TOPIC, appservice_id, payload=True)
+
+    def heard_from(self, appservice_id: str) -> None:
+        """An application service is up, since it has made a request: let it be tried
+        soon, by whichever process holds its slot.
+        """
+        if self._sender.slots.holds(appservice_id):
+            self._try_soon(appservice_id)
+            return
+        now_ms = self._clock.now_ms()
+        if self._told_ms.get(appservice_id, -_TELL_EVERY_MS) + _TELL_EVERY_MS > now_ms:
+            return
+        if len(self._told_ms) >= _TOLD_MAX:
+            self._told_ms.clear()
+        self._told_ms[appservice_id] = now_ms
+        self._journal.ephemeral(HEARD_TOPIC, appservice_id, payload=False)
 
     async def run(self) -> None:
         """Send for ever; meant for the supervisor."""
@@ -123,9 +142,12 @@ class Deliveries:
         assert isinstance(appservice_id, str)
         self.note(appservice_id)
 
-    def _heard(self, _pos: int, appservice_id: Hashable, _: object) -> None:
+    def _heard(self, _pos: int, appservice_id: Hashable, is_reached: object) -> None:
         assert isinstance(appservice_id, str)
-        self._try_at_once(appservice_id)
+        if is_reached:
+            self._try_at_once(appservice_id)
+        else:
+            self._try_soon(appservice_id)
 
     def _changed(self, appservice_id: str) -> None:
         self.note(appservice_id)
@@ -138,6 +160,11 @@ class Deliveries:
             queue.is_back = queue.phase is Phase.SENDING
             if queue.phase is Phase.PAUSING:
                 self._make_ready(queue)
+
+    def _try_soon(self, appservice_id: str) -> None:
+        queue = self._queues.get(appservice_id)
+        if queue is not None and queue.heard_from() and queue.phase is Phase.PAUSING:
+            self._pause(queue)
 
     def _slots_gone(self, slots: Collection[int]) -> None:
         for appservice_id in [each for each in self._queues if slot_of(each) in slots]:
@@ -159,12 +186,14 @@ class Deliveries:
         if queue.is_finished:
             del self._queues[queue.appservice_id]
         elif queue.failures:
-            queue.phase = Phase.PAUSING
-            pause = (queue.retry_at_ms, queue.appservice_id)
-            heapq.heappush(self._pauses, pause)
-            self._something_to_do.set()
+            self._pause(queue)
         else:
             self._make_ready(queue)
+
+    def _pause(self, queue: Queue) -> None:
+        queue.phase = Phase.PAUSING
+        heapq.heappush(self._pauses, (queue.retry_at_ms, queue.appservice_id))
+        self._something_to_do.set()
 
     def _make_ready(self, queue: Queue) -> None:
         queue.phase = Phase.READY

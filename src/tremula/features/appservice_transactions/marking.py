@@ -48,7 +48,8 @@ class AppserviceMarker(Struct, frozen=True):
         found |= interests.by_alias(view) | interests.of_user(stored.sender)
         if stored.type == MEMBER and stored.state_key is not None:
             found |= interests.of_user(UserId(stored.state_key))
-        found -= {item.known_to}
+        if item.known_to is not None:
+            found -= {item.known_to}
         if found:
             now_ms = self.clock.now_ms()
             waiting = Waiting(stored.journal_pos, stored.event_nid, now_ms)

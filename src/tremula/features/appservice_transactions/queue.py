@@ -8,6 +8,7 @@ from msgspec import Struct
 _FIRST_PAUSE_MS: Final = 1_000
 # One that is back makes itself heard, as a rule.
 _LONGEST_PAUSE_MS: Final = 600_000
+_LONGEST_PAUSE_WHEN_HEARD_MS: Final = 5_000
 
 
 class Phase(Enum):
@@ -41,6 +42,7 @@ class Queue(Struct):
     begun: Begun = Begun.UNKNOWN
     phase: Phase = Phase.IDLE
     failures: int = 0
+    failed_at_ms: int = 0
     retry_at_ms: int = 0
     is_back: bool = False
 
@@ -56,5 +58,14 @@ class Queue(Struct):
             pause_ms = 0
             self.is_back = False
         self.failures += 1
+        self.failed_at_ms = now_ms
         # At random, so that not all that failed at one time come back at one time.
         self.retry_at_ms = now_ms + int(pause_ms * (0.75 + jitter / 2))
+
+    def heard_from(self) -> bool:
+        """It makes requests; whether it is to be tried sooner on that account."""
+        at_ms = self.failed_at_ms + _LONGEST_PAUSE_WHEN_HEARD_MS
+        is_sooner = self.failures > 0 and at_ms < self.retry_at_ms
+        if is_sooner:
+            self.retry_at_ms = at_ms
+        return is_sooner

@@ -51,6 +51,7 @@ class TokenOwners:
         devices: Devices,
         journal: Journal,
         on_sighting: Callable[[Sighting], None],
+        on_request: Callable[[str], None],
     ) -> None:
         self._sessions = sessions
         self._appservices = appservices
@@ -58,6 +59,7 @@ class TokenOwners:
         self._devices = devices
         self._journal = journal
         self._on_sighting = on_sighting
+        self._on_request = on_request
         self.cache: ByteLRU[UserId, _Known] = ByteLRU(_USERS_BYTES)
         """Users whom application services act as."""
         for topic in _TOPICS:
@@ -81,6 +83,7 @@ class TokenOwners:
             return await self._sessions.authenticate(
                 token, client_ip=client_ip, user_agent=user_agent
             )
+        self._on_request(appservice.id)
         query = Query(query_string)
         raw_device_id = query.get("device_id") or query.get(
             "org.matrix.msc3202.device_id"
@@ -170,6 +173,7 @@ def _requester(
         is_admin=False,
         appservice_id=appservice.id,
         is_rate_limited=is_limited,
+        # Not its owner, whose devices and keys are none of its business.
         controls_user=appservice.matches_user(user_id),
         is_locked=user is not None and user.is_locked,
         is_suspended=user is not None and user.is_suspended,
