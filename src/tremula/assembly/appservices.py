@@ -5,8 +5,7 @@ from tremula.features.appservice_administration import routes as administration_
 from tremula.features.appservice_administration.service import (
     AppserviceAdministration,
 )
-from tremula.features.appservice_transactions.service import Backlog
-from tremula.features.appservice_transactions.service import Deliveries
+from tremula.features.appservice_transactions.service import Backlog, Deliveries
 from tremula.features.appservices import opening
 from tremula.features.appservices.authentication import TokenOwners
 from tremula.features.appservices.service import Appservices
