@@ -248,7 +248,7 @@ async def _build(
     add_old_sync(base, engine, rooms, syncing.sync)
     add_pushers(base, engine, people, syncing.reading)
     receipts, deletions = syncing.reading.receipts, moderation.rooms.deletions
-    add_hungry_rooms(base, engine, receipts, deletions)
+    add_hungry_rooms(base, engine, rooms.creation, receipts, deletions)
     media = add_media(base, outside.files)
     add_calls(base)
     _add_service_endpoints(base)

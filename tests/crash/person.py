@@ -31,11 +31,13 @@ class Person:
         path: str,
         body: object = None,
         query: Mapping[str, str | int] | None = None,
+        *,
+        version: str = "v3",
     ) -> dict[str, Any]:
         """The answer's body; the status has to be 200."""
         async with self.session.request(
             method,
-            URL(f"{self.url}/_matrix/client/v3{path}", encoded=True),
+            URL(f"{self.url}/_matrix/client/{version}{path}", encoded=True),
             json=body,
             params=query,
             headers={"Authorization": f"Bearer {self.token}"},

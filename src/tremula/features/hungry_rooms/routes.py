@@ -13,7 +13,7 @@ from tremula.rooms.batches import BatchEvent, Direction
 from tremula.rooms.room import REDACTION
 
 EVENTS_MAX: Final = 10_000
-BATCH_BYTES_MAX: Final = 64 * 1024 * 1024
+BATCH_BYTES_MAX: Final = 32 * 1024 * 1024
 _TS_MAX: Final = 2**53 - 1
 
 
@@ -44,13 +44,16 @@ class BatchBody(msgspec.Struct):
     "/_matrix/client/unstable/com.beeper.backfill/rooms/{room_id}/batch_send",
     auth=Auth.USER,
     limit="message",
-    max_body=BATCH_BYTES_MAX,
+    max_body=None,
 )
 async def batch_send(req: UserRequest, hungry_rooms: HungryRooms) -> Json:
     """Send many messages at once.
 
     Errors: M_FORBIDDEN, M_INVALID_PARAM, M_BAD_JSON, M_TOO_LARGE.
     """
+    # Nobody else has so much read.
+    hungry_rooms.check_appservice(req.requester)
+    req.raw_body = await req.stream.read(BATCH_BYTES_MAX)
     body = req.body(BatchBody)
     room_id = RoomId(req.path["room_id"])
     if len(body.events) > EVENTS_MAX:

@@ -46,6 +46,14 @@ class HungryRooms:
         self._slots = slots
         slots.register(_SLOT_KIND, self._do, CallTypes(SendBatch, list[EventId]))
 
+    def check_appservice(self, requester: Requester) -> None:
+        """Refuse whoever is no application service.
+
+        Raises:
+            Forbidden: the requester is none.
+        """
+        self._authority.appservice(requester)
+
     async def send_batch(
         self, requester: Requester, room_id: RoomId, request: BatchRequest
     ) -> list[EventId]:
@@ -74,6 +82,17 @@ class HungryRooms:
         command = SendBatch(batch, reader)
         event_ids: list[EventId] = await self._slots.call(_SLOT_KIND, room_id, command)
         return event_ids
+
+    async def restate(
+        self, appservice_id: str, room_id: RoomId, events: Sequence[BatchEvent]
+    ) -> None:
+        """Append what was said in other rooms of the application service, by whomever.
+
+        Raises:
+            NotFound, Forbidden: there is no such room, or it may federate.
+        """
+        batch = Batch(tuple(events), Direction.APPEND, appservice_id)
+        await self._slots.call(_SLOT_KIND, room_id, SendBatch(batch, None))
 
     async def _do(self, room_id: str, command: SendBatch) -> list[EventId]:
         also = None

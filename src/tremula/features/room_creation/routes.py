@@ -97,13 +97,22 @@ async def create_room(req: UserRequest, room_creation: RoomCreation) -> Json:
     Errors: M_ROOM_IN_USE, M_INVALID_ROOM_STATE, M_UNSUPPORTED_ROOM_VERSION,
     M_INVALID_PARAM, M_BAD_JSON, M_INVITE_BLOCKED, M_THREEPID_DENIED.
     """
-    body = req.body(CreateRoomBody)
+    request = room_request(req, req.body(CreateRoomBody))
+    return {"room_id": await room_creation.create(req.user_id, request)}
+
+
+def room_request(req: UserRequest, body: CreateRoomBody) -> RoomRequest:
+    """What *body* asks for.
+
+    Raises:
+        InvalidParam, ThreepidDenied: something can't be meant like that.
+    """
     invite, initial_state = body.invite or [], body.initial_state or []
     extras = _extras(req, body)
     invites_max = BRIDGED_MEMBERS_MAX if extras else INVITES_MAX
     if len(invite) > invites_max or len(initial_state) > INITIAL_STATE_MAX:
         raise InvalidParam("too many invitations or state events for one request")
-    request = RoomRequest(
+    return RoomRequest(
         is_public=body.visibility == "public",
         preset=body.preset,
         version_id=body.room_version,
@@ -121,7 +130,6 @@ async def create_room(req: UserRequest, room_creation: RoomCreation) -> Json:
         power_levels_override=body.power_level_content_override or {},
         extras=extras,
     )
-    return {"room_id": await room_creation.create(req.user_id, request)}
 
 
 def _extras(req: UserRequest, body: CreateRoomBody) -> BridgeExtras | None:
