@@ -243,8 +243,7 @@ async def _build(
     moderation = add_moderation(base, engine, people, rooms.directory, search)
     encryption = build_encryption(base, engine, people, outbound)
     syncing = add_sync(base, engine, people, outbound, encryption)
-    typing = syncing.typing
-    add_appservice_news(base, engine, people, encryption, typing, transactions)
+    add_appservice_news(base, engine, people, encryption, syncing, transactions)
     add_old_sync(base, engine, rooms, syncing.sync)
     add_pushers(base, engine, people, syncing.reading)
     receipts, deletions = syncing.reading.receipts, moderation.rooms.deletions

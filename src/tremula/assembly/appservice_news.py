@@ -4,13 +4,13 @@ from functools import partial
 
 from tremula.assembly.appservice_transactions import Transactions
 from tremula.assembly.base import Base, Encryption, Engine, People
+from tremula.assembly.syncing import Syncing
 from tremula.features.appservice_encryption.device_lists import AppserviceDeviceLists
 from tremula.features.appservice_encryption.key_counts import AppserviceKeyCounts
 from tremula.features.appservice_encryption.messages import AppserviceMessages
 from tremula.features.appservice_ephemeral.events import EphemeralData
 from tremula.features.appservice_ephemeral.service import AppserviceEphemeral
 from tremula.features.appservice_transactions.service import Surroundings
-from tremula.features.typing.service import Typing
 
 
 def add_appservice_news(
@@ -18,7 +18,7 @@ def add_appservice_news(
     engine: Engine,
     people: People,
     encryption: Encryption,
-    typing: Typing,
+    syncing: Syncing,
     transactions: Transactions,
 ) -> None:
     """Have typing, receipts, presence, and all that encryption takes, told."""
@@ -29,9 +29,8 @@ def add_appservice_news(
         engine.memberships,
         engine.shared,
     )
-    _add_ephemeral(
-        base, transactions, surroundings, EphemeralData(typing, people.presence)
-    )
+    data = EphemeralData(syncing.typing, people.presence, syncing.ephemeral)
+    _add_ephemeral(base, transactions, surroundings, data)
     _add_messages(base, transactions, encryption)
     device_lists = AppserviceDeviceLists(
         database=base.database,

@@ -60,6 +60,7 @@ class Syncing(Struct, frozen=True):
     sync: Sync
     reading: Reading
     typing: Typing
+    ephemeral: EphemeralEvents
 
 
 def add_sync(
@@ -79,11 +80,12 @@ def add_sync(
     typing = _add_typing(base, engine)
     reading = build_reading(base, engine, people, receipts)
     parts = _build_parts(base, engine, people, encryption, reading, typing)
-    sync = _add_sync(base, engine, people, parts, reading)
+    ephemeral = _add_ephemeral_events(base, engine)
+    sync = _add_sync(base, engine, people, parts, reading, ephemeral)
     add_sliding_sync(base, engine, people, parts)
     take_transactions(base, engine, people, encryption, receipts, typing)
     send_edus(base, engine, people, outbound, typing)
-    return Syncing(sync, reading, typing)
+    return Syncing(sync, reading, typing, ephemeral)
 
 
 def _build_parts(
@@ -117,7 +119,12 @@ def _build_parts(
 
 
 def _add_sync(
-    base: Base, engine: Engine, people: People, parts: SyncParts, reading: Reading
+    base: Base,
+    engine: Engine,
+    people: People,
+    parts: SyncParts,
+    reading: Reading,
+    ephemeral: EphemeralEvents,
 ) -> Sync:
     journal = base.journal
     entries = RoomEntries(
@@ -132,7 +139,7 @@ def _add_sync(
         parts.room_account_data,
         parts.receipts,
         parts.typing,
-        EphemeralEventsPart(_add_ephemeral_events(base, engine)),
+        EphemeralEventsPart(ephemeral),
     )
     unread = UnreadRooms(journal, reading.receipts, reading.unread)
     presence = PresencePart(

@@ -1,15 +1,18 @@
 """What one application service has not been told yet, of what is not stored."""
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
 from msgspec import Struct
 
 from tremula.features.receipts.service import StoredReceipt
-from tremula.protocol.identifiers import RoomId, UserId
+from tremula.protocol.identifiers import EventId, RoomId, UserId
 from tremula.protocol.receipts import ReceiptType
 
 BUFFERED_MAX: Final = 2_000
+# Of ephemeral events that are told at once.
+EVENTS_BYTES_MAX: Final = 512 * 1024
 
 
 class TypingNews(Struct, frozen=True):
@@ -53,7 +56,21 @@ class PresenceNews(Struct, frozen=True):
         return self.user_id
 
 
-News = TypingNews | ReceiptNews | PresenceNews
+class EventNews(Struct, frozen=True):
+    """Somebody has sent an ephemeral event, whose content is kept elsewhere."""
+
+    room_nid: int
+    room_id: RoomId
+    event_id: EventId
+    size_bytes: int
+
+    @property
+    def key(self) -> object:
+        """See `TypingNews`; it takes nothing's place."""
+        return self.event_id
+
+
+News = TypingNews | ReceiptNews | PresenceNews | EventNews
 
 
 class Buffer:
@@ -76,10 +93,15 @@ class Buffer:
         self._news[key] = news
 
     def oldest(self, limit: int) -> list[News]:
-        """Up to *limit* news, which stay."""
-        return [
-            news for news, _ in zip(self._news.values(), range(limit), strict=False)
-        ]
+        """Up to *limit* news, which stay; fewer if they are large."""
+        found: list[News] = []
+        size_bytes = 0
+        for news in islice(self._news.values(), limit):
+            size_bytes += news.size_bytes if isinstance(news, EventNews) else 0
+            if found and size_bytes > EVENTS_BYTES_MAX:
+                break
+            found.append(news)
+        return found
 
     def drop(self, told: Iterable[News]) -> None:
         """Forget what was *told*, unless there are newer ones of it."""

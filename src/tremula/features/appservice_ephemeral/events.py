@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from msgspec import Struct
 
 from tremula.features.appservice_ephemeral.buffer import (
+    EventNews,
     News,
     PresenceNews,
     ReceiptNews,
     TypingNews,
 )
+from tremula.features.ephemeral_events.service import EphemeralEvents
 from tremula.features.presence.service import Presence
 from tremula.features.receipts.service import receipt_contents
 from tremula.features.typing.service import Typing
@@ -22,6 +25,7 @@ class EphemeralData(Struct, frozen=True):
 
     typing: Typing
     presence: Presence
+    ephemeral: EphemeralEvents
 
     async def of(self, news: Sequence[News]) -> list[dict[str, Any]]:
         """The events, all of one kind and room together."""
@@ -29,7 +33,17 @@ class EphemeralData(Struct, frozen=True):
             *self._typing(news),
             *_receipts(news),
             *await self._presence(news),
+            *self._events(news),
         ]
+
+    def _events(self, news: Sequence[News]) -> list[dict[str, Any]]:
+        """Without those whose two minutes are over."""
+        found = [
+            self.ephemeral.find(each.room_nid, each.event_id)
+            for each in news
+            if isinstance(each, EventNews)
+        ]
+        return [orjson.loads(event.event_json) for event in found if event is not None]
 
     def _typing(self, news: Sequence[News]) -> list[dict[str, Any]]:
         found = []

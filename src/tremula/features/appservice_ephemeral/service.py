@@ -11,6 +11,7 @@ from typing import Final
 
 from tremula.features.appservice_ephemeral.buffer import (
     Buffer,
+    EventNews,
     News,
     PresenceNews,
     ReceiptNews,
@@ -19,6 +20,8 @@ from tremula.features.appservice_ephemeral.buffer import (
 from tremula.features.appservice_ephemeral.events import EphemeralData
 from tremula.features.appservice_transactions.service import Gathered, Surroundings
 from tremula.features.appservices.service import Appservice, Appservices
+from tremula.features.ephemeral_events.service import TOPIC as EVENT_TOPIC
+from tremula.features.ephemeral_events.service import EphemeralEvent
 from tremula.features.presence.service import TOPIC as PRESENCE_TOPIC
 from tremula.features.receipts.service import (
     PRIVATE_TOPIC,
@@ -35,7 +38,7 @@ from tremula.rooms.events import StoredEvent
 EDUS_MAX: Final = 100
 _WAITING_MAX: Final = 10_000
 
-_Happened = TypingNews | StoredReceipt | PresenceNews
+_Happened = TypingNews | StoredReceipt | PresenceNews | EventNews
 
 
 class AppserviceEphemeral:
@@ -65,6 +68,7 @@ class AppserviceEphemeral:
         journal.subscribe(PUBLIC_TOPIC, self._receipt)
         journal.subscribe(PRIVATE_TOPIC, self._receipt)
         journal.subscribe(PRESENCE_TOPIC, self._presence)
+        journal.subscribe(EVENT_TOPIC, self._event)
 
     def on_news(self, note: Callable[[str], None]) -> None:
         """Call *note* with the ID of whoever is to be told something."""
@@ -116,6 +120,12 @@ class AppserviceEphemeral:
         assert isinstance(user_id, str)
         self._add(PresenceNews(UserId(user_id)))
 
+    def _event(self, _pos: int, room_nid: Hashable, event: object) -> None:
+        assert isinstance(room_nid, int)
+        assert isinstance(event, EphemeralEvent)
+        size_bytes = len(event.event_json)
+        self._add(EventNews(room_nid, event.room_id, event.event_id, size_bytes))
+
     def _add(self, happened: _Happened) -> None:
         if self._wanting:
             self._happened.append(happened)
@@ -134,7 +144,7 @@ class AppserviceEphemeral:
         while self._happened:
             happened = self._happened.popleft()
             match happened:
-                case TypingNews(_, room_id):
+                case TypingNews(_, room_id) | EventNews(_, room_id):
                     self._put(await surroundings.in_room(room_id), happened)
                 case PresenceNews(user_id):
                     found = await surroundings.around(user_id, self._wanting)

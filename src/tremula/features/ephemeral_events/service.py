@@ -139,6 +139,14 @@ class EphemeralEvents:
         kept = self._by_room.get(room_nid, ())
         return [each.event for each in kept if pos < each.pos <= up_to]
 
+    def find(self, room_nid: int, event_id: EventId) -> EphemeralEvent | None:
+        """An event of a room, unless its time is over."""
+        self._drop_expired()
+        for kept in self._by_room.get(room_nid, ()):
+            if kept.event.event_id == event_id:
+                return kept.event
+        return None
+
     def _take(self, pos: int, room_nid: object, event: object) -> None:
         assert isinstance(room_nid, int)
         assert isinstance(event, EphemeralEvent)
