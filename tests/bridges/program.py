@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from asyncio.subprocess import PIPE, STDOUT, Process
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -81,6 +81,19 @@ class Program:
             told: Json = orjson.loads(line)
             if fields.items() <= told.items():
                 return told
+
+    async def has_said(self, text: str) -> None:
+        """Wait until it has said a line with *text*, since it was started."""
+        await self._until(lambda: any(text in line for line in self._lines))
+
+    async def has_told(self, **fields: object) -> None:
+        """Wait until it has told an object of JSON with these *fields*."""
+        await self._until(lambda: bool(self.all_told(**fields)))
+
+    async def _until(self, is_so: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE_S), self._news:
+            await self._news.wait_for(lambda: is_so() or self._is_silent)
+        assert is_so(), f"it has ended:\n{self._log.read_text()}"
 
     def all_told(self, **fields: object) -> list[Json]:
         """All objects of JSON with these *fields* that it has printed."""

@@ -135,9 +135,9 @@ async def test_what_is_encrypted_is_encrypted_on_the_other_side(
     right = await carol.nio.create_room(
         invite=[_BOT, _ALICE], initial_state=[clients.ENCRYPTED]
     )
-    await alices.told(seen="join", room_id=left, who=_BOT)
-    await alices.told(seen="join", room_id=right, who=_ALICE)
-    await carols.told(seen="join", room_id=right, who=_BOT)
+    await alices.has_told(seen="join", room_id=left, who=_BOT)
+    await alices.has_told(seen="join", room_id=right, who=_ALICE)
+    await carols.has_told(seen="join", room_id=right, who=_BOT)
     await bridge.link(left, right)
 
     await alices.tell(do="send_text", **{"with": {"room_id": left, "text": "Alice's"}})

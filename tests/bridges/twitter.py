@@ -51,7 +51,12 @@ class Twitter:
     def _program(self, homeserver_url: str, log: str, *arguments: str) -> Program:
         files = ("--config", self._config, "--registration", self.registration)
         # Known after the registration only, which the homeserver starts with.
-        settings = {"MAUTRIX_TWITTER_HOMESERVER_ADDRESS": homeserver_url}
+        settings = {
+            "MAUTRIX_TWITTER_HOMESERVER_ADDRESS": homeserver_url,
+            "MAUTRIX_TWITTER_HOMESERVER_STATUS_ENDPOINT": (
+                f"{homeserver_url}/bridgebox/alice/bridge/twitter/bridge_state"
+            ),
+        }
         command: tuple[str | Path, ...] = (
             public("python"),
             "-m",
