@@ -43,11 +43,13 @@ def add_appservice_news(
     base.supervisor.keep_running("appservice_device_lists", device_lists.run)
     key_counts = AppserviceKeyCounts(
         journal=base.journal,
+        clock=base.clock,
         slots=base.slots,
         appservices=base.appservices,
         devices=people.accounts.devices,
         keys=encryption.one_time_keys,
     )
+    base.supervisor.keep_running("appservice_key_counts", key_counts.run)
     for part in (device_lists, key_counts):
         part.on_news(transactions.deliveries.note)
         transactions.parts.append(part)

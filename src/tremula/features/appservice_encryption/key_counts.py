@@ -4,14 +4,19 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from itertools import count, islice
 from typing import Any, Final
 
+from msgspec import Struct
+
 from tremula.features.appservice_transactions.service import (
     Gathered,
     takes_transactions,
 )
 from tremula.features.appservices.service import Appservice, Appservices
+from tremula.features.devices.service import TOPIC as DEVICES_TOPIC
 from tremula.features.devices.service import Devices
 from tremula.features.one_time_keys.service import TOPIC as KEYS_TOPIC
 from tremula.features.one_time_keys.service import OneTimeKeys
+from tremula.infra.clock import Clock
+from tremula.infra.duties import Duties
 from tremula.infra.journal import Journal
 from tremula.infra.slots import Slots, slot_of
 from tremula.protocol.identifiers import DeviceId, UserId
@@ -24,23 +29,31 @@ _NOTED_MAX: Final = 10_000
 _ByDevice = dict[UserId, dict[DeviceId, Any]]
 
 
-class AppserviceKeyCounts:
-    """Implements `TransactionPart`: tells of the devices whose keys have changed.
+class _Change(Struct, frozen=True):
+    appservice_id: str
+    user_id: UserId
 
-    Which those are is in memory only: a device asks for its counts when it begins, and
-    each key that is claimed tells of it again.
+
+class AppserviceKeyCounts:
+    """Implements `TransactionPart`: tells of devices that log in, which then upload
+    keys (COMPAT(mautrix-python, 0.20)), and of those whose keys have changed.
+
+    Which those are is in memory only: bridges log in whenever they start, and each key
+    that is claimed tells of it again. All processes note it for a while, so that it
+    outlasts one of them.
     """
 
     def __init__(
         self,
         *,
         journal: Journal,
+        clock: Clock,
         slots: Slots,
         appservices: Appservices,
         devices: Devices,
         keys: OneTimeKeys,
     ) -> None:
-        self._slots = slots
+        self._duties = Duties(slots, clock, self._tell)
         self._appservices = appservices
         self._devices = devices
         self._keys = keys
@@ -51,6 +64,7 @@ class AppserviceKeyCounts:
         slots.on_gone(self._slots_gone)
         appservices.on_changed(self._appservice_changed)
         journal.subscribe(KEYS_TOPIC, self._keys_changed)
+        journal.subscribe(DEVICES_TOPIC, self._keys_changed)
 
     def on_news(self, note: Callable[[str], None]) -> None:
         """Call *note* with the ID of whoever is to be told something."""
@@ -97,20 +111,24 @@ class AppserviceKeyCounts:
         if not changed:
             self._changed.pop(appservice_id, None)
 
+    async def run(self) -> None:
+        """Note for ever who is to be told; meant for the supervisor."""
+        await self._duties.run()
+
     def _keys_changed(self, _pos: int, user_id: Hashable, _payload: object) -> None:
         assert isinstance(user_id, str)
         for appservice in self._appservices.of_user(UserId(user_id)):
-            if not (
-                appservice.registration.receives_encryption
-                and takes_transactions(appservice)
-                and self._slots.holds(appservice.id)
-            ):
-                continue
-            changed = self._changed.setdefault(appservice.id, {})
-            if len(changed) < _NOTED_MAX:
-                changed[UserId(user_id)] = next(self._changes)
-            for note in self._note:
-                note(appservice.id)
+            wants = appservice.registration.receives_encryption
+            if wants and takes_transactions(appservice):
+                change = _Change(appservice.id, UserId(user_id))
+                self._duties.note(appservice.id, change, change)
+
+    async def _tell(self, change: _Change) -> None:
+        changed = self._changed.setdefault(change.appservice_id, {})
+        if len(changed) < _NOTED_MAX:
+            changed[change.user_id] = next(self._changes)
+        for note in self._note:
+            note(change.appservice_id)
 
     def _appservice_changed(self, appservice_id: str) -> None:
         self._changed.pop(appservice_id, None)

@@ -1,7 +1,8 @@
 """Who is told of typing, receipts and presence, and what (AS "Pushing ephemeral data").
 
 It is in memory only, with a bound for each application service: what happens shortly
-before a restart, or while somebody is not reached for long, is not told.
+before a restart or a move to another process, or while somebody is not reached for
+long, is not told.
 """
 
 import asyncio
