@@ -83,6 +83,15 @@ class Hooks:
     async def on_erased(self, user_id: UserId) -> None:
         self.erased.append(user_id)
 
+    def of_accounts(self) -> AccountHooks:
+        """These, as accounts call them."""
+        return AccountHooks(
+            self.on_registered,
+            self.on_erasing,
+            (self.on_deactivated,),
+            (self.on_erased,),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
@@ -197,24 +206,12 @@ def build_accounts(
     }
     uia = Uia(database, journal, clock, checks, {})
     devices = Devices(database, journal, clock, sessions, uia)
-    account_hooks = AccountHooks(
-        hooks.on_registered,
-        hooks.on_erasing,
-        (hooks.on_deactivated,),
-        (hooks.on_erased,),
+    accounts = Accounts(
+        journal, clock, users, devices, sessions, uia, hooks.of_accounts()
     )
-    accounts = Accounts(journal, clock, users, devices, sessions, uia, account_hooks)
     appservices = Appservices(database, journal, ServerName("test"))
     router = _route(accounts, tokens, policy, appservices, limiter)
-    token_owners = TokenOwners(
-        sessions=sessions,
-        appservices=appservices,
-        users=users,
-        devices=devices,
-        journal=journal,
-        on_sighting=last_seen.record,
-        on_request=lambda _: None,
-    )
+    token_owners = _token_owners(accounts, appservices, last_seen)
     application = Application(
         router=router,
         authenticator=token_owners,
@@ -236,6 +233,20 @@ def build_accounts(
         token_owners=token_owners,
         router=router,
         client=Client(application.for_listener()),
+    )
+
+
+def _token_owners(
+    accounts: Accounts, appservices: Appservices, last_seen: LastSeen
+) -> TokenOwners:
+    return TokenOwners(
+        sessions=accounts.sessions,
+        appservices=appservices,
+        users=accounts.users,
+        devices=accounts.devices,
+        journal=accounts.journal,
+        on_sighting=last_seen.record,
+        on_request=lambda _: None,
     )
 
 
