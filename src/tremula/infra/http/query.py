@@ -41,7 +41,7 @@ class Query:
 
     def pairs(self) -> list[tuple[str, str]]:
         """Every name with each of its values."""
-        return [(name, each) for name, values in self._values.items() for each in values]
+        return [(name, each) for name in self._values for each in self._values[name]]
 
     def require(self, name: str) -> str:
         """The value of *name*.
