@@ -32,7 +32,6 @@ _EXCEPTIONS: Final = {
 # Few rows, written seldom, or by the cluster itself: on one node, or copied to all.
 _EVERYWHERE: Final = frozenset(
     {
-        "federation_followed",
         "infra_members",
         "infra_migrations",
         "infra_server",

@@ -33,13 +33,13 @@ class Member:
         membership = self.membership
         lease = membership.slots.lease(key)
         row = await membership.database.first(
-            "SELECT pos FROM federation_followed WHERE id = 1"
+            "SELECT pos FROM rooms_followers_derived WHERE name = 'count'"
         )
         counted = command.times + (0 if row is None else int(row[0]))
         unit = Statements(lease=lease)
         unit.run(
-            "INSERT INTO federation_followed (id, pos) VALUES (1, :pos)"
-            " ON CONFLICT (id) DO UPDATE SET pos = :pos",
+            "INSERT INTO rooms_followers_derived (name, version, pos)"
+            " VALUES ('count', 1, :pos) ON CONFLICT (name) DO UPDATE SET pos = :pos",
             pos=counted,
         )
         await membership.database.commit(unit)

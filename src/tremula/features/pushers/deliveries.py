@@ -244,7 +244,7 @@ class Deliveries:
             log.warning("push_interrupted", user_id=user_id, reason=str(error))
             self._note_at(user_id, self._clock.now_ms() + _AFTER_ERROR_MS)
         except Exception:
-            # Whatever is wrong with one user's notifications, others get theirs.
+            # A bug, which would end the deliveries to everybody: they share a group.
             log.exception("push_failed", user_id=user_id, gateway=route.gateway)
             self._note_at(user_id, self._clock.now_ms() + _AFTER_ERROR_MS)
         else:
