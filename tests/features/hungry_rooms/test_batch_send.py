@@ -1,5 +1,6 @@
 """`batch_send`: many messages at once, as every reader sees them."""
 
+import asyncio
 import json
 from typing import Any
 from urllib.parse import quote
@@ -353,3 +354,31 @@ async def _timeline(
     assert response.status == 200, response.body
     timeline: dict[str, Any] = response.json["rooms"]["join"][room_id]["timeline"]
     return timeline
+
+
+async def test_of_two_rooms_that_choose_an_id_at_once_one_gets_it(
+    server: Server,
+) -> None:
+    """Be it in batches or in single messages."""
+    bot = await bridge(server)
+    rooms = [await create_room(bot, creation_content=LOCAL) for _ in range(2)]
+    batches = [
+        batch(bot, room_id, [message("x", event_id="$a:irc.org")], forward=True)
+        for room_id in rooms
+    ]
+    sends = [
+        bot.put(
+            f"/v3/rooms/{quote(room_id)}/send/m.room.message/1",
+            {"msgtype": "m.text", "body": "x"},
+            query={"fi.mau.event_id": "$b:irc.org"},
+        )
+        for room_id in rooms
+    ]
+
+    batched = await asyncio.gather(*batches)
+    sent = await asyncio.gather(*sends)
+
+    for answers in (batched, sent):
+        assert sorted(each.status for each in answers) == [200, 403]
+    found = [await bodies(bot, room_id) for room_id in rooms]
+    assert sum(each.count("x") for each in found) == 2
