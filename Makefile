@@ -26,7 +26,7 @@ endif
 BRIDGE_ENVIRONMENTS := .bridges/public/.installed .bridges/own/.installed
 
 .PHONY: serve test lint types contracts format test-js test-browser test-interop test-cluster \
-	test-bridges test-media synapse bench clean
+	test-bridges test-media synapse bridges bench clean
 
 serve: $(VENV)/.installed
 	$(BIN)/tremula serve
@@ -68,7 +68,7 @@ test-interop: $(VENV)/.installed-test synapse
 		-m interop tests/interop
 
 # Real bridges, from PyPI; with those to IRC only where Debian's ngircd is installed.
-test-bridges: $(VENV)/.installed-test $(BRIDGE_ENVIRONMENTS)
+test-bridges: $(VENV)/.installed-test bridges
 	$(BIN)/python -m pytest -n $(WORKERS) -m bridges tests/bridges
 
 # A server of several processes: the tests of features against two of them, and three
@@ -82,6 +82,8 @@ test-media: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m large tests/crash
 
 synapse: $(SYNAPSE_INSTALLED)
+
+bridges: $(BRIDGE_ENVIRONMENTS)
 
 # ARGS="run --quick" takes a minute or two; see `python -m bench run --help`.
 bench: $(VENV)/.installed-bench
