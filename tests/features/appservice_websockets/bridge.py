@@ -1,5 +1,6 @@
 """A bridge that opens a websocket, as mautrix and heisenbridge do."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from tremula.infra.http.server import HttpServer
 from tremula.protocol.appservices import Registration
 
 PATH: Final = "/_matrix/client/unstable/fi.mau.as_sync"
-DEADLINE_S: Final = 20
+DEADLINE_S: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +97,10 @@ async def connected(
         "Authorization": f"Bearer {registered.as_token}",
         "X-Mautrix-Websocket-Version": "3",
     }
-    timeout = aiohttp.ClientWSTimeout(ws_receive=DEADLINE_S)
     async with (
+        asyncio.timeout(DEADLINE_S),
         aiohttp.ClientSession(headers=headers) as session,
-        session.ws_connect(
-            listening.url(process), timeout=timeout, autoclose=False
-        ) as socket,
+        session.ws_connect(listening.url(process), autoclose=False) as socket,
     ):
         bridge = Bridge(socket)
         assert await bridge.receive() == {"command": "connect", "status": "connected"}

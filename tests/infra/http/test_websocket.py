@@ -50,6 +50,14 @@ async def talking(
         yield client
 
 
+def below(client: ClientWebSocketResponse) -> asyncio.Transport:
+    """The connection, to do what aiohttp does not."""
+    writer = client._writer  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    transport = writer.transport
+    assert isinstance(transport, asyncio.Transport)
+    return transport
+
+
 class Overheard:
     """Has what was said, and how it ended."""
 
@@ -165,8 +173,7 @@ async def test_pieces_are_one_message(server: HttpServer, notes: Notes) -> None:
     overheard.go_on.set()
     notes.conversation = Conversation(overheard.talk)
     async with talking(server) as client:
-        writer = client._writer  # noqa: SLF001 - aiohttp sends messages whole only
-        transport = writer.transport
+        transport = below(client)
         for first_byte, text in ((0x01, b"to"), (0x00, b"get"), (0x80, b"her")):
             transport.write(bytes((first_byte, 0x80 | len(text))) + b"\0\0\0\0" + text)
         await client.close()
@@ -205,8 +212,7 @@ async def test_a_client_that_is_lost_ends_it(server: HttpServer, notes: Notes) -
     overheard = Overheard()
     notes.conversation = Conversation(overheard.talk)
     async with talking(server) as client:
-        transport = client._writer.transport  # noqa: SLF001 - to be gone at once
-        transport.abort()
+        below(client).abort()
 
         assert (await overheard.has_ended()).code == CloseCode.ABNORMAL
 
@@ -243,7 +249,7 @@ async def test_a_message_too_large_is_refused(server: HttpServer) -> None:
     """By its announced length: it is never held."""
     head = b"\x81\xff" + (MESSAGE_BYTES_MAX + 1).to_bytes(8) + b"mask"
     async with talking(server) as client:
-        client._writer.transport.write(head)  # noqa: SLF001 - and nothing after it
+        below(client).write(head)
         await client.receive()
 
         assert client.close_code == 1009
@@ -251,7 +257,7 @@ async def test_a_message_too_large_is_refused(server: HttpServer) -> None:
 
 async def test_frames_without_a_mask_are_refused(server: HttpServer) -> None:
     async with talking(server) as client:
-        client._writer.transport.write(b"\x81\x01x")  # noqa: SLF001 - against the rules
+        below(client).write(b"\x81\x01x")
         await client.receive()
 
         assert client.close_code == CloseCode.PROTOCOL_ERROR

@@ -35,7 +35,7 @@ class TransactionPart(Protocol):
         ...
 
     async def gather(
-        self, appservice: Appservice, events: Sequence[StoredEvent]
+        self, appservice: Appservice, events: Sequence[StoredEvent], /
     ) -> Gathered | None:
         """What goes to *appservice* together with *events*, of which there may be
         none: at most 100 of a kind.
