@@ -122,6 +122,7 @@ class Interests:
 
     async def learn_aliases(self, view: RoomView) -> None:
         """Find out who is interested by the aliases of a room; reads them once."""
+        await self._appservices.catch_up()
         if self._has_alias_namespaces is None:
             self._has_alias_namespaces = any(
                 each.registration.namespaces.aliases for each in self._appservices.all()

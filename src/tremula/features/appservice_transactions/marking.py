@@ -33,8 +33,7 @@ class AppserviceMarker(Struct, frozen=True):
 
     async def prepare(self, view: RoomView, upcoming: Sequence[Upcoming]) -> None:  # noqa: ARG002 - of the room only
         """See ``Marker``."""
-        if self.interests:
-            await self.interests.learn_aliases(view)
+        await self.interests.learn_aliases(view)
 
     def mark(
         self, unit: JournalUnit, view: RoomView, item: Staged, around: StateAround

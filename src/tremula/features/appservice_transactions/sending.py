@@ -36,6 +36,7 @@ class Sender(Struct, frozen=True):
             DeliveryFailed: it was not taken.
             SlotLost: another process sends to this application service.
         """
+        await self.appservices.catch_up()
         appservice = self.appservices.find(queue.appservice_id)
         if appservice is None or not takes_transactions(appservice):
             await self._clear(queue)
@@ -84,11 +85,14 @@ class Sender(Struct, frozen=True):
     async def _clear(self, queue: Queue) -> None:
         """Nobody wants any more what waits."""
         queue.has_news = False
-        queue.begun = Begun.NONE
+        # Of what comes later, it may not be told here yet for whom it is.
+        up_to = self.composer.position()
         unit = Statements(lease=self.slots.lease(queue.appservice_id))
         storage.delete_begun(unit, queue.appservice_id)
-        storage.delete_oldest_waiting(unit, queue.appservice_id)
+        storage.delete_oldest_waiting(unit, queue.appservice_id, up_to=up_to)
         await self.database.commit(unit)
-        queue.has_news = await storage.is_any_waiting(
-            self.database, queue.appservice_id
+        queue.begun = Begun.NONE
+        more = await storage.oldest_waiting(
+            self.database, queue.appservice_id, up_to=up_to, limit=1
         )
+        queue.has_news |= bool(more)

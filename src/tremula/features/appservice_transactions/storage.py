@@ -106,31 +106,20 @@ def delete_waiting(unit: Unit, appservice_id: str, positions: Collection[int]) -
         )
 
 
-def delete_oldest_waiting(unit: Unit, appservice_id: str) -> None:
-    """Let a thousand events wait no longer."""
+def delete_oldest_waiting(unit: Unit, appservice_id: str, *, up_to: int) -> None:
+    """Let a thousand events, up to a journal position, wait no longer."""
     unit.run(
         """
         DELETE FROM appservice_transactions_waiting
         WHERE appservice_id = :appservice_id AND pos IN (
             SELECT pos FROM appservice_transactions_waiting
-            WHERE appservice_id = :appservice_id
+            WHERE appservice_id = :appservice_id AND pos <= :up_to
             ORDER BY pos LIMIT 1000
         )
         """,
         appservice_id=appservice_id,
+        up_to=up_to,
     )
-
-
-async def is_any_waiting(db: Reader, appservice_id: str) -> bool:
-    """Whether anything waits for an application service."""
-    row = await db.first(
-        """
-        SELECT 1 FROM appservice_transactions_waiting
-        WHERE appservice_id = :appservice_id LIMIT 1
-        """,
-        appservice_id=appservice_id,
-    )
-    return row is not None
 
 
 async def queued(db: Reader, appservice_id: str) -> Queued:
