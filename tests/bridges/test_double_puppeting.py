@@ -64,14 +64,30 @@ async def _share_room(host: MatrixUser, guest: MatrixUser) -> str:
     return room
 
 
-async def test_a_user_is_themself_on_both_sides(
-    bridge: Bridge, register: Register
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Two rooms that the bridge has linked: Alice is in both."""
+
+    alice: MatrixUser
+    bob: MatrixUser
+    carol: MatrixUser
+    left: str
+    right: str
+
+
+@pytest.fixture
+async def sides(bridge: Bridge, register: Register) -> Sides:
     alice, bob, carol = [
         await register(bridge.homeserver, name) for name in ("alice", "bob", "carol")
     ]
     left, right = await _share_room(bob, alice), await _share_room(carol, alice)
     await bridge.link(left, right)
+    return Sides(alice, bob, carol, left, right)
+
+
+async def test_a_user_is_themself_on_both_sides(bridge: Bridge, sides: Sides) -> None:
+    alice, bob, carol = sides.alice, sides.bob, sides.carol
+    left, right = sides.left, sides.right
 
     await bob.say(left, "Bob's")
     assert (await carol.hears(right, "Bob's")).sender == _BOB
@@ -90,16 +106,10 @@ async def test_a_user_is_themself_on_both_sides(
     assert len(bridge.program.all_told(seen="carried")) == 4
 
 
-async def test_receipts_are_mirrored_without_echo(
-    bridge: Bridge, register: Register
-) -> None:
+async def test_receipts_are_mirrored_without_echo(bridge: Bridge, sides: Sides) -> None:
     """Alice reads on the left: it is read on the right, and not on the left again."""
-    alice, bob, carol = [
-        await register(bridge.homeserver, name) for name in ("alice", "bob", "carol")
-    ]
-    left, right = await _share_room(bob, alice), await _share_room(carol, alice)
-    await bridge.link(left, right)
-    said = await bob.say(left, "Bob's")
+    alice, carol, left, right = sides.alice, sides.carol, sides.left, sides.right
+    said = await sides.bob.say(left, "Bob's")
     carried = (await bridge.program.told(seen="carried"))["event_id"]
     await carol.hears(right, "Bob's")
 
