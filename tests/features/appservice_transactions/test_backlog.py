@@ -12,6 +12,9 @@ from tremula.protocol.errors import NotFound
 ALICE = "@alice:test"
 GHOST = "@_irc_ghost:test"
 
+# Where the time jumps, processes lose each other.
+pytestmark = pytest.mark.one_process
+
 
 async def test_what_was_sent_since_a_time_is_told_again(
     server: Server, bridged: Bridge, clock: FakeClock

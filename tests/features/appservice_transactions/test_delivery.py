@@ -118,6 +118,7 @@ async def test_one_that_hangs_keeps_nothing_from_others(
         assert (await other.take()).event_ids == [event_id]
 
 
+@pytest.mark.one_process
 async def test_one_that_makes_requests_is_tried_sooner(
     server: Server, bridge: Bridge, clock: FakeClock
 ) -> None:
