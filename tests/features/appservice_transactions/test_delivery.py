@@ -65,6 +65,8 @@ async def test_what_is_not_taken_is_repeated_as_it_was(
     assert following.txn_id != refused.txn_id
 
 
+# As several begin, slots move, and whoever takes one repeats what is under way.
+@pytest.mark.one_process
 async def test_what_waited_comes_in_hundreds_and_in_order(
     server: Server, bridged: Bridge
 ) -> None:
