@@ -62,7 +62,7 @@ def main() -> None:
 
 
 async def _measure(count: int) -> None:
-    async with _running_bridge() as bridge:
+    async with running_bridge() as bridge:
         with TemporaryDirectory() as folder:
             program = tremula("Tremula", Path(folder), None)
             await _register(Path(folder), program.server_name, bridge.url, count)
@@ -144,7 +144,8 @@ def _as_token(number: int) -> str:
 
 
 @asynccontextmanager
-async def _running_bridge() -> AsyncIterator[Bridge]:
+async def running_bridge() -> AsyncIterator[Bridge]:
+    """A bridge that answers on a port of its own."""
     bridge = Bridge()
     application = web.Application()
     application.router.add_put("/_matrix/app/v1/transactions/{id}", bridge.answer)
