@@ -254,9 +254,7 @@ class _ListenerApp:
         if endpoint.auth.takes_token:
             requester = await self._authenticate(route, request)
             request.requester = requester
-        if route.limit is not None and (
-            requester is None or requester.is_rate_limited
-        ):
+        if route.limit is not None and (requester is None or requester.is_rate_limited):
             route.limit.check(
                 requester.user_id if requester else rate_limit_key(request.client_ip)
             )
