@@ -34,7 +34,7 @@ async def get_events(req: UserRequest, old_sync: OldSync) -> Json:
     )
 
 
-@endpoint("GET", "/_matrix/client/v3/events/{event_id}", auth=Auth.USER, guest=True)
+@endpoint("GET", "/_matrix/client/v3/events/{event_id}", auth=Auth.USER)
 async def get_one_event(req: UserRequest, old_sync: OldSync) -> Json:
     """CS getOneEvent. Errors: M_NOT_FOUND."""
     return await old_sync.event(req.requester, EventId(req.path["event_id"]))
