@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from tests.conformance.operations import Operation
+from tests.features.appservices.registrations import registration
 from tests.features.rooms import create_room, join, send
 from tests.http_client import Client
 from tests.server import PASSWORD, Server
@@ -43,7 +44,7 @@ _PUSH_RULE: Final[Body] = {
 @dataclass(frozen=True, slots=True)
 class World:
     """Alice's own room, in which Bob is, from which Eve is banned; Carol is nowhere,
-    and an administrator has a subject.
+    and an administrator has a subject. There is a bridge that is told nothing.
 
     Bob, Carol and Eve are the same in every world of a server, Alice is new.
     """
@@ -53,6 +54,8 @@ class World:
     bob: Client
     carol: Client
     admin: Client
+    bridge: Client
+    bridge_id: str
     subject: str
     user_id: str
     device_id: str
@@ -69,8 +72,10 @@ class World:
             "joinRoomById": self.carol,
             "knockRoom": self.carol,
             "leaveRoom": self.bob,
+            "pingAppservice": self.bridge,
             "setAdminLockUser": self.admin,
             "setAdminSuspendUser": self.admin,
+            "updateAppserviceRoomDirectoryVisibility": self.bridge,
         }.get(operation.operation_id, self.alice)
 
     def path(self, operation: Operation, **parts: str) -> str:
@@ -100,12 +105,14 @@ class World:
 
     def _parts(self, operation: Operation) -> dict[str, str]:
         parts = {
+            "appserviceId": self.bridge_id,
             "deviceId": self.device_id,
             "eventId": self.event_id,
             "eventType": "m.room.message",
             "filterId": self.filter_id,
             "keyName": "displayname",
             "kind": "override",
+            "networkId": "network",
             "receiptType": "m.read",
             "roomAlias": self.alias,
             "roomId": self.room_id,
@@ -142,6 +149,8 @@ async def make_world(server: Server) -> World:
     await logged_in(server, subject)
     admin = await logged_in(server, ADMIN)
     await server.app.accounts.set_admin(ADMIN, is_admin=True)
+    bridge = registration(f"bridge{next(_numbers)}", protocols=["network"])
+    await server.add_appservice(bridge)
     name = f"pub{next(_numbers)}"
     room_id = await create_room(alice, preset="public_chat", room_alias_name=name)
     await join(bob, room_id)
@@ -156,6 +165,8 @@ async def make_world(server: Server) -> World:
         bob=bob,
         carol=carol,
         admin=admin,
+        bridge=server.appservice_client(bridge),
+        bridge_id=bridge.id,
         subject=subject,
         user_id=user_id,
         device_id=device_id,
@@ -214,6 +225,8 @@ _BODIES: Final[Mapping[str, Callable[[World], Body]]] = {
     "generateLoginToken": lambda world: {"auth": world.password_auth},
     "inviteUser": lambda _world: {"user_id": CAROL},
     "kick": lambda _world: {"user_id": BOB},
+    "pingAppservice": lambda _world: {"transaction_id": "ping"},
+    "updateAppserviceRoomDirectoryVisibility": lambda _world: {"visibility": "public"},
     "login": lambda world: world.password_auth,
     "postReceipt": lambda _world: {"thread_id": "main"},
     "postRoomKeysVersion": lambda _world: _BACKUP,
