@@ -1,14 +1,10 @@
 """The deprecated event stream at the HTTP edge (CS "Syncing")."""
 
-from typing import Final
-
 from tremula.features.history.service import LIMIT_DEFAULT, LIMIT_MAX
 from tremula.features.old_sync.service import OldSync
 from tremula.infra.http import Auth, Json, UserRequest, endpoint, long_poll
 from tremula.infra.tokens import StreamToken
 from tremula.protocol.identifiers import EventId, RoomId
-
-_TIMEOUT_DEFAULT_MS: Final = 30_000
 
 
 @long_poll
@@ -20,7 +16,7 @@ async def get_events(req: UserRequest, old_sync: OldSync) -> Json:
     """
     query = req.query
     start = query.get("from") or None
-    timeout_s = query.int("timeout", default=_TIMEOUT_DEFAULT_MS, min=0) / 1000
+    timeout_s = query.int("timeout", default=0, min=0) / 1000
     room_id = query.get("room_id")
     if room_id:
         chunk = await old_sync.peek(req.requester, RoomId(room_id), start, timeout_s)
