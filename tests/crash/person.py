@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +24,7 @@ class Person:
     url: str
     user_id: str
     token: str
+    version: str = field(default="v3", kw_only=True)
 
     async def call(
         self,
@@ -31,13 +32,11 @@ class Person:
         path: str,
         body: object = None,
         query: Mapping[str, str | int] | None = None,
-        *,
-        version: str = "v3",
     ) -> dict[str, Any]:
         """The answer's body; the status has to be 200."""
         async with self.session.request(
             method,
-            URL(f"{self.url}/_matrix/client/{version}{path}", encoded=True),
+            URL(f"{self.url}/_matrix/client/{self.version}{path}", encoded=True),
             json=body,
             params=query,
             headers={"Authorization": f"Bearer {self.token}"},

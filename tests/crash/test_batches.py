@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -76,9 +77,8 @@ async def _send(bot: Person, room_id: str, event_ids: Sequence[str]) -> None:
         for event_id in event_ids
     ]
     path = f"/com.beeper.backfill/rooms/{quote(room_id)}/batch_send"
-    answer = await bot.call(
-        "POST", path, {"events": events, "forward": True}, version="unstable"
-    )
+    body = {"events": events, "forward": True}
+    answer = await replace(bot, version="unstable").call("POST", path, body)
     assert answer["event_ids"] == list(event_ids)
 
 

@@ -100,7 +100,8 @@ class TokenOwners:
         if device_id is not None:
             devices = known if with_devices else None
             self._see(user_id, devices, device_id, (client_ip, user_agent))
-        return _requester(appservice, user_id, known and known.user, device_id)
+        user = known.user if known else None
+        return _requester(appservice, user_id, user, device_id)
 
     def _see(
         self,
