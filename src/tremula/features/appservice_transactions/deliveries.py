@@ -5,10 +5,8 @@ are tried by a few senders that are for them alone.
 """
 
 import asyncio
-import heapq
 import random
-from collections import deque
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Final
 
@@ -17,12 +15,12 @@ import structlog
 from tremula.features.appservice_transactions import storage
 from tremula.features.appservice_transactions.courier import DeliveryFailed
 from tremula.features.appservice_transactions.marking import TOPIC
-from tremula.features.appservice_transactions.queue import Phase, Queue
+from tremula.features.appservice_transactions.queue import Queue
 from tremula.features.appservice_transactions.sending import Sender
 from tremula.infra.clock import Clock
 from tremula.infra.db import DatabaseUnavailable, SlotLost
 from tremula.infra.journal import Journal
-from tremula.infra.slots import slot_of
+from tremula.infra.turns import Phase, Turns
 
 log = structlog.get_logger(__name__)
 
@@ -56,23 +54,24 @@ class Deliveries:
         self._clock = clock
         self._sender = sender
         self._jitter = jitter
-        self._queues: dict[str, Queue] = {}
-        self._ready: deque[Queue] = deque()
-        self._retrying: deque[Queue] = deque()
-        self._pauses: list[tuple[int, str]] = []
-        self._senders = 0
-        self._retrying_senders = 0
+        self._turns: Turns[Queue] = Turns(
+            clock,
+            self._send,
+            senders_max=_SENDERS_MAX,
+            retrying_senders_max=_RETRYING_SENDERS_MAX,
+        )
+        self._queues = self._turns.queues
         self._is_unread = True
         self._told_ms: dict[str, int] = {}
-        self._something_to_do = asyncio.Event()
         journal.subscribe(TOPIC, self._event_waits)
         journal.subscribe(HEARD_TOPIC, self._heard)
         journal.on_forget(self._read_again)
         sender.appservices.on_changed(self._changed)
         sender.slots.on_taken(lambda _: self._read_again())
-        sender.slots.on_gone(self._slots_gone)
+        # Their new holders go on. What is being sent is repeated by them.
+        sender.slots.on_gone(self._turns.drop_slots)
         for phase in (Phase.READY, Phase.SENDING, Phase.PAUSING):
-            sender.metrics.watch(phase.name.lower(), partial(self._count, phase))
+            sender.metrics.watch(phase.name.lower(), partial(self._turns.count, phase))
         sender.metrics.oldest.set_function(self._waiting_s)
 
     def note(self, appservice_id: str) -> None:
@@ -112,18 +111,15 @@ class Deliveries:
 
     async def run(self) -> None:
         """Send for ever; meant for the supervisor."""
-        self._queues.clear()
-        self._ready.clear()
-        self._retrying.clear()
-        self._pauses.clear()
+        self._turns.clear()
         self._read_again()
         async with asyncio.TaskGroup() as group:
             while True:
-                self._something_to_do.clear()
+                self._turns.something_to_do.clear()
                 if self._is_unread:
                     await self._read()
-                self._start_senders(group)
-                await self._until_something_to_do()
+                self._turns.start_senders(group)
+                await self._turns.until_something_to_do()
 
     async def _read(self) -> None:
         """Find out for whom anything was left over."""
@@ -136,7 +132,7 @@ class Deliveries:
 
     def _read_again(self) -> None:
         self._is_unread = True
-        self._something_to_do.set()
+        self._turns.something_to_do.set()
 
     def _event_waits(self, _pos: int, appservice_id: Hashable, _: object) -> None:
         assert isinstance(appservice_id, str)
@@ -159,20 +155,12 @@ class Deliveries:
             queue.failures = 0
             queue.is_back = queue.phase is Phase.SENDING
             if queue.phase is Phase.PAUSING:
-                self._make_ready(queue)
+                self._turns.make_ready(queue)
 
     def _try_soon(self, appservice_id: str) -> None:
         queue = self._queues.get(appservice_id)
         if queue is not None and queue.heard_from() and queue.phase is Phase.PAUSING:
-            self._pause(queue)
-
-    def _slots_gone(self, slots: Collection[int]) -> None:
-        for appservice_id in [each for each in self._queues if slot_of(each) in slots]:
-            # Its new holder goes on. What is being sent is repeated by it.
-            del self._queues[appservice_id]
-
-    def _count(self, phase: Phase) -> int:
-        return sum(each.phase is phase for each in self._queues.values())
+            self._turns.pause(queue)
 
     def _waiting_s(self) -> float:
         now_ms = self._clock.now_ms()
@@ -186,76 +174,11 @@ class Deliveries:
         if queue.is_finished:
             del self._queues[queue.appservice_id]
         elif queue.failures:
-            self._pause(queue)
+            self._turns.pause(queue)
         else:
-            self._make_ready(queue)
-
-    def _pause(self, queue: Queue) -> None:
-        queue.phase = Phase.PAUSING
-        heapq.heappush(self._pauses, (queue.retry_at_ms, queue.appservice_id))
-        self._something_to_do.set()
-
-    def _make_ready(self, queue: Queue) -> None:
-        queue.phase = Phase.READY
-        (self._retrying if queue.failures else self._ready).append(queue)
-        self._something_to_do.set()
-
-    def _end_pauses(self) -> None:
-        now_ms = self._clock.now_ms()
-        while self._pauses and self._pauses[0][0] <= now_ms:
-            at_ms, appservice_id = heapq.heappop(self._pauses)
-            queue = self._queues.get(appservice_id)
-            # Of a pause that was cut short, the time is still there.
-            if (
-                queue is not None
-                and queue.phase is Phase.PAUSING
-                and queue.retry_at_ms == at_ms
-            ):
-                self._make_ready(queue)
-
-    async def _until_something_to_do(self) -> None:
-        timeout_s = None
-        if self._pauses:
-            timeout_s = max(0, self._pauses[0][0] - self._clock.now_ms()) / 1000
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._something_to_do.wait()
-        except TimeoutError:
-            return
-
-    def _start_senders(self, group: asyncio.TaskGroup) -> None:
-        self._end_pauses()
-        wanted = len(self._ready) + len(self._retrying)
-        for _ in range(min(wanted, _SENDERS_MAX - self._senders)):
-            self._senders += 1
-            group.create_task(self._send_until_none_is_ready())
-
-    async def _send_until_none_is_ready(self) -> None:
-        try:
-            while (queue := self._next_ready()) is not None:
-                is_retry = queue.failures > 0
-                self._retrying_senders += is_retry
-                try:
-                    await self._send(queue)
-                finally:
-                    self._retrying_senders -= is_retry
-        finally:
-            self._senders -= 1
-
-    def _next_ready(self) -> Queue | None:
-        self._end_pauses()
-        while self._ready:
-            queue = self._ready.popleft()
-            if self._is_current(queue):
-                return queue
-        while self._retrying and self._retrying_senders < _RETRYING_SENDERS_MAX:
-            queue = self._retrying.popleft()
-            if self._is_current(queue):
-                return queue
-        return None
+            self._turns.make_ready(queue)
 
     async def _send(self, queue: Queue) -> None:
-        queue.phase = Phase.SENDING
         try:
             await self._sender.send(queue)
         except DeliveryFailed as error:
@@ -277,7 +200,7 @@ class Deliveries:
             queue.is_back = False
             queue.waiting_since_ms = self._clock.now_ms()
         queue.phase = Phase.IDLE
-        if self._is_current(queue):
+        if self._turns.is_current(queue):
             self._schedule(queue)
 
     def _failed(self, queue: Queue, reason: str) -> None:
@@ -291,7 +214,3 @@ class Deliveries:
             retry_in_s=(queue.retry_at_ms - now_ms) // 1000,
             reason=reason,
         )
-
-    def _is_current(self, queue: Queue) -> bool:
-        """Whether it has not gone to another process meanwhile."""
-        return self._queues.get(queue.appservice_id) is queue

@@ -5,19 +5,12 @@ from typing import Final
 
 from msgspec import Struct
 
+from tremula.infra.turns import Phase
+
 _FIRST_PAUSE_MS: Final = 1_000
 # One that is back makes itself heard, as a rule.
 _LONGEST_PAUSE_MS: Final = 600_000
 _LONGEST_PAUSE_WHEN_HEARD_MS: Final = 5_000
-
-
-class Phase(Enum):
-    """What is being done about an application service."""
-
-    IDLE = auto()
-    READY = auto()
-    SENDING = auto()
-    PAUSING = auto()
 
 
 class Begun(Enum):
@@ -45,6 +38,11 @@ class Queue(Struct):
     failed_at_ms: int = 0
     retry_at_ms: int = 0
     is_back: bool = False
+
+    @property
+    def key(self) -> str:
+        """What it is found by among others."""
+        return self.appservice_id
 
     @property
     def is_finished(self) -> bool:

@@ -2,12 +2,12 @@
 
 from collections import deque
 from collections.abc import Hashable, Mapping
-from enum import Enum, auto
 from typing import Any, Final
 
 from msgspec import Struct, field
 
 from tremula.infra.slots import SlotLease
+from tremula.infra.turns import Phase
 from tremula.protocol.identifiers import ServerName
 
 # SS "Transactions": "they can have at most 50 PDUs and 100 EDUs".
@@ -61,15 +61,6 @@ class Transaction(Struct, frozen=True):
         return bool(self.event_nids or self.durable_edus)
 
 
-class Phase(Enum):
-    """What is being done about a destination."""
-
-    IDLE = auto()
-    READY = auto()
-    SENDING = auto()
-    PAUSING = auto()
-
-
 class Destination(Struct):
     """Another server for which something is to be done.
 
@@ -100,6 +91,11 @@ class Destination(Struct):
     retry_at_ms: int = 0
     was_heard: bool = False
     lease: SlotLease | None = None
+
+    @property
+    def key(self) -> str:
+        """What it is found by among others."""
+        return self.name
 
     @property
     def has_work(self) -> bool:

@@ -5,8 +5,6 @@ nothing: what was begun is repeated under its ID, what follows is in the outbox.
 """
 
 import asyncio
-import heapq
-from collections import deque
 from collections.abc import Collection, Hashable, Iterable
 from functools import partial
 from typing import Final
@@ -15,13 +13,14 @@ from tremula.infra.clock import Clock
 from tremula.infra.db import Database, Statements
 from tremula.infra.federation import outbox_storage
 from tremula.infra.federation import queues_storage as storage
-from tremula.infra.federation.destination import Destination, Edu, Entry, Phase
+from tremula.infra.federation.destination import Destination, Edu, Entry
 from tremula.infra.federation.held import HeldDestinations
 from tremula.infra.federation.peers import Peers
 from tremula.infra.federation.queue_metrics import QueueMetrics
 from tremula.infra.federation.queues_storage import DestinationRow
 from tremula.infra.federation.sending import Sender
 from tremula.infra.slots import Slots, slot_of
+from tremula.infra.turns import Phase, Turns
 from tremula.protocol.identifiers import ServerName
 
 # At once; a slow server holds up one of them for as long as a request may take.
@@ -56,19 +55,18 @@ class Queues:
         self._sender = sender
         self._metrics = metrics
         self._held = HeldDestinations(slots)
-        self._destinations: dict[ServerName, Destination] = {}
-        self._ready: deque[Destination] = deque()
-        # Those that failed last time wait apart: they must not hold up the others.
-        self._retrying: deque[Destination] = deque()
-        self._pauses: list[tuple[int, ServerName]] = []
-        self._senders = 0
-        self._retrying_senders = 0
-        self._something_to_do = asyncio.Event()
+        self._turns: Turns[Destination] = Turns(
+            clock,
+            self._send,
+            senders_max=_SENDERS_MAX,
+            retrying_senders_max=_RETRYING_SENDERS_MAX,
+        )
+        self._destinations = self._turns.queues
         self._prune_at_ms = 0
         slots.on_taken(self._slots_taken)
         slots.on_gone(self._slots_gone)
         for phase in (Phase.READY, Phase.SENDING, Phase.PAUSING):
-            metrics.watch(phase.name.lower(), partial(self._count, phase))
+            metrics.watch(phase.name.lower(), partial(self._turns.count, phase))
         metrics.watch_waiting(self._destinations.values())
 
     # What is to be sent
@@ -127,35 +125,32 @@ class Queues:
         destination.heard_from()
         is_sooner = destination.retry_at_ms < retry_at_ms
         if is_sooner and destination.phase is Phase.PAUSING:
-            self._pause(destination)
+            self._turns.pause(destination)
 
     def read_again(self) -> None:
         """Look for what is to be sent: something may have been announced unheard."""
         self._held.read_all()
-        self._something_to_do.set()
+        self._turns.something_to_do.set()
 
     # Sending it
 
     async def run(self) -> None:
         """Send for ever; meant for the supervisor."""
-        self._destinations.clear()
-        self._ready.clear()
-        self._retrying.clear()
-        self._pauses.clear()
+        self._turns.clear()
         self._held.read_all()
         async with asyncio.TaskGroup() as group:
             while True:
-                self._something_to_do.clear()
+                self._turns.something_to_do.clear()
                 if self._held.is_any_unread:
                     await self.take_up()
                 await self.prune_at_times()
-                self._start_senders(group)
-                await self._until_something_to_do()
+                self._turns.start_senders(group)
+                await self._turns.until_something_to_do()
 
     async def send_due(self) -> None:
         """Send all that is due now, and wait for its end."""
         async with asyncio.TaskGroup() as group:
-            self._start_senders(group)
+            self._turns.start_senders(group)
 
     async def load(self) -> None:
         """Take up what an earlier run has left over."""
@@ -193,13 +188,12 @@ class Queues:
 
     def _slots_taken(self, slots: Collection[int]) -> None:
         self._held.taken(slots)
-        self._something_to_do.set()
+        self._turns.something_to_do.set()
 
     def _slots_gone(self, slots: Collection[int]) -> None:
         self._held.gone(slots)
-        for name in [each for each in self._destinations if slot_of(each) in slots]:
-            # Its slot's new holder goes on. If it is being sent to, nothing follows.
-            del self._destinations[name]
+        # Their new holders go on; after what is being sent, nothing follows here.
+        self._turns.drop_slots(slots)
 
     def _is_ours(self, name: ServerName) -> bool:
         return self._held.holds(name) and self._peers.permits(name)
@@ -210,9 +204,6 @@ class Queues:
             destination = self._destinations[name] = Destination(name)
         return destination
 
-    def _count(self, phase: Phase) -> int:
-        return sum(each.phase is phase for each in self._destinations.values())
-
     def _schedule(self, destination: Destination) -> None:
         """Let it be sent to, now or when its pause is over."""
         if destination.phase is not Phase.IDLE or not self._held.is_read(
@@ -221,86 +212,17 @@ class Queues:
             return
         if destination.has_work:
             if destination.failures:
-                self._pause(destination)
+                self._turns.pause(destination)
             else:
-                self._make_ready(destination)
+                self._turns.make_ready(destination)
         elif not destination.failures:
             del self._destinations[destination.name]
 
-    def _pause(self, destination: Destination) -> None:
-        destination.phase = Phase.PAUSING
-        heapq.heappush(self._pauses, (destination.retry_at_ms, destination.name))
-        self._something_to_do.set()
-
-    def _make_ready(self, destination: Destination) -> None:
-        destination.phase = Phase.READY
-        (self._retrying if destination.failures else self._ready).append(destination)
-        self._something_to_do.set()
-
-    def _end_pauses(self) -> None:
-        now_ms = self._clock.now_ms()
-        while self._pauses and self._pauses[0][0] <= now_ms:
-            at_ms, name = heapq.heappop(self._pauses)
-            destination = self._destinations.get(name)
-            # Of the pauses that were shortened, the longer one is still in the heap.
-            if (
-                destination is not None
-                and destination.phase is Phase.PAUSING
-                and destination.retry_at_ms == at_ms
-            ):
-                self._make_ready(destination)
-
-    async def _until_something_to_do(self) -> None:
-        timeout_s = None
-        if self._pauses:
-            timeout_s = max(0, self._pauses[0][0] - self._clock.now_ms()) / 1000
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._something_to_do.wait()
-        except TimeoutError:
-            return
-
-    def _start_senders(self, group: asyncio.TaskGroup) -> None:
-        self._end_pauses()
-        wanted = len(self._ready) + len(self._retrying)
-        for _ in range(min(wanted, _SENDERS_MAX - self._senders)):
-            self._senders += 1
-            group.create_task(self._send_until_none_is_ready())
-
-    async def _send_until_none_is_ready(self) -> None:
-        try:
-            while (destination := self._next_ready()) is not None:
-                is_retry = destination.failures > 0
-                self._retrying_senders += is_retry
-                try:
-                    await self._send(destination)
-                finally:
-                    self._retrying_senders -= is_retry
-        finally:
-            self._senders -= 1
-
-    def _next_ready(self) -> Destination | None:
-        self._end_pauses()
-        while self._ready:
-            destination = self._ready.popleft()
-            if self._is_current(destination):
-                return destination
-        while self._retrying and self._retrying_senders < _RETRYING_SENDERS_MAX:
-            destination = self._retrying.popleft()
-            if self._is_current(destination):
-                return destination
-        return None
-
     async def _send(self, destination: Destination) -> None:
-        destination.phase = Phase.SENDING
         await self._sender.send(destination)
         destination.phase = Phase.IDLE
-        if self._is_current(destination):
+        if self._turns.is_current(destination):
             self._schedule(destination)
-
-    def _is_current(self, destination: Destination) -> bool:
-        """Whether it has not gone to another process meanwhile."""
-        return self._destinations.get(destination.name) is destination
 
     async def prune_at_times(self) -> None:
         """Forget what is old; all processes do, to no harm."""
