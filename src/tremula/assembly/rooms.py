@@ -49,6 +49,7 @@ from tremula.features.spaces.space_rooms import OwnRooms
 from tremula.features.spaces.summaries import RoomSummaries
 from tremula.features.spaces.walking import Lookup
 from tremula.features.third_party import invite_routes
+from tremula.features.third_party.address_invitations import AddressInvitations
 from tremula.features.third_party.identity_invitations import IdentityInvitations
 from tremula.rooms.contents import EventContents
 
@@ -112,20 +113,19 @@ def add_rooms(
     directory = _build_directory(base, engine)
     directory.claims.seekers.append(people.queries.has_made)
     membership = _build_membership(base, engine, people, remote, directory)
-    inviting = invite_routes.Inviting(
-        membership,
+    addresses = AddressInvitations(
         people.third_party.invitations,
         IdentityInvitations(
             people.third_party.identity_servers, membership, rooms, base.limiter
         ),
     )
-    base.router.add(invite_routes, inviting)
+    base.router.add(invite_routes, invite_routes.Inviting(membership, addresses))
     _add_messages(base, engine, people, membership)
     creation = RoomCreation(
         rooms,
         directory,
         membership,
-        people.third_party.invitations,
+        addresses,
         OwnUsers(base.appservices, base.server_name),
         base.config.default_room_version,
         base.config.federation.enabled,

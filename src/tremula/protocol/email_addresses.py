@@ -6,6 +6,7 @@ there is one way only to write it.
 """
 
 import re
+from dataclasses import dataclass, field
 from typing import Final, NewType
 
 from msgspec import Struct
@@ -34,6 +35,15 @@ class Mailbox(Struct, frozen=True):
     def domain(self) -> str:
         """The part of the address after the ``@``."""
         return self.address.rpartition("@")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class InvitedAddress:
+    """Who is invited, and the identity server that is to be asked for them."""
+
+    address: EmailAddress
+    id_server: str | None = None
+    id_access_token: str | None = field(default=None, repr=False)
 
 
 def parse_email_address(raw: object) -> EmailAddress:

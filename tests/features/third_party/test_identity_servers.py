@@ -235,6 +235,29 @@ async def test_a_user_whom_the_identity_server_knows_is_invited(
     assert await pending(alice, room_id) == []
 
 
+async def test_those_invited_to_a_new_room_are_looked_for_too(
+    server: Server, identity: IdentityServer
+) -> None:
+    alice, bob = server.client(ALICE), server.client(BOB)
+    await bob.get("/v3/account/whoami")
+    identity.bound[EMAIL] = BOB
+    invited = {"medium": "email", "address": EMAIL, "id_server": identity.name}
+    body = {"invite_3pid": [invited]}
+
+    refused = await alice.post("/v3/createRoom", body)
+    assert error_of(refused) == (400, "M_MISSING_PARAM")
+    assert identity.asked == []
+    room_id = await create_room(
+        alice, invite_3pid=[{**invited, "id_access_token": ACCESS}]
+    )
+
+    assert await invited_to(bob) == [room_id]
+    # Where no identity server may be asked, an address takes a mail server.
+    invited["id_server"] = "id.example.org"
+    refused = await alice.post("/v3/createRoom", body)
+    assert error_of(refused)[1] == "M_THREEPID_MEDIUM_NOT_SUPPORTED"
+
+
 async def test_an_invitation_of_nobody_known_is_stored_there(
     server: Server, identity: IdentityServer
 ) -> None:

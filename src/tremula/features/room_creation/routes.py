@@ -15,7 +15,7 @@ from tremula.infra.http import (
     endpoint,
 )
 from tremula.protocol.canonical import INTEGER_MAX
-from tremula.protocol.email_addresses import EmailAddress, parse_email_address
+from tremula.protocol.email_addresses import InvitedAddress, parse_email_address
 from tremula.protocol.errors import InvalidParam, ThreepidDenied
 from tremula.protocol.identifiers import RoomId, parse_room_id, server_of
 
@@ -34,10 +34,12 @@ class InitialStateBody(msgspec.Struct):
 
 
 class Invite3pidBody(msgspec.Struct):
-    """An entry of ``invite_3pid``; identity servers are not asked."""
+    """An entry of ``invite_3pid``."""
 
     medium: str
     address: str
+    id_server: str | None = None
+    id_access_token: str | None = None
 
 
 def _bridged(name: str) -> Any:  # noqa: ANN401 - as msgspec declares a field
@@ -120,7 +122,7 @@ def room_request(req: UserRequest, body: CreateRoomBody) -> RoomRequest:
         name=body.name,
         topic=body.topic,
         invite=invite,
-        invite_emails=_emails(body.invite_3pid or []),
+        invite_addresses=_addresses(body.invite_3pid or []),
         is_direct=bool(body.is_direct),
         creation_content=body.creation_content or {},
         initial_state=[
@@ -156,9 +158,14 @@ def _own_room_id(req: UserRequest, raw: str) -> RoomId:
     return room_id
 
 
-def _emails(invited: list[Invite3pidBody]) -> list[EmailAddress]:
+def _addresses(invited: list[Invite3pidBody]) -> list[InvitedAddress]:
     if len(invited) > INVITES_BY_EMAIL_MAX:
         raise InvalidParam("too many invitations by e-mail for one request")
     if any(each.medium != "email" for each in invited):
         raise ThreepidDenied("this server invites users and e-mail addresses only")
-    return [parse_email_address(each.address) for each in invited]
+    return [
+        InvitedAddress(
+            parse_email_address(each.address), each.id_server, each.id_access_token
+        )
+        for each in invited
+    ]

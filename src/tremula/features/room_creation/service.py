@@ -24,7 +24,7 @@ from tremula.features.room_creation.plan import (
 )
 from tremula.infra.db import Conflict
 from tremula.infra.journal import JournalUnit
-from tremula.protocol.email_addresses import EmailAddress
+from tremula.protocol.email_addresses import InvitedAddress
 from tremula.protocol.errors import (
     BadJson,
     Forbidden,
@@ -62,7 +62,7 @@ class RoomRequest(Struct, frozen=True, kw_only=True):
     name: str | None = None
     topic: str | None = None
     invite: Sequence[str] = ()
-    invite_emails: Sequence[EmailAddress] = ()
+    invite_addresses: Sequence[InvitedAddress] = ()
     is_direct: bool = False
     creation_content: Mapping[str, Any] = field(default_factory=dict)
     initial_state: Sequence[InitialState] = ()
@@ -70,21 +70,22 @@ class RoomRequest(Struct, frozen=True, kw_only=True):
     extras: BridgeExtras | None = None
 
 
-class EmailInviter(Protocol):
+class AddressInviter(Protocol):
     """Invites e-mail addresses; the third_party feature does."""
 
-    def check_possible(self) -> None:
-        """Refuse addresses where there is no mail.
+    def check_possible(self, invited: InvitedAddress) -> None:
+        """Refuse an address that there is no way to.
 
         Raises:
-            ThreepidMediumNotSupported: there is none.
+            ThreepidMediumNotSupported: there is no mail.
+            MissingParam: there is no token for the identity server.
         """
         ...
 
     async def invite(
-        self, sender: UserId, room_id: RoomId, address: EmailAddress
+        self, sender: UserId, room_id: RoomId, invited: InvitedAddress
     ) -> None:
-        """Invite whoever has *address*.
+        """Invite whoever has the address.
 
         Raises:
             MatrixError: it can't be done.
@@ -102,7 +103,7 @@ class RoomCreation(Struct, frozen=True):
     rooms: Rooms
     directory: Directory
     membership: Membership
-    by_email: EmailInviter
+    addresses: AddressInviter
     own_users: OwnUsers
     default_version_id: str
     federates: bool = True
@@ -120,9 +121,10 @@ class RoomCreation(Struct, frozen=True):
             InvalidRoomState: the rules refuse one of the room's events.
             InviteBlocked: one of the invited takes no invitations.
             ThreepidMediumNotSupported: nobody can be invited by mail here.
+            MissingParam: there is no token for an identity server.
         """
-        if request.invite_emails:
-            self.by_email.check_possible()
+        for invited in request.invite_addresses:
+            self.addresses.check_possible(invited)
         plan = await self._plan(creator, request)
         alias, extras = plan.alias, request.extras
 
@@ -149,8 +151,8 @@ class RoomCreation(Struct, frozen=True):
         async with asyncio.TaskGroup() as group:
             for draft in invitations:
                 group.create_task(self._invite(room_id, draft))
-        for address in request.invite_emails:
-            await self._invite_email(creator, room_id, address)
+        for invited in request.invite_addresses:
+            await self._invite_address(creator, room_id, invited)
         return room_id
 
     async def _plan(self, creator: UserId, request: RoomRequest) -> RoomPlan:
@@ -218,11 +220,11 @@ class RoomCreation(Struct, frozen=True):
             # The room is there already, and the creator can invite again.
             log.info("not_invited", user_id=draft.state_key, reason=error.message)
 
-    async def _invite_email(
-        self, creator: UserId, room_id: RoomId, address: EmailAddress
+    async def _invite_address(
+        self, creator: UserId, room_id: RoomId, invited: InvitedAddress
     ) -> None:
         try:
-            await self.by_email.invite(creator, room_id, address)
+            await self.addresses.invite(creator, room_id, invited)
         except MatrixError as error:
             # As above.
             log.info("address_not_invited", reason=error.message)

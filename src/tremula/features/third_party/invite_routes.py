@@ -3,11 +3,9 @@
 import msgspec
 
 from tremula.features.membership.service import Membership
-from tremula.features.third_party.identity_invitations import IdentityInvitations
-from tremula.features.third_party.identity_servers import Access
-from tremula.features.third_party.invitations import EmailInvitations
+from tremula.features.third_party.address_invitations import AddressInvitations
 from tremula.infra.http import Auth, Json, UserRequest, endpoint
-from tremula.protocol.email_addresses import parse_email_address
+from tremula.protocol.email_addresses import InvitedAddress, parse_email_address
 from tremula.protocol.errors import MissingParam, ThreepidDenied
 from tremula.protocol.identifiers import RoomId, parse_user_id
 
@@ -16,8 +14,7 @@ class Inviting(msgspec.Struct, frozen=True):
     """One path takes either body."""
 
     membership: Membership
-    by_email: EmailInvitations
-    through_servers: IdentityInvitations
+    addresses: AddressInvitations
 
 
 class InviteBody(msgspec.Struct):
@@ -53,13 +50,8 @@ async def invite_user(req: UserRequest, inviting: Inviting) -> Json:
         raise MissingParam("missing key 'user_id'")
     if body.medium != "email":
         raise ThreepidDenied("this server invites users and e-mail addresses only")
-    address = parse_email_address(body.address)
-    id_server = body.id_server
-    if id_server is None or not inviting.through_servers.servers.is_trusted(id_server):
-        await inviting.by_email.invite(req.user_id, room_id, address)
-        return {}
-    if body.id_access_token is None:
-        raise MissingParam("missing key 'id_access_token'")
-    access = Access(id_server, body.id_access_token)
-    await inviting.through_servers.invite(req.user_id, room_id, address, access)
+    invited = InvitedAddress(
+        parse_email_address(body.address), body.id_server, body.id_access_token
+    )
+    await inviting.addresses.invite(req.user_id, room_id, invited)
     return {}
