@@ -110,6 +110,7 @@ async def test_what_is_read_in_time_is_not_mailed(
     assert "bob: seen" not in mail.text
 
 
+@pytest.mark.one_process(reason="time jumps, for which it wakes one process")
 async def test_a_room_brings_about_one_mail_a_day(
     server: Server, smtp: SmtpServer, clock: FakeClock, alice: UserClient
 ) -> None:
