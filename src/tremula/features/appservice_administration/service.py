@@ -38,6 +38,7 @@ class AppserviceAdministration(Struct, frozen=True):
             "registration": to_builtins(appservice.registration),
             "waiting_events": queued.events,
             "oldest_waiting_ts": queued.oldest_ts_ms,
+            "transaction_under_way": queued.is_begun,
             "states": [orjson.loads(each.raw) for each in states],
         }
 
