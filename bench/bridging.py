@@ -28,9 +28,9 @@ from bench.synapse import synapse
 
 AT_ONCE: Final = 16
 MESSAGES: Final = 200
-_TOKEN: Final = "a-token-of-the-bench"  # noqa: S105 - of a server that goes at once
+TOKEN: Final = "a-token-of-the-bench"  # noqa: S105 - of a server that goes at once
 _V3: Final = "/_matrix/client/v3"
-_JSON: Final = {"Authorization": f"Bearer {_TOKEN}"}
+_JSON: Final = {"Authorization": f"Bearer {TOKEN}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _run(candidate_in: Callable[[Path], Candidate]) -> None:
 
 async def _measure(candidate: Candidate, folder: Path) -> None:
     async with running_bridge() as bridge:
-        program = _with_registration(candidate.program, folder, bridge.url)
+        program = with_registration(candidate.program, folder, bridge.url)
         with running(program, None, starts=1) as server:
             await _measure_running(candidate, server, bridge)
 
@@ -163,7 +163,8 @@ async def _told_ms(bot: BridgeBot, bridge: Bridge, room_id: str) -> list[float]:
     return took_ms
 
 
-def _with_registration(program: Program, folder: Path, url: str) -> Program:
+def with_registration(program: Program, folder: Path, url: str) -> Program:
+    """*program* with an application service whose token is `TOKEN`."""
     file = folder / "bench.yaml"
     namespaces = {
         "users": [{"regex": "@bench_.*", "exclusive": True}],
@@ -173,7 +174,7 @@ def _with_registration(program: Program, folder: Path, url: str) -> Program:
     registration = {
         "id": "bench",
         "url": url,
-        "as_token": _TOKEN,
+        "as_token": TOKEN,
         "hs_token": "another-token-of-the-bench",
         "sender_localpart": "bench_bot",
         "rate_limited": False,
