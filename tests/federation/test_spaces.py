@@ -120,8 +120,8 @@ async def test_spaces_span_servers(federation: Federation) -> None:
     inner = await create_space(bob, name="Inner")
     public = await create_room(bob, preset="public_chat", name="Public")
     private = await create_room(bob, name="Private")
-    for room_id in (public, private):
-        await add_child(bob, inner, room_id, via=["b.test"])
+    for order, room_id in (("1", public), ("2", private)):
+        await add_child(bob, inner, room_id, via=["b.test"], order=order)
     space = await create_space(alice)
     await add_child(alice, space, inner, via=["b.test"])
 
