@@ -270,15 +270,21 @@ async def test_a_batch_is_read_as_it_comes(server: Server) -> None:
 async def test_nobody_is_marked_to_have_read_whom_the_bridge_is_not(
     server: Server,
 ) -> None:
-    """Nor whoever is not in the room."""
+    """Nor whoever is not in the room; the batch is stored all the same."""
     bot = await bridge(server, owner="@alice:test")
     room_id = await create_room(bot, creation_content=LOCAL, preset="public_chat")
     bob = server.client("@bob:test")
     await join(bob, room_id)
 
     for reader in ("@bob:test", "@alice:test"):
-        response = await batch(bot, room_id, [message("x")], mark_read_by=reader)
-        assert error_of(response) == (403, "M_FORBIDDEN")
+        await sent_batch(bot, room_id, reader, forward=True, mark_read_by=reader)
+    await join(server.client("@alice:test"), room_id)
+
+    assert (await bodies(bot, room_id))[:2] == ["@alice:test", "@bob:test"]
+    for client in (bob, server.client("@alice:test")):
+        room = (await client.get("/v3/sync")).json["rooms"]["join"][room_id]
+        assert "m.fully_read" not in {e["type"] for e in room["account_data"]["events"]}
+        assert "m.receipt" not in {e["type"] for e in room["ephemeral"]["events"]}
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ from typing import Final
 
 from msgspec import Struct
 
+from tremula.features.appservices.service import Appservice
 from tremula.features.hungry_rooms.authority import Authority
 from tremula.features.receipts.service import Receipts
 from tremula.infra.http import Requester
 from tremula.infra.slots import CallTypes, Slots
-from tremula.protocol.errors import Forbidden
 from tremula.protocol.identifiers import EventId, RoomId, UserId
 from tremula.rooms.batches import Batch, Batches, BatchEvent, Direction
+from tremula.rooms.view import RoomView
 
 __all__ = ["Authority", "BatchRequest", "HungryRooms"]
 
@@ -63,25 +64,34 @@ class HungryRooms:
         already stays as it is.
 
         Raises:
-            Forbidden: the room federates, the requester is not in it, or somebody is
+            Forbidden: the room federates, the requester is not in it, or a sender is
                 none of their users.
             InvalidParam, BadJson, TooLarge: something is no message.
         """
         appservice = self._authority.appservice(requester)
         view = await self._authority.own_room(requester, room_id)
-        reader = request.mark_read_by
-        senders = [each.sender for each in request.events]
         self._authority.check_users(
-            appservice, [*senders, *([reader] if reader else ())]
+            appservice, [each.sender for each in request.events]
         )
-        if reader is not None and not view.is_joined(reader):
-            raise Forbidden(f"{reader} is not in the room")
         batch = Batch(
             tuple(request.events), request.direction, appservice.id, request.notifies
         )
-        command = SendBatch(batch, reader)
+        command = SendBatch(batch, self._reader(appservice, view, request))
         event_ids: list[EventId] = await self._slots.call(_SLOT_KIND, room_id, command)
         return event_ids
+
+    def _reader(
+        self, appservice: Appservice, view: RoomView, request: BatchRequest
+    ) -> UserId | None:
+        """Who is marked to have read the batch.
+
+        Bridges ask it of whoever is logged in to them, and may do it for few: refused,
+        they would take the history for sent.
+        """
+        reader = request.mark_read_by
+        if reader is None or not view.is_joined(reader):
+            return None
+        return reader if self._authority.speaks_for(appservice, reader) else None
 
     async def restate(
         self, appservice_id: str, room_id: RoomId, events: Sequence[BatchEvent]
