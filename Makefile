@@ -22,8 +22,10 @@ SYNAPSE_VENV := .interop
 SYNAPSE_INSTALLED := $(SYNAPSE_VENV)/.installed
 endif
 
-# Environments with bridges, and what ours are made with.
+# Environments with bridges, and what ours are made with; and one of ours in Go.
 BRIDGE_ENVIRONMENTS := .bridges/public/.installed .bridges/own/.installed
+GROVE := .bridges/grove/grove
+GO := GOTOOLCHAIN=local CGO_ENABLED=1 go
 
 .PHONY: serve test lint types contracts format test-js test-browser test-interop test-cluster \
 	test-bridges test-media synapse bridges bench clean
@@ -67,7 +69,8 @@ test-interop: $(VENV)/.installed-test synapse
 	SYNAPSE_VENV=$(abspath $(SYNAPSE_VENV)) $(BIN)/python -m pytest -n $(WORKERS) \
 		-m interop tests/interop
 
-# Real bridges, from PyPI; with those to IRC only where Debian's ngircd is installed.
+# Real bridges, from PyPI; with those to IRC only where Debian's ngircd is installed, and
+# with one in Go only where Go is.
 test-bridges: $(VENV)/.installed-test bridges
 	$(BIN)/python -m pytest -n $(WORKERS) -m bridges tests/bridges
 
@@ -83,7 +86,7 @@ test-media: $(VENV)/.installed-test
 
 synapse: $(SYNAPSE_INSTALLED)
 
-bridges: $(BRIDGE_ENVIRONMENTS)
+bridges: $(BRIDGE_ENVIRONMENTS) $(GROVE)
 
 # ARGS="run --quick" takes a minute or two; see `python -m bench run --help`.
 bench: $(VENV)/.installed-bench
@@ -116,6 +119,18 @@ $(VENV)/.created:
 	@.bridges/$*/bin/python -m pip install --quiet --disable-pip-version-check \
 		--requirement $<
 	@touch $@
+
+$(GROVE): $(wildcard tests/bridges/programs/grove/*)
+	@rm -f $@
+	@if ! { command -v go && command -v cc; } >/dev/null; then \
+		echo 'Go or a C compiler is not installed: no bridge in Go will be tested' >&2; \
+	elif ! $(GO) -C $(<D) mod download; then \
+		echo 'Go is older than 1.24, or its proxy is out of reach:' \
+			'no bridge in Go will be tested' >&2; \
+	else \
+		echo 'Building a bridge in Go into $(@D) ...'; \
+		$(GO) -C $(<D) build -buildvcs=false -tags goolm -o $(abspath $@) .; \
+	fi
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.created
 	$(PIP_INSTALL) .

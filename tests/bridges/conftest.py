@@ -16,7 +16,10 @@ from tests.interop.gate import Gate
 
 
 class Serve(Protocol):
-    """Starts a homeserver that has loaded these registrations."""
+    """Starts a homeserver that has loaded these registrations.
+
+    Each of its users may add a bridge of their own as well.
+    """
 
     async def __call__(self, *registrations: Path) -> Homeserver: ...
 
@@ -44,7 +47,10 @@ async def serve(
             running_homeserver(
                 tmp_path / "homeserver",
                 database_source,
-                {"TREMULA_APPSERVICES__FILES": files},
+                {
+                    "TREMULA_APPSERVICES__FILES": files,
+                    "TREMULA_APPSERVICES__USERS_MAY_ADD": "1",
+                },
             )
         )
 

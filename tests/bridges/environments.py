@@ -9,6 +9,9 @@ from tests.bridges.program import Program
 _ROOT: Final = Path(__file__).absolute().parents[2]
 _ENVIRONMENTS: Final = _ROOT / ".bridges"
 
+# Our bridge in Go; not there where Go isn't.
+GROVE: Final = _ENVIRONMENTS / "grove" / "grove"
+
 
 def public(program: str) -> Path:
     """A program of the environment with the bridges that others wrote."""

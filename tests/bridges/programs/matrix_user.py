@@ -10,15 +10,34 @@ import sys
 from mautrix.client import Client
 from mautrix.client.state_store.memory import MemoryStateStore
 from mautrix.crypto import MemoryCryptoStore, OlmMachine
-from mautrix.types import EventType, Membership
+from mautrix.types import (
+    CrossSigningUsage,
+    EventType,
+    Membership,
+    SigningKey,
+    TOFUSigningKey,
+    UserID,
+)
 
 from tests.bridges.programs.appservice import Event
 from tests.bridges.programs.lines import commands, say
 from tests.bridges.programs.secrecy import CryptoStateStore
 
 
+class CryptoStore(MemoryCryptoStore):
+    """One that can be told again of a user's cross-signing keys."""
+
+    async def put_cross_signing_key(
+        self, user_id: UserID, usage: CrossSigningUsage, key: SigningKey
+    ) -> None:
+        # mautrix's own would change a tuple.
+        known = self._cross_signing_keys.setdefault(user_id, {})
+        first = known[usage].first if usage in known else key
+        known[usage] = TOFUSigningKey(key=key, first=first)
+
+
 async def main(homeserver: str, user_id: str, token: str, device_id: str) -> None:
-    store = MemoryCryptoStore(user_id, "pickle")
+    store = CryptoStore(user_id, "pickle")
     client = Client(
         base_url=homeserver,
         mxid=user_id,
