@@ -68,7 +68,6 @@ from tremula.rooms.reader import RoomReader
 from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.room import OwnServer
 from tremula.rooms.rooms import Rooms
-from tremula.rooms.txns import SentTxns
 
 ALICE: Final = UserId("@alice:test")
 BOB: Final = UserId("@bob:test")
@@ -216,7 +215,6 @@ def _start_engine(database: Database, journal: Journal, clock: FakeClock) -> _En
         events=events,
         journal=journal,
         slots=slots,
-        txns=SentTxns(database),
         clock=clock,
     )
     return _Engine(journal, memberships, events, reader, rooms)

@@ -2,6 +2,7 @@
 
 from tremula.assembly.base import Base, Engine
 from tremula.features.federation_events.asking import RemoteEvents
+from tremula.features.policy_servers.service import RemotePolicyServers
 from tremula.infra.cache import ByteLRU
 from tremula.infra.federation.outbox import Outbox
 from tremula.rooms.access import RoomAccess
@@ -14,12 +15,12 @@ from tremula.rooms.memberships import Memberships
 from tremula.rooms.outside import OutsideRooms
 from tremula.rooms.past import RoomPast
 from tremula.rooms.places import Places
+from tremula.rooms.policing import Policing
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.rooms import Rooms
 from tremula.rooms.serialize import Serializer
 from tremula.rooms.sharing import SharedRooms
-from tremula.rooms.txns import SentTxns
 from tremula.rooms.unsent import UnsentEvents
 from tremula.rooms.verification import EventVerifier
 from tremula.rooms.visibility import Visibility
@@ -47,15 +48,18 @@ async def build_engine(base: Base) -> Engine:
     reader = RoomReader(base.database, registry, events)
     visibility = Visibility(base.database, events)
     erasures = await Erasures.open(base.database, base.journal, visibility)
+    policy_servers = RemotePolicyServers(base.federation, base.clock)
+    caches.watch("policy_servers_down", policy_servers.pauses)
+    policing = Policing(policy_servers)
     return Engine(
         rooms=Rooms(
             registry=registry,
             events=events,
             journal=base.journal,
             slots=base.slots,
-            txns=SentTxns(base.database),
             clock=base.clock,
             peers=RemoteEvents(base.federation, EventVerifier(base.key_ring)),
+            policing=policing,
         ),
         reader=reader,
         events=events,
@@ -78,7 +82,7 @@ async def build_engine(base: Base) -> Engine:
         verifier=EventVerifier(base.key_ring),
         past=RoomPast(base.database),
         outside=OutsideRooms(base.database, base.journal, memberships),
-        unsent=UnsentEvents(registry, base.slots, base.clock),
+        unsent=UnsentEvents(registry, base.slots, base.clock, policing),
         shared=SharedRooms(base.server_name, base.database, reader, memberships),
         batches=Batches(registry, base.journal, base.clock),
     )

@@ -21,6 +21,7 @@ from tremula.protocol.redaction import redact
 from tremula.protocol.room_versions import EventIdFormat, RoomVersion
 from tremula.protocol.server_keys import KeyNeed, KnownKeys
 from tremula.protocol.signing import (
+    POLICY_KEY_ID,
     BadSignature,
     is_key_id,
     required_signers,
@@ -170,7 +171,12 @@ def _required_signatures(
     required: dict[ServerName, dict[str, str]] = {}
     for server_name in sorted(required_signers(version, pdu)):
         signatures = given.get(server_name, {})
-        usable = {key: value for key, value in signatures.items() if is_key_id(key)}
+        usable = {
+            key: value
+            for key, value in signatures.items()
+            # A policy server's says nothing of who has sent the event.
+            if is_key_id(key) and key != POLICY_KEY_ID
+        }
         if len(usable) > SIGNATURES_PER_SERVER_MAX:
             raise BadJson("malformed event: too many signatures of one server")
         required[server_name] = usable

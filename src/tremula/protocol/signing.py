@@ -23,6 +23,8 @@ from tremula.protocol.identifiers import ServerName, server_of
 from tremula.protocol.room_versions import EventIdFormat, RoomVersion
 
 ALGORITHM = "ed25519"
+POLICY_KEY_ID = ALGORITHM + ":policy_server"
+"""Of the key of every policy server, which is not one of the server's own keys."""
 SEED_BYTES = 32
 PUBLIC_KEY_BYTES = crypto_sign_PUBLICKEYBYTES
 # "The version must have characters matching the regular expression [a-zA-Z0-9_]."

@@ -110,11 +110,17 @@ class Judge(Struct, frozen=True):
     states: EventStates
 
     async def judge(
-        self, room: Room, event: Event, prior: Mapping[StateKey, int] | None
+        self,
+        room: Room,
+        event: Event,
+        prior: Mapping[StateKey, int] | None,
+        *,
+        refusal: str | None = None,
     ) -> Judgement:
-        """Apply SS "Checks performed on receipt of a PDU", 4 to 6.
+        """Apply SS "Checks performed on receipt of a PDU", 4 to 7.
 
-        *prior* is the state before the event where a peer had to be asked for it.
+        *prior* is the state before the event where a peer had to be asked for it,
+        *refusal* says why the room's policy server does not recommend it.
 
         Raises:
             MissingAuthEvents: auth events are not here.
@@ -139,6 +145,8 @@ class Judge(Struct, frozen=True):
             now = await self._auth_state(room, event, around, StateAt(head.state, {}))
             reason = violation(room.version, event, now)
             standing = Standing.ACCEPTED if reason is None else Standing.SOFT_FAILED
+        if reason is None and refusal is not None:
+            standing, reason = Standing.SOFT_FAILED, refusal
         after = before
         if event.state_key is not None and standing is not Standing.REJECTED:
             after = before.with_event(event.key, around.nid)

@@ -11,7 +11,7 @@ from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
 from tremula.protocol.auth_rules import check_auth
 from tremula.protocol.auth_selection import auth_event_keys
-from tremula.protocol.errors import AuthRuleViolation, Forbidden, NotFound
+from tremula.protocol.errors import AuthRuleViolation, MatrixError, NotFound
 from tremula.protocol.events import Event, pdu_json
 from tremula.protocol.hashes import encode_event_json
 from tremula.protocol.identifiers import EventId, RoomId, ServerName
@@ -21,7 +21,7 @@ from tremula.rooms import graph_storage, partial_storage
 from tremula.rooms.arrivals import ArrivalReader
 from tremula.rooms.branches import StateAt
 from tremula.rooms.event_store import EventStore
-from tremula.rooms.events import Draft, StoredEvent
+from tremula.rooms.events import StoredEvent
 from tremula.rooms.events_storage import ServerPart
 from tremula.rooms.gaps import Gaps
 from tremula.rooms.graph import Standing
@@ -36,6 +36,7 @@ from tremula.rooms.judging import (
 )
 from tremula.rooms.partial_storage import DeferredEvent
 from tremula.rooms.peers import PeerFailed
+from tremula.rooms.policing import Policing
 from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.room import REDACTION, Head, Room
 from tremula.rooms.staging import Staged
@@ -81,13 +82,14 @@ class ReceiveEvents(Struct, frozen=True, tag=True):
 
 
 class _Delivery(Struct):
-    """The events of one command: where they come from, what is known of them, and how
-    often more may be asked for on their account.
+    """The events of one command: where they come from, what is known of them, why the
+    policy server refuses some, and how often more may be asked for on their account.
     """
 
     origin: ServerName
     relayed: frozenset[EventId] = frozenset()
     known: dict[EventId, Standing] = field(default_factory=dict[EventId, Standing])
+    refusals: dict[EventId, str] = field(default_factory=dict[EventId, str])
     early_redacted: set[str] = field(default_factory=set[str])
     requests_left: int = _REQUESTS_MAX
     writes: list[asyncio.Future[None]] = field(default_factory=list)
@@ -112,6 +114,7 @@ class Receiving(Struct, frozen=True):
     journal: Journal
     judge: Judge
     gaps: Gaps
+    policing: Policing
     queues: KeyedLocks[str]
 
     async def receive(
@@ -137,40 +140,6 @@ class Receiving(Struct, frozen=True):
             }
             await asyncio.gather(*delivery.writes)
             return receipts
-
-    async def send_after_some(
-        self, room_id: RoomId, draft: Draft, *, now_ms: int
-    ) -> StoredEvent:
-        """Send an event to a room with more extremities than one may name.
-
-        It is judged as others will: by the state that those have which it names.
-
-        Raises:
-            NotFound: this server knows no such room.
-            Forbidden: the authorisation rules refuse the event.
-            TooLarge: the event is past the size limits.
-            BadJson: its content cannot be an event's.
-        """
-        while True:
-            room = await self._get_room(room_id)
-            await room.markers.prepare(room.view, [draft])
-            async with room.lock:
-                await room.settled()
-                if not self.registry.holds(room):
-                    continue
-                with room.kept():
-                    head = await self.judge.narrowed_head(room)
-                    built = room.build(head, draft, now_ms)
-                    judgement = await self.judge.judge(room, built.event, None)
-                    if judgement.standing is not Standing.ACCEPTED:
-                        raise Forbidden(str(judgement.reason))
-                    arrival = await self._arrivals.read(room, built, judgement)
-                    unit = self.journal.unit()
-                    successor, item = arrival.stage(room, unit)
-                    item.stored.set_txn(draft.txn)
-                    done = self._submit(room, unit, successor, item)
-            await done
-            return item.stored
 
     @property
     def _arrivals(self) -> ArrivalReader:
@@ -310,9 +279,23 @@ class Receiving(Struct, frozen=True):
                     continue
                 with room.kept():
                     receipt = await self._enter_judged(room, received, delivery, prior)
+            if receipt is None:
+                received = await self._signed(room, received, delivery)
+                continue
             assert receipt.standing is not None
             delivery.known[event_id] = receipt.standing
             return receipt
+
+    async def _signed(
+        self, room: Room, received: ReceivedEvent, delivery: _Delivery
+    ) -> ReceivedEvent:
+        """*received* as the room's policy server has signed it, if it does."""
+        try:
+            stored = await self.policing.signed(room, received.stored)
+        except MatrixError as error:
+            delivery.refusals[received.event.event_id] = error.message
+            return received
+        return replace(received, stored=stored)
 
     def _enter_live(
         self, room: Room, received: ReceivedEvent, delivery: _Delivery
@@ -329,6 +312,7 @@ class Receiving(Struct, frozen=True):
             or event.event_id in delivery.known
             or event.event_id in delivery.early_redacted
             or not _is_next(room, head, event)
+            or not self.policing.recommends(room, received.stored)
         ):
             return False
         try:
@@ -358,12 +342,20 @@ class Receiving(Struct, frozen=True):
         received: ReceivedEvent,
         delivery: _Delivery,
         prior: Mapping[StateKey, int] | None,
-    ) -> Receipt:
-        judgement = await self.judge.judge(room, received.event, prior)
+    ) -> Receipt | None:
+        """None, and nothing is done, if the policy server has to be asked first."""
+        event = received.event
+        refusal = None
+        is_recommended = self.policing.recommends(room, received.stored)
+        if not is_recommended:
+            refusal = delivery.refusals.get(event.event_id)
+        judgement = await self.judge.judge(room, event, prior, refusal=refusal)
+        if judgement.standing is Standing.ACCEPTED and not is_recommended:
+            return None
         arrival = await self._arrivals.read(room, received.stored, judgement)
         unit = self.journal.unit()
         successor, item = arrival.stage(room, unit)
-        if received.event.event_id in delivery.relayed:
+        if event.event_id in delivery.relayed:
             item = replace(item, is_relayed=True)
         delivery.writes.append(self._submit(room, unit, successor, item))
         return Receipt(judgement.standing, judgement.reason)

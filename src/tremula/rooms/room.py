@@ -128,7 +128,7 @@ class Room:
         head = self.head
         staged = []
         for draft in drafts:
-            _check_replaces(head, draft)
+            check_replaces(head, draft)
             built = self.build(head, draft, now_ms)
             if not head.extremities:
                 # RV12: the create event's hash is the room's ID, known only now.
@@ -380,7 +380,12 @@ def redaction_of(
     )
 
 
-def _check_replaces(head: Head, draft: Draft) -> None:
+def check_replaces(head: Head, draft: Draft) -> None:
+    """Refuse a draft that says what it replaces, and would replace something else.
+
+    Raises:
+        Forbidden: it would.
+    """
     if draft.replaces is None or draft.state_key is None:
         return
     current = head.state.get((draft.type, draft.state_key))

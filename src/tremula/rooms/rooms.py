@@ -33,16 +33,17 @@ from tremula.rooms.event_states import EventStates
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import Draft, StoredEvent
 from tremula.rooms.gaps import Gaps
-from tremula.rooms.graph import PREV_EVENTS_CITED_MAX
 from tremula.rooms.history_gaps import HistoryGap
 from tremula.rooms.judging import Judge
 from tremula.rooms.peers import PeerFailed, Peers
+from tremula.rooms.policing import UNPOLICED, Policing
 from tremula.rooms.purging import Closing
 from tremula.rooms.receiving import Receipt, ReceiveEvents, Receiving
 from tremula.rooms.rechecking import Rechecking
 from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.resolver import Resolver
 from tremula.rooms.room import REDACTION, Room
+from tremula.rooms.sending import Sending
 from tremula.rooms.staging import Staged
 from tremula.rooms.state import MEMBER, StateMap
 from tremula.rooms.telling import RoomTelling
@@ -79,23 +80,28 @@ class Rooms:
         events: EventStore,
         journal: Journal,
         slots: Slots,
-        txns: SentTxns,
         clock: Clock,
         peers: Peers | None = None,
+        policing: Policing = UNPOLICED,
     ) -> None:
         self._registry = registry
         self._events = events
         self._journal = journal
         self._slots = slots
-        self._txns = txns
         self._clock = clock
         self._newest_create_ms = 0
         self._annotating: KeyedLocks[tuple[str, bytes]] = KeyedLocks()
         db, queues = events.db, KeyedLocks[str]()
+        self._txns = txns = SentTxns(db)
         states = EventStates(db, Branches(db), Resolver(db))
         judge = Judge(db, events, states)
         gaps = Gaps(db, journal, peers)
-        self._receiving = Receiving(registry, events, journal, judge, gaps, queues)
+        self._receiving = Receiving(
+            registry, events, journal, judge, gaps, policing, queues
+        )
+        self._sending = Sending(
+            registry, events, journal, judge, policing, txns, clock, KeyedLocks()
+        )
         bases = BaseStates(events, journal, states)
         self._completing = Completing(
             registry, journal, gaps, bases, Rechecking(judge), self._receiving, queues
@@ -110,8 +116,8 @@ class Rooms:
     async def append(self, room_id: RoomId, drafts: Sequence[Draft]) -> list[EventId]:
         """Send *drafts* to a room, all of them or none; durable on return.
 
-        In a room with more forward extremities than one event may name, they are sent
-        one by one.
+        In a room with a policy server, or with more forward extremities than one event
+        may name, they are sent one by one.
 
         A transaction id that was used before answers the event of that time. State
         that is what the sender set it to already answers the event that did.
@@ -122,6 +128,7 @@ class Rooms:
             TooLarge: an event is past the size limits.
             BadJson: a content cannot be an event's.
             DuplicateAnnotation: the sender has annotated an event like this already.
+            MatrixError: the room's policy server refuses an event, or can't be asked.
         """
         event_ids: list[EventId] = await self._slots.call(
             _SLOT_KIND, room_id, AppendEvents(tuple(drafts))
@@ -294,8 +301,9 @@ class Rooms:
                 return [sent]
         # Nothing is awaited any more: of two requests with one transaction id, the
         # second has found what the first has begun.
-        if len(room.head.extremities) > PREV_EVENTS_CITED_MAX:
-            return await self._append_after_some(room.view, drafts)
+        if self._sending.is_needed(room, drafts):
+            # One by one: each comes after the last, or makes the extremities fewer.
+            return [await self._sending.send(room.view.room_id, d) for d in drafts]
         unit = self._journal.unit()
         staged = self._stage(
             room,
@@ -316,18 +324,6 @@ class Rooms:
             # They have no transaction ID.
             return None
         return await self._txns.find(room.view.nid, drafts[0])
-
-    async def _append_after_some(
-        self, view: RoomView, drafts: Sequence[Draft]
-    ) -> list[EventId]:
-        # One by one: each makes the ends fewer, and so others than the last had.
-        sent = [
-            await self._receiving.send_after_some(
-                view.room_id, draft, now_ms=self._clock.now_ms()
-            )
-            for draft in drafts
-        ]
-        return [stored.event_id for stored in sent]
 
     async def _get_room(self, room_id: str) -> Room:
         room = await self._registry.find(RoomId(room_id))

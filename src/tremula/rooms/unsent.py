@@ -15,6 +15,7 @@ from tremula.protocol.event_building import event_links
 from tremula.protocol.events import BuiltEvent, Event
 from tremula.protocol.identifiers import EventId, RoomId
 from tremula.rooms.events import Draft
+from tremula.rooms.policing import Policing
 from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.room import Room
 
@@ -28,8 +29,11 @@ INVITATION_CALLS: Final = CallTypes(Draft, BuiltEvent)
 class UnsentEvents:
     """Makes such events where the room's slot is held, since they follow its head."""
 
-    def __init__(self, registry: RoomRegistry, slots: Slots, clock: Clock) -> None:
+    def __init__(
+        self, registry: RoomRegistry, slots: Slots, clock: Clock, policing: Policing
+    ) -> None:
         self._registry = registry
+        self._policing = policing
         self._slots = slots
         self._clock = clock
         slots.register(_TEMPLATES, self._make_template, TEMPLATE_CALLS)
@@ -46,13 +50,15 @@ class UnsentEvents:
         return template
 
     async def build(self, room_id: RoomId, draft: Draft) -> BuiltEvent:
-        """A complete event of one of our own users, signed by this server.
+        """A complete event of one of our own users, signed by this server, and by the
+        room's policy server.
 
         Raises:
             NotFound: this server knows no such room.
             Forbidden: the authorisation rules refuse the event.
             TooLarge: the event is past the size limits.
             BadJson: its content cannot be an event's.
+            MatrixError: the policy server refuses it, or can't be asked.
         """
         built: BuiltEvent = await self._slots.call(_INVITATIONS, room_id, draft)
         return built
@@ -78,7 +84,7 @@ class UnsentEvents:
         room = await self._get_room(room_id)
         built = room.build(room.head, draft, self._clock.now_ms())
         _check_allowed(room, built.event)
-        return built
+        return await self._policing.signed(room, built)
 
     async def _get_room(self, room_id: str) -> Room:
         room = await self._registry.find(RoomId(room_id))

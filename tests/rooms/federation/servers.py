@@ -32,7 +32,6 @@ from tremula.rooms.receiving import Receipt
 from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.room import OwnServer
 from tremula.rooms.rooms import Rooms
-from tremula.rooms.txns import SentTxns
 from tremula.rooms.view import RoomView
 
 Pdu = dict[str, Any]
@@ -159,7 +158,6 @@ async def running_engine(
             events=events,
             journal=journal,
             slots=slots,
-            txns=SentTxns(database),
             clock=clock,
             peers=peers,
         ),

@@ -29,7 +29,12 @@ from tremula.protocol.identifiers import EventId, ServerName, server_of
 from tremula.protocol.received_events import receive_pdu
 from tremula.protocol.room_versions import EventIdFormat
 from tremula.protocol.server_keys import KeyNeed
-from tremula.protocol.signing import BadSignature, is_key_id, verify_any
+from tremula.protocol.signing import (
+    POLICY_KEY_ID,
+    BadSignature,
+    is_key_id,
+    verify_any,
+)
 from tremula.rooms.events import Draft
 from tremula.rooms.graph import Standing
 from tremula.rooms.rooms import Rooms
@@ -61,6 +66,7 @@ class OutgoingInvitations(Struct, frozen=True):
             UnsupportedRoomVersion: their server can't be in such a room.
             Unknown: (502) it does not answer, or not as it should.
             TooLarge, BadJson: the content cannot be an event's.
+            MatrixError: the room's policy server refuses it, or can't be asked.
         """
         built = await self.unsent.build(view.room_id, draft)
         target = server_of(draft.state_key or "")
@@ -145,7 +151,9 @@ class OutgoingInvitations(Struct, frozen=True):
             verify_any(theirs, keys, received.message)
         except BadSignature as error:
             raise PeerUnreachable(f"{target}: {error}") from error
-        return {**pdu, "signatures": {**pdu["signatures"], target: theirs}}
+        # Theirs may be the room's policy server as well.
+        both = {**pdu["signatures"].get(target, {}), **theirs}
+        return {**pdu, "signatures": {**pdu["signatures"], target: both}}
 
 
 def _signatures_of(signed_event: object, target: ServerName) -> dict[str, str]:
@@ -156,7 +164,7 @@ def _signatures_of(signed_event: object, target: ServerName) -> dict[str, str]:
     found = {
         key_id: signature
         for key_id, signature in (theirs if isinstance(theirs, dict) else {}).items()
-        if is_key_id(key_id) and isinstance(signature, str)
+        if is_key_id(key_id) and key_id != POLICY_KEY_ID and isinstance(signature, str)
     }
     if len(found) > _SIGNATURES_MAX:
         raise PeerUnreachable(f"{target}: too many signatures")

@@ -24,6 +24,7 @@ _BYTES_MAX: Final = 16 * 1024 * 1024
 _ERROR_BYTES_MAX: Final = 64 * 1024
 _ERRCODE_CHARS_MAX: Final = 100
 _MESSAGE_CHARS_MAX: Final = 300
+_RETRY_MS_MAX: Final = 3_600_000
 
 
 class FederationClient(Struct, frozen=True):
@@ -235,6 +236,7 @@ def _refusal(destination: ServerName, status: int, body: bytes) -> RemoteError:
             errcode[:_ERRCODE_CHARS_MAX],
             _shortened(error.get("error")) or "",
             room_version=_shortened(error.get("room_version")),
+            retry_after_ms=_milliseconds(error.get("retry_after_ms")),
         )
     if 400 <= status < 500:
         return PeerError(status, "M_UNKNOWN", "no standard error")
@@ -243,6 +245,12 @@ def _refusal(destination: ServerName, status: int, body: bytes) -> RemoteError:
 
 def _shortened(value: object) -> str | None:
     return value[:_MESSAGE_CHARS_MAX] if isinstance(value, str) else None
+
+
+def _milliseconds(value: object) -> int | None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return max(0, min(value, _RETRY_MS_MAX))
 
 
 def _standard_error(body: bytes) -> Mapping[str, object]:

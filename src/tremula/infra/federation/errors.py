@@ -12,7 +12,8 @@ class PeerUnreachable(RemoteError):
 class PeerError(RemoteError):
     """The other server said no, with this status and standard error.
 
-    ``room_version`` comes with M_INCOMPATIBLE_ROOM_VERSION.
+    ``room_version`` comes with M_INCOMPATIBLE_ROOM_VERSION, ``retry_after_ms`` with
+    M_LIMIT_EXCEEDED.
     """
 
     def __init__(
@@ -22,12 +23,14 @@ class PeerError(RemoteError):
         message: str,
         *,
         room_version: str | None = None,
+        retry_after_ms: int | None = None,
     ) -> None:
         super().__init__(f"{status} {errcode}: {message}")
         self.status = status
         self.errcode = errcode
         self.message = message
         self.room_version = room_version
+        self.retry_after_ms = retry_after_ms
 
 
 class FederationDenied(RemoteError):

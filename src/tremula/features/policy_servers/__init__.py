@@ -1,0 +1,1 @@
+"""Asking policy servers to sign events (SS "Policy Servers")."""
