@@ -350,6 +350,7 @@ def _add_service_endpoints(base: Base) -> None:
         config.federation.delegate,
         livekit_transports(config.rtc.livekit_service_urls),
         config.support,
+        config.federation.policy_server_key,
     )
     base.router.add(wellknown_routes, well_known)
     rendezvous = Rendezvous(base.database, base.clock)

@@ -181,6 +181,10 @@ BAD_FILES = [
     ("turn.username = 'matrix'", "turn.password: is missing"),
     ("turn.password = 's3cret'", "turn.username: is missing"),
     ("rtc.livekit_service_urls = ['x']", "rtc.livekit_service_urls[0]: must be an"),
+    (
+        "federation.policy_server_key = 'AAAA'",
+        "federation.policy_server_key: must be an Ed25519 key",
+    ),
     ("support.page = 'help'", "support.page: must be an http(s) URL"),
     ("support.contacts = [{}]", "support.contacts[0].role: is missing"),
     ("support.contacts = [{ role = 'x' }]", "support.contacts[0]: needs a matrix_id"),

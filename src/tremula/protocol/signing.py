@@ -63,6 +63,14 @@ def is_key_id(raw: str) -> bool:
     return _KEY_ID.fullmatch(raw) is not None
 
 
+def is_public_key(raw: str) -> bool:
+    """Whether *raw* is an Ed25519 key in Base64, as JSON has it."""
+    try:
+        return len(decode_base64(raw)) == PUBLIC_KEY_BYTES
+    except ValueError:
+        return False
+
+
 def generate(seed: bytes) -> SigningKey:
     """A new key from 32 random bytes, its ID made from its public key."""
     unnamed = SigningKey.from_seed("", seed)

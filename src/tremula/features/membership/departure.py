@@ -2,14 +2,17 @@
 
 from typing import Final
 
+import structlog
 from msgspec import Struct
 
 from tremula.features.federation_handshakes.service import RemoteMemberships
-from tremula.protocol.errors import Forbidden
+from tremula.protocol.errors import MatrixError
 from tremula.protocol.identifiers import UserId
 from tremula.rooms.events import Draft
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.rooms import Rooms
+
+_log = structlog.get_logger(__name__)
 
 _LEFT_BY: Final = ("join", "invite", "knock")
 
@@ -40,6 +43,7 @@ class Departure(Struct, frozen=True):
             )
             try:
                 await self.rooms.append(room.room_id, [leave])
-            except Forbidden:
-                # Someone was faster: the user has been removed meanwhile.
-                continue
+            except MatrixError as error:
+                # Someone was faster, and has removed the user; or the room's policy
+                # server is against it.
+                _log.info("room_not_left", user_id=user_id, reason=error.message)

@@ -10,7 +10,7 @@ from tremula.infra.clock import Clock
 from tremula.infra.duties import Duties
 from tremula.infra.journal import Journal
 from tremula.infra.slots import Slots
-from tremula.protocol.errors import Forbidden
+from tremula.protocol.errors import MatrixError
 from tremula.protocol.identifiers import (
     EventId,
     RoomId,
@@ -106,5 +106,5 @@ class GuestEviction:
             )
             try:
                 await self._rooms.append(room_id, [leave])
-            except Forbidden as error:
+            except MatrixError as error:
                 _log.info("guest_not_evicted", user_id=guest, reason=error.message)

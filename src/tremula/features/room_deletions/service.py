@@ -20,7 +20,7 @@ from tremula.infra.federation import outbox_storage
 from tremula.infra.journal import Journal
 from tremula.infra.locks import KeyedLocks
 from tremula.infra.slots import Slots
-from tremula.protocol.errors import Forbidden, NotFound
+from tremula.protocol.errors import MatrixError
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.rooms import memberships_storage, purging
 from tremula.rooms.events import Draft
@@ -176,7 +176,7 @@ class RoomDeletions:
         ]
         try:
             await self._with.rooms.append(room_id, leaves)
-        except (Forbidden, NotFound) as error:
+        except MatrixError as error:
             _log.info("rooms_not_left", users=len(users), reason=error.message)
             return False
         return True

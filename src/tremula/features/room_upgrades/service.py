@@ -18,7 +18,7 @@ from tremula.features.room_upgrades.plan import (
     successor_events,
 )
 from tremula.features.room_upgrades.relatives import Relatives
-from tremula.protocol.errors import Forbidden
+from tremula.protocol.errors import Forbidden, MatrixError
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms.event_store import EventStore
@@ -104,7 +104,7 @@ class RoomUpgrades(Struct, frozen=True):
     ) -> None:
         try:
             await self._set(user_id, old, event_type, content)
-        except Forbidden as error:
+        except MatrixError as error:
             _log.info(
                 "old_room_left_open",
                 room_id=old.room_id,

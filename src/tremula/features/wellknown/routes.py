@@ -23,6 +23,14 @@ async def get_wellknown_support(_req: Request, well_known: WellKnown) -> Json:
     return content
 
 
+@endpoint("GET", "/.well-known/matrix/policy_server", auth=Auth.NONE)
+async def get_wellknown_policy(_req: Request, well_known: WellKnown) -> Json:
+    """CS getWellknownPolicy. Errors: M_NOT_FOUND."""
+    if well_known.policy_key is None:
+        raise NotFound("no federation.policy_server_key is configured")
+    return {"public_keys": {"ed25519": well_known.policy_key}}
+
+
 @endpoint(
     "GET",
     "/.well-known/matrix/server",

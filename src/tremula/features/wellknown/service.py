@@ -12,6 +12,7 @@ from tremula.protocol.identifiers import ServerName
 class WellKnown(Struct, frozen=True):
     """Where it is reached by clients, and by other servers; None: not configured.
 
+    ``policy_key`` is that of the policy server of this server's name;
     ``rtc_foci`` are the transports of MatrixRTC, as older clients look for them.
     """
 
@@ -19,6 +20,7 @@ class WellKnown(Struct, frozen=True):
     delegate: ServerName | None = None
     rtc_foci: Sequence[Mapping[str, str]] = ()
     support: Support = Support()
+    policy_key: str | None = None
 
     def client(self) -> dict[str, Any] | None:
         """The content of ``/.well-known/matrix/client``."""

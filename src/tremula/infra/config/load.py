@@ -39,6 +39,7 @@ from tremula.protocol.identifiers import (
     parse_user_id,
 )
 from tremula.protocol.room_versions import ROOM_VERSIONS
+from tremula.protocol.signing import is_public_key
 
 _ADDRESS_AND_PORT = re.compile(
     r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%]+)\]|(?P<ipv4>[^:\[\]]+)):(?P<port>[0-9]{1,5})"
@@ -209,6 +210,11 @@ def _check_password_hashing(cost: PasswordHashing) -> None:
 
 
 def _check_federation(federation: Federation) -> None:
+    key = federation.policy_server_key
+    if key is not None and not is_public_key(key):
+        raise ConfigError(
+            "federation.policy_server_key", "must be an Ed25519 key in Base64"
+        )
     denied = {name.lower() for name in federation.denied_servers}
     for index, name in enumerate(federation.allowed_servers or ()):
         if name.lower() in denied:

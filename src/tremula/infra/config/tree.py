@@ -213,11 +213,12 @@ class Federation:
     """Which other servers this one speaks with; None of them allowed means all.
 
     They reach it at its delegate. Notaries are asked for the keys of servers that do
-    not answer.
+    not answer. The key is that of a policy server which answers for this one's name.
     """
 
     enabled: bool = True
     delegate: ServerName | None = None
+    policy_server_key: str | None = None
     allowed_servers: tuple[ServerName, ...] | None = None
     denied_servers: tuple[ServerName, ...] = ()
     notaries: tuple[ServerName, ...] = ()
