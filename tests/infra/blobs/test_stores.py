@@ -54,7 +54,7 @@ async def put(store: BlobStore, spool: Spool, key: str, data: bytes) -> None:
     async with spool.receive(pieces(data)) as file:
         assert file.size_bytes == len(data)
         assert file.sha256 == hashlib.sha256(data).hexdigest()
-        await store.put(key, file.path)
+        await store.put(key, file)
 
 
 async def read(store: BlobStore, key: str, start: int, length: int) -> bytes:

@@ -63,7 +63,7 @@ async def _try(store: "BlobStore", spool: "Spool") -> None:
 
     key = f"doctor-{secrets.token_hex(8)}"
     async with spool.receive(content()) as file:
-        await store.put(key, file.path)
+        await store.put(key, file)
     try:
         read = b"".join([chunk async for chunk in store.read(key, 0, len(written))])
     finally:

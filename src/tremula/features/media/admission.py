@@ -5,7 +5,7 @@ from msgspec import Struct
 from tremula.features.media.blobs import Blobs
 from tremula.features.media.limits import UploadLimits
 from tremula.features.media.scanning import Scanner
-from tremula.infra.blobs.spool import SpooledFile
+from tremula.infra.blobs.store import SpooledFile
 from tremula.protocol.errors import Forbidden
 from tremula.protocol.identifiers import UserId
 

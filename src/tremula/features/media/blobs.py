@@ -14,8 +14,8 @@ from typing import Final
 from msgspec import Struct
 
 from tremula.features.media import blobs_storage as storage
-from tremula.infra.blobs.spool import Spool, SpooledFile
-from tremula.infra.blobs.store import BlobError, BlobMissing, BlobStore
+from tremula.infra.blobs.spool import Spool
+from tremula.infra.blobs.store import BlobError, BlobMissing, BlobStore, SpooledFile
 from tremula.infra.clock import Clock
 from tremula.infra.db import Database, Statements
 from tremula.infra.journal import Journal
@@ -76,7 +76,7 @@ class Blobs:
         if not is_stored:
             try:
                 async with asyncio.timeout(_STORE_S):
-                    await self._store.put(object_key, file.path)
+                    await self._store.put(object_key, file)
             except TimeoutError as error:
                 raise BlobError("the store takes too long") from error
         unit = self._journal.unit()
@@ -172,7 +172,7 @@ class Blobs:
 
         mark = f"mark-{secrets.token_hex(8)}"
         async with self.spool.receive(content()) as file:
-            await self._store.put(mark, file.path)
+            await self._store.put(mark, file)
         unit = Statements()
         inserted = storage.insert_store_mark(unit, mark)
         await self._db.commit(unit)

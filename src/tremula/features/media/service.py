@@ -12,7 +12,7 @@ from tremula.features.media.arrivals import TOPIC
 from tremula.features.media.blobs import Blobs
 from tremula.features.media.premaking import Premaking
 from tremula.features.media.storage import Media
-from tremula.infra.blobs.spool import SpooledFile
+from tremula.infra.blobs.store import SpooledFile
 from tremula.infra.clock import Clock
 from tremula.infra.db import Database, Returned
 from tremula.infra.journal import Journal

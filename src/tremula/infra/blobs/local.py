@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from tremula.infra.blobs.spool import Disk
-from tremula.infra.blobs.store import CHUNK_BYTES, KEY, BlobMissing
+from tremula.infra.blobs.store import CHUNK_BYTES, KEY, BlobMissing, SpooledFile
 
 # Reads only what is in memory already; else EAGAIN, and a thread reads it.
 _NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)
@@ -24,9 +24,10 @@ class LocalBlobs:
         self._folder = folder
         self._disk = disk
 
-    async def put(self, key: str, file: Path) -> None:
+    async def put(self, key: str, file: SpooledFile) -> None:
         """Move *file* to its place, which is in the same file system."""
-        await self._disk.run(_put, file, self._path(key))
+        await self._disk.run(_put, file.path, self._path(key))
+        file.is_moved = True
 
     async def read(self, key: str, start: int, length: int) -> AsyncGenerator[bytes]:
         """Read in pieces; the first one in a thread, as opening it may take long."""

@@ -20,7 +20,13 @@ from obstore.exceptions import BaseError
 from obstore.store import from_url
 
 from tremula.infra.blobs.spool import Disk, Spool
-from tremula.infra.blobs.store import CHUNK_BYTES, KEY, BlobError, BlobMissing
+from tremula.infra.blobs.store import (
+    CHUNK_BYTES,
+    KEY,
+    BlobError,
+    BlobMissing,
+    SpooledFile,
+)
 
 _PART_BYTES: Final = 8 * 1024 * 1024
 _PARTS_AT_ONCE: Final = 2
@@ -59,13 +65,13 @@ class ObjectBlobs:
         self._spool = spool
         self._disk = disk
 
-    async def put(self, key: str, file: Path) -> None:
+    async def put(self, key: str, file: SpooledFile) -> None:
         """Upload *file*, in parts if it is large."""
         with _translated(key):
             await obstore.put_async(
                 self._store,
                 _checked(key),
-                file,
+                file.path,
                 chunk_size=_PART_BYTES,
                 max_concurrency=_PARTS_AT_ONCE,
             )

@@ -16,25 +16,16 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
 
 import structlog
-from msgspec import Struct
 
-from tremula.infra.blobs.store import BlobError
+from tremula.infra.blobs.store import BlobError, SpooledFile
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-_BUFFER_BYTES: Final = 524_288
+_BUFFER_BYTES: Final = 1_048_576
 _THREADS: Final = 8
 _LEFTOVER_S: Final = 86_400
-
-
-class SpooledFile(Struct, frozen=True):
-    """A complete, fsynced file, and the SHA-256 of what is in it, in hexadecimal."""
-
-    path: Path
-    sha256: str
-    size_bytes: int
 
 
 class Disk:
@@ -71,17 +62,22 @@ class Spool:
     async def receive(self, chunks: AsyncIterable[bytes]) -> AsyncIterator[SpooledFile]:
         """Put *chunks* down in a file, which is gone afterwards unless it was moved.
 
-        In memory is no more than half a megabyte of them.
+        In memory is no more than a megabyte of them, and the one that comes next.
 
         Raises:
             BlobError: the disk is full or broken.
         """
         path = self.new_path()
+        file: SpooledFile | None = None
         try:
-            yield await self._write(path, chunks)
+            file = await self._write(path, chunks)
+            yield file
         finally:
-            # Shielded: what was cancelled leaves nothing behind either.
-            await asyncio.shield(self._disk.run(partial(path.unlink, missing_ok=True)))
+            if file is None or not file.is_moved:
+                # Shielded: what was cancelled leaves nothing behind either.
+                await asyncio.shield(
+                    self._disk.run(partial(path.unlink, missing_ok=True))
+                )
 
     @asynccontextmanager
     async def scratch(self) -> AsyncIterator[Path]:
@@ -117,11 +113,11 @@ class Spool:
             buffer: list[bytes] = []
             buffered = 0
             async for chunk in chunks:
-                buffer.append(chunk)
-                buffered += len(chunk)
-                if buffered >= _BUFFER_BYTES:
+                if buffered + len(chunk) > _BUFFER_BYTES:
                     await self._disk.run(writing.append, buffer)
                     buffer, buffered = [], 0
+                buffer.append(chunk)
+                buffered += len(chunk)
             return await self._disk.run(writing.finish, buffer)
         finally:
             writing.close()
@@ -131,7 +127,7 @@ class _Writing:
     """A file that grows, and what is known of it so far.
 
     Waking a thread costs as much as hashing 100 KB: so the file is opened with the
-    first bytes, and a small one comes whole in one go.
+    first bytes, and one of a megabyte, as most are, comes whole in one go.
     """
 
     def __init__(self, path: Path) -> None:

@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final, Protocol
 
+from msgspec import Struct
+
 KEY: Final = re.compile(r"[0-9A-Za-z_-]{1,200}")
 """Keys are names that are safe everywhere: no separators, no dots."""
 
@@ -21,11 +23,23 @@ class BlobMissing(BlobError):
     """There is nothing under the key."""
 
 
+class SpooledFile(Struct):
+    """A complete, fsynced file, and the SHA-256 of what is in it, in hexadecimal.
+
+    Who moves it away says so (``is_moved``).
+    """
+
+    path: Path
+    sha256: str
+    size_bytes: int
+    is_moved: bool = False
+
+
 class BlobStore(Protocol):
     """Keeps blobs. All methods raise `BlobError` if the store can't be used."""
 
-    async def put(self, key: str, file: Path) -> None:
-        """Store what is in *file*, which is fsynced already, and may be moved away.
+    async def put(self, key: str, file: SpooledFile) -> None:
+        """Store what is in *file*, which may be moved away.
 
         The blob is there as a whole and durable when this returns, or not at all. To
         store the same bytes under the same key again does no harm.

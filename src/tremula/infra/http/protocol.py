@@ -87,6 +87,19 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self.cycle.message_event = LazyEvent()  # type: ignore[assignment]  # as good
 
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body is there; mostly it is taken before the next one comes.
+
+        uvicorn copies each twice: into what it gathers, and out of it.
+        """
+        cycle = self.cycle
+        if not cycle.body:
+            cycle.body = body  # type: ignore[assignment]  # `receive` makes bytes of it
+            body = b""
+        elif isinstance(cycle.body, bytes):
+            cycle.body = bytearray(cycle.body)
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         """The body is there."""
         self._is_in_message = False
