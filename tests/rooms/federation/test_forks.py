@@ -7,9 +7,9 @@ import pytest
 from tests.query_counter import counted
 from tests.rooms.federation.remote import BOB, CAROL, Remote
 from tests.rooms.federation.servers import Engine
-from tremula.protocol.identifiers import EventId
+from tremula.protocol.identifiers import DeviceId, EventId
 from tremula.protocol.room_state import StateKey
-from tremula.rooms.events import PersistedEvent
+from tremula.rooms.events import Draft, PersistedEvent, TxnKey
 from tremula.rooms.graph import Standing
 from tremula.rooms.room import EVENT_TOPIC
 
@@ -312,7 +312,10 @@ async def test_more_extremities_than_an_event_may_name(remote: Remote) -> None:
     # The newest topic is among those that are not named.
     assert (await remote.state())[TOPIC] == topics[0].event_id
 
-    event_id = await remote.engine.send(remote.room_id, remote.alice)
+    txn = TxnKey(DeviceId("D"), "t")
+    draft = Draft("m.room.message", remote.alice, {"body": "hello"}, txn=txn)
+    event_id = await remote.engine.append(remote.room_id, draft)
+    assert await remote.engine.append(remote.room_id, draft) == event_id
 
     pdu = await remote.engine.pdu(remote.room_id, event_id)
     assert len(pdu["prev_events"]) == 10
