@@ -1,4 +1,4 @@
-"""What the server itself costs a request, without uvicorn and without a feature.
+"""What the server itself costs a request, without its connection and a feature.
 
 ``python -m bench.http_overhead`` drives the ASGI application in-process and prints the
 CPU time of one ``PUT`` with 200 bytes of JSON and two fields in its path, from head
@@ -106,7 +106,6 @@ async def measure(app: AsgiApp) -> float:
         scope = {
             "type": "http",
             "method": "PUT",
-            "path": PATH.decode(),
             "raw_path": PATH,
             "query_string": b"",
             "headers": HEADERS,

@@ -27,6 +27,9 @@ EXCEPTIONS: dict[str, str] = {
     "src/tremula/infra/db/postgres_writer.py:create_task": (
         "held by the writer, awaited by close(); its failures go to those who wait"
     ),
+    "src/tremula/infra/http/connections.py:create_task": (
+        "held until it ends, awaited by HttpServer.stop(); its failures are answered"
+    ),
     "src/tremula/rooms/registry.py:ensure_future": (
         "one load for all who wait for a room; they await it, none may cancel it"
     ),

@@ -73,6 +73,11 @@ async def get_query(req: Request, _notes: Notes) -> Json:
     }
 
 
+@endpoint("GET", "/located", auth=Auth.NONE)
+async def get_located(req: Request, _notes: Notes) -> Json:
+    return Response(302, b"", {"Location": req.query.get("at") or ""})
+
+
 @endpoint("POST", "/object", auth=Auth.NONE, max_body=1000)
 async def post_object(req: Request, _notes: Notes) -> Json:
     return req.json_object()

@@ -53,6 +53,13 @@ async def test_a_bug_gives_no_details(client: Client) -> None:
     assert b"secret" not in response.body
 
 
+async def test_a_header_cannot_begin_another(client: Client) -> None:
+    response = await client.get("/located", query={"at": "here\r\nset-cookie: a"})
+
+    assert response.status == 500
+    assert "set-cookie" not in response.headers
+
+
 async def test_a_missing_database_says_when_to_come_back(client: Client) -> None:
     response = await client.get("/fail/database")
 

@@ -55,6 +55,11 @@ class Connection:
             await self._reader.readexactly(int(length or 0))
         return int(head.split()[1])
 
+    async def body(self, size: int) -> bytes:
+        """Read so much of a body."""
+        async with asyncio.timeout(DEADLINE_S):
+            return await self._reader.readexactly(size)
+
     async def is_closed(self) -> bool:
         """Whether the server ends the connection without another word."""
         async with asyncio.timeout(DEADLINE_S):
@@ -123,6 +128,49 @@ async def test_requests_of_one_connection_are_answered_in_turn(listen: Listen) -
         connection.send("GET /nothing HTTP/1.1")
         assert await connection.status() == 200
         assert await connection.status() == 404
+
+
+async def test_a_target_may_name_the_host(listen: Listen) -> None:
+    async with connected(await listen()) as connection:
+        connection.send("GET http://test/bytes?x=/ HTTP/1.1")
+        assert await connection.status() == 200
+        connection.send("GET test:80 HTTP/1.1")
+        assert await connection.status() == 400
+
+
+@pytest.mark.parametrize(
+    ("version", "header"), [("1.0", "X: -"), ("1.1", "Connection: close")]
+)
+async def test_a_connection_is_closed_if_it_is_not_wanted_longer(
+    listen: Listen, version: str, header: str
+) -> None:
+    async with connected(await listen()) as connection:
+        connection.send(f"GET /bytes HTTP/{version}", header)
+
+        assert "connection: close\r\n" in await connection.head()
+        assert await connection.body(14) == b'{"ready":true}'
+        assert await connection.is_closed()
+
+
+async def test_a_body_that_waits_to_be_asked_for_is(listen: Listen) -> None:
+    async with connected(await listen()) as connection:
+        connection.send(
+            "POST /object HTTP/1.1", "Content-Length: 2", "Expect: 100-continue"
+        )
+        assert await connection.status() == 100
+        connection.writer.write(b"{}")
+
+        assert await connection.status() == 200
+
+
+async def test_a_body_that_is_not_wanted_is_not_asked_for(listen: Listen) -> None:
+    async with connected(await listen()) as connection:
+        connection.send(
+            "POST /object HTTP/1.1", "Content-Length: 9999", "Expect: 100-continue"
+        )
+
+        assert await connection.status() == 413
+        assert await connection.is_closed()
 
 
 async def test_a_client_that_hangs_up_cancels_its_read(

@@ -23,7 +23,7 @@ class Connection(Protocol):
 
     on_hang_up: Callable[[], None] | None
 
-    async def abort(self) -> None:
+    def abort(self) -> None:
         """End it amid an answer, which the client sees to be incomplete."""
         ...
 

@@ -1,196 +1,305 @@
-"""uvicorn's HTTP/1.1 connection, with the bounds that it lacks.
-
-A head or body that comes too slowly, or a head without end, would hold a connection
-and memory for as long as its sender likes ("slow-loris").
-"""
+"""Connections that speak HTTP/1.1, with bounds of time and of memory."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Final, cast
 
-from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-)
-from uvicorn.server import ServerState
+import httptools
 
-from tremula.infra.http.asgi import RawHeaders
+from tremula.infra.http.asgi import AsgiApp, RawHeaders, Scope
+from tremula.infra.http.connections import Connections
+from tremula.infra.http.exchange import Exchange, format_head
 from tremula.infra.http.hang_up import SCOPE_KEY
-from tremula.infra.http.joined_writes import JoinedWrites
-from tremula.infra.http.lazy_event import LazyEvent
+from tremula.infra.http.patience import Patience
 from tremula.infra.http.response import Response, encode_response
 from tremula.infra.http.websocket import Conversation, WebSocket
 from tremula.protocol.errors import MatrixError, TooLarge, Unknown
 
 HEAD_BYTES_MAX = 65_536
-START_S = 20.0
-SLOWEST_BYTES_PER_S = 4096
+KEEP_ALIVE_S: Final = 75.0
 
 
-class BoundedProtocol(HttpToolsProtocol):
-    """One connection.
+class HttpConnection(asyncio.Protocol):
+    """One connection: its requests, answered one after the other.
 
-    Subclassed against the rule: uvicorn offers no other way to see its parser.
-    A thousand clients that wait are a thousand of these: hence the slots (with more
-    than thirty attributes an instance has a dict of its own, 1.3 KB) and lazy events.
+    A thousand clients that wait are a thousand of these: hence the slots, and no
+    object that nobody waits for.
     """
 
     __slots__ = (
-        "_began_s",
+        "_answering",
+        "_app",
+        "_client",
+        "_connections",
+        "_expects_continue",
+        "_headers",
         "_is_in_head",
         "_is_in_message",
-        "_pace_timer",
-        "_received_bytes",
-        "_start_s",
-        "_writes",
+        "_is_reading",
+        "_parser",
+        "_patience",
+        "_receiving",
+        "_target",
+        "_task",
+        "_transport",
+        "_waiting",
         "on_hang_up",
+        "writable",
     )
 
-    def __init__(self, config: Config, state: ServerState, *, start_s: float) -> None:
-        super().__init__(config, state, {})
-        self._start_s = start_s
+    def __init__(
+        self, app: AsgiApp, connections: Connections, *, start_s: float
+    ) -> None:
+        self._app = app
+        self._connections = connections
+        self._patience = Patience(
+            start_s, on_silence=self._close, on_slowness=self._refuse_slowness
+        )
+        self._transport: asyncio.Transport
+        self._client: tuple[str, int] | None = None
+        parser = httptools.HttpRequestParser(self)
+        # Else what follows a request that closes the connection would undo it.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._parser: httptools.HttpRequestParser | None = parser
+        self._target = b""
+        self._headers: RawHeaders = []
+        self._expects_continue = False
+        # The newest request, the one being answered, and those that came meanwhile.
+        self._receiving: Exchange | None = None
+        self._answering: Exchange | None = None
+        self._waiting: deque[Exchange] | None = None
+        self._task: asyncio.Task[None] | None = None
         self.on_hang_up: Callable[[], None] | None = None
-        self._pace_timer: asyncio.TimerHandle | None = None
+        self.writable: asyncio.Event | None = None
+        self._is_reading = True
         self._is_in_head = False
         self._is_in_message = False
-        self._received_bytes = 0
-        self._began_s = 0.0
 
-    def connection_made(  # type: ignore[override]  # as uvicorn's own
-        self, transport: asyncio.Transport
-    ) -> None:
-        """Give the client a while to say something. uvicorn would wait for ever."""
-        self._writes = JoinedWrites(transport)
-        super().connection_made(cast("asyncio.Transport", self._writes))
-        self.flow._is_writable_event = LazyEvent(is_set=True)  # type: ignore[assignment]  # noqa: SLF001
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self._start_s, self.timeout_keep_alive_handler
-        )
+    # `asyncio.Protocol`
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Give the client a while to say something."""
+        # uvloop's has all methods of asyncio's, and is none of its kind.
+        self._transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        if isinstance(peer, tuple):
+            self._client = (peer[0], peer[1])
+        self._connections.open.add(self)
+        self._patience.expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Tell who works for this client."""
-        self._stop_timer()
-        super().connection_lost(exc)
+        self._patience.end()
+        self._connections.open.discard(self)
+        # They know each other.
+        self._parser = None
+        for exchange in (self._receiving, self._answering, *(self._waiting or ())):
+            if exchange is not None:
+                exchange.lose()
+        self.resume_writing()
         if self.on_hang_up is not None:
             self.on_hang_up()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and watch the pace of a request that has not come whole."""
+        assert self._parser is not None
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # Endpoints take upgrades, and others need not.
+            pass
+        except httptools.HttpParserError:
+            self._refuse(Unknown("this is not HTTP", status=400))
+            return
+        if not self._is_in_message or not self._is_reading:
+            self._patience.rest()
+            return
+        self._patience.watch(len(data))
+        if self._is_in_head and self._patience.received_bytes > HEAD_BYTES_MAX:
+            self._refuse(TooLarge("the head of the request is too large", status=431))
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as we write."""
+        self.writable = asyncio.Event()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        if self.writable is not None:
+            self.writable.set()
+            self.writable = None
+
+    # httptools
 
     def on_message_begin(self) -> None:
         """A request begins."""
         self._is_in_head = self._is_in_message = True
-        super().on_message_begin()
-        self.scope[SCOPE_KEY] = self  # type: ignore[literal-required]  # no ASGI key
+        self._patience.expect_nothing()
+        self._target = b""
+        self._headers = []
+        self._expects_continue = False
+
+    def on_url(self, url: bytes) -> None:
+        """Some of the request's target, or all of it."""
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        name = name.lower()
+        if name == b"expect":
+            self._expects_continue = value.lower() == b"100-continue"
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is there; its handler may start."""
         self._is_in_head = False
-        super().on_headers_complete()
-        self.cycle.message_event = LazyEvent()  # type: ignore[assignment]  # as good
+        parser = self._parser
+        assert parser is not None
+        exchange = self._receiving = Exchange(
+            self,
+            self._scope(parser.get_method().decode("ascii")),
+            keeps_alive=parser.get_http_version() != "1.0"
+            and parser.should_keep_alive(),
+            expects_continue=self._expects_continue,
+        )
+        if self._answering is None:
+            self._answer(exchange)
+        else:
+            self.pause_reading()
+            if self._waiting is None:
+                self._waiting = deque()
+            self._waiting.append(exchange)
 
-    def on_body(self, body: bytes) -> None:
-        """A piece of the body is there; mostly it is taken before the next one comes.
-
-        uvicorn copies each twice: into what it gathers, and out of it.
-        """
-        cycle = self.cycle
-        if not cycle.body:
-            cycle.body = body  # type: ignore[assignment]  # `receive` makes bytes of it
-            body = b""
-        elif isinstance(cycle.body, bytes):
-            cycle.body = bytearray(cycle.body)
-        super().on_body(body)
+    def on_body(self, piece: bytes) -> None:
+        """Some of the body."""
+        assert self._receiving is not None
+        if not self._receiving.is_answered:
+            self._receiving.take(piece)
 
     def on_message_complete(self) -> None:
         """The body is there."""
         self._is_in_message = False
-        super().on_message_complete()
+        assert self._receiving is not None
+        self._receiving.end_body()
 
-    def on_response_complete(self) -> None:
-        """The handler has answered."""
-        # Of an answer to HEAD, and of one with status 204, there is nothing but a head.
-        self._writes.flush()
-        super().on_response_complete()
+    # What exchanges and their handlers need (`Wire`, `Connection`)
 
-    def data_received(self, data: bytes) -> None:
-        """Parse, and watch the pace of a request that has not come whole."""
-        super().data_received(data)
-        if not self._is_in_message:
-            if self._pace_timer is not None:
-                self._stop_timer()
-            return
-        if self._pace_timer is None:
-            self._received_bytes = 0
-            self._began_s = self.loop.time()
-            self._pace_timer = self.loop.call_later(self._start_s, self._check_pace)
-        self._received_bytes += len(data)
-        if self._is_in_head and self._received_bytes > HEAD_BYTES_MAX:
-            self._refuse(TooLarge("the head of the request is too large", status=431))
+    @property
+    def date_line(self) -> bytes:
+        """The header ``Date`` as it is now."""
+        return self._connections.date_line
 
-    async def abort(self) -> None:
-        """End the connection amid an answer, and wait until uvicorn knows."""
-        self.transport.abort()
-        cycle = self.cycle
-        while (await cycle.receive())["type"] != "http.disconnect":
-            pass
+    def write(self, data: bytes) -> None:
+        """Send *data*, sooner or later."""
+        self._transport.write(data)
+
+    def pause_reading(self) -> None:
+        """Read no more until `read_on`."""
+        if self._is_reading:
+            self._is_reading = False
+            self._transport.pause_reading()
+            self._patience.rest()
+
+    def read_on(self) -> None:
+        """Read, if that was paused."""
+        if not self._is_reading:
+            self._is_reading = True
+            self._transport.resume_reading()
+            if self._is_in_message:
+                self._patience.watch(0)
+
+    def abort(self) -> None:
+        """End the connection amid an answer, which the client sees."""
+        if self._answering is not None:
+            self._answering.lose()
+        self._transport.abort()
 
     def become_websocket(
         self, headers: RawHeaders, conversation: Conversation
     ) -> WebSocket:
-        """Answer the handshake; uvicorn takes the connection for lost."""
+        """Answer the handshake, and hand the transport over."""
         from tremula.infra.http.websocket_connection import (  # noqa: PLC0415 - see `upgrade`
             WebSocketConnection,
         )
 
-        # uvicorn declares its own protocols only; `HttpServer` stops all alike.
-        connections: set[Any] = self.connections
+        self._patience.end()
+        connections = self._connections.open
         socket = WebSocketConnection(conversation, connections.discard)
         connections.discard(self)
         connections.add(socket)
-        self.cycle.disconnected = True
-        self.flow.resume_reading()
-        head = [b"%b: %b\r\n" % header for header in headers]
-        self.transport.write(b"".join([STATUS_LINE[101], *head, b"\r\n"]))
-        transport = self._writes.release()
-        transport.set_protocol(socket)
-        socket.connection_made(transport)
+        if self._answering is not None:
+            self._answering.lose()
+        self.read_on()
+        self._transport.write(format_head(101, headers))
+        self._transport.set_protocol(socket)
+        socket.connection_made(self._transport)
         return socket
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Nothing to warn of: endpoints take upgrades, and others need not."""
+    # The server
 
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is not HTTP."""
-        self._refuse(Unknown(msg, status=400))
-
-    def _check_pace(self) -> None:
-        now_s = self.loop.time()
-        if self.flow.read_paused:
-            # It is us who are slow: the handler has not taken what came.
-            self._began_s, self._received_bytes = now_s, 0
-        allowed_s = self._start_s + self._received_bytes / SLOWEST_BYTES_PER_S
-        left_s = self._began_s + allowed_s - now_s
-        if left_s > 0:
-            self._pace_timer = self.loop.call_later(left_s, self._check_pace)
+    def shutdown(self) -> None:
+        """Close, once what was asked is answered: the server stops."""
+        if self._answering is None:
+            self._transport.close()
         else:
-            self._refuse(Unknown("the request comes too slowly", status=408))
+            self._answering.keeps_alive = False
+
+    # What goes on inside
+
+    def _scope(self, method: str) -> Scope:
+        path, _, query_string = self._target.partition(b"?")
+        if not path.startswith(b"/"):
+            # As it is written to proxies: with the scheme, and the host.
+            url = httptools.parse_url(self._target)
+            path, query_string = url.path or b"/", url.query or b""
+        return {
+            "type": "http",
+            "method": method,
+            "raw_path": path,
+            "query_string": query_string,
+            "headers": self._headers,
+            "client": self._client,
+            SCOPE_KEY: self,
+        }
+
+    def _answer(self, exchange: Exchange) -> None:
+        self._answering = exchange
+        self._task = self._connections.run(self._run(exchange))
+
+    async def _run(self, exchange: Exchange) -> None:
+        try:
+            await self._app(exchange.scope, exchange.receive, exchange.send)
+        finally:
+            self._end(exchange)
+
+    def _end(self, exchange: Exchange) -> None:
+        assert self._task is not None
+        self._connections.tasks.discard(self._task)
+        self._task = self._answering = None
+        if exchange.is_lost:
+            return
+        if not (exchange.is_answered and exchange.keeps_alive):
+            self._transport.close()
+        elif self._waiting:
+            self._answer(self._waiting.popleft())
+        else:
+            self.read_on()
+            self._patience.expect(KEEP_ALIVE_S)
+
+    def _close(self) -> None:
+        self._transport.close()
+
+    def _refuse_slowness(self) -> None:
+        self._refuse(Unknown("the request comes too slowly", status=408))
 
     def _refuse(self, error: MatrixError) -> None:
         """Answer in the place of the handler, and close."""
-        if self.transport.is_closing():
+        if self._transport.is_closing():
             return
-        cycle = self.cycle  # of the newest request; None before the first
-        is_answering = cycle and cycle.response_started and not cycle.response_complete
-        if not is_answering:
+        if self._answering is None or not self._answering.has_begun:
             refusal = Response(error.http_status, error.body(), {"Connection": "close"})
             encoded = encode_response(refusal)
             assert isinstance(encoded.body, bytes)
-            head = [b"%s: %s\r\n" % header for header in encoded.headers]
-            self.transport.write(
-                b"".join([STATUS_LINE[encoded.status], *head, b"\r\n", encoded.body])
-            )
-        self.transport.close()
-
-    def _stop_timer(self) -> None:
-        if self._pace_timer is not None:
-            self._pace_timer.cancel()
-            self._pace_timer = None
+            head = format_head(encoded.status, encoded.headers)
+            self._transport.write(head + encoded.body)
+        self._transport.close()

@@ -1,5 +1,6 @@
 """What a handler may return, and its way onto the wire."""
 
+import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
@@ -44,6 +45,9 @@ _CONTENT_TYPE = b"content-type"
 _JSON_TYPE = (_CONTENT_TYPE, b"application/json")
 _JSON_HEADERS: RawHeaders = [_JSON_TYPE, *CORS_HEADERS]
 
+# What would end a header, and begin another one.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+
 # "A server MUST NOT send a Content-Length header field" with 204; that of 304 would be
 # of what is not sent.
 _WITHOUT_BODY = (204, 304)
@@ -71,7 +75,7 @@ def _encode_whole(response: Response) -> Encoded:
     if isinstance(body, dict):
         body = orjson.dumps(body)
     own = [
-        (name.lower().encode("ascii"), value.encode("latin-1"))
+        (name.lower().encode("ascii"), _header_value(value))
         for name, value in response.headers.items()
     ]
     if isinstance(body, Conversation):
@@ -82,3 +86,9 @@ def _encode_whole(response: Response) -> Encoded:
     preset = [header for header in _JSON_HEADERS if header[0] not in names]
     length = (b"content-length", b"%d" % len(body))
     return Encoded(response.status, [*preset, *own, length], body)
+
+
+def _header_value(text: str) -> bytes:
+    if _CONTROLS.search(text):
+        raise ValueError("a header may not contain control characters")
+    return text.encode("latin-1")

@@ -75,5 +75,5 @@ async def _stream(
         if connection is None:
             raise
         connection.on_hang_up = None
-        await connection.abort()
+        connection.abort()
         raise HungUpError from error

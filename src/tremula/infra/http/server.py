@@ -11,19 +11,18 @@ from functools import partial
 from pathlib import Path
 
 import structlog
-from uvicorn.config import Config
-from uvicorn.server import ServerState
 
 from tremula.infra.config import Listener
 from tremula.infra.http.application import Application
 from tremula.infra.http.client_address import TrustedProxies
+from tremula.infra.http.connections import Connections
 from tremula.infra.http.errors import ListenError
-from tremula.infra.http.protocol import START_S, BoundedProtocol
+from tremula.infra.http.patience import START_S
+from tremula.infra.http.protocol import HttpConnection
 from tremula.infra.http.served_certificate import ServedCertificate
 
 log = structlog.get_logger(__name__)
 
-_KEEP_ALIVE_S = 75
 _REFRESH_CERTIFICATES_S = 60
 _BACKLOG = 2048
 _REASONS = {
@@ -51,8 +50,7 @@ class HttpServer:
         self._start_s = start_s
         self._refresh_s = refresh_s
         self._servers: list[asyncio.Server] = []
-        # uvicorn's record of what is open: one for all listeners.
-        self._state = ServerState()
+        self._connections = Connections()
         self._date_timer: asyncio.TimerHandle | None = None
         self._certificates: list[ServedCertificate] = []
         self._certificates_timer: asyncio.TimerHandle | None = None
@@ -86,9 +84,9 @@ class HttpServer:
         self._application.shutting_down.set()
         for server in self._servers:
             server.close()
-        for connection in list(self._state.connections):
+        for connection in list(self._connections.open):
             connection.shutdown()
-        tasks = set(self._state.tasks)
+        tasks = set(self._connections.tasks)
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=grace_s)
             for task in late:
@@ -101,18 +99,7 @@ class HttpServer:
     async def _open(self, listener: Listener) -> asyncio.Server:
         proxies = TrustedProxies(listener.trusted_proxies)
         app = self._application.for_listener(frozenset(listener.apis), proxies)
-        config = Config(
-            app,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            # TrustedProxies reads them.
-            proxy_headers=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-        )
-        config.load()
-        connect = partial(BoundedProtocol, config, self._state, start_s=self._start_s)
+        connect = partial(HttpConnection, app, self._connections, start_s=self._start_s)
         tls = None
         if listener.tls is not None:
             certificate = ServedCertificate(listener.tls)
@@ -128,7 +115,7 @@ class HttpServer:
     def _refresh_date(self) -> None:
         """Set the ``Date`` of answers, once a second for all of them."""
         date = formatdate(usegmt=True).encode("ascii")
-        self._state.default_headers[:] = [(b"date", date)]
+        self._connections.date_line = b"date: %b\r\n" % date
         loop = asyncio.get_running_loop()
         self._date_timer = loop.call_later(1, self._refresh_date)
 

@@ -95,7 +95,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._set_timer(_CLOSING_S, self._transport.abort)
 
     def shutdown(self) -> None:
-        """Close: the server stops (as uvicorn's connections)."""
+        """Close: the server stops."""
         self.close(CloseCode.RESTART, self._conversation.farewell)
 
     # `asyncio.Protocol`
