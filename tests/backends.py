@@ -13,6 +13,11 @@ CLUSTER: Final = "cluster"
 IS_CLUSTER: Final = os.environ.get("TEST_BACKEND") == CLUSTER
 BACKENDS: Final = (CLUSTER,) if IS_CLUSTER else ("sqlite", "postgres")
 
+one_engine: Final = pytest.mark.parametrize(
+    "postgres_or_sqlite", BACKENDS[:1], indirect=True
+)
+"""For a test of what happens far away from the database, and takes its time."""
+
 # They open a database by themselves, without a server.
 _ONE_PROCESS: Final = {"database", "engine"}
 _PARAMETERS: Final = ("postgres_or_sqlite", "lasting_database")

@@ -13,10 +13,12 @@ from tests.conformance.attacker import Attacker, check_refusal, with_value
 from tests.conformance.bad_values import VALUES
 from tests.conformance.openapi import content_fields, state_event_types
 from tests.conformance.world import World, make_world
+from tremula.infra.db import Engine
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module")]
 
-SAMPLE: Final = 15
+# On PostgreSQL each takes longer; what differs is only what reaches the database.
+SAMPLES: Final = {Engine.SQLITE: 15, Engine.POSTGRES: 5}
 LAZY: Final = quote('{"room":{"state":{"lazy_load_members":true}}}')
 
 
@@ -27,7 +29,8 @@ async def test_cve_2024_52815_malformed_state_breaks_no_reader(
     places = [field.place for field in content_fields(event_type)]
     cases = [(place, value) for place in places for value in VALUES]
     chosen = random.Random(event_type)  # noqa: S311 - no secret
-    for place, value in chosen.sample(cases, min(SAMPLE, len(cases))):
+    size = SAMPLES[attacker.server.db.engine]
+    for place, value in chosen.sample(cases, min(size, len(cases))):
         world = attacker.world
         since = (await world.bob.get("/v3/sync")).json["next_batch"]
         is_member = event_type == "m.room.member"

@@ -349,7 +349,7 @@ class Walk:
                     raise
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(5))
 async def test_each_is_sent_or_cancelled_once(processes: Processes, seed: int) -> None:
     dice = random.Random(seed)  # noqa: S311 - no secret
     walk = Walk(processes, dice)

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from tests.backends import one_engine
 from tests.features.media.files import animation, opened, picture, thumbnail, upload
 from tests.server import UserClient
 
@@ -39,6 +40,7 @@ def damaged(source: bytes, dice: random.Random) -> bytes:
     return bytes(data)
 
 
+@one_engine
 @pytest.mark.parametrize("image_format", SOURCES)
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_a_damaged_image_costs_one_request(

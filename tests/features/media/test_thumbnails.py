@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.backends import one_engine
 from tests.features.media.files import (
     THUMBNAIL,
     animation,
@@ -23,6 +24,7 @@ from tremula.infra.config.tree import Thumbnailing
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "AVIF"]
 
 
+@one_engine
 @pytest.mark.parametrize("image_format", FORMATS)
 async def test_each_format_has_thumbnails(alice: UserClient, image_format: str) -> None:
     path = await upload(alice, picture(image_format=image_format))
@@ -34,6 +36,7 @@ async def test_each_format_has_thumbnails(alice: UserClient, image_format: str) 
     assert response.headers["content-disposition"].startswith("inline")
 
 
+@one_engine
 @pytest.mark.parametrize(
     ("asked", "size"),
     [
@@ -68,6 +71,7 @@ async def test_a_small_image_is_its_own_thumbnail(alice: UserClient) -> None:
     assert response.headers["content-type"] == "image/png"
 
 
+@one_engine
 async def test_a_thumbnail_is_turned_and_says_nothing_of_its_origin(
     alice: UserClient,
 ) -> None:
@@ -84,12 +88,14 @@ async def test_a_thumbnail_is_turned_and_says_nothing_of_its_origin(
     assert not opened(response).getexif()
 
 
+@one_engine
 async def test_transparency_stays(alice: UserClient) -> None:
     path = await upload(alice, picture(mode="RGBA"))
 
     assert opened(await thumbnail(alice, path)).format == "PNG"
 
 
+@one_engine
 @pytest.mark.parametrize("image_format", ["GIF", "WEBP", "PNG"])
 async def test_it_moves_only_if_asked_to(alice: UserClient, image_format: str) -> None:
     path = await upload(alice, animation(image_format=image_format))
@@ -143,6 +149,7 @@ async def test_the_same_thumbnail_is_made_once(
     assert len(stored_files(tmp_path)) == 2
 
 
+@one_engine
 @pytest.mark.parametrize(
     "body", [b"", b"no image", b"<svg/>", b"%PDF-1.4", b"P6 9999 9999 255 ", b"BM" * 99]
 )
@@ -195,6 +202,7 @@ def bomb(side: int) -> bytes:
     )
 
 
+@one_engine
 async def test_a_bomb_is_too_large(alice: UserClient) -> None:
     path = await upload(alice, bomb(30_000), "image/png")
 
@@ -203,6 +211,7 @@ async def test_a_bomb_is_too_large(alice: UserClient) -> None:
     assert (response.status, response.json["errcode"]) == (413, "M_TOO_LARGE")
 
 
+@one_engine
 @pytest.mark.parametrize(
     "media",
     [Media(thumbnails=Thumbnailing(memory_mib=128, pixels_max=2_000_000_000))],
