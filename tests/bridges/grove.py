@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
 import yaml
 
 from tests.bridges.environments import GROVE
@@ -60,8 +59,6 @@ class Grove:
         return self.folder / "config.yaml"
 
     def _program(self, *arguments: str) -> Program:
-        if not GROVE.exists():
-            pytest.skip("bridges in Go are not built: `make bridges` says why")
         files = ("--config", self._config, "--registration", self.registration)
         return Program((GROVE, *files, *arguments), self.folder / "grove.log")
 

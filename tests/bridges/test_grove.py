@@ -12,9 +12,10 @@ from nio import (  # type: ignore[import-untyped]  # it ships no types
     MessageDirection,
 )
 
-from tests.bridges import clients
+from tests.bridges import clients, registrations
 from tests.bridges.conftest import Register, Serve
-from tests.bridges.grove import BOT, Chat, Grove, ghost
+from tests.bridges.environments import GROVE
+from tests.bridges.grove import BOT, Chat, Grove, Settings, ghost
 from tests.bridges.matrix_user import MatrixUser
 from tests.bridges.program import Program
 from tests.clients.nio_user import granted
@@ -32,8 +33,6 @@ class Scene:
     bridge: Program
     alice: MatrixUser
     client: Program
-    # Whether the bridge is Alice's own, and acts as her.
-    is_own: bool
     # What the network was told before the bridge was killed.
     told: list[str] = field(default_factory=list)
 
@@ -102,6 +101,8 @@ class Scene:
 
 @pytest.fixture
 def grove(tmp_path: Path) -> Grove:
+    if not GROVE.exists():
+        pytest.skip("the bridge in Go is not built: `make bridges` says why")
     return Grove(tmp_path / "grove")
 
 
@@ -124,25 +125,33 @@ async def scene(
     client = await clients.start(homeserver, alice, stack, tmp_path)
     bridge = grove.program()
     stack.push_async_callback(bridge.clean_up)
-    return Scene(bridge, alice, client, is_own=request.param == "ws")
+    return Scene(bridge, alice, client)
 
 
 async def _serve_operators_bridge(grove: Grove, serve: Serve) -> Homeserver:
-    """One that generates its registration, is pushed to, and logs in for its device."""
+    """One that generates its registration, is pushed to, and logs in for its device.
+    By another registration, of the operator's as well, it acts as everybody.
+    """
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     grove.configure(appservice={"address": address, "port": port})
     await grove.generate()
-    homeserver = await serve(grove.registration)
-    grove.configure(homeserver={"address": homeserver.url})
+    puppets = registrations.write(
+        grove.folder / "puppets.yaml", None, [f"@.*:{SERVER_NAME}"], exclusive=False
+    )
+    homeserver = await serve(grove.registration, puppets)
+    grove.configure(
+        homeserver={"address": homeserver.url},
+        double_puppet=_puppeting(registrations.read(puppets)["as_token"]),
+    )
     return homeserver
 
 
 async def _add_own_bridge(
     grove: Grove, homeserver: Homeserver, alice: MatrixUser
 ) -> None:
-    """One that Alice adds, as bridge-manager does: it comes by a websocket, makes its
-    device itself, signs that, and acts as her.
+    """One that Alice adds, as bridge-manager does, and that acts as her. It comes by a
+    websocket, and makes and signs its device itself.
     """
     path = "/_matrix/asmux/mxauth/appservice/alice/grove"
     wanted = {"push": False, "self_hosted": True}
@@ -162,8 +171,12 @@ async def _add_own_bridge(
         },
         appservice={"id": registration["id"], **tokens},
         encryption={"msc4190": True, "self_sign": True},
-        double_puppet={"secrets": {SERVER_NAME: f"as_token:{tokens['as_token']}"}},
+        double_puppet=_puppeting(tokens["as_token"]),
     )
+
+
+def _puppeting(as_token: str) -> Settings:
+    return {"secrets": {SERVER_NAME: f"as_token:{as_token}"}}
 
 
 async def test_nothing_is_lost_or_doubled_between_a_network_and_an_encrypted_room(
@@ -173,14 +186,13 @@ async def test_nothing_is_lost_or_doubled_between_a_network_and_an_encrypted_roo
     await scene.start_bridge()
     await scene.log_in()
 
-    # A chat that was there before comes as a batch, into a room with all ghosts in it.
+    # A chat that was there before comes as a batch, into a room with all in it.
     chat = Chat("aspens", "alice", ["bob", "carol"])
     for member in ("bob", "alice", "carol"):
         chat.keep(member, f"{member}, long ago")
     await chat.show(bridge)
     room = await scene.hears("carol, long ago")
-    invites = scene.client.all_told(seen="invite", room_id=room, who=alice.user_id)
-    assert bool(invites) is not scene.is_own
+    assert not scene.client.all_told(seen="invite", room_id=room)
     await chat.say(bridge, "bob", "hello")
     assert await scene.hears("hello") == room
     await scene.say(room, "hi")
@@ -204,7 +216,7 @@ async def test_nothing_is_lost_or_doubled_between_a_network_and_an_encrypted_roo
     bob, carol = ghost("bob"), ghost("carol")
     assert await scene.read(room) == [
         (bob, "bob, long ago"),
-        (alice.user_id if scene.is_own else ghost("alice"), "alice, long ago"),
+        (alice.user_id, "alice, long ago"),
         (carol, "carol, long ago"),
         (bob, "hello"),
         (alice.user_id, "hi"),

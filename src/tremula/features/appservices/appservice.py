@@ -77,6 +77,11 @@ class Appservice:
             user_id.endswith(self._local) and self._users.claims(user_id)
         )
 
+    @property
+    def is_for_puppets(self) -> bool:
+        """Whether an operator has it act as users only; it is told nothing."""
+        return self.registration.url is None and self.registration.owner is None
+
     def may_act_as(self, user_id: UserId) -> bool:
         """Whether it may masquerade as *user_id*."""
         return user_id == self.registration.owner or self.matches_user(user_id)

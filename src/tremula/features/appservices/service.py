@@ -157,6 +157,22 @@ class Appservices:
                 return appservice
         return None
 
+    def may_speak_for(self, appservice: Appservice, user_id: UserId) -> bool:
+        """Whether, in rooms of its own, *appservice* may act as *user_id*.
+
+        For one of the operator's so may be done what another of theirs is for, that
+        acts as users without being told anything: bridges are given its token for their
+        double puppets, and can't use it together with their own.
+        """
+        if appservice.may_act_as(user_id):
+            return True
+        if appservice.registration.owner is not None:
+            return False
+        found = self.of_user(user_id)
+        return any(each.is_for_puppets for each in found) and not any(
+            each.claims_user(user_id) for each in found
+        )
+
     def exclusive_of_alias(
         self, alias: RoomAlias, *, but: Appservice | None = None
     ) -> Appservice | None:

@@ -63,7 +63,7 @@ class Authority(Struct, frozen=True):
         view = await self.reader.get_joined(room_id, requester.user_id)
         levels = view.power_levels
         if not (
-            self.speaks_for(appservice, UserId(view.create.sender))
+            appservice.may_act_as(UserId(view.create.sender))
             or levels.user(requester.user_id) >= levels.event(_LEVELS, is_state=True)
         ):
             raise Forbidden("This room is not the application service's own")
@@ -84,7 +84,7 @@ class Authority(Struct, frozen=True):
     def speaks_for(self, appservice: Appservice, user_id: UserId) -> bool:
         """Whether *appservice* may act as *user_id*, a user of this server."""
         is_ours = server_of(user_id) == self.server_name
-        return is_ours and appservice.may_act_as(user_id)
+        return is_ours and self.appservices.may_speak_for(appservice, user_id)
 
     def check_users(self, appservice: Appservice, user_ids: Iterable[UserId]) -> None:
         """Refuse to let *appservice* act as somebody who is not its own.

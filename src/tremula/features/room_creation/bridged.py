@@ -36,11 +36,13 @@ class OwnUsers(Struct, frozen=True):
     server_name: ServerName
 
     def includes(self, extras: BridgeExtras | None, user_id: UserId) -> bool:
-        """Whether whoever has these wishes may act as *user_id*."""
+        """Whether whoever has these wishes may act as *user_id* in the room."""
         if extras is None or server_of(user_id) != self.server_name:
             return False
         appservice = self.appservices.find(extras.appservice_id)
-        return appservice is not None and appservice.may_act_as(user_id)
+        return appservice is not None and self.appservices.may_speak_for(
+            appservice, user_id
+        )
 
 
 def without_creator(override: Mapping[str, Any], creator: UserId) -> dict[str, Any]:
