@@ -49,7 +49,7 @@ class Scene:
         room_id = await self.alice.nio.create_room(
             invite=[BOT], is_direct=True, initial_state=[clients.ENCRYPTED]
         )
-        await self.hears("marked as your management room")
+        await self.client.has_told(seen="message", room_id=room_id, sender=BOT)
         await self.say(room_id, "login")
         assert await self.hears("You are in the grove") == room_id
 
@@ -62,11 +62,9 @@ class Scene:
 
     async def hears(self, text: str) -> str:
         """The room where Alice hears this, in secret."""
-        told = await self.client.told(seen="message")
-        while text not in told["body"]:
-            told = await self.client.told(seen="message")
-        assert told["was_encrypted"]
-        room_id: str = told["room_id"]
+        heard = {"seen": "message", "body": text, "was_encrypted": True}
+        await self.client.has_told(**heard)
+        room_id: str = self.client.all_told(**heard)[0]["room_id"]
         return room_id
 
     async def network_hears(self, *texts: str) -> None:
@@ -230,4 +228,4 @@ async def test_nothing_is_lost_or_doubled_between_a_network_and_an_encrypted_roo
     assert names.keys() >= {alice.user_id, bob, carol, BOT}
 
     await scene.say(room, "!grove delete-portal")
-    await scene.client.told(seen="leave", room_id=room, who=alice.user_id)
+    await scene.client.has_told(seen="leave", room_id=room, who=alice.user_id)
