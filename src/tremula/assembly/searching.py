@@ -29,6 +29,7 @@ def add_searching(base: Base, engine: Engine, people: People) -> Search:
         people.accounts.users,
         people.profiles,
         people.account_data,
+        base.config.user_directory.show_all_local_users,
     )
     base.router.add(user_directory_routes, directory)
     return search

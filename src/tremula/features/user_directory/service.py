@@ -3,10 +3,11 @@
 Terms name candidates only. Whether the user may find them, and by which name, is
 decided by what the user can see of them: the profile of our own users, which anybody
 may read, of others a member event in a room that both share or that is open to all. So
-no name shows that somebody has in another room.
+no name shows that somebody has in another room. Where all of our own users are shown to
+each other, those who were in no room yet are found by the beginning of their IDs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -71,7 +72,7 @@ class People(Struct, frozen=True):
 
 
 class UserDirectory(Struct, frozen=True):
-    """Finds users of this server and of others."""
+    """Finds users of this server, with *shows_all_ours* all of them, and of others."""
 
     db: Reader
     terms: Follower
@@ -79,6 +80,7 @@ class UserDirectory(Struct, frozen=True):
     users: Users
     profiles: Profiles
     account_data: AccountData
+    shows_all_ours: bool
 
     async def search(self, user_id: UserId, search_term: str, limit: int) -> People:
         """Whom *user_id* may know of that *search_term* fits, each word of it being the
@@ -97,19 +99,15 @@ class UserDirectory(Struct, frozen=True):
             return People((), is_limited=False)
         await self.terms.catch_up()
         left_out = {user_id, *await self.account_data.ignored_users(user_id)}
-        found: list[Person] = []
+        called = await self._called(search_term) if self.shows_all_ours else ()
+        found = await self._new_among(user_id, called, wanted, left_out)
         after: TermOfUser | None = None
         for _ in range(_BATCHES_MAX):
             terms = await storage.terms_beginning(
                 self.db, prefix, after=after, limit=_CANDIDATES_AT_ONCE
             )
-            candidates = [
-                UserId(each)
-                for each in dict.fromkeys(each.user_id for each in terms)
-                if each not in left_out
-            ]
-            left_out.update(candidates)
-            found += await self._among(user_id, candidates, wanted)
+            candidates = (UserId(each.user_id) for each in terms)
+            found += await self._new_among(user_id, candidates, wanted, left_out)
             is_last = len(terms) < _CANDIDATES_AT_ONCE
             if is_last or len(found) >= _RANKED_MAX:
                 break
@@ -119,6 +117,25 @@ class UserDirectory(Struct, frozen=True):
         found.sort(key=lambda person: person.rank(wanted.text.strip()))
         return People(found[:limit], len(found) > limit or not is_last)
 
+    async def _called(self, search_term: str) -> Sequence[UserId]:
+        """Our users whose IDs begin like that."""
+        localpart = search_term.strip().removeprefix("@").partition(":")[0].lower()
+        if not localpart:
+            return ()
+        return await self.users.beginning(localpart, limit=_CANDIDATES_AT_ONCE)
+
+    async def _new_among(
+        self,
+        user_id: UserId,
+        candidates: Iterable[UserId],
+        wanted: FoldedText,
+        left_out: set[UserId],
+    ) -> list[Person]:
+        """Those whom *user_id* may find but for *left_out*, to whom they are added."""
+        new = [each for each in dict.fromkeys(candidates) if each not in left_out]
+        left_out.update(new)
+        return await self._among(user_id, new, wanted)
+
     async def _among(
         self, user_id: UserId, candidates: Sequence[UserId], wanted: FoldedText
     ) -> list[Person]:
@@ -127,6 +144,9 @@ class UserDirectory(Struct, frozen=True):
         in_open_rooms = await self.acquaintances.in_open_rooms(others)
         people = await self._people(acquainted, is_acquainted=True)
         people += await self._people(in_open_rooms, is_acquainted=False)
+        if self.shows_all_ours:
+            strangers = [each for each in others if each not in in_open_rooms]
+            people += await self._ours(strangers, is_acquainted=False)
         return [
             person
             for person in people
@@ -138,29 +158,42 @@ class UserDirectory(Struct, frozen=True):
     async def _people(
         self, member_events: Mapping[UserId, StoredEvent], *, is_acquainted: bool
     ) -> list[Person]:
-        ours = [each for each in member_events if self._is_ours(each)]
+        return await self._ours(member_events, is_acquainted=is_acquainted) + [
+            _person(user_id, event.content, is_acquainted=is_acquainted)
+            for user_id, event in member_events.items()
+            if not self._is_ours(user_id)
+        ]
+
+    async def _ours(
+        self, user_ids: Iterable[UserId], *, is_acquainted: bool
+    ) -> list[Person]:
+        """Those of *user_ids* who are our users, as their profiles are."""
+        ours = [each for each in user_ids if self._is_ours(each)]
         listed = await self.users.listed_among(ours)
-        people = []
-        for user_id, event in member_events.items():
-            if not self._is_ours(user_id):
-                fields = event.content
-            elif user_id in listed:
-                fields = await self.profiles.member_fields(user_id)
-            else:
-                continue
-            displayname, avatar_url = fields.get(DISPLAYNAME), fields.get(AVATAR_URL)
-            people.append(
-                Person(
-                    user_id,
-                    displayname if isinstance(displayname, str) else None,
-                    avatar_url if isinstance(avatar_url, str) else None,
-                    is_acquainted,
-                )
+        return [
+            _person(
+                user_id,
+                await self.profiles.member_fields(user_id),
+                is_acquainted=is_acquainted,
             )
-        return people
+            for user_id in ours
+            if user_id in listed
+        ]
 
     def _is_ours(self, user_id: UserId) -> bool:
         return server_of(user_id) == self.users.server_name
+
+
+def _person(
+    user_id: UserId, fields: Mapping[str, object], *, is_acquainted: bool
+) -> Person:
+    displayname, avatar_url = fields.get(DISPLAYNAME), fields.get(AVATAR_URL)
+    return Person(
+        user_id,
+        displayname if isinstance(displayname, str) else None,
+        avatar_url if isinstance(avatar_url, str) else None,
+        is_acquainted,
+    )
 
 
 def _longest(wanted: FoldedText) -> str | None:

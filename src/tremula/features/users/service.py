@@ -88,6 +88,10 @@ class Users(Struct, frozen=True):
             if not (user.is_deactivated or user.is_locked)
         }
 
+    async def beginning(self, localpart: str, *, limit: int) -> list[UserId]:
+        """The first users whose localparts begin with *localpart*."""
+        return await storage.ids_beginning(self.db, f"@{localpart}", limit=limit)
+
     async def find_by_name(self, name: str) -> User | None:
         """The user whom people mean by a user ID or localpart, in any case of letters.
 

@@ -159,6 +159,21 @@ async def users_after(db: Reader, user_id: str, *, limit: int) -> list[User]:
     return [_user(row) for row in rows]
 
 
+async def ids_beginning(db: Reader, prefix: str, *, limit: int) -> list[UserId]:
+    """The first user IDs that begin with *prefix*."""
+    rows = await db.all(
+        """
+        SELECT user_id FROM users WHERE user_id >= :prefix AND user_id < :after
+        ORDER BY user_id LIMIT :limit
+        """,
+        prefix=prefix,
+        # Past the last character that there can be.
+        after=f"{prefix}\U0010ffff",
+        limit=limit,
+    )
+    return [UserId(user_id) for (user_id,) in rows]
+
+
 async def is_any_called(db: Reader, prefix: str) -> bool:
     """Whether there is a user whose ID begins with *prefix*."""
     row = await db.first(

@@ -40,6 +40,7 @@ from tremula.infra.config.tree import (
     Tokens,
     Turn,
     UrlPreviews,
+    UserDirectory,
 )
 
 __all__ = [
@@ -81,6 +82,7 @@ __all__ = [
     "Tokens",
     "Turn",
     "UrlPreviews",
+    "UserDirectory",
     "load_config",
     "parse_database",
     "read_example",

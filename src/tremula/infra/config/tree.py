@@ -364,6 +364,13 @@ class ThirdParty:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UserDirectory:
+    """Whom users find."""
+
+    show_all_local_users: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UrlPreviews:
     """Whether this server looks at the pages that users link to, and at which.
 
@@ -463,6 +470,7 @@ class Config:
     third_party: ThirdParty = ThirdParty()
     media: Media = Media()
     url_previews: UrlPreviews = UrlPreviews()
+    user_directory: UserDirectory = UserDirectory()
     rooms: Rooms = Rooms()
     server_notices: ServerNotices = ServerNotices()
     appservices: Appservices = Appservices()
