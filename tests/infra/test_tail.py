@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from tremula.infra import tail as module
 from tremula.infra.tail import TopicTail
+from tremula.infra.tails import Tails
 
 
 def test_entries_of_a_key_come_oldest_first() -> None:
@@ -100,3 +101,37 @@ def test_what_was_skipped_goes_with_the_oldest(monkeypatch: pytest.MonkeyPatch) 
     tail.skip("c", 12)
     assert tail.floor == 11
     assert tail.after("a", 10) is None
+
+
+def test_a_topic_is_silent_until_it_says_something() -> None:
+    tails = Tails(5)
+    assert not tails.is_silent(["a", "b"], 4)
+    assert tails.is_silent(["a", "b"], 5)
+
+    tails.append("b", 7, "key", None, 10)
+    assert tails.is_silent(["a"], 5)
+    assert not tails.is_silent(["a", "b"], 6)
+    assert tails.is_silent(["a", "b"], 7)
+    tails.skip("a", 8, "key")
+    assert not tails.is_silent(["a", "b"], 7)
+    tails.forget(9)
+    assert not tails.is_silent(["c"], 8)
+    assert tails.is_silent(["a", "b"], 9)
+
+
+@given(
+    told=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 6)), max_size=30),
+    after=st.integers(0, 31),
+)
+def test_what_is_silent_has_nothing_new(
+    told: list[tuple[str, int]], after: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "ITEMS_MAX", 10)
+        tails = Tails(0)
+        for pos, (topic, key) in enumerate(told, 1):
+            tails.append(topic, pos, key, None, 10)
+
+    for topic in "ab":
+        changed = tails.changed_keys(topic, after)
+        assert tails.is_silent([topic], after) is (changed == set())

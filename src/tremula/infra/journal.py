@@ -85,6 +85,7 @@ class Journal:
         self.skip = self._tails.skip
         self.newest = self._tails.newest
         self.changed_keys = self._tails.changed_keys
+        self.is_silent = self._tails.is_silent
         self._notifier = Notifier(self.position)
         if replica is not None:
             replica.start(self)

@@ -26,11 +26,14 @@ class TopicTail:
         "_size_bytes",
         "_skipped",
         "floor",
+        "newest_pos",
     )
 
     def __init__(self, floor: int) -> None:
         self.floor = floor
         """Entries after this position are all here."""
+        self.newest_pos = floor
+        """After this position there has been nothing."""
         self._log: deque[tuple[int, Hashable, int]] = deque()
         self._by_key: dict[Hashable, deque[tuple[int, object]]] = {}
         self._changed: dict[Hashable, int] = {}
@@ -106,6 +109,7 @@ class TopicTail:
         return keys
 
     def _note_change(self, key: Hashable, pos: int) -> None:
+        self.newest_pos = max(self.newest_pos, pos)
         # Taken out first so that the dict stays in order of change.
         self._changed.pop(key, None)
         self._changed[key] = pos

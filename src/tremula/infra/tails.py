@@ -1,6 +1,6 @@
 """What the topics of the journal have said lately."""
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from collections.abc import Set as AbstractSet
 
 from tremula.infra.tail import TopicTail
@@ -11,11 +11,13 @@ class Tails:
     one drops them.
     """
 
-    __slots__ = ("_by_topic", "start_pos")
+    __slots__ = ("_by_topic", "_heard", "start_pos")
 
     def __init__(self, start_pos: int) -> None:
         self.start_pos = start_pos
         self._by_topic: dict[str, TopicTail] = {}
+        # The topics that have said something since a position: the last answer.
+        self._heard: tuple[int, frozenset[str]] | None = None
 
     def append(
         self, topic: str, pos: int, key: Hashable, payload: object, size_bytes: int
@@ -28,6 +30,7 @@ class Tails:
         self._tail(topic).skip(key, pos)
 
     def _tail(self, topic: str) -> TopicTail:
+        self._heard = None
         tail = self._by_topic.get(topic)
         if tail is None:
             tail = self._by_topic[topic] = TopicTail(self.start_pos)
@@ -37,6 +40,20 @@ class Tails:
         """Remember nothing from before *up_to*."""
         self.start_pos = max(self.start_pos, up_to)
         self._by_topic.clear()
+        self._heard = None
+
+    def is_silent(self, topics: Collection[str], after: int) -> bool:
+        """Whether none of *topics* has said anything after position *after*.
+
+        Of many who wait for the same news, the first one pays: a comparison a topic.
+        """
+        if after < self.start_pos:
+            return False
+        if self._heard is None or self._heard[0] != after:
+            tails = self._by_topic.items()
+            heard = frozenset(topic for topic, tail in tails if tail.newest_pos > after)
+            self._heard = (after, heard)
+        return self._heard[1].isdisjoint(topics)
 
     def changed_pos(self, topic: str, key: Hashable) -> int:
         """A position after which *key* has not changed: its newest, if remembered.

@@ -22,6 +22,8 @@ CHANGE = DeviceListChange(device_ids=(DeviceId("PHONE"),))
 class NothingSigned:
     """Implements `OwnSignatures` without keys."""
 
+    topic = "signatures"
+
     async def signed_after(self, user_id: UserId, pos: int) -> Collection[UserId]:
         return ()
 

@@ -28,6 +28,7 @@ class GlobalAccountDataPart(Struct, frozen=True):
     journal: Journal
     account_data: AccountData
     key: str = "account_data"
+    topics: Collection[str] = (TOPIC,)
 
     async def user_section(self, ctx: SyncContext, since: int) -> bytes | None:
         """What the user has set; on an initial sync the push rules too."""
@@ -72,6 +73,7 @@ class RoomAccountDataPart(Struct, frozen=True):
     db: Reader
     journal: Journal
     section: RoomSection = RoomSection.ACCOUNT_DATA
+    topics: Collection[str] = (TOPIC,)
 
     async def changed_rooms(self, ctx: SyncContext, since: int) -> Collection[int]:
         """Rooms in which the user has set something, whatever their membership."""

@@ -60,6 +60,7 @@ class Signatures(Struct, frozen=True):
     remote: RemoteDevices
     changing: KeyedLocks[UserId]
     own: ServerName
+    topic: str = TOPIC
 
     async def upload(self, user_id: UserId, uploaded: Uploaded) -> Failures:
         """Add the signatures of *user_id*; what was refused, and why.

@@ -14,6 +14,7 @@ from tremula.infra.db import Reader
 from tremula.infra.journal import Journal
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import UserId
+from tremula.rooms.staging import MEMBERS_TOPIC
 
 
 class DeviceListNews(Struct, frozen=True):
@@ -25,6 +26,11 @@ class DeviceListNews(Struct, frozen=True):
 
 class OwnSignatures(Protocol):
     """Knows what our users have signed of the keys of others."""
+
+    @property
+    def topic(self) -> str:
+        """What is announced when they do."""
+        ...
 
     async def signed_after(self, user_id: UserId, pos: int) -> Collection[UserId]:
         """The other users whose keys *user_id* has signed after position *pos*."""
@@ -46,6 +52,11 @@ class DeviceListsPart(Struct, frozen=True):
     company: Company
     signatures: OwnSignatures
     key: str = "device_lists"
+
+    @property
+    def topics(self) -> Collection[str]:
+        """What it follows."""
+        return (TOPIC, MEMBERS_TOPIC, self.signatures.topic)
 
     async def user_section(self, ctx: SyncContext, since: int) -> bytes | None:
         """Whose devices are to be asked for anew, and whose no longer matter.

@@ -4,7 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
 
-from tremula.features.ephemeral_events.service import EphemeralEvent, EphemeralEvents
+from tremula.features.ephemeral_events.service import (
+    TOPIC,
+    EphemeralEvent,
+    EphemeralEvents,
+)
 from tremula.features.sync.parts import RoomRef, RoomSection, SyncContext
 
 
@@ -13,6 +17,7 @@ class EphemeralEventsPart(Struct, frozen=True):
 
     ephemeral: EphemeralEvents
     section: RoomSection = RoomSection.EPHEMERAL
+    topics: Collection[str] = (TOPIC,)
 
     async def changed_rooms(self, ctx: SyncContext, since: int) -> Collection[int]:
         """Joined rooms with an event since."""

@@ -1,6 +1,6 @@
 """Presence in `/sync`: of the people with whom the user shares a room."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import orjson
@@ -30,6 +30,7 @@ class PresencePart(Struct, frozen=True):
     audience: Audience
     reader: RoomReader
     key: str = "presence"
+    topics: Collection[str] = (TOPIC, MEMBERSHIP_TOPIC)
 
     async def user_section(self, ctx: SyncContext, since: int) -> bytes | None:
         """Whose presence has changed; on an initial sync, who is not offline."""

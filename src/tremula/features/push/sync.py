@@ -26,6 +26,7 @@ class UnreadRooms(Struct, frozen=True):
     journal: Journal
     receipts: Receipts
     counts: UnreadCounts
+    topics: Collection[str] = (PUBLIC_TOPIC, PRIVATE_TOPIC)
 
     async def changed_rooms(self, ctx: SyncContext, since: int) -> Collection[int]:
         """Joined rooms in which the user has read something since; what came since are

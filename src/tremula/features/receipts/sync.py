@@ -29,6 +29,7 @@ class ReceiptsPart(Struct, frozen=True):
     db: Reader
     journal: Journal
     section: RoomSection = RoomSection.EPHEMERAL
+    topics: Collection[str] = (PUBLIC_TOPIC, PRIVATE_TOPIC)
 
     async def changed_rooms(self, ctx: SyncContext, since: int) -> Collection[int]:
         """Joined rooms with a receipt since; from memory for a recent token."""

@@ -52,8 +52,7 @@ class JoinedRooms(Struct, frozen=True):
         for part, part_rooms in zip(self.parts, changed.by_part, strict=True):
             if new:
                 await _collect(part, ctx, new, 0, events)
-            news = [ref for ref in known if ref.nid in part_rooms]
-            if news:
+            if part_rooms and (news := [ref for ref in known if ref.nid in part_rooms]):
                 await _collect(part, ctx, news, since, events)
         entries: dict[int, bytes] = {}
         for at, ref in enumerate((*new, *known)):
@@ -81,8 +80,16 @@ class JoinedRooms(Struct, frozen=True):
     async def _changed(self, ctx: SyncContext, since: int) -> "_Changed":
         if not since:
             return _Changed(ctx.joined_rooms.keys(), [()] * len(self.parts), ())
-        by_part = [await part.changed_rooms(ctx, since) for part in self.parts]
-        read = await self.unread.changed_rooms(ctx, since)
+        is_silent = self.journal.is_silent
+        by_part = [
+            ()
+            if is_silent(part.topics, since)
+            else await part.changed_rooms(ctx, since)
+            for part in self.parts
+        ]
+        read: Collection[int] = ()
+        if not is_silent(self.unread.topics, since):
+            read = await self.unread.changed_rooms(ctx, since)
         if ctx.full_state:
             return _Changed(ctx.joined_rooms.keys(), by_part, read)
         nids = await self._rooms_with_events(ctx, since)

@@ -55,6 +55,11 @@ class RoomPart(Protocol):
         """Where the events belong."""
         ...
 
+    @property
+    def topics(self) -> Collection[str]:
+        """While these are silent, it has nothing new, and is not asked."""
+        ...
+
     async def changed_rooms(self, ctx: SyncContext, since: int) -> Collection[int]:
         """Nids of rooms with something new for the user; may name one too many.
 
@@ -71,6 +76,11 @@ class RoomPart(Protocol):
 
 class UnreadRooms(Protocol):
     """Knows how much of each room is unread."""
+
+    @property
+    def topics(self) -> Collection[str]:
+        """While these are silent, nobody has read anything."""
+        ...
 
     async def changed_rooms(self, ctx: SyncContext, since: int) -> Collection[int]:
         """Nids of joined rooms in which the user has read something."""
@@ -89,6 +99,11 @@ class UserPart(Protocol):
     @property
     def key(self) -> str:
         """The key: ``account_data``, ``presence``, ``to_device`` …"""
+        ...
+
+    @property
+    def topics(self) -> Collection[str]:
+        """While these are silent, it has nothing new, and is not asked."""
         ...
 
     async def user_section(self, ctx: SyncContext, since: int) -> bytes | None:

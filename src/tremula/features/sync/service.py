@@ -88,6 +88,8 @@ class Sync(Struct, frozen=True):
         rooms = await self.rooms.build(ctx, since, state_form=request.state_form)
         sections = {}
         for part in self.parts:
+            if since and self.journal.is_silent(part.topics, since):
+                continue
             value = await part.user_section(ctx, since)
             if value is not None:
                 sections[part.key] = value

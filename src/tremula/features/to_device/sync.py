@@ -80,12 +80,14 @@ class DeviceInbox:
         limit = min(limit, PAGE_MAX)
         received_pos = since.received_pos if since else 0
         found = await self._after(place, received_pos, ctx.now, limit=limit)
-        if since is None and not found:
-            # There is nothing to delete when its first token comes back.
-            self.cache.put(place, _Known(emptied_pos=ctx.now), _ENTRY_BYTES)
+        if not found:
+            if since is None:
+                # There is nothing to delete when its first token comes back.
+                self.cache.put(place, _Known(emptied_pos=ctx.now), _ENTRY_BYTES)
+            return _NOTHING
         page = found[:limit]
         known = self.cache.get(place)
-        if page and known is not None:
+        if known is not None:
             known.shown_pos = page[-1][0]
         return InboxPage(
             events=[event for _, event in page],

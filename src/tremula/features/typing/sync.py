@@ -19,6 +19,7 @@ class TypingPart(Struct, frozen=True):
     journal: Journal
     typing: Typing
     section: RoomSection = RoomSection.EPHEMERAL
+    topics: Collection[str] = (TOPIC,)
 
     async def changed_rooms(self, ctx: SyncContext, since: int) -> Collection[int]:
         """Joined rooms in which somebody has started or stopped."""
