@@ -38,7 +38,7 @@ class Scene:
 
     async def start_bridge(self) -> None:
         await self.bridge.start()
-        await self.bridge.told(seen="ready")
+        await self.bridge.has_told(seen="ready")
 
     async def kill_bridge(self) -> None:
         self.told.extend(self._told_now())
