@@ -1,7 +1,12 @@
 """CS search: what is found, in which order, and with what around it."""
 
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import pytest
 
+from tests.conftest import DatabaseSource
+from tests.fakes.clock import FakeClock
 from tests.features.rooms import create_room, error_of, join, member, send, set_state
 from tests.features.search.searching import (
     edit,
@@ -12,11 +17,20 @@ from tests.features.search.searching import (
     search,
 )
 from tests.http_client import Client
-from tests.server import Server
+from tests.server import Server, config_for, running_server
 from tremula.features.search import storage
 from tremula.protocol.search_query import IndexTerm
 
 ALICE, BOB = "@alice:test", "@bob:test"
+
+
+@pytest.fixture
+async def timed_server(
+    database_source: DatabaseSource, tmp_path: Path, clock: FakeClock
+) -> AsyncIterator[Server]:
+    """A server of the test's own time."""
+    async with running_server(config_for(database_source, tmp_path), clock) as server:
+        yield server
 
 
 async def test_a_message_is_found_as_soon_as_it_is_sent(alice: Client) -> None:
@@ -213,12 +227,17 @@ async def test_filters_choose_rooms_senders_and_kinds(
     assert await with_filter(contains_url=True) == set()
 
 
-async def test_the_newest_text_is_found_at_the_message(alice: Client) -> None:
+async def test_the_newest_text_is_found_at_the_message(
+    timed_server: Server, clock: FakeClock
+) -> None:
+    alice = timed_server.client(ALICE)
     room_id = await create_room(alice)
     event_id = await send(alice, room_id, "the orginal typo")
     assert await found(alice, "orginal") == [event_id]
 
     await edit(alice, room_id, event_id, "the original text")
+    # Of two edits in one millisecond, that with the greater ID would count.
+    clock.advance_ms(1)
     last = await edit(alice, room_id, event_id, "the final text")
 
     assert await found(alice, "orginal") == []

@@ -52,6 +52,16 @@ class Inbox:
         events: list[Event] = response.json.get("to_device", {}).get("events", [])
         return events
 
+    async def some(self) -> list[Event]:
+        """The messages of the next answer that has any.
+
+        Other news may come first, like that of a device.
+        """
+        while True:
+            events = await self.sync(timeout_ms=20_000)
+            if events:
+                return events
+
     async def numbers(self, *, timeout_ms: int = 0, initial: bool = False) -> list[int]:
         """The same of messages that are numbers."""
         events = await self.sync(timeout_ms=timeout_ms, initial=initial)
