@@ -163,13 +163,16 @@ async def test_a_body_that_waits_to_be_asked_for_is(listen: Listen) -> None:
         assert await connection.status() == 200
 
 
-async def test_a_body_that_is_not_wanted_is_not_asked_for(listen: Listen) -> None:
+@pytest.mark.parametrize(("path", "status"), [("/object", 413), ("/unknown", 404)])
+async def test_a_body_that_is_not_wanted_is_not_asked_for(
+    listen: Listen, path: str, status: int
+) -> None:
     async with connected(await listen()) as connection:
         connection.send(
-            "POST /object HTTP/1.1", "Content-Length: 9999", "Expect: 100-continue"
+            f"POST {path} HTTP/1.1", "Content-Length: 9999", "Expect: 100-continue"
         )
 
-        assert await connection.status() == 413
+        assert await connection.status() == status
         assert await connection.is_closed()
 
 

@@ -151,8 +151,9 @@ class Exchange:
         self._wire.write(head + body)
 
     def _format_head(self, status: int, headers: RawHeaders) -> bytes:
-        # Nobody is asked any more for a body that did not come.
-        self._expects_continue = False
+        if self._expects_continue:
+            # It is not asked for, so what comes next may be the body, or a request.
+            self._expects_continue = self.keeps_alive = False
         lines = [_STATUS_LINES[status], self._wire.date_line]
         for name, value in headers:
             if name == b"connection":
