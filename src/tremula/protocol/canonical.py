@@ -56,13 +56,13 @@ def encode_canonical_lenient(value: object) -> bytes:
 
 
 def _refuse_floats(root: object) -> None:
-    pending = [root]
-    while pending:
-        value = pending.pop()
+    values = [root]
+    # The loop goes on with what it appends.
+    for value in values:
         if type(value) is dict:
-            pending.extend(value.values())
+            values += value.values()
         elif type(value) is list:
-            pending.extend(value)
+            values += value
         elif type(value) is float:
             raise BadJson("not canonical JSON: numbers must be integers")
 

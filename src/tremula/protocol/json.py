@@ -21,6 +21,7 @@ PEER_DEPTH_MAX = 200
 _LONG_INTEGER = re.compile(rb"[0-9]{20}")
 _CONTAINERS = frozenset({dict, list})
 _SPACED_COLON = re.compile(rb'"[ \t\n\r]+:')
+_SPACES = (b" ", b"\n", b"\t", b"\r")
 
 
 def parse_json(raw: bytes, *, depth_max: int = DEPTH_MAX) -> object:
@@ -88,7 +89,9 @@ def _shows_no_key_twice(raw: bytes, keys: int) -> bool:
     """
     if raw.count(b":") == keys:
         return True
-    return raw.count(b'":') == keys and not _SPACED_COLON.search(raw)
+    if raw.count(b'":') != keys:
+        return False
+    return not any(map(raw.__contains__, _SPACES)) or not _SPACED_COLON.search(raw)
 
 
 def _count_keys(root: object, depth_max: int) -> int:
@@ -104,12 +107,12 @@ def _count_keys(root: object, depth_max: int) -> int:
         for value in level:
             if type(value) is dict:
                 count += len(value)
-                inner += [each for each in value.values() if type(each) in _CONTAINERS]
+                inner += value.values()
             elif type(value) is list:
-                inner += [each for each in value if type(each) in _CONTAINERS]
-        if not inner:
+                inner += value
+        level = [each for each in inner if type(each) in _CONTAINERS]
+        if not level:
             return count
-        level = inner
     raise NotJson(f"nested deeper than {depth_max} levels")
 
 
