@@ -37,6 +37,18 @@ async def test_keys_are_counted_by_algorithm(keys: OneTimeKeys) -> None:
     assert await keys.counts(ALICE, DeviceId("OTHER")) == {}
 
 
+async def test_keys_are_given_out_as_they_came_whatever_is_in_them(
+    server: Server, keys: OneTimeKeys
+) -> None:
+    odd = '"\\\u2028\U0001f511 {[:'
+    content = signed_key(1)
+    content["signatures"][ALICE][f"ed25519:{DEVICE}"] = odd
+    key = {f"{SIGNED}:{odd}": content}
+    await add(keys, ALICE, DEVICE, key, {})
+
+    assert await claim(server.client(BOB)) == key
+
+
 async def test_the_same_upload_again_changes_nothing(keys: OneTimeKeys) -> None:
     for _ in range(2):
         await add(keys, ALICE, DEVICE, signed_keys(1, 2), {})

@@ -37,9 +37,10 @@ async def test_an_upload_is_one_unit(server: Server, alice: Client) -> None:
         answer = await upload(alice, **body)
 
     assert answer.json == {"one_time_key_counts": {SIGNED: 50}}
-    texts = ["".join(each.sql for each in unit.statements) for unit in queries.units]
-    [text] = [text for text in texts if "INSERT INTO one_time_keys" in text]
-    assert "UPDATE device_keys" in text
+    units = [[each.sql for each in unit.statements] for unit in queries.units]
+    [texts] = [texts for texts in units if "one_time_keys" in "".join(texts)]
+    assert "UPDATE device_keys" in "".join(texts)
+    assert sum("INSERT INTO one_time_keys" in text for text in texts) == 1
 
 
 async def test_keys_that_come_later_are_counted_with_the_others(alice: Client) -> None:

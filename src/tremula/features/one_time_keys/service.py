@@ -117,7 +117,14 @@ class OneTimeKeys(Struct, frozen=True):
             storage.delete_claimed_before_last_upload(unit, user_id, device_id)
             storage.delete_claimed(unit, user_id, device_id, planned.reused)
         if planned.new:
-            storage.insert_keys(unit, user_id, device_id, planned.new, pos=pos)
+            storage.insert_keys(
+                unit,
+                user_id,
+                device_id,
+                planned.new,
+                pos=pos,
+                engine=self.db.engine,
+            )
         for key in planned.fallbacks:
             storage.upsert_fallback_key(unit, user_id, device_id, key)
         unit.announce(TOPIC, user_id, None, pos=pos)

@@ -1,12 +1,30 @@
 """Queries on ``one_time_keys`` and ``one_time_keys_fallback``."""
 
 from collections.abc import Sequence
+from typing import Final, LiteralString
 
+import orjson
 from msgspec import Struct
 
 from tremula.infra.db import Engine, Reader, Returned, Unit
 from tremula.protocol.identifiers import DeviceId, UserId
 from tremula.protocol.one_time_keys import OneTimeKey
+
+# The keys come as JSON, {key_id: content}: 50 rows one by one cost twice as much.
+_INSERT_SQLITE: Final[LiteralString] = """
+    INSERT INTO one_time_keys (user_id, device_id, algorithm, is_claimed, pos,
+                               key_id, content)
+    SELECT :user_id, :device_id, :algorithm, 0, :pos, key, CAST(value AS BLOB)
+    FROM json_each(:keys)
+"""
+_INSERT_POSTGRES: Final[LiteralString] = """
+    INSERT INTO one_time_keys (user_id, device_id, algorithm, is_claimed, pos,
+                               key_id, content)
+    SELECT CAST(:user_id AS TEXT), CAST(:device_id AS TEXT),
+        CAST(:algorithm AS TEXT), 0, CAST(:pos AS BIGINT), key,
+        convert_to(value, 'UTF8')
+    FROM json_each_text(CAST(CAST(:keys AS TEXT) AS JSON))
+"""
 
 
 class KeyClaim(Struct, frozen=True):
@@ -38,26 +56,21 @@ def insert_keys(
     keys: Sequence[OneTimeKey],
     *,
     pos: int,
+    engine: Engine,
 ) -> None:
-    """Add keys, whose names must be new."""
-    unit.run_many(
-        """
-        INSERT INTO one_time_keys (user_id, device_id, algorithm, is_claimed, pos,
-                                   key_id, content)
-        VALUES (:user_id, :device_id, :algorithm, 0, :pos, :key_id, :content)
-        """,
-        [
-            {
-                "user_id": user_id,
-                "device_id": device_id,
-                "algorithm": key.algorithm,
-                "pos": pos,
-                "key_id": key.key_id,
-                "content": key.content,
-            }
-            for key in keys
-        ],
-    )
+    """Add keys, whose names must be new. One statement for all of an algorithm."""
+    contents: dict[str, dict[str, str]] = {}
+    for key in keys:
+        contents.setdefault(key.algorithm, {})[key.key_id] = key.content.decode()
+    for algorithm, by_id in contents.items():
+        unit.run(
+            _INSERT_POSTGRES if engine is Engine.POSTGRES else _INSERT_SQLITE,
+            user_id=user_id,
+            device_id=device_id,
+            algorithm=algorithm,
+            pos=pos,
+            keys=orjson.dumps(by_id).decode(),
+        )
 
 
 async def keys_by_id(
