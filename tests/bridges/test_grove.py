@@ -104,7 +104,7 @@ def grove(tmp_path: Path) -> Grove:
     return Grove(tmp_path / "grove")
 
 
-@pytest.fixture(params=["http", "ws"])
+@pytest.fixture
 async def scene(
     request: pytest.FixtureRequest,
     grove: Grove,
@@ -113,6 +113,7 @@ async def scene(
     stack: AsyncExitStack,
     tmp_path: Path,
 ) -> Scene:
+    """With a bridge of the operator's by HTTP, or Alice's own by a websocket."""
     if request.param == "http":
         homeserver = await _serve_operators_bridge(grove, serve)
         alice = await register(homeserver, "alice")
@@ -177,6 +178,11 @@ def _puppeting(as_token: str) -> Settings:
     return {"secrets": {SERVER_NAME: f"as_token:{as_token}"}}
 
 
+@pytest.mark.parametrize(
+    ("postgres_or_sqlite", "scene"),
+    [("sqlite", "http"), ("postgres", "websocket")],
+    indirect=True,
+)
 async def test_nothing_is_lost_or_doubled_between_a_network_and_an_encrypted_room(
     scene: Scene,
 ) -> None:
