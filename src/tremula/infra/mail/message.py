@@ -1,9 +1,6 @@
 """What is sent, and the bytes it is sent as (RFC 5322)."""
 
 import re
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import formatdate
 from typing import Final
 
@@ -45,6 +42,11 @@ def one_line(text: str) -> str:
 
 def render(mail: Mail, sender: Mailbox, *, message_id: str, ts_ms: int) -> bytes:
     """The bytes for SMTP's DATA; *message_id* is the part before the ``@``."""
+    # A server that sends no mail does not load them.
+    from email.headerregistry import Address  # noqa: PLC0415
+    from email.message import EmailMessage  # noqa: PLC0415
+    from email.policy import SMTP  # noqa: PLC0415
+
     message = EmailMessage(policy=SMTP)
     message["From"] = Address(
         one_line(sender.display_name), addr_spec=str(sender.address)
