@@ -36,8 +36,7 @@ PROCESSES: Final = 2
 """Of how many a server in a cluster consists."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterUrl(PostgresUrl):
+class ClusterUrl(PostgresUrl, frozen=True):
     """The database of a server of several processes, and their bus."""
 
     bus_url: str

@@ -5,13 +5,14 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from ipaddress import ip_network
 from pathlib import Path
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.remote import (

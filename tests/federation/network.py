@@ -7,11 +7,12 @@ Lines can be cut and servers switched off.
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import orjson
+from msgspec.structs import replace
 
 from tests.http_client import Client
 from tests.server import Server, config_for, running_server

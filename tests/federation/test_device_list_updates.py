@@ -1,10 +1,10 @@
 """What other servers are told of our users' devices."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.device_keys import CrossSigningIdentity, CryptoDevice

@@ -1,10 +1,10 @@
 """Devices of other servers' users: kept while a room is shared, and as they change."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.device_keys import CryptoDevice

@@ -1,10 +1,10 @@
 """Media from one server to another: SS "Content Repository"."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from tests.fakes.clock import FakeClock
 from tests.features.media.files import (

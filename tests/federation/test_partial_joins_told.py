@@ -1,10 +1,11 @@
 """What is told of a room that was joined without its members, and what is believed."""
 
-from dataclasses import replace
+import dataclasses
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.features.rooms import error_of, send
@@ -161,7 +162,7 @@ async def test_what_was_refused_without_knowing_counts_when_all_is_known(
     room.add("m.room.member", {"membership": "invite"}, state_key=BOB)
     await join(bob, room.id, FAR)
     newest = room.hosted.events[-1]
-    renamed = replace(room.hosted, events=[*while_gone, newest]).build(
+    renamed = dataclasses.replace(room.hosted, events=[*while_gone, newest]).build(
         "m.room.member",
         {"membership": "join", "displayname": "New"},
         sender=user_id,

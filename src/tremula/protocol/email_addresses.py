@@ -6,12 +6,12 @@ there is one way only to write it.
 """
 
 import re
-from dataclasses import dataclass, field
 from typing import Final, NewType
 
 from msgspec import Struct
 
 from tremula.protocol.errors import InvalidParam
+from tremula.protocol.unprinted import Unprinted
 
 EmailAddress = NewType("EmailAddress", str)
 
@@ -37,13 +37,12 @@ class Mailbox(Struct, frozen=True):
         return self.address.rpartition("@")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class InvitedAddress:
+class InvitedAddress(Unprinted, frozen=True):
     """Who is invited, and the identity server that is to be asked for them."""
 
     address: EmailAddress
     id_server: str | None = None
-    id_access_token: str | None = field(default=None, repr=False)
+    id_access_token: str | None = None
 
 
 def parse_email_address(raw: object) -> EmailAddress:

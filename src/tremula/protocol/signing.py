@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Self
 
@@ -21,6 +20,7 @@ from tremula.protocol.errors import BadJson
 from tremula.protocol.hashes import content_hash, signed_bytes
 from tremula.protocol.identifiers import ServerName, server_of
 from tremula.protocol.room_versions import EventIdFormat, RoomVersion
+from tremula.protocol.unprinted import Unprinted
 
 ALGORITHM = "ed25519"
 POLICY_KEY_ID = ALGORITHM + ":policy_server"
@@ -38,8 +38,7 @@ class BadSignature(ValueError):
     """A signature is missing, malformed, by no key we know, or wrong."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class SigningKey:
+class SigningKey(Unprinted, frozen=True):
     """A private key under its ID (``ed25519:…``). Made by ``from_seed``."""
 
     key_id: str

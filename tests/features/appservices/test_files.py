@@ -1,7 +1,8 @@
 """Application services that the configuration names, on a whole server."""
 
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.features.appservices.clients import IRC

@@ -1,9 +1,9 @@
 """Application services register users and log in as them, over HTTP."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.features.appservices.registrations import namespaces, registration

@@ -1,12 +1,12 @@
 """Delayed events (MSC4140) over HTTP, in every form that clients use."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.features.rooms import create_room, error_of, guest, join, send, set_state

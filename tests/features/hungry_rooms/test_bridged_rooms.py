@@ -1,10 +1,10 @@
 """Rooms as bridges create them: with their members, and with IDs and times."""
 
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from msgspec.structs import replace
 
 from tests.features.hungry_rooms.bridges import (
     BOT,

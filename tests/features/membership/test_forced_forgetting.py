@@ -1,10 +1,10 @@
 """Rooms that are forgotten as they are left (`rooms.forget_left`), over HTTP."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.features.rooms import create_room, error_of, join, member, send

@@ -1,11 +1,11 @@
 """Fixtures: a server that may reach the test's push gateway."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.fakes.clock import FakeClock

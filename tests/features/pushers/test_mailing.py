@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from tests.fakes.clock import FakeClock
 from tests.features.pushers.conversations import (

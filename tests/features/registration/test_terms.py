@@ -1,10 +1,10 @@
 """The terms that new users accept."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.features.rooms import error_of

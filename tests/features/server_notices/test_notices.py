@@ -1,10 +1,10 @@
 """CS module "Server Notices", over HTTP."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.features.account_moderation.administrators import admin

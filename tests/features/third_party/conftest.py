@@ -1,10 +1,10 @@
 """Fixtures: a server with mail."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.server import Server, config_for, running_server

@@ -1,9 +1,9 @@
 """Accounts made, entered and rescued by an e-mail address."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.features.rooms import error_of

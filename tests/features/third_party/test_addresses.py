@@ -1,9 +1,10 @@
 """E-mail addresses of accounts, over HTTP and SMTP."""
 
-from dataclasses import replace
+import dataclasses
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.fakes.clock import FakeClock
@@ -264,7 +265,9 @@ async def test_nobody_is_flooded(
         statuses = [
             (
                 await request_token(
-                    replace(server.anonymous, client_ip=f"203.0.113.{number}"),
+                    dataclasses.replace(
+                        server.anonymous, client_ip=f"203.0.113.{number}"
+                    ),
                     "register",
                     "Alice@example.org" if number % 2 else EMAIL,
                     client_secret=f"s{number}",

@@ -1,12 +1,12 @@
 """Identity servers, over a real socket."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.fakes.remote import trusted_ca_file

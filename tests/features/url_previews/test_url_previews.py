@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.fakes.clock import FakeClock

@@ -1,11 +1,11 @@
 """Users' own bridges, over HTTP, as bridge-manager adds them."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.features.appservices.registrations import namespaces, registration

@@ -1,10 +1,10 @@
 """CS searchUserDirectory where ``user_directory.show_all_local_users`` is set."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.features.rooms import create_room

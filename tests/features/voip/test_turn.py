@@ -2,8 +2,9 @@
 
 import hmac
 from base64 import b64encode
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.fakes.clock import FakeClock

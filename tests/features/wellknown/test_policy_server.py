@@ -1,7 +1,8 @@
 """CS getWellknownPolicy."""
 
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from tests.features.rooms import error_of
 from tests.server import Server, config_for, running_server

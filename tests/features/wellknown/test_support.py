@@ -1,7 +1,8 @@
 """CS getWellknownSupport."""
 
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.features.rooms import error_of

@@ -3,10 +3,10 @@
 import asyncio
 import socket
 import ssl
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from tests.fakes.clock import FakeClock

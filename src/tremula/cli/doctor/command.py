@@ -3,8 +3,9 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from tremula.cli.doctor.finding import Finding, Verdict, note, ok
 from tremula.cli.failures import CommandFailed, ExitCode

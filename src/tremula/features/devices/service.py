@@ -3,7 +3,6 @@
 import secrets
 import string
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import msgspec
@@ -19,6 +18,7 @@ from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.errors import InvalidParam, NotFound
 from tremula.protocol.identifiers import DeviceId, UserId, parse_device_id
+from tremula.protocol.unprinted import Unprinted
 
 __all__ = [
     "DELETED_AT_ONCE_MAX",
@@ -60,13 +60,12 @@ class NewDevice(Struct, frozen=True):
     refreshable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedIn:
+class LoggedIn(Unprinted, frozen=True):
     """A device that is logged in."""
 
     user_id: UserId
     device_id: DeviceId
-    tokens: IssuedTokens = field(repr=False)
+    tokens: IssuedTokens
 
     def body(self) -> dict[str, object]:
         """The keys that CS ``login`` and ``register`` answers share."""

@@ -2,7 +2,6 @@
 
 import secrets
 import string
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -26,6 +25,7 @@ from tremula.protocol.errors import (
     UserInUse,
 )
 from tremula.protocol.identifiers import UserId
+from tremula.protocol.unprinted import Unprinted
 
 _FLOWS: Final[dict[RegistrationMode, dict[EmailPolicy, tuple[Flow, ...]]]] = {
     RegistrationMode.OPEN: {
@@ -67,14 +67,13 @@ class NewContacts(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class RegistrationRequest:
+class RegistrationRequest(Unprinted, frozen=True):
     """What someone wants; ``device`` None: no login."""
 
     username: str | None
-    password: str | None = field(repr=False)
+    password: str | None
     device: NewDevice | None
-    auth: object = field(repr=False)
+    auth: object
 
 
 class Registrations(Struct, frozen=True):

@@ -7,7 +7,6 @@ revokes one announces it in the journal, and every process forgets the user's to
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
@@ -23,6 +22,7 @@ from tremula.infra.http import Requester
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.errors import UnknownToken
 from tremula.protocol.identifiers import DeviceId, UserId
+from tremula.protocol.unprinted import Unprinted
 
 TOPIC: Final = "tokens"
 """Announced with the user ID as key whenever tokens of that user are revoked."""
@@ -37,12 +37,11 @@ SEEN_EVERY_MS: Final = 60_000
 _NEVER: Final = 2**63
 
 
-@dataclass(frozen=True, slots=True)
-class IssuedTokens:
+class IssuedTokens(Unprinted, frozen=True):
     """What a client gets to know of a grant; ``expires_in_ms`` None: never."""
 
-    access_token: str = field(repr=False)
-    refresh_token: str | None = field(repr=False)
+    access_token: str
+    refresh_token: str | None
     expires_in_ms: int | None
 
     def body(self) -> dict[str, object]:

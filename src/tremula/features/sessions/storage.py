@@ -1,22 +1,21 @@
 """Queries on ``sessions_grants`` (created in migrations/0003_accounts.sql)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from tremula.infra.db import Reader, Returned, Row, Unit
 from tremula.protocol.identifiers import DeviceId, UserId
+from tremula.protocol.unprinted import Unprinted
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Unprinted, frozen=True):
     """A row of ``sessions_grants``: an access token and its refresh token, hashed."""
 
     grant_id: int
     user_id: UserId
     device_id: DeviceId
-    access_hash: bytes = field(repr=False)
+    access_hash: bytes
     access_expires_ts_ms: int | None
-    refresh_hash: bytes | None = field(repr=False)
+    refresh_hash: bytes | None
     refresh_expires_ts_ms: int | None
     replaces_grant_id: int | None
 

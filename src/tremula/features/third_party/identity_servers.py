@@ -3,7 +3,6 @@
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final, TypeVar
 
@@ -27,6 +26,7 @@ from tremula.protocol.errors import (
 )
 from tremula.protocol.identifiers import ServerName, UserId, parse_user_id
 from tremula.protocol.json import parse_json
+from tremula.protocol.unprinted import Unprinted
 from tremula.protocol.x_matrix import SignedRequest, authorization_header
 from tremula.rooms.room import OwnServer
 
@@ -47,12 +47,11 @@ _Answer = TypeVar("_Answer", bound=Struct)
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(Unprinted, frozen=True):
     """An identity server, and the token that a user has from it."""
 
     id_server: str
-    token: str = field(repr=False)
+    token: str
 
 
 class IdentityServerRefused(MatrixError):

@@ -1,6 +1,5 @@
 """Queries on ``third_party_…`` (created in migrations/0036_third_party.sql)."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from msgspec import Struct
@@ -8,6 +7,7 @@ from msgspec import Struct
 from tremula.infra.db import Reader, Returned, Row, Unit
 from tremula.protocol.email_addresses import EmailAddress
 from tremula.protocol.identifiers import RoomId, UserId
+from tremula.protocol.unprinted import Unprinted
 
 
 class Medium(StrEnum):
@@ -35,15 +35,14 @@ class ThirdPartyId(Struct, frozen=True):
     added_ts_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(Unprinted, frozen=True, kw_only=True):
     """An address that is to be proved; the secrets are hashes."""
 
     sid: str
     purpose: Purpose
     address: EmailAddress
-    secret_hash: bytes = field(repr=False)
-    token_hash: bytes | None = field(repr=False)
+    secret_hash: bytes
+    token_hash: bytes | None
     next_link: str | None
     send_attempt: int
     expires_ts_ms: int

@@ -8,11 +8,11 @@ import asyncio
 import hmac
 import re
 import secrets
-from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tremula.features.third_party import storage
 from tremula.features.third_party.letters import Letters
@@ -23,6 +23,7 @@ from tremula.infra.config import ThirdParty
 from tremula.infra.locks import KeyedLocks
 from tremula.protocol.email_addresses import EmailAddress
 from tremula.protocol.errors import InvalidParam, ThreepidAuthFailed, ThreepidNotFound
+from tremula.protocol.unprinted import Unprinted
 
 LIFETIME_MS: Final = 4 * 3600 * 1000
 INVITES_KEPT_MS: Final = 90 * 24 * 3600 * 1000
@@ -34,13 +35,12 @@ _CLIENT_SECRET: Final = re.compile(r"[0-9a-zA-Z.=_-]{1,255}")
 _SEND_ATTEMPT_MAX: Final = 2**53 - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmailRequest:
+class EmailRequest(Unprinted, frozen=True, kw_only=True):
     """What a client asks for in ``…/email/requestToken``."""
 
     purpose: Purpose
     address: EmailAddress
-    client_secret: str = field(repr=False)
+    client_secret: str
     send_attempt: int
     next_link: str | None = None
 

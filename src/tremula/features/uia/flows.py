@@ -1,11 +1,11 @@
 """The rules of user-interactive authentication, without I/O."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
 from tremula.protocol.errors import BadJson, Forbidden, MatrixError
+from tremula.protocol.unprinted import Unprinted
 
 Flow = tuple[str, ...]
 """Stages that must be completed in this order."""
@@ -57,16 +57,15 @@ class UiaRequired(MatrixError):
         return {**(self._failure.body() if self._failure else {}), **self._challenge}
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Unprinted, frozen=True):
     """A client's ``auth`` object; ``fields`` is all of it.
 
     ``operation`` is the operation ID of the endpoint.
     """
 
     stage: str | None
-    session_id: str | None = field(repr=False)
-    fields: Mapping[str, Any] = field(repr=False)
+    session_id: str | None
+    fields: Mapping[str, Any]
     operation: str
 
     def string(self, key: str) -> str:

@@ -8,11 +8,11 @@ import asyncio
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tremula.features.uia import storage
 from tremula.features.uia.flows import (
@@ -32,6 +32,7 @@ from tremula.infra.journal import Journal
 from tremula.protocol.canonical import encode_canonical
 from tremula.protocol.errors import Forbidden, MatrixError, UserLocked
 from tremula.protocol.identifiers import UserId
+from tremula.protocol.unprinted import Unprinted
 
 __all__ = [
     "PASSWORD_FLOWS",
@@ -66,11 +67,10 @@ class _Subject(Struct, frozen=True):
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Progress:
+class _Progress(Unprinted, frozen=True):
     """How far a client is; ``stored`` is the row as read, None for a new session."""
 
-    session_id: str = field(repr=False)
+    session_id: str
     subject: _Subject
     completed: Completed
     stored: UiaSession | None = None

@@ -1,27 +1,26 @@
 """Queries on ``uia_sessions`` (created in migrations/0003_accounts.sql)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import orjson
 
 from tremula.infra.db import Reader, Returned, Unit
+from tremula.protocol.unprinted import Unprinted
 
 Completed = Mapping[str, str | None]
 """``{stage: what it proved}`` in order of completion, such as the token given."""
 
 
-@dataclass(frozen=True, slots=True)
-class UiaSession:
+class UiaSession(Unprinted, frozen=True):
     """A row of ``uia_sessions``: how far somebody got with one request.
 
     ``user_id`` is empty where nobody is logged in.
     """
 
-    session_hash: bytes = field(repr=False)
+    session_hash: bytes
     user_id: str
     operation: str
-    request_mac: bytes = field(repr=False)
+    request_mac: bytes
     completed: Completed
     expires_ts_ms: int
 

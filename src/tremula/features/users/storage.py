@@ -1,21 +1,20 @@
 """Queries on ``users`` (migrations/0003_accounts.sql, 0034_moderation.sql)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from tremula.infra.db import Reader, Row, Unit
 from tremula.protocol.identifiers import UserId
+from tremula.protocol.unprinted import Unprinted
 
 PAGE_MAX: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Unprinted, frozen=True):
     """A row of ``users``."""
 
     user_id: UserId
-    password_hash: str | None = field(repr=False)
+    password_hash: str | None
     created_ts_ms: int
     is_admin: bool
     is_guest: bool

@@ -1,22 +1,22 @@
 """Where the servers of a NATS cluster are, and who we are to them."""
 
-from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
+
+from tremula.protocol.unprinted import Unprinted
 
 _DEFAULT_PORT = 4222
 _SCHEMES = {"nats", "tls"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NatsServer:
+class NatsServer(Unprinted, frozen=True, kw_only=True):
     """One server, and a user with a password, or a token, or neither."""
 
     host: str
     port: int
     needs_tls: bool
     user: str | None = None
-    password: str | None = field(default=None, repr=False)
-    token: str | None = field(default=None, repr=False)
+    password: str | None = None
+    token: str | None = None
 
     @property
     def place(self) -> str:

@@ -5,11 +5,12 @@ import re
 import ssl
 import tomllib
 from collections.abc import Mapping
-from dataclasses import replace
 from importlib.resources import files
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from tremula.infra.config.environment import (
     LISTEN_VARIABLE,

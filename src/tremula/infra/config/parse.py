@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, NoReturn, TypeVar, cast, get_args, get_origin
-from typing import get_type_hints as type_hints
+
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import asdict, fields
 
 from tremula.infra.bus.nats_servers import parse_nats_url
 from tremula.infra.config.registrations import BadRegistrationFile, read_registration
@@ -19,7 +20,7 @@ from tremula.protocol.email_addresses import Mailbox, parse_mailbox
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import ServerName, parse_server_name
 
-_Table = TypeVar("_Table")
+_Table = TypeVar("_Table", bound=Struct)
 _Kind = Any  # A type expression, which has no type of its own in Python 3.11.
 
 
@@ -35,7 +36,7 @@ class ConfigError(Exception):
 def parse_table(
     kind: type[_Table], raw: object, key: str = "", base: _Table | None = None
 ) -> _Table:
-    """The dataclass *kind* out of a TOML table; keys not in it are as in *base*.
+    """The struct *kind* out of a TOML table; keys not in it are as in *base*.
 
     Raises:
         ConfigError: a key is unknown or missing, or its value can't be used.
@@ -47,7 +48,7 @@ def parse_table(
     for name in table:
         if name not in kinds:
             raise ConfigError(_join(key, name), _unknown(name, kinds))
-    values = _defaults(kind) if base is None else _values(base)
+    values = _defaults(kind) if base is None else asdict(base)
     for name in kinds:
         if name not in table and name not in values:
             raise ConfigError(_join(key, name), "is missing")
@@ -60,13 +61,16 @@ def parse_table(
 
 def keys_of(kind: _Kind) -> dict[str, _Kind]:
     """The keys of a table and the type of each."""
-    hints = type_hints(kind, include_extras=True)
-    return {each.name: hints[each.name] for each in fields(kind)}
+    return {each.name: each.type for each in fields(kind)}
 
 
 def is_table(kind: _Kind) -> bool:
     """Whether *kind* has keys of its own in the file."""
-    return is_dataclass(kind) and kind not in _SCALARS
+    return _is_struct(kind) and kind not in _SCALARS
+
+
+def _is_struct(kind: _Kind) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct)
 
 
 def without_none(kind: _Kind) -> _Kind:
@@ -85,8 +89,8 @@ def parse_value(kind: _Kind, raw: object, key: str, default: object = None) -> o
     origin: object = get_origin(kind)
     if kind in _SCALARS:
         return _SCALARS[kind](raw, key)
-    if is_dataclass(kind):
-        return parse_table(cast("type[object]", kind), raw, key, default)
+    if _is_struct(kind):
+        return parse_table(kind, raw, key, cast("Struct | None", default))
     if origin is tuple:
         return _parse_list(get_args(kind)[0], raw, key)
     if origin is Annotated:
@@ -98,12 +102,10 @@ def parse_value(kind: _Kind, raw: object, key: str, default: object = None) -> o
 
 def _defaults(kind: _Kind) -> dict[str, Any]:
     return {
-        each.name: each.default for each in fields(kind) if each.default is not MISSING
+        each.name: each.default
+        for each in fields(kind)
+        if each.default is not NODEFAULT
     }
-
-
-def _values(table: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
-    return {each.name: getattr(table, each.name) for each in fields(table)}
 
 
 def _parse_list(kind: _Kind, raw: object, key: str) -> tuple[object, ...]:

@@ -5,47 +5,45 @@ What the keys mean to an operator stands in ``example.toml`` beside this file, w
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated
 
+from msgspec import Struct
+
 from tremula.protocol import appservices
 from tremula.protocol.email_addresses import Mailbox
 from tremula.protocol.identifiers import ServerName
 from tremula.protocol.room_versions import DEFAULT_ROOM_VERSION
+from tremula.protocol.unprinted import Unprinted
 
 _LOCAL_SERVER_NAME = ServerName("localhost")
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """The least and the greatest value of a number."""
 
     least: float
     most: float = 2**31
 
 
-@dataclass(frozen=True, slots=True)
-class SqliteFile:
+class SqliteFile(Struct, frozen=True):
     """A database in one file; a relative path is taken from ``data_dir``."""
 
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class PostgresUrl:
+class PostgresUrl(Unprinted, frozen=True):
     """A PostgreSQL database, ``postgresql://user:password@host:port/name``."""
 
-    url: str = field(repr=False)
+    url: str
 
 
-@dataclass(frozen=True, slots=True)
-class BusUrls:
+class BusUrls(Unprinted, frozen=True):
     """The servers of one NATS cluster, ``nats://user:password@host:port`` each."""
 
-    urls: tuple[str, ...] = field(repr=False)
+    urls: tuple[str, ...]
 
 
 class Api(StrEnum):
@@ -106,16 +104,14 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
+class Tls(Struct, frozen=True, kw_only=True):
     """A certificate chain and its key, both PEM files."""
 
     certificate: Path
     key: Path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listener:
+class Listener(Struct, frozen=True, kw_only=True):
     """One address to listen on, and what is served there.
 
     With ``unix_socket``, address and port do not count.
@@ -149,8 +145,7 @@ class Listener:
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyDocument:
+class PolicyDocument(Struct, frozen=True, kw_only=True):
     """What new users have to accept, in one language."""
 
     id: str
@@ -160,8 +155,7 @@ class PolicyDocument:
     language: str = "en"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registration:
+class Registration(Unprinted, frozen=True, kw_only=True):
     """Who may make accounts, and how.
 
     ``mode`` is never None in a loaded configuration: see `Config.is_exposed`.
@@ -169,14 +163,13 @@ class Registration:
 
     mode: RegistrationMode | None = None
     allow_open_to_the_world: bool = False
-    shared_secret: str | None = field(default=None, repr=False)
+    shared_secret: str | None = None
     guests: bool = False
     email: EmailPolicy = EmailPolicy.OPTIONAL
     terms: tuple[PolicyDocument, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PasswordHashing:
+class PasswordHashing(Struct, frozen=True, kw_only=True):
     """The cost of Argon2id for one password."""
 
     time_cost: Annotated[int, Bounds(1, 1000)] = 2
@@ -184,8 +177,7 @@ class PasswordHashing:
     parallelism: Annotated[int, Bounds(1, 64)] = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tokens:
+class Tokens(Struct, frozen=True, kw_only=True):
     """How long tokens live; None is for ever."""
 
     access_lifetime_s: Annotated[int, Bounds(1)] | None = None
@@ -193,23 +185,20 @@ class Tokens:
     refresh_lifetime_s: Annotated[int, Bounds(1)] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Presence:
+class Presence(Struct, frozen=True, kw_only=True):
     """Whether users see each other online."""
 
     enabled: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DelayedEvents:
+class DelayedEvents(Struct, frozen=True, kw_only=True):
     """How long, and how many at one time, events may be held back; 0: not at all."""
 
     max_delay_s: Annotated[int, Bounds(0, 366 * 86_400)] = 86_400
     max_scheduled: Annotated[int, Bounds(0, 10_000)] = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Federation:
+class Federation(Struct, frozen=True, kw_only=True):
     """Which other servers this one speaks with; None of them allowed means all.
 
     They reach it at its delegate. Notaries are asked for the keys of servers that do
@@ -224,16 +213,14 @@ class Federation:
     notaries: tuple[ServerName, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outbound:
+class Outbound(Struct, frozen=True, kw_only=True):
     """What requests to other servers may reach, and whose certificates they trust."""
 
     trusted_ca_file: Path | None = None
     allowed_private_ranges: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mail:
+class Mail(Unprinted, frozen=True, kw_only=True):
     """The SMTP server that mail goes out by; without a host none is sent.
 
     ``sender`` is there where ``host`` is.
@@ -243,14 +230,13 @@ class Mail:
     port: Annotated[int, Bounds(1, 65535)] = 587
     security: MailSecurity = MailSecurity.STARTTLS
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
     sender: Mailbox | None = None
     trusted_ca_file: Path | None = None
     timeout_s: Annotated[int, Bounds(1, 300)] = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thumbnailing:
+class Thumbnailing(Struct, frozen=True, kw_only=True):
     """What making one thumbnail may cost, and which are made without being asked."""
 
     pixels_max: Annotated[int, Bounds(1)] = 50_000_000
@@ -259,8 +245,7 @@ class Thumbnailing:
     premade: tuple[PremadeThumbnail, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Media:
+class Media(Unprinted, frozen=True, kw_only=True):
     """Files: where they are kept, how many, and for how long.
 
     None is without a bound. ``store`` is a folder, or the URL of an object store that
@@ -271,7 +256,7 @@ class Media:
     endpoint: str | None = None
     region: str | None = None
     access_key_id: str | None = None
-    secret_access_key: str | None = field(default=None, repr=False)
+    secret_access_key: str | None = None
     upload_bytes_max: Annotated[int, Bounds(1, 2**42)] = 100 * 1024 * 1024
     user_bytes_max: Annotated[int, Bounds(0, 2**62)] | None = None
     user_files_max: Annotated[int, Bounds(0)] | None = None
@@ -290,15 +275,13 @@ class Media:
     thumbnails: Thumbnailing = Thumbnailing()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rooms:
+class Rooms(Struct, frozen=True, kw_only=True):
     """What applies to all rooms."""
 
     forget_left: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerNotices:
+class ServerNotices(Struct, frozen=True, kw_only=True):
     """Who speaks to users in the name of the server, and in what kind of room."""
 
     localpart: str = "server-notices"
@@ -306,8 +289,7 @@ class ServerNotices:
     can_be_left: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Appservices:
+class Appservices(Struct, frozen=True, kw_only=True):
     """Application services: those of files, and whether users may add some.
 
     ``files`` are read with the configuration.
@@ -318,26 +300,23 @@ class Appservices:
     users_urls_may_be_private: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class Turn(Unprinted, frozen=True, kw_only=True):
     """The TURN servers of calls; credentials by shared secret, or fixed ones."""
 
     uris: tuple[str, ...] = ()
-    shared_secret: str | None = field(default=None, repr=False)
+    shared_secret: str | None = None
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
     ttl_s: Annotated[int, Bounds(60)] = 86_400
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rtc:
+class Rtc(Struct, frozen=True, kw_only=True):
     """Where calls of many are transported: token services of LiveKit."""
 
     livekit_service_urls: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contact:
+class Contact(Struct, frozen=True, kw_only=True):
     """Somebody who can be written to about the server."""
 
     role: str
@@ -345,16 +324,14 @@ class Contact:
     email_address: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Support:
+class Support(Struct, frozen=True, kw_only=True):
     """Whom users turn to."""
 
     page: str | None = None
     contacts: tuple[Contact, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ThirdParty:
+class ThirdParty(Struct, frozen=True, kw_only=True):
     """What may be done with users' e-mail addresses."""
 
     users_may_change: bool = True
@@ -363,15 +340,13 @@ class ThirdParty:
     identity_servers: tuple[ServerName, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserDirectory:
+class UserDirectory(Struct, frozen=True, kw_only=True):
     """Whom users find."""
 
     show_all_local_users: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UrlPreviews:
+class UrlPreviews(Struct, frozen=True, kw_only=True):
     """Whether this server looks at the pages that users link to, and at which.
 
     The lists are globs of whole URLs; None allowed means all.
@@ -385,8 +360,7 @@ class UrlPreviews:
     language: str = "en"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
+class Cluster(Struct, frozen=True, kw_only=True):
     """What makes several processes one server; without a bus there is one process."""
 
     bus: BusUrls | None = None
@@ -394,16 +368,14 @@ class Cluster:
     bus_credentials_file: Path | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateLimit:
+class RateLimit(Struct, frozen=True, kw_only=True):
     """A token bucket: ``burst`` requests at once, refilled at ``per_second``."""
 
     per_second: Annotated[float, Bounds(0.001)]
     burst: Annotated[int, Bounds(1)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateLimits:
+class RateLimits(Struct, frozen=True, kw_only=True):
     """The limit of each class of endpoints; `by_class` names them."""
 
     enabled: bool = True
@@ -425,7 +397,7 @@ class RateLimits:
 
     def by_class(self) -> Mapping[str, RateLimit]:
         """The limit of every class, by the name that an endpoint uses."""
-        limits = {name: getattr(self, name) for name in self.__slots__}
+        limits = {name: getattr(self, name) for name in self.__struct_fields__}
         return {
             name: limit
             for name, limit in limits.items()
@@ -433,24 +405,21 @@ class RateLimits:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Logging:
+class Logging(Struct, frozen=True, kw_only=True):
     """What is logged, and how."""
 
     level: LogLevel = LogLevel.INFO
     format: LogFormat = LogFormat.TEXT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caches:
+class Caches(Struct, frozen=True, kw_only=True):
     """How much is kept in memory so that it need not be read again."""
 
     events_bytes: Annotated[int, Bounds(0, 2**40)] = 16 * 1024 * 1024
     state_entries_max: Annotated[int, Bounds(0)] = 200_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(Struct, frozen=True, kw_only=True):
     """The whole configuration. Only the composition root sees this class."""
 
     server_name: ServerName = _LOCAL_SERVER_NAME

@@ -1,10 +1,10 @@
 """What is not copied, or not written to, and what is said of it."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.conftest import DatabaseSource
 from tests.infra.db.copying.copies import (
