@@ -16,6 +16,7 @@ from tremula.infra.db import Reader, SlotLost
 from tremula.infra.federation.durable_edus import DurableEdus
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.slots import Slots
+from tremula.infra.together import together
 from tremula.protocol.identifiers import DeviceId, ServerName, UserId, server_of
 from tremula.rooms.sharing import SharedRooms
 
@@ -23,6 +24,9 @@ log = structlog.get_logger(__name__)
 
 LIST_UPDATE: Final = "m.device_list_update"
 SIGNING_KEY_UPDATE: Final = "m.signing_key_update"
+
+# So many users are told of at once.
+_AT_ONCE: Final = 20
 
 # Of more devices that changed at once, others fetch the whole list.
 _UPDATES_MAX: Final = 20
@@ -83,17 +87,23 @@ class DeviceListSender:
         """Tell what has changed so far."""
         self._something_changed.clear()
         while self._changed:
-            user_id = self._changed.pop()
-            try:
-                if self._slots.holds(user_id):
-                    await self._tell(user_id)
-            except SlotLost as error:
-                log.info("device_list_left", user_id=user_id, reason=str(error))
-                self._may_be_untold = True
-            except Exception:
-                # CVE-2025-61672: whatever is wrong with the keys of one user, others
-                # are told of. What is untold is tried again with the next change.
-                log.exception("device_list_not_told", user_id=user_id)
+            users = [
+                self._changed.pop() for _ in range(min(len(self._changed), _AT_ONCE))
+            ]
+            # Their units are one commit.
+            await together({user_id: self._try_to_tell(user_id) for user_id in users})
+
+    async def _try_to_tell(self, user_id: UserId) -> None:
+        try:
+            if self._slots.holds(user_id):
+                await self._tell(user_id)
+        except SlotLost as error:
+            log.info("device_list_left", user_id=user_id, reason=str(error))
+            self._may_be_untold = True
+        except Exception:
+            # CVE-2025-61672: whatever is wrong with the keys of one user, others are
+            # told of. What is untold is tried again with the next change.
+            log.exception("device_list_not_told", user_id=user_id)
 
     def _look_again(self) -> None:
         self._may_be_untold = True
