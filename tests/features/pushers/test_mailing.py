@@ -56,6 +56,9 @@ async def set_pusher(client: Client, address: str = EMAIL) -> int:
     return (await client.post("/v3/pushers/set", body)).status
 
 
+in_jumps = pytest.mark.one_process(reason="what a process holds ends as time jumps")
+
+
 async def mailed_later(
     smtp: SmtpServer, client: Client, clock: FakeClock, ms: int = 10 * MINUTE_MS
 ) -> Delivered:
@@ -73,6 +76,7 @@ async def pushkeys_of(client: Client) -> list[str]:
     return [each["pushkey"] for each in pushers]
 
 
+@in_jumps
 async def test_what_is_unread_after_ten_minutes_is_mailed_at_once(
     server: Server, smtp: SmtpServer, clock: FakeClock, alice: UserClient
 ) -> None:
@@ -95,6 +99,7 @@ async def test_what_is_unread_after_ten_minutes_is_mailed_at_once(
     assert smtp.mails == []
 
 
+@in_jumps
 async def test_what_is_read_in_time_is_not_mailed(
     server: Server, smtp: SmtpServer, clock: FakeClock, alice: UserClient
 ) -> None:
@@ -110,7 +115,7 @@ async def test_what_is_read_in_time_is_not_mailed(
     assert "bob: seen" not in mail.text
 
 
-@pytest.mark.one_process(reason="time jumps, for which it wakes one process")
+@in_jumps
 async def test_a_room_brings_about_one_mail_a_day(
     server: Server, smtp: SmtpServer, clock: FakeClock, alice: UserClient
 ) -> None:
@@ -136,6 +141,7 @@ async def test_a_room_brings_about_one_mail_a_day(
     assert "second" not in mail.text
 
 
+@in_jumps
 async def test_the_link_in_a_mail_ends_the_mails(
     server: Server, smtp: SmtpServer, clock: FakeClock, alice: UserClient
 ) -> None:
@@ -220,6 +226,7 @@ async def test_a_pusher_by_mail_outlasts_its_device_but_not_the_account(
     assert rows == []
 
 
+@in_jumps
 async def test_what_an_smtp_server_does_not_take_is_mailed_later(
     server: Server, smtp: SmtpServer, clock: FakeClock, alice: UserClient
 ) -> None:
@@ -234,6 +241,7 @@ async def test_what_an_smtp_server_does_not_take_is_mailed_later(
     assert "Dinner" in (await mailed_later(smtp, alice, clock, HOUR_MS)).text
 
 
+@in_jumps
 async def test_a_restart_loses_no_mail(
     config: Config, smtp: SmtpServer, clock: FakeClock
 ) -> None:
