@@ -5,9 +5,16 @@ from typing import Any
 import pytest
 
 from tests.device_keys import CryptoDevice
-from tests.features.one_time_keys.keys import ALICE, DEVICE, SIGNED, signed_keys
+from tests.features.one_time_keys.keys import (
+    ALICE,
+    BOB,
+    DEVICE,
+    SIGNED,
+    claim,
+    signed_keys,
+)
 from tests.http_client import Client, HttpResponse
-from tests.query_counter import counted
+from tests.query_counter import Queries, counted
 from tests.server import Server
 from tremula.protocol.base64 import encode_base64
 
@@ -29,18 +36,45 @@ async def upload(client: Client, **body: object) -> HttpResponse:
     return await client.post("/v3/keys/upload", body)
 
 
+def units_of(queries: Queries) -> list[list[str]]:
+    """The statements of each unit that is about one-time keys."""
+    units = [[each.sql for each in unit.statements] for unit in queries.units]
+    return [texts for texts in units if "one_time_keys" in "".join(texts)]
+
+
+def reads_of(queries: Queries) -> list[str]:
+    """The tables that were read, of those that may be."""
+    tables = ("device_lists_changes", "device_keys", "one_time_keys")
+    return [name for text in queries.reads for name in tables if f" {name}" in text]
+
+
 @pytest.mark.one_process("counts what one process asks of its database")
-async def test_an_upload_is_one_unit(server: Server, alice: Client) -> None:
+async def test_an_upload_is_one_unit_and_so_is_a_claim(
+    server: Server, alice: Client
+) -> None:
+    bob = server.client(BOB)
+    await bob.get("/v3/account/whoami")
     body = {"device_keys": PHONE.keys(), "one_time_keys": keys_of(PHONE, *range(50))}
 
-    with counted(server.db) as queries:
-        answer = await upload(alice, **body)
+    with counted(server.db) as first:
+        await upload(alice, **body)
+    with counted(server.db) as later:
+        answer = await upload(alice, one_time_keys=keys_of(PHONE, *range(40, 60)))
+    with counted(server.db) as claiming:
+        claimed = await claim(bob)
 
-    assert answer.json == {"one_time_key_counts": {SIGNED: 50}}
-    units = [[each.sql for each in unit.statements] for unit in queries.units]
-    [texts] = [texts for texts in units if "one_time_keys" in "".join(texts)]
+    assert answer.json == {"one_time_key_counts": {SIGNED: 60}}
+    assert claimed == keys_of(PHONE, 0)
+    [texts] = units_of(first)
     assert "UPDATE device_keys" in "".join(texts)
     assert sum("INSERT INTO one_time_keys" in text for text in texts) == 1
+    assert reads_of(first) == ["device_lists_changes", "device_keys"]
+    assert len(units_of(later)) == 1
+    # The device's key, those of these IDs, and how many there are.
+    assert reads_of(later) == ["device_keys", "one_time_keys", "one_time_keys"]
+    [[text]] = units_of(claiming)
+    assert "UPDATE one_time_keys" in text
+    assert reads_of(claiming) == []
 
 
 async def test_keys_that_come_later_are_counted_with_the_others(alice: Client) -> None:

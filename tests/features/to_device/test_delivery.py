@@ -1,6 +1,7 @@
 """Messages come to the devices they are for: once, in order, none is lost."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.features.to_device.messages import (
     send,
 )
 from tests.http_client import Client
+from tests.query_counter import Queries, counted
 from tests.server import Server, config_for, running_server
 
 
@@ -46,6 +48,12 @@ async def stored(server: Server) -> int:
     return int(count)
 
 
+def tables_of(queries: Queries) -> list[str]:
+    """What the statements of all units of messages are about."""
+    texts = [each.sql for unit in queries.units for each in unit.statements]
+    return [name for text in texts for name in re.findall("to_device_[a-z]+", text)[:1]]
+
+
 async def test_a_message_comes_to_its_device_alone(
     alice: Client, inbox: Inbox, tablet: Client
 ) -> None:
@@ -54,6 +62,31 @@ async def test_a_message_comes_to_its_device_alone(
     assert await inbox.sync() == [{"type": TYPE, "sender": ALICE, "content": {"n": 1}}]
     assert await Inbox(tablet).sync() == []
     assert await Inbox(alice).sync() == []
+
+
+@pytest.mark.one_process("counts what one process asks of its database")
+async def test_a_delivery_is_two_units_and_one_read(
+    server: Server, alice: Client, inbox: Inbox
+) -> None:
+    await inbox.sync()
+    await send(alice, 1)
+    await inbox.some()
+    with counted(server.db) as sending:
+        await send(alice, 2)
+    with counted(server.db) as fetching:
+        assert await inbox.numbers() == [2]
+    with counted(server.db) as returning:
+        assert await inbox.numbers() == []
+
+    assert tables_of(sending) == ["to_device_txns", "to_device_messages"]
+    # The message before has been received.
+    assert tables_of(fetching) == ["to_device_messages"]
+    assert tables_of(returning) == ["to_device_messages"]
+    reads = [
+        len([text for text in queries.reads if "to_device" in text])
+        for queries in (sending, fetching, returning)
+    ]
+    assert reads == [0, 1, 0]
 
 
 async def test_the_wildcard_stands_for_all_devices(

@@ -137,7 +137,8 @@ class DeviceKeyUploads(Struct, frozen=True):
             return await self.one_time.counts(user_id, device_id)
 
         async def attempt() -> Mapping[str, int]:
-            seen_pos = await self.lists.seen_pos(user_id)
+            # One-time keys alone change no list.
+            seen_pos = 0 if keys is None else await self.lists.seen_pos(user_id)
             stored = await self._stored(user_id, device_id)
             published = None if keys is None else await self._published(keys, stored)
             upload = KeyUpload(
