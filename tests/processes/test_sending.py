@@ -18,6 +18,7 @@ from tremula.infra.federation.sending import Sender
 from tremula.protocol.identifiers import EventId, RoomId, ServerName, UserId
 from tremula.protocol.signing import SigningKey
 from tremula.rooms.events import Draft
+from tremula.rooms.staging import OwnServer
 
 FAR = ServerName("far.test")
 BOB = UserId("@bob:far.test")
@@ -37,7 +38,7 @@ class Sending:
             server.database,
             clock,
             FederationClient(Peers(SERVER), key, self.net),
-            OutboxPdus(server.reader, server.reader.events),
+            OutboxPdus(server.reader, server.reader.events, OwnServer(SERVER, key)),
             metrics,
             slots,
             lambda: journal.position,

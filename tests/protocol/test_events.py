@@ -27,7 +27,7 @@ from tremula.protocol.events import (
 )
 from tremula.protocol.identifiers import EventId, RoomId, ServerName, UserId
 from tremula.protocol.room_versions import ROOM_VERSIONS, RoomVersion
-from tremula.protocol.signing import SigningKey, sign_event
+from tremula.protocol.signing import LateKey, SigningKey, countersign_event, sign_event
 
 KEY = SigningKey.from_seed("ed25519:1", b"\x01" * 32)
 KEYS = {ServerName("example.org"): {KEY.key_id: KEY.public_key}}
@@ -69,14 +69,19 @@ def draft(
     )
 
 
-def build(version: RoomVersion, event_draft: EventDraft, depth: int = 7) -> BuiltEvent:
+def build(
+    version: RoomVersion,
+    event_draft: EventDraft,
+    depth: int = 7,
+    key: SigningKey | LateKey = KEY,
+) -> BuiltEvent:
     return build_event(
         version,
         event_draft,
         prev_events=ids(version, "p"),
         auth_events=ids(version, "a", "b"),
         depth=depth,
-        signing_key=KEY,
+        signing_key=key,
     )
 
 
@@ -165,6 +170,19 @@ def test_event_ids_are_the_reference_hash(version: RoomVersion) -> None:
 
     assert built.event.event_id == "$" + encode(digest)
     assert "event_id" not in pdu_of(version, built)
+
+
+@each_version
+def test_an_event_that_is_signed_later_is_the_same(version: RoomVersion) -> None:
+    built = build(version, draft())
+    late = build(version, draft(), key=LateKey(KEY.key_id))
+    unsigned = pdu_of(version, late)
+
+    assert late.event == built.event
+    assert late.client_json == built.client_json
+    assert unsigned == without(pdu_of(version, built), "signatures")
+    signed = countersign_event(version, unsigned, "example.org", KEY)
+    assert signed == pdu_of(version, built)
 
 
 @pytest.mark.parametrize("version", VERSIONS[:2])
@@ -289,8 +307,9 @@ def test_the_whole_event_has_at_most_65536_bytes(version: RoomVersion) -> None:
 
     assert len(encode_canonical(pdu)) == 65_536
     assert parse_pdu(version, pdu) == largest.event
-    with pytest.raises(TooLarge):
-        build(version, draft(content={"body": "x" * (room + 1)}))
+    for key in (KEY, LateKey(KEY.key_id)):
+        with pytest.raises(TooLarge):
+            build(version, draft(content={"body": "x" * (room + 1)}), key=key)
     with pytest.raises(TooLarge):
         parse_pdu(version, {**pdu, "content": {"body": "x" * (room + 1)}})
 

@@ -24,6 +24,7 @@ from tremula.rooms.sharing import SharedRooms
 from tremula.rooms.unsent import UnsentEvents
 from tremula.rooms.verification import EventVerifier
 from tremula.rooms.visibility import Visibility
+from tremula.rooms.wire import WirePdus
 from tremula.rooms.woken_users import WokenUsers
 
 
@@ -69,6 +70,7 @@ async def build_engine(base: Base) -> Engine:
             events,
             erasures,
             base.clock,
+            base.own,
             Aggregations(base.database, base.journal, events),
         ),
         erasures=erasures,
@@ -80,7 +82,7 @@ async def build_engine(base: Base) -> Engine:
         ),
         places=Places(base.database, base.journal),
         verifier=EventVerifier(base.key_ring),
-        past=RoomPast(base.database),
+        past=RoomPast(base.database, WirePdus(base.database, base.journal, base.own)),
         outside=OutsideRooms(base.database, base.journal, memberships),
         unsent=UnsentEvents(registry, base.slots, base.clock, policing),
         shared=SharedRooms(base.server_name, base.database, reader, memberships),

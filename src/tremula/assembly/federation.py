@@ -55,7 +55,7 @@ def build_handshakes(base: Base, engine: Engine) -> RemoteMemberships:
     """How users of one server get into rooms of another."""
     rooms, reader, verifier = engine.rooms, engine.reader, engine.verifier
     own, unsent = base.own, engine.unsent
-    told_state = ToldState(base.database, verifier)
+    told_state = ToldState(engine.past.pdus, verifier)
     handshakes = Handshakes(base.federation, own.key, base.clock)
     inviting = OutgoingInvitations(
         rooms, unsent, handshakes, base.key_ring, told_state, own.name
@@ -94,7 +94,7 @@ def build_outbound(base: Base, engine: Engine) -> Outbound:
             base.database,
             base.clock,
             base.federation,
-            OutboxPdus(engine.reader, engine.events),
+            OutboxPdus(engine.reader, engine.events, base.own),
             metrics,
             base.slots,
             lambda: base.journal.position,
@@ -143,7 +143,7 @@ def take_transactions(
         reader,
         engine.outside,
         engine.verifier,
-        ToldState(base.database, engine.verifier),
+        ToldState(engine.past.pdus, engine.verifier),
         InvitePolicy(
             people.queries.is_active,
             InvitePermission(people.account_data).is_blocked,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Self
 
+from msgspec import Struct
 from nacl.bindings import (
     crypto_sign,
     crypto_sign_BYTES,
@@ -27,6 +28,8 @@ POLICY_KEY_ID = ALGORITHM + ":policy_server"
 """Of the key of every policy server, which is not one of the server's own keys."""
 SEED_BYTES = 32
 PUBLIC_KEY_BYTES = crypto_sign_PUBLICKEYBYTES
+# In unpadded Base64.
+_SIGNATURE_LENGTH = 86
 # "The version must have characters matching the regular expression [a-zA-Z0-9_]."
 _KEY_ID = re.compile(ALGORITHM + r":[a-zA-Z0-9_]{1,255}")
 
@@ -55,6 +58,16 @@ class SigningKey(Unprinted, frozen=True):
     def sign(self, message: bytes) -> str:
         """The signature of *message* in unpadded Base64."""
         return encode_base64(crypto_sign(message, self.secret_key)[:crypto_sign_BYTES])
+
+
+class LateKey(Struct, frozen=True):
+    """In the place of the key with this ID, which is to sign an event later."""
+
+    key_id: str
+
+    def sign(self, _message: bytes) -> str:
+        """What takes as much room as the signature will."""
+        return "=" * _SIGNATURE_LENGTH
 
 
 def is_key_id(raw: str) -> bool:

@@ -5,6 +5,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
+from msgspec import Struct
+from msgspec.structs import asdict
+
 from tremula.infra.db import Reader, Row, Unit
 from tremula.protocol.identifiers import EventId, UserId
 from tremula.protocol.room_state import StateKey
@@ -80,6 +83,25 @@ async def server_parts(db: Reader, nids: Collection[int]) -> list[Row]:
         FROM rooms_events WHERE event_nid IN :nids
         """,
         nids=list(nids),
+    )
+
+
+class Signed(Struct, frozen=True):
+    """What servers need of an event, now with our signature; it *was* without."""
+
+    event_nid: int
+    server_json: bytes
+    was: bytes
+
+
+def update_signed(unit: Unit, signed: Sequence[Signed]) -> None:
+    """Add our signature to events that have none."""
+    unit.run_many(
+        """
+        UPDATE rooms_events SET server_json = :server_json
+        WHERE event_nid = :event_nid AND server_json = :was
+        """,
+        [asdict(each) for each in signed],
     )
 
 

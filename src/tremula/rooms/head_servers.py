@@ -31,6 +31,10 @@ class HeadServers(Struct):
         """Those of *state*, and *also* some; scans it."""
         return cls(Members(state, also=also).servers)
 
+    def has_others(self, own: ServerName) -> bool:
+        """Whether servers beside *own* are in the room."""
+        return len(self.counts) > (own in self.counts)
+
     def since(self, before: "HeadServers") -> ServerChanges:
         """Who may have come since *before*, and who has gone."""
         return ServerChanges(

@@ -11,6 +11,7 @@ from tremula.protocol.events import BuiltEvent, Event, EventDraft, build_event
 from tremula.protocol.identifiers import parse_user_id
 from tremula.protocol.local_events import build_local_event
 from tremula.protocol.room_state import CREATE
+from tremula.protocol.signing import LateKey
 from tremula.rooms.events import Draft, new_local_event_id
 from tremula.rooms.graph import PREV_EVENTS_CITED_MAX, Extremity
 from tremula.rooms.staging import OwnServer
@@ -46,10 +47,16 @@ class Head(Struct, frozen=True):
 
 
 def event_after(
-    head: Head, view: RoomView, draft: Draft, own: OwnServer, *, now_ms: int
+    head: Head,
+    view: RoomView,
+    draft: Draft,
+    own: OwnServer,
+    *,
+    now_ms: int,
+    is_signed: bool = True,
 ) -> BuiltEvent:
     """The event that *draft* makes after *head*, in a room of which *view* need not be
-    up to date.
+    up to date. Unless it *is_signed*, that has yet to be done.
 
     Raises:
         TooLarge: the event is past the size limits.
@@ -94,7 +101,7 @@ def event_after(
             entry.event_id for key in keys if (entry := head.state.get(key)) is not None
         ],
         depth=depth,
-        signing_key=own.key,
+        signing_key=own.key if is_signed else LateKey(own.key.key_id),
     )
 
 

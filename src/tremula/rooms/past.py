@@ -15,6 +15,7 @@ from tremula.rooms.graph import Node, Standing
 from tremula.rooms.history_gaps import HistoryGap
 from tremula.rooms.view import RoomView
 from tremula.rooms.whole_events import auth_ids, nodes_of, portions, prev_ids
+from tremula.rooms.wire import WirePdus
 
 AUTH_CHAIN_MAX: Final = 100_000
 """How many events an auth chain is followed over."""
@@ -27,6 +28,7 @@ class RoomPast(Struct, frozen=True):
     """What peers ask about a room. Reads what is committed; takes no lock."""
 
     db: Reader
+    pdus: WirePdus
 
     async def find(self, view: RoomView, event_id: EventId) -> Node | None:
         """The event of the room with this ID that this server has accepted for itself,

@@ -116,6 +116,8 @@ class Room:
     ) -> list[Staged]:
         """Build and authorise *drafts* and add their statements to *unit*.
 
+        They are signed if other servers are in the room, else not before these are
+        given them (`WirePdus`).
         All or none: the head moves only when every draft was allowed. *redacted*
         is the event that a redaction among the drafts names, if it is known.
 
@@ -126,10 +128,13 @@ class Room:
             Forbidden: a draft does not replace what it says it does.
         """
         head = self.head
+        is_shared = self.servers.has_others(self.own.name)
         staged = []
         for draft in drafts:
             check_replaces(head, draft)
-            built = self.build(head, draft, now_ms)
+            built = event_after(
+                head, self.view, draft, self.own, now_ms=now_ms, is_signed=is_shared
+            )
             if not head.extremities:
                 # RV12: the create event's hash is the room's ID, known only now.
                 self.view.room_id = built.event.room_id

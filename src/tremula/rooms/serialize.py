@@ -12,14 +12,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tremula.infra.clock import Clock
-from tremula.protocol.event_building import pdu_json
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.rooms.aggregations import Aggregation, Aggregations
 from tremula.rooms.erasures import Erasures
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import DELAYING_DEVICE, StoredEvent
+from tremula.rooms.staging import OwnServer
 from tremula.rooms.view import RoomView
 from tremula.rooms.visibility import Viewer
+from tremula.rooms.wire import signed_pdu
 
 _NO_RELATIONS: Final[Mapping[int, bytes]] = {}
 
@@ -41,6 +42,7 @@ class Serializer(Struct, frozen=True):
     events: EventStore
     erasures: Erasures
     clock: Clock
+    own: OwnServer
     aggregations: Aggregations
 
     async def client_events(
@@ -91,7 +93,9 @@ class Serializer(Struct, frozen=True):
         return [
             _with_unsigned(
                 orjson.dumps(
-                    pdu_json(view.version, e.client_json, server_json[e.event_nid])
+                    signed_pdu(
+                        view.version, e.client_json, server_json[e.event_nid], self.own
+                    )
                 ),
                 _unsigned(e, audience, related, relations, now_ms=now_ms),
             )

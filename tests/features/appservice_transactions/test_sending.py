@@ -27,11 +27,13 @@ from tremula.infra.journal import Journal
 from tremula.infra.metrics import Metrics
 from tremula.infra.slots import SingleProcessSlots
 from tremula.protocol.identifiers import ServerName
+from tremula.protocol.signing import SigningKey
 from tremula.rooms.aggregations import Aggregations
 from tremula.rooms.erasures import Erasures
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.serialize import Serializer
+from tremula.rooms.staging import OwnServer
 from tremula.rooms.visibility import Visibility
 
 URL = "http://127.0.0.1:9"
@@ -113,6 +115,7 @@ async def sending(database: Database, clock: FakeClock) -> Sending:
         events,
         await Erasures.open(database, journal, visibility),
         clock,
+        OwnServer(ServerName("test"), SigningKey.from_seed("ed25519:1", bytes(32))),
         Aggregations(database, journal, events),
     )
     part, courier = FakePart(), FakeCourier()

@@ -33,7 +33,7 @@ class Sending:
         self.net = Peer()
         metrics = QueueMetrics.registered(CollectorRegistry())
         peers = Peers(engine.name)
-        pdus = OutboxPdus(engine.reader, engine.events)
+        pdus = OutboxPdus(engine.reader, engine.events, engine.own)
         client = FederationClient(peers, engine.own.key, self.net)
         slots = SingleProcessSlots()
         sender = Sender(

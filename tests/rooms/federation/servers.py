@@ -33,6 +33,7 @@ from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.room import OwnServer
 from tremula.rooms.rooms import Rooms
 from tremula.rooms.view import RoomView
+from tremula.rooms.wire import WirePdus
 
 Pdu = dict[str, Any]
 
@@ -83,14 +84,7 @@ class Engine:
     async def pdus(self, room_id: RoomId, nids: Collection[int]) -> list[Pdu]:
         """Events as they travel."""
         version = (await self.view(room_id)).version
-        stored = await self.events.by_nids(nids)
-        server_json = await self.events.server_json(list(stored))
-        return [
-            as_received(
-                pdu_json(version, event.client_json, server_json[event.event_nid])
-            )
-            for event in stored.values()
-        ]
+        return [orjson.loads(each) for each in await self.past.pdus.of(version, nids)]
 
     async def pdu(self, room_id: RoomId, event_id: EventId) -> Pdu:
         view = await self.view(room_id)
@@ -161,7 +155,7 @@ async def running_engine(
             clock=clock,
             peers=peers,
         ),
-        past=RoomPast(database),
+        past=RoomPast(database, WirePdus(database, journal, own)),
         clock=clock,
     )
     await database.close()

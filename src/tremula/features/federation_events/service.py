@@ -20,7 +20,6 @@ from tremula.rooms.reader import RoomReader
 from tremula.rooms.state import MEMBER
 from tremula.rooms.view import RoomView
 from tremula.rooms.visibility import Viewer, Visibility
-from tremula.rooms.wire import wire_pdus
 
 EVENTS_MAX: Final = 100
 """How many events one answer has at most."""
@@ -83,10 +82,9 @@ class EventsForServers(Struct, frozen=True):
         """
         view = await self._room(origin, room_id)
         state, chain = await self._state(view, event_id)
-        db, version = self.past.db, view.version
         return (
-            await wire_pdus(db, version, state),
-            await wire_pdus(db, version, chain),
+            await self.past.pdus.of(view.version, state),
+            await self.past.pdus.of(view.version, chain),
         )
 
     async def state_ids(
@@ -115,7 +113,7 @@ class EventsForServers(Struct, frozen=True):
         if node is None:
             raise NotFound("Event not found.")
         chain = await self.past.auth_chain([node.nid])
-        return await wire_pdus(self.past.db, view.version, sorted(chain))
+        return await self.past.pdus.of(view.version, sorted(chain))
 
     async def backfill(
         self,
@@ -200,7 +198,7 @@ class EventsForServers(Struct, frozen=True):
             view, origin, oldest_pos=oldest_pos
         )
         erased = await self._erased(view, origin, shown)
-        pdus = await wire_pdus(self.past.db, view.version, nids)
+        pdus = await self.past.pdus.of(view.version, nids)
         return [
             pdu
             if _may_see(view, viewer, each) and each.event_nid not in erased

@@ -13,7 +13,6 @@ from tremula.protocol.received_events import ReceivedEvent
 from tremula.protocol.room_state import StateKey, member_key
 from tremula.rooms.past import RoomPast
 from tremula.rooms.view import RoomView
-from tremula.rooms.wire import wire_pdus
 
 _MEMBER: Final = "m.room.member"
 # CS "sync", `m.heroes`.
@@ -42,12 +41,11 @@ class JoinAnswers(Struct, frozen=True):
         chain = await self.past.auth_chain([*state_nids, node.nid])
         if omit_members:
             chain = chain.difference(state_nids)
-        db, version = self.past.db, view.version
+        pdus, version = self.past.pdus, view.version
         members = [
-            b'"state":[%b]' % b",".join(await wire_pdus(db, version, state_nids)),
-            b'"auth_chain":[%b]'
-            % b",".join(await wire_pdus(db, version, sorted(chain))),
-            b'"event":' + (await wire_pdus(db, version, [node.nid]))[0],
+            b'"state":[%b]' % b",".join(await pdus.of(version, state_nids)),
+            b'"auth_chain":[%b]' % b",".join(await pdus.of(version, sorted(chain))),
+            b'"event":' + (await pdus.of(version, [node.nid]))[0],
             b'"members_omitted":' + (b"true" if omit_members else b"false"),
         ]
         if omit_members:

@@ -6,7 +6,6 @@ from typing import Any
 import orjson
 from msgspec import Struct
 
-from tremula.infra.db import Reader
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import RoomId
 from tremula.protocol.room_state import member_key
@@ -14,13 +13,13 @@ from tremula.protocol.room_versions import RoomVersion
 from tremula.protocol.stripped_state import STRIPPED_TYPES, entries_of, strip_all
 from tremula.rooms.verification import EventVerifier
 from tremula.rooms.view import RoomView
-from tremula.rooms.wire import wire_pdus
+from tremula.rooms.wire import WirePdus
 
 
 class ToldState(Struct, frozen=True):
     """Tells ``invite_room_state`` and ``knock_room_state``, and checks what is told."""
 
-    db: Reader
+    pdus: WirePdus
     verifier: EventVerifier
 
     async def of_room(self, view: RoomView, *members: str) -> list[bytes]:
@@ -32,7 +31,7 @@ class ToldState(Struct, frozen=True):
             for key in keys
             if (entry := view.state.get(key)) is not None
         ]
-        return await wire_pdus(self.db, view.version, nids)
+        return await self.pdus.of(view.version, nids)
 
     async def check(
         self, version: RoomVersion, room_id: RoomId, raw: object

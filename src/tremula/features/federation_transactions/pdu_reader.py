@@ -5,10 +5,11 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from tremula.protocol.events import pdu_json
 from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.reader import RoomReader
+from tremula.rooms.staging import OwnServer
+from tremula.rooms.wire import signed_pdu
 
 _VERSIONS_MAX: Final = 10_000
 
@@ -18,6 +19,7 @@ class OutboxPdus(Struct, frozen=True):
 
     reader: RoomReader
     events: EventStore
+    own: OwnServer
     # By room nid; a room never changes its version.
     _versions: dict[int, RoomVersion] = field(default_factory=dict)
 
@@ -29,10 +31,11 @@ class OutboxPdus(Struct, frozen=True):
         server_json = await self.events.server_json(list(found))
         await self._learn_versions({each.room_nid for each in found.values()})
         return [
-            pdu_json(
+            signed_pdu(
                 self._versions[found[nid].room_nid],
                 found[nid].client_json,
                 server_json[nid],
+                self.own,
             )
             for nid in event_nids
             if nid in found and found[nid].room_nid in self._versions
