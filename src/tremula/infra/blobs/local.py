@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from tremula.infra.blobs.spool import Disk
+from tremula.infra.blobs.spool import Disk, fsync_folder, make_folder
 from tremula.infra.blobs.store import CHUNK_BYTES, KEY, BlobMissing, SpooledFile
 
 # Reads only what is in memory already; else EAGAIN, and a thread reads it.
@@ -86,25 +86,9 @@ def _put(file: Path, target: Path) -> None:
     try:
         file.replace(target)
     except FileNotFoundError:
-        _make_folder(target.parent)
+        make_folder(target.parent)
         file.replace(target)
-    _fsync(target.parent)
-
-
-def _make_folder(folder: Path) -> None:
-    """Make it durable, with those that it is in."""
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _fsync(folder.parent)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    fsync_folder(target.parent)
 
 
 def _delete(paths: list[Path]) -> None:

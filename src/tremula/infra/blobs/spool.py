@@ -84,9 +84,7 @@ class Spool:
         """A path for a file that somebody else writes; gone afterwards."""
         path = self.new_path()
         try:
-            await self._disk.run(
-                partial(self.folder.mkdir, parents=True, exist_ok=True)
-            )
+            await self._disk.run(make_folder, self.folder)
             yield path
         finally:
             await asyncio.shield(self._disk.run(partial(path.unlink, missing_ok=True)))
@@ -161,9 +159,26 @@ def _create(path: Path) -> BinaryIO:
     try:
         descriptor = os.open(path, flags, 0o600)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         descriptor = os.open(path, flags, 0o600)
     return open(descriptor, "wb", buffering=0)
+
+
+def make_folder(folder: Path) -> None:
+    """Make it durable, with those that it is in."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        fsync_folder(folder.parent)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make durable which files *folder* has, and under what names."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _measure(path: Path) -> SpooledFile:
