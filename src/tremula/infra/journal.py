@@ -23,7 +23,7 @@ from tremula.infra.journal_unit import (
     Stage,
     answer,
     as_own_unit,
-    guarded,
+    call_each,
     run_hooks,
 )
 from tremula.infra.notifier import Notifier, Users
@@ -296,8 +296,7 @@ class Journal:
         if adapter is not None:
             payload = adapter(pos, key, payload)
         self._tails.append(topic, pos, key, payload, size_bytes)
-        for subscriber in self._subscribers.get(topic, ()):
-            guarded(subscriber, pos, key, payload)
+        call_each(self._subscribers.get(topic, ()), pos, key, payload)
 
     def wake(self, woken: Woken) -> None:
         """Wake whom another process names."""
@@ -318,8 +317,7 @@ class Journal:
         """
         up_to = max(up_to, self.position)
         self._tails.forget(up_to)
-        for forgetter in self._forgetters:
-            guarded(forgetter)
+        call_each(self._forgetters)
         self._notifier.forget(up_to)
 
     def set_audience(self, audience: Audience) -> None:

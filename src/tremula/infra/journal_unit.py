@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import Enum, auto
 from functools import partial
 from typing import Final, LiteralString
@@ -183,8 +183,7 @@ def run_hooks(unit: JournalUnit) -> None:
         hooks = unit.failure_hooks
     else:
         return
-    for hook in hooks:
-        guarded(hook)
+    call_each(hooks)
 
 
 def answer(unit: JournalUnit) -> None:
@@ -198,11 +197,12 @@ def answer(unit: JournalUnit) -> None:
         future.set_exception(unit.error)
 
 
-def guarded(callback: Callable[..., None], *args: object) -> None:
-    """Call *callback*; what it raises is logged."""
-    try:
-        callback(*args)
-    except Exception:  # noqa: BLE001 - see below
-        # What is committed is committed: a bug of one listener must not keep the
-        # news from the others, nor the writer from its answer.
-        _log.exception("journal_listener_failed")
+def call_each(callbacks: Iterable[Callable[..., None]], *args: object) -> None:
+    """Call all of *callbacks*; what one raises is logged."""
+    for callback in callbacks:
+        try:
+            callback(*args)
+        except Exception:  # noqa: BLE001 - see below
+            # What is committed is committed: a bug of one listener must not keep the
+            # news from the others, nor the writer from its answer.
+            _log.exception("journal_listener_failed")

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -51,7 +50,7 @@ from tremula.rooms.txns import SentTxns
 from tremula.rooms.view import RoomView
 
 _SLOT_KIND: Final = "room"
-_OPAQUE_ID_LENGTH: Final = 18
+_OPAQUE_ID_BYTES: Final = 15
 
 
 class AppendEvents(Struct, frozen=True, tag=True):
@@ -391,7 +390,4 @@ async def _redacted(
 
 
 def _random_room_id(server_name: ServerName) -> RoomId:
-    opaque = "".join(
-        secrets.choice(string.ascii_letters) for _ in range(_OPAQUE_ID_LENGTH)
-    )
-    return RoomId(f"!{opaque}:{server_name}")
+    return RoomId(f"!{secrets.token_urlsafe(_OPAQUE_ID_BYTES)}:{server_name}")
