@@ -16,9 +16,10 @@ from tests.conformance.world import World
 from tests.conformance.write_watch import stored_here
 from tests.http_client import HttpResponse
 from tremula.protocol.canonical import encode_canonical
-from tremula.protocol.event_building import pdu_json
 from tremula.protocol.event_format import PDU_BYTES_MAX
 from tremula.protocol.room_versions import DEFAULT_ROOM_VERSION, get_room_version
+from tremula.rooms.staging import OwnServer
+from tremula.rooms.wire import signed_pdu
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module")]
 
@@ -268,5 +269,9 @@ async def pdu_size(attacker: Attacker, event_id: str) -> int:
         event_id=event_id,
     )
     assert row
+    client_json, server_json = row
     version = get_room_version(DEFAULT_ROOM_VERSION)
-    return len(encode_canonical(pdu_json(version, *row)))
+    [app, *_] = attacker.server.apps
+    own = OwnServer(app.config.server_name, app.own_keys.current)
+    pdu = signed_pdu(version, client_json, server_json, own)
+    return len(encode_canonical(pdu))
