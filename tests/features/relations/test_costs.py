@@ -97,10 +97,11 @@ async def test_who_waits_is_shown_what_relates_without_a_query(server: Server) -
     room_id = await create_room(alice, preset="public_chat")
     await join(bob, room_id)
     event_id = await send(alice, room_id)
-    query = {"set_presence": "offline", "timeout": "30000"}
+    query = {"set_presence": "offline"}
     for _ in range(2):
         since = (await bob.get("/v3/sync", query=query)).json["next_batch"]
         query["since"] = since
+    query["timeout"] = "30000"
 
     waiting = asyncio.ensure_future(bob.get("/v3/sync", query=query))
     with counted(server.db) as queries:
