@@ -58,6 +58,31 @@ def test_of_two_processes_all_that_was_used_counts() -> None:
     ]
 
 
+def test_a_slower_machine_is_told_by_synapse() -> None:
+    report = _report(
+        _send("Tremula, SQLite", cpu_ms=0.7, per_s=1_001),
+        _send("Tremula, slower", cpu_ms=0.9, per_s=999),
+        # Half as fast as where the budget was set.
+        _send("Synapse, SQLite", cpu_ms=24.4, per_s=35),
+    )
+
+    _, _, cpu, rate = _cells(report)
+
+    assert cpu[2:] == ["0.70 (✗)", "0.90 ✗", "24.4"]
+    assert rate[2:] == ["1,001 (✗)", "999 ✗", "35.0"]
+
+
+def test_on_a_faster_machine_the_budget_stays() -> None:
+    report = _report(
+        _send("Tremula, SQLite", cpu_ms=0.39, per_s=2_100),
+        _send("Synapse, SQLite", cpu_ms=6.1, per_s=140),
+    )
+
+    _, _, cpu, rate = _cells(report)
+
+    assert (cpu[2], rate[2]) == ("0.39", "2,100")
+
+
 def test_rounds_are_shown_by_their_median() -> None:
     report = _report(
         *(_send("Tremula, SQLite", cpu_ms=cost) for cost in (0.3, 0.9, 0.31))
