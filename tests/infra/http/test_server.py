@@ -359,6 +359,35 @@ async def test_a_head_without_end_is_refused(listen: Listen) -> None:
         assert await connection.is_closed()
 
 
+async def test_a_trailer_is_no_header(listen: Listen) -> None:
+    """It would come after what a proxy writes, such as whom the request is from."""
+    chunked = "Transfer-Encoding: chunked"
+    async with connected(await listen()) as connection:
+        connection.send(
+            "GET /guests HTTP/1.1",
+            chunked,
+            body="0\r\nAuthorization: Bearer guest\r\n\r\n",
+        )
+        assert await connection.status() == 401
+
+        token = "Authorization: Bearer guest"
+        connection.send("GET /guests HTTP/1.1", chunked, token, body="0\r\n\r\n")
+        assert await connection.status() == 200
+
+
+@pytest.mark.parametrize("line", ["X: %s", "%s"], ids=["trailer", "chunk"])
+async def test_what_surrounds_a_body_is_bounded(listen: Listen, line: str) -> None:
+    async with connected(await listen()) as connection:
+        connection.send("POST /object HTTP/1.1", "Transfer-Encoding: chunked")
+        begin = b"1;x=" if line == "%s" else b"0\r\nX: "
+        connection.writer.write(begin)
+        for _ in range(8):
+            connection.writer.write(b"x" * (HEAD_BYTES_MAX // 4))
+
+        assert await connection.status() == 431
+        assert await connection.is_closed()
+
+
 async def test_what_is_not_http_is_refused(listen: Listen) -> None:
     async with connected(await listen()) as connection:
         connection.writer.write(b"\x16\x03\x01\x02\x00\x01\r\n\r\n")

@@ -17,6 +17,9 @@ from tremula.infra.http.websocket import Conversation, WebSocket
 from tremula.protocol.errors import MatrixError, TooLarge, Unknown
 
 HEAD_BYTES_MAX = 65_536
+"""Of a head; and of what comes in a row around the pieces of a body without being of
+them, such as trailers.
+"""
 KEEP_ALIVE_S: Final = 75.0
 
 
@@ -43,6 +46,7 @@ class HttpConnection(asyncio.Protocol):
         "_target",
         "_task",
         "_transport",
+        "_unheeded_bytes",
         "_waiting",
         "on_hang_up",
         "writable",
@@ -75,6 +79,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_reading = True
         self._is_in_head = False
         self._is_in_message = False
+        self._unheeded_bytes = 0
 
     # `asyncio.Protocol`
 
@@ -104,6 +109,7 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Parse, and watch the pace of a request that has not come whole."""
         assert self._parser is not None
+        self._unheeded_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -116,8 +122,8 @@ class HttpConnection(asyncio.Protocol):
             self._patience.rest()
             return
         self._patience.watch(len(data))
-        if self._is_in_head and self._patience.received_bytes > HEAD_BYTES_MAX:
-            self._refuse(TooLarge("the head of the request is too large", status=431))
+        if self._unheeded_bytes > HEAD_BYTES_MAX:
+            self._refuse(TooLarge("the request has too many headers", status=431))
 
     def pause_writing(self) -> None:
         """The client does not read as fast as we write."""
@@ -144,7 +150,11 @@ class HttpConnection(asyncio.Protocol):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
+        """One header; or one of a trailer, which nobody may take for a header: proxies
+        that write their own headers let it pass.
+        """
+        if not self._is_in_head:
+            return
         name = name.lower()
         if name == b"expect":
             self._expects_continue = value.lower() == b"100-continue"
@@ -173,12 +183,14 @@ class HttpConnection(asyncio.Protocol):
     def on_body(self, piece: bytes) -> None:
         """Some of the body."""
         assert self._receiving is not None
+        self._unheeded_bytes = 0
         if not self._receiving.is_answered:
             self._receiving.take(piece)
 
     def on_message_complete(self) -> None:
         """The body is there."""
         self._is_in_message = False
+        self._unheeded_bytes = 0
         assert self._receiving is not None
         self._receiving.end_body()
 
