@@ -140,6 +140,30 @@ async def test_an_event_of_another_thread_is_refused(
     assert await post(user_data, ALICE, room_id, reply, thread_id="main") == refused
 
 
+async def test_what_relates_to_a_root_is_shown_with_its_thread(
+    user_data: UserDataServer,
+) -> None:
+    """It is of the main timeline; a client that shows it in the thread may read there
+    up to it.
+    """
+    room_id = await user_data.create_room(ALICE)
+    root = await user_data.send(room_id, ALICE)
+    quote = await user_data.send(
+        room_id,
+        ALICE,
+        **{"m.relates_to": {"rel_type": "m.reference", "event_id": root}},
+    )
+    reaction = await user_data.send(
+        room_id,
+        ALICE,
+        **{"m.relates_to": {"rel_type": "m.annotation", "event_id": quote, "key": "+"}},
+    )
+
+    for thread_id in (root, "main"):
+        sent = await post(user_data, ALICE, room_id, reaction, thread_id=thread_id)
+        assert sent == (200, None)
+
+
 async def test_relations_in_a_circle_end(user_data: UserDataServer) -> None:
     room_id = await user_data.create_room(ALICE)
     event_id = await user_data.send(room_id, ALICE)

@@ -28,7 +28,7 @@ from tremula.protocol.receipts import Receipt, ReceiptType
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.reader import RoomReader
-from tremula.rooms.threads import thread_of
+from tremula.rooms.threads import MAIN, is_shown_in, thread_of
 from tremula.rooms.view import RoomView
 
 __all__ = [
@@ -260,7 +260,9 @@ class Receipts(Struct, frozen=True):
         # A redaction takes the relation away, but not the event out of its thread.
         if thread_id is None or event.redacted_by_nid is not None:
             return
-        # A client that shows a thread shows its root there too.
-        if thread_id in (event.event_id, await thread_of(self.events, event)):
-            return
-        raise InvalidParam(f"the event is not in thread {thread_id}")
+        if thread_id == MAIN:
+            is_right = await thread_of(self.events, event) == MAIN
+        else:
+            is_right = await is_shown_in(self.events, event, EventId(thread_id))
+        if not is_right:
+            raise InvalidParam(f"the event is not in thread {thread_id}")
