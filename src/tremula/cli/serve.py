@@ -28,6 +28,11 @@ from tremula.infra.together import GivenUp, Stopping, first_of
 # waiting clients get a message: each brings objects that live for a poll.
 _GC_THRESHOLDS: Final = (20_000, 20, 20)
 
+# glibc gives back what is free at the end of its heap once that is twice the largest
+# block that was ever freed. With its 256 KB, every file that passes through took its
+# pages anew from the system: a third of what a download cost, a fifth of an upload.
+_LARGEST_FREED_BYTES: Final = 2 * 1024 * 1024
+
 _GRACE_S: Final = 30
 """How long what was asked may still take when the server stops."""
 
@@ -51,6 +56,7 @@ def serve(*, source: Source = DEFAULT_SOURCE) -> None:
     prepare_data_dir(config.data_dir)
     configure_logging(config.logging.level, config.logging.format)
     _allow_many_connections()
+    keep_freed_memory()
     with database_failures():
         uvloop.run(_serve(config, source.file))
 
@@ -136,3 +142,8 @@ def _allow_many_connections() -> None:
     """Every long poll is an open file: take as many as the system grants."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def keep_freed_memory() -> None:
+    """Have up to 4 MB that are freed kept, for what needs them next."""
+    bytes(_LARGEST_FREED_BYTES)
