@@ -32,6 +32,9 @@ from tremula.infra.db import (
     check_server_name,
     migrate_together,
 )
+from tremula.infra.db.metrics import WriterMetrics
+from tremula.infra.db.postgres_session import Session, start_session
+from tremula.infra.db.postgres_writer import PostgresWriter
 
 DEADLINE_S = 30
 
@@ -126,6 +129,42 @@ async def test_whose_number_was_given_away_writes_nothing_any_more(
             with pytest.raises(WriterLost):
                 await db.commit(thing(nid, str(nid)))
         assert await names(db) == ["1"]
+
+
+async def test_whose_number_was_given_away_writes_nothing_for_its_slots_either(
+    source: PostgresUrl, leases: Leases
+) -> None:
+    slot = await leases.slot(7)
+    async with member(source, await leases.number(2)) as db:
+        await db.commit(under(slot, 1))
+        await leases.number(2)
+
+        with pytest.raises(WriterLost):
+            await db.commit(under(slot, 2))
+        assert await names(db) == ["1"]
+
+
+async def test_fencing_takes_no_round_trip_of_its_own(
+    source: PostgresUrl, leases: Leases
+) -> None:
+    slots = [await leases.slot(number) for number in (7, 8)]
+    texts: list[str] = []
+    number = await leases.number(2)
+    session = await start_session(source.url, number)
+    assert isinstance(session.connection, asyncpg.Connection)
+    session.connection.add_query_logger(lambda query: texts.append(query.query))
+
+    async def connect() -> Session:
+        return await start_session(source.url, number)
+
+    writer = PostgresWriter(session, connect, WriterMetrics.registered(None), number)
+    settled: asyncio.Future[Exception | None] = asyncio.Future()
+    writer.submit(under(slots[0], 1), lambda _: None)
+    writer.submit(under(slots[1], 2), settled.set_result)
+
+    assert await settled is None
+    assert [text.split()[0] for text in texts] == ["BEGIN;", "INSERT", "COMMIT"]
+    await writer.close()
 
 
 async def test_a_take_over_waits_for_the_commit_that_is_under_way(

@@ -1,8 +1,8 @@
 """Keeps a process from writing that others have taken for dead.
 
 Each batch of a member first writes its number where only the holder of the writer's
-lease may, and then looks up, and locks, the epochs of all slots that it has work of.
-Whoever takes a slot over changes its epoch: that waits for the commit, or makes the
+lease may, and locks, where it is still theirs, the epochs of all slots that it has work
+of. Whoever takes a slot over changes its epoch: that waits for the commit, or makes the
 units fail that were made under the older one.
 """
 
@@ -19,6 +19,7 @@ from tremula.infra.slots import SlotLease
 LOCKED_EPOCHS: Final = """
     SELECT slot, epoch FROM infra_slots WHERE slot = ANY($1) ORDER BY slot FOR SHARE
 """
+IS_WRITER: Final = "SELECT 1 FROM infra_writers WHERE writer = $1 AND epoch = $2"
 
 
 class WriterLease(Struct, frozen=True):
@@ -26,6 +27,23 @@ class WriterLease(Struct, frozen=True):
 
     writer: int
     epoch: int
+
+
+def locking(writer: WriterLease, leases: Sequence[SlotLease]) -> str:
+    """A query for, and locks on, those of *leases* that hold on: none of them, once
+    *writer* has ended. It is for a text of several statements, hence the numbers in it.
+    """
+    # Of a slot with two leases, at most one holds on.
+    epochs = {lease.slot: lease.epoch for lease in leases}
+    cases = " ".join(f"WHEN {slot:d} THEN {epoch:d}" for slot, epoch in epochs.items())
+    slots = ", ".join(f"{slot:d}" for slot in epochs)
+    return (
+        "SELECT 1 FROM infra_slots"  # noqa: S608 - integers of our own
+        f" WHERE slot IN ({slots}) AND epoch = CASE slot {cases} END"
+        " AND EXISTS (SELECT 1 FROM infra_writers"
+        f" WHERE writer = {writer.writer:d} AND epoch = {writer.epoch:d})"
+        " ORDER BY slot FOR SHARE OF infra_slots"
+    )
 
 
 def leases_of(units: Iterable[Unit]) -> list[SlotLease]:

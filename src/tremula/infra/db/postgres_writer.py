@@ -16,11 +16,13 @@ from tremula.infra.db.errors import (
     WriterLost,
 )
 from tremula.infra.db.fencing import (
+    IS_WRITER,
     LOCKED_EPOCHS,
     WriterLease,
     check_lease,
     ended,
     leases_of,
+    locking,
     slots_of,
 )
 from tremula.infra.db.metrics import WriterMetrics
@@ -37,6 +39,7 @@ _RECONNECT_FIRST_S: Final = 0.1
 _RECONNECT_MOST_S: Final = 2.0
 _DEADLOCKS_MAX: Final = 5
 _GATHERING_S: Final = 0.002
+_TAKEN_FOR_DEAD: Final = "this process was taken for dead"
 
 Pending = tuple[Unit, Settled]
 Outcomes = list[Exception | None]
@@ -57,7 +60,7 @@ class PostgresWriter:
 
     A member of a cluster writes under a *lease*, and each unit under that of its slot
     (``fencing``): units whose slot went to another member fail alone. Once the writer's
-    own lease has ended, everything fails, for good. One round trip a batch.
+    own lease has ended, everything fails, for good. That takes no round trip.
 
     Measured as in ``SqliteWriter``, our own process only: 16 writers 55 µs a unit, 64
     writers 35; a lone writer 0.3 ms.
@@ -89,7 +92,7 @@ class PostgresWriter:
         if self._is_closed:
             raise DatabaseUnavailable("the database is closed")
         if self._is_lost_for_good:
-            raise WriterLost("this process was taken for dead")
+            raise WriterLost(_TAKEN_FOR_DEAD)
         if self._is_down:
             raise DatabaseUnavailable("PostgreSQL can't be reached")
         if len(self._queue) >= QUEUE_UNITS_MAX:
@@ -207,21 +210,35 @@ class PostgresWriter:
 
     async def _begin(self, batch: Sequence[Pending]) -> AbstractSet[SlotLease]:
         """Begin; which of the leases of *batch* have ended. The others hold on."""
+        writer = self._lease
         row = "writer = 1"
-        if self._lease is not None:
-            row = f"writer = {self._lease.writer:d} AND epoch = {self._lease.epoch:d}"
+        if writer is not None:
+            row = f"writer = {writer.writer:d} AND epoch = {writer.epoch:d}"
         # One round trip, hence the numbers within the text.
-        done = await self._connection.execute(
+        begin = (
             "BEGIN; UPDATE infra_writers"  # noqa: S608 - integers of our own
             f" SET batch = {self._batch + 1:d} WHERE {row}"
         )
-        if self._lease is None:
+        if writer is None:
+            await self._connection.execute(begin)
             return frozenset()
-        if done != "UPDATE 1":
-            raise WriterLost("this process was taken for dead")
         leases = leases_of(unit for unit, _ in batch)
         if not leases:
+            if await self._connection.execute(begin) != "UPDATE 1":
+                raise WriterLost(_TAKEN_FOR_DEAD)
             return frozenset()
+        # What is answered is what the last of the statements did.
+        done = await self._connection.execute(f"{begin}; {locking(writer, leases)}")
+        if done == f"SELECT {len(leases)}":
+            return frozenset()
+        return await self._ended(writer, leases)
+
+    async def _ended(
+        self, writer: WriterLease, leases: Sequence[SlotLease]
+    ) -> AbstractSet[SlotLease]:
+        """Those of *leases* that did not hold on when the batch began."""
+        if not await self._connection.fetch(IS_WRITER, writer.writer, writer.epoch):
+            raise WriterLost(_TAKEN_FOR_DEAD)
         locked = await self._connection.fetch(LOCKED_EPOCHS, slots_of(leases))
         return ended(leases, {int(slot): int(epoch) for slot, epoch in locked})
 
