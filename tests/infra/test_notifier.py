@@ -54,6 +54,25 @@ async def test_a_user_who_is_named_twice_is_woken_once(notifier: Notifier) -> No
     bob.cancel()
 
 
+async def test_who_is_woken_when_the_time_is_up_already_is_told(
+    notifier: Notifier,
+) -> None:
+    """Else the news would be taken for seen: the answer names a later position."""
+    task = await _waiting(notifier, ALICE)
+
+    notifier.release()
+    notifier.wake([ALICE], 11)
+
+    assert await task
+
+
+async def test_without_time_nobody_waits(notifier: Notifier) -> None:
+    assert not await notifier.wait(ALICE, after=10, timeout_s=0)
+
+    notifier.wake([ALICE], 11)
+    assert await notifier.wait(ALICE, after=10, timeout_s=0)
+
+
 async def test_others_go_on_waiting(notifier: Notifier) -> None:
     alice = await _waiting(notifier, ALICE)
     bob = await _waiting(notifier, BOB)

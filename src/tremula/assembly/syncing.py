@@ -39,6 +39,7 @@ from tremula.features.sync.invited_rooms import InvitedRooms
 from tremula.features.sync.joined import JoinedRooms
 from tremula.features.sync.lazy_members import LazyMembers
 from tremula.features.sync.left_rooms import LeftRooms
+from tremula.features.sync.parts import Parts
 from tremula.features.sync.room_entries import RoomEntries
 from tremula.features.sync.rooms_section import RoomsSection
 from tremula.features.sync.routes import SyncEdge
@@ -151,12 +152,12 @@ def _add_sync(
             journal,
             engine.memberships,
             people.account_data,
-            JoinedRooms(journal, engine.reader, entries, room_parts, unread),
+            JoinedRooms(journal, engine.reader, entries, Parts(room_parts), unread),
             parts.invited,
             _left_rooms(base, engine, entries, parts.room_account_data),
             parts.lazy_members,
         ),
-        (parts.account_data, presence, parts.device_lists),
+        Parts((parts.account_data, presence, parts.device_lists)),
         parts.inbox,
         parts.key_status,
         base.clock,

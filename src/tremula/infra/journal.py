@@ -85,8 +85,10 @@ class Journal:
         self.skip = self._tails.skip
         self.newest = self._tails.newest
         self.changed_keys = self._tails.changed_keys
-        self.is_silent = self._tails.is_silent
+        self.heard = self._tails.heard
         self._notifier = Notifier(self.position)
+        self.was_woken = self._notifier.was_woken
+        self.wait = self._notifier.wait
         if replica is not None:
             replica.start(self)
 
@@ -199,17 +201,9 @@ class Journal:
         """Whether there are no other processes."""
         return self._replica is None
 
-    def was_woken(self, user_id: UserId, after: int) -> bool:
-        """Whether something woke the user after position *after*, or may have."""
-        return self._notifier.was_woken(user_id, after)
-
     def release_waiting(self) -> None:
         """Let everyone who waits go, as if their time were up: the server stops."""
         self._notifier.release()
-
-    async def wait(self, user_id: UserId, after: int, timeout_s: float) -> bool:
-        """Wait until something woke the user after *after*; False on time-out."""
-        return await self._notifier.wait(user_id, after, timeout_s)
 
     @property
     def waiting_users(self) -> int:

@@ -68,16 +68,20 @@ class Notifier:
     async def wait(self, user_id: UserId, after: int, timeout_s: float) -> bool:
         """Wait until something wakes the user after position *after*.
 
-        Returns False after *timeout_s*. Costs one future and one timer.
+        Returns False if nothing has by the end of *timeout_s*, which may be over.
+        Costs one future and one timer.
         """
         if self.was_woken(user_id, after):
             return True
+        if timeout_s <= 0:
+            return False
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bool] = loop.create_future()
         self._waiting.setdefault(user_id, []).append(future)
         timer = loop.call_later(timeout_s, _give_up, future)
         try:
-            return await future
+            # Something may have come after the time was up, and before this goes on.
+            return await future or self.was_woken(user_id, after)
         finally:
             timer.cancel()
             self._stop_waiting(user_id, future)

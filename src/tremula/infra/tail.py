@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Hashable
+from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Final
 
@@ -22,6 +23,7 @@ class TopicTail:
         "_by_key",
         "_changed",
         "_changed_floor",
+        "_changed_keys",
         "_log",
         "_size_bytes",
         "_skipped",
@@ -38,6 +40,8 @@ class TopicTail:
         self._by_key: dict[Hashable, deque[tuple[int, object]]] = {}
         self._changed: dict[Hashable, int] = {}
         self._changed_floor = floor
+        # The keys that changed after a position: the last answer.
+        self._changed_keys: tuple[int, AbstractSet[Hashable]] | None = None
         self._size_bytes = 0
         self._skipped: dict[Hashable, int] = {}
 
@@ -97,18 +101,26 @@ class TopicTail:
         newest.reverse()
         return newest
 
-    def keys_after(self, pos: int) -> set[Hashable] | None:
-        """The keys that changed after *pos*; None if some entries were dropped."""
-        if pos < self.floor:
+    def keys_after(self, pos: int) -> AbstractSet[Hashable] | None:
+        """The keys that changed after *pos*; None if some entries were dropped.
+
+        Of many who wait for the same news, the first one pays: a step a key.
+        """
+        if pos < self.floor or pos < self._changed_floor:
             return None
-        keys = {key for key, skipped in self._skipped.items() if skipped > pos}
-        for entry_pos, key, _ in reversed(self._log):
-            if entry_pos <= pos:
+        known = self._changed_keys
+        if known is not None and known[0] == pos:
+            return known[1]
+        keys: set[Hashable] = set()
+        for key in reversed(self._changed):
+            if self._changed[key] <= pos:
                 break
             keys.add(key)
+        self._changed_keys = (pos, keys)
         return keys
 
     def _note_change(self, key: Hashable, pos: int) -> None:
+        self._changed_keys = None
         self.newest_pos = max(self.newest_pos, pos)
         # Taken out first so that the dict stays in order of change.
         self._changed.pop(key, None)

@@ -1,6 +1,6 @@
 """What the topics of the journal have said lately."""
 
-from collections.abc import Collection, Hashable
+from collections.abc import Hashable
 from collections.abc import Set as AbstractSet
 
 from tremula.infra.tail import TopicTail
@@ -42,18 +42,19 @@ class Tails:
         self._by_topic.clear()
         self._heard = None
 
-    def is_silent(self, topics: Collection[str], after: int) -> bool:
-        """Whether none of *topics* has said anything after position *after*.
+    def heard(self, after: int) -> AbstractSet[str] | None:
+        """The topics that have said something after position *after*; None if memory
+        does not reach back that far.
 
         Of many who wait for the same news, the first one pays: a comparison a topic.
         """
         if after < self.start_pos:
-            return False
+            return None
         if self._heard is None or self._heard[0] != after:
             tails = self._by_topic.items()
             heard = frozenset(topic for topic, tail in tails if tail.newest_pos > after)
             self._heard = (after, heard)
-        return self._heard[1].isdisjoint(topics)
+        return self._heard[1]
 
     def changed_pos(self, topic: str, key: Hashable) -> int:
         """A position after which *key* has not changed: its newest, if remembered.

@@ -1,6 +1,5 @@
 """What `/sync` tells a device of its keys (CS "Extensions to /sync")."""
 
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -24,14 +23,12 @@ class KeyStatus:
     def __init__(self, keys: OneTimeKeys, journal: Journal) -> None:
         self._keys = keys
         self._journal = journal
-        self.cache: ByteLRU[
-            tuple[UserId, DeviceId], tuple[int, Mapping[str, bytes]]
-        ] = ByteLRU(_CACHE_BYTES)
-        """Sections by user and device, with the position that each was read at."""
+        self.cache: ByteLRU[tuple[UserId, DeviceId], tuple[int, bytes]] = ByteLRU(
+            _CACHE_BYTES
+        )
+        """What is told by user and device, with the position that it was read at."""
 
-    async def sections(
-        self, user_id: UserId, device_id: DeviceId
-    ) -> Mapping[str, bytes]:
+    async def fields(self, user_id: UserId, device_id: DeviceId) -> bytes:
         """``device_one_time_keys_count`` and ``device_unused_fallback_key_types``."""
         known = self.cache.get((user_id, device_id))
         if known is not None and self._journal.changed_pos(TOPIC, user_id) <= known[0]:
@@ -39,17 +36,15 @@ class KeyStatus:
         pos = self._journal.position
         counts = _NO_KEYS | await self._keys.counts(user_id, device_id)
         unused = await self._keys.unused_fallback_types(user_id, device_id)
-        sections = _sections(frozenset(counts.items()), tuple(unused))
-        self.cache.put((user_id, device_id), (pos, sections), size_bytes=_DEVICE_BYTES)
-        return sections
+        fields = _fields(frozenset(counts.items()), tuple(unused))
+        self.cache.put((user_id, device_id), (pos, fields), size_bytes=_DEVICE_BYTES)
+        return fields
 
 
 @lru_cache(maxsize=1_024)
-def _sections(
-    counts: frozenset[tuple[str, int]], unused: tuple[str, ...]
-) -> Mapping[str, bytes]:
+def _fields(counts: frozenset[tuple[str, int]], unused: tuple[str, ...]) -> bytes:
     """The same object for all devices with as many keys, of which there are many."""
-    return {
-        "device_one_time_keys_count": encode_to_keep(dict(sorted(counts))),
-        "device_unused_fallback_key_types": encode_to_keep(unused),
-    }
+    return b'"device_one_time_keys_count":%b,"device_unused_fallback_key_types":%b' % (
+        encode_to_keep(dict(sorted(counts))),
+        encode_to_keep(unused),
+    )

@@ -94,10 +94,8 @@ class DeviceExtensions(Struct, frozen=True):
                 ",".join(page.events).encode(),
             )
         if wanted.e2ee and key.device_id:
-            status = dict(await self.status.sections(key.user_id, key.device_id))
+            fields = await self.status.fields(key.user_id, key.device_id)
             if news is not None and news.device_lists is not None:
-                status["device_lists"] = news.device_lists
-            sections["e2ee"] = b"{%b}" % b",".join(
-                b'"%b":%b' % (name.encode(), value) for name, value in status.items()
-            )
+                fields += b',"device_lists":%b' % news.device_lists
+            sections["e2ee"] = b"{%b}" % fields
         return sections

@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from tremula.features.sync.parts import (
+    Parts,
     RoomPart,
     RoomRef,
     RoomSection,
@@ -34,7 +35,7 @@ class JoinedRooms(Struct, frozen=True):
     journal: Journal
     rooms: RoomReader
     built: RoomEntries
-    parts: Sequence[RoomPart]
+    parts: Parts[RoomPart]
     unread: UnreadRooms
 
     async def entries(
@@ -42,17 +43,19 @@ class JoinedRooms(Struct, frozen=True):
     ) -> dict[RoomId, bytes]:
         """The entry of each room that has any, by room id.
 
-        Finding them costs a dictionary look-up a joined room, and one query for 500
-        rooms where *since* is older than what memory knows.
+        Finding them costs what changed, of which the first who asks counts the rooms;
+        and one query for 500 rooms where *since* is older than what memory knows.
         """
         changed = await self._changed(ctx, since)
         refs = self._candidates(ctx, changed)
         new, known = await self._split(ctx, refs, since)
         events: _PartEvents = {}
-        for part, part_rooms in zip(self.parts, changed.by_part, strict=True):
-            if new:
+        if new:
+            for part in self.parts.all:
                 await _collect(part, ctx, new, 0, events)
-            if part_rooms and (news := [ref for ref in known if ref.nid in part_rooms]):
+        for part, part_rooms in changed.by_part:
+            news = [ref for ref in known if ref.nid in part_rooms]
+            if news:
                 await _collect(part, ctx, news, since, events)
         entries: dict[int, bytes] = {}
         for at, ref in enumerate((*new, *known)):
@@ -78,45 +81,42 @@ class JoinedRooms(Struct, frozen=True):
         }
 
     async def _changed(self, ctx: SyncContext, since: int) -> "_Changed":
+        joined = ctx.joined_rooms.keys()
         if not since:
-            return _Changed(ctx.joined_rooms.keys(), [()] * len(self.parts), ())
-        is_silent = self.journal.is_silent
+            return _Changed(joined, (), ())
+        heard = self.journal.heard(since)
         by_part = [
-            ()
-            if is_silent(part.topics, since)
-            else await part.changed_rooms(ctx, since)
-            for part in self.parts
+            (part, await part.changed_rooms(ctx, since))
+            for part in self.parts.speaking(heard)
         ]
         read: Collection[int] = ()
-        if not is_silent(self.unread.topics, since):
+        if heard is None or not heard.isdisjoint(self.unread.topics):
             read = await self.unread.changed_rooms(ctx, since)
         if ctx.full_state:
-            return _Changed(ctx.joined_rooms.keys(), by_part, read)
+            return _Changed(joined, by_part, read)
         nids = await self._rooms_with_events(ctx, since)
-        nids.update(read, *by_part)
-        return _Changed(nids & ctx.joined_rooms.keys(), by_part, read)
+        if read or by_part:
+            nids.update(read, *(part_rooms for _, part_rooms in by_part))
+            nids &= joined
+        return _Changed(nids, by_part, read)
 
     def _candidates(self, ctx: SyncContext, changed: "_Changed") -> list[RoomRef]:
-        admits = ctx.filter.room.rooms.admits
+        wanted = ctx.filter.room.rooms
         joined = ctx.joined_rooms
         return [
             RoomRef(nid, joined[nid])
             for nid in sorted(changed.nids)
-            if admits(joined[nid])
+            if wanted.admits(joined[nid])
         ]
 
     async def _rooms_with_events(self, ctx: SyncContext, since: int) -> set[int]:
-        changed_pos = self.journal.changed_pos
-        changed = {
-            nid
-            for nid in ctx.joined_rooms
-            if changed_pos(EVENT_TOPIC, nid) > since
-            or changed_pos(COMPLETED_TOPIC, nid) > since
-        }
-        if since >= self.journal.boot_position or not changed:
-            return changed
-        newest = await self.rooms.newest_nids(changed)
-        return {nid for nid, event_nid in newest.items() if event_nid > since}
+        joined = ctx.joined_rooms.keys()
+        with_events = self.journal.changed_keys(EVENT_TOPIC, since)
+        completed = self.journal.changed_keys(COMPLETED_TOPIC, since)
+        if with_events is None or completed is None:
+            newest = await self.rooms.newest_nids(joined)
+            return {nid for nid, event_nid in newest.items() if event_nid > since}
+        return joined & with_events | joined & completed
 
     async def _split(
         self, ctx: SyncContext, refs: Sequence[RoomRef], since: int
@@ -127,7 +127,9 @@ class JoinedRooms(Struct, frozen=True):
         new: list[RoomRef] = []
         known: list[RoomRef] = []
         for ref in refs:
-            view = await self.rooms.get_room(ref.room_id)
+            view = self.rooms.find_loaded(ref.room_id)
+            if view is None:
+                view = await self.rooms.get_room(ref.room_id)
             was_joined = await self.built.visibility.was_joined(
                 view, ctx.user_id, since
             )
@@ -143,12 +145,12 @@ def _takes_partial_state(ctx: SyncContext) -> bool:
 
 
 class _Changed(Struct, frozen=True):
-    """Rooms with something new; ``by_part`` in the order of the parts. In those of
+    """Rooms with something new; ``by_part`` of the parts that may have any. In those of
     ``read`` less is unread.
     """
 
     nids: AbstractSet[int]
-    by_part: Sequence[Collection[int]]
+    by_part: Sequence[tuple[RoomPart, Collection[int]]]
     read: Collection[int]
 
 

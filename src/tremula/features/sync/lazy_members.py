@@ -66,16 +66,35 @@ class LazyMembers:
         sent = self._sent.get(room)
         if not sent:
             return dict(members)
-        end = max(
-            self._end_of_all,
-            self._ends.get((room.user_id, room.device_id), 0),
-            self._ends.get((room.user_id, room.room_nid), 0),
-        )
+        end = self._end_of(room)
         return {
             user_id: nid
             for user_id, nid in members.items()
             if not _was_sent(sent.get(user_id), nid, end, since)
         }
+
+    def has_sent(
+        self, room: DeviceRoom, members: Mapping[str, int], *, since: int
+    ) -> bool:
+        """Whether the device has got all of *members*."""
+        sent = self._sent.get(room)
+        if not sent:
+            return not members
+        end = self._end_of(room)
+        for user_id, nid in members.items():
+            if not _was_sent(sent.get(user_id), nid, end, since):
+                return False
+        return True
+
+    def _end_of(self, room: DeviceRoom) -> int:
+        ends = self._ends
+        if not ends:
+            return self._end_of_all
+        return max(
+            self._end_of_all,
+            ends.get((room.user_id, room.device_id), 0),
+            ends.get((room.user_id, room.room_nid), 0),
+        )
 
     def forget(self, room: DeviceRoom) -> None:
         """The device begins anew: it has got none of the room's members."""

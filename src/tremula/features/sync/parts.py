@@ -6,8 +6,9 @@ applies the part of ``ctx.filter`` that speaks of its section.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -111,13 +112,39 @@ class UserPart(Protocol):
         ...
 
 
+class _Part(Protocol):
+    @property
+    def topics(self) -> Collection[str]: ...
+
+
+P = TypeVar("P", bound=_Part)
+
+
+class Parts(Generic[P]):
+    """Parts of one kind, and what any of them follows."""
+
+    __slots__ = ("all", "topics")
+
+    def __init__(self, parts: Sequence[P]) -> None:
+        self.all = tuple(parts)
+        self.topics = frozenset(topic for part in parts for topic in part.topics)
+
+    def speaking(self, heard: AbstractSet[str] | None) -> Sequence[P]:
+        """Those that may have something new where the topics *heard* have, or any may:
+        mostly none, which is one comparison.
+        """
+        if heard is None:
+            return self.all
+        if self.topics.isdisjoint(heard):
+            return ()
+        return [part for part in self.all if not heard.isdisjoint(part.topics)]
+
+
 class DeviceStatus(Protocol):
     """Says in every answer how things are with a device. That is no news by itself."""
 
-    async def sections(
-        self, user_id: UserId, device_id: DeviceId
-    ) -> Mapping[str, bytes]:
-        """Top-level keys of the answer with their JSON values."""
+    async def fields(self, user_id: UserId, device_id: DeviceId) -> bytes:
+        """What is said at the top level of the answer: members of a JSON object."""
         ...
 
 

@@ -1,19 +1,19 @@
 """Syncing (CS "Syncing"): what is new for one device, or will be soon."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import orjson
 from msgspec import Struct
 
-from tremula.features.sync.parts import DeviceStatus, Inbox, UserPart
+from tremula.features.sync.parts import DeviceStatus, Inbox, Parts, UserPart
 from tremula.features.sync.request import StateForm, SyncRequest
 from tremula.features.sync.rooms_section import RoomsSection, Sections
 from tremula.infra.clock import Clock
 from tremula.infra.journal import Journal
 from tremula.infra.tokens import StreamToken
 from tremula.protocol.errors import InvalidParam
-from tremula.protocol.identifiers import RoomId, UserId
+from tremula.protocol.identifiers import UserId
 
 __all__ = ["TIMEOUT_MAX_S", "StateForm", "Sync", "SyncRequest"]
 
@@ -30,7 +30,7 @@ class Sync(Struct, frozen=True):
 
     journal: Journal
     rooms: RoomsSection
-    parts: Sequence[UserPart]
+    parts: Parts[UserPart]
     inbox: Inbox
     device_status: DeviceStatus
     clock: Clock
@@ -42,7 +42,7 @@ class Sync(Struct, frozen=True):
             InvalidParam: ``since`` is ahead of everything this server handed out.
         """
         since = request.since.pos if request.since else 0
-        if not await self.journal.covers(since):
+        if since > self.journal.position and not await self.journal.covers(since):
             raise InvalidParam("since is not a token of this server")
         if request.since and request.device_id:
             await self.inbox.received(request.user_id, request.device_id, request.since)
@@ -50,46 +50,38 @@ class Sync(Struct, frozen=True):
             answer = await self._build(request, since)
         else:
             answer = await self._news(request, since)
-        return answer.to_json(await self._status(request))
-
-    async def _status(self, request: SyncRequest) -> Mapping[str, bytes]:
-        if request.device_id is None:
-            return {}
-        return await self.device_status.sections(request.user_id, request.device_id)
+        status = b""
+        if request.device_id:
+            status = await self.device_status.fields(request.user_id, request.device_id)
+        return answer.to_json(status)
 
     async def _news(self, request: SyncRequest, since: int) -> "_Answer":
         user_id = request.user_id
         deadline_s = self.clock.monotonic_s() + min(request.timeout_s, TIMEOUT_MAX_S)
-        checked, time_is_up = since, False
         # There may be more messages to the device than the last answer had room for.
-        is_first = request.since is not None and request.since.device_pos is not None
+        is_due = request.since is not None and request.since.device_pos is not None
+        checked = since
         while True:
-            if is_first or self.journal.was_woken(user_id, checked):
-                is_first = False
-                answer = await self._build(request, since)
-                if answer.has_news:
-                    return answer
-                checked = answer.token.pos
-            else:
-                checked = self.journal.position
-            remaining_s = deadline_s - self.clock.monotonic_s()
-            if time_is_up or remaining_s <= 0:
-                return _Answer(StreamToken(checked), {}, {})
-            time_is_up = not await self._wait(user_id, checked, remaining_s)
+            if not is_due and not await self._is_woken(user_id, checked, deadline_s):
+                return _Answer(StreamToken(self.journal.position), {}, {})
+            answer = await self._build(request, since)
+            if answer.has_news or self.clock.monotonic_s() >= deadline_s:
+                return answer
+            is_due, checked = False, answer.token.pos
 
-    async def _wait(self, user_id: UserId, after: int, timeout_s: float) -> bool:
-        if not self.journal.is_alone:
+    async def _is_woken(self, user_id: UserId, after: int, deadline_s: float) -> bool:
+        left_s = deadline_s - self.clock.monotonic_s()
+        if left_s > 0 and not self.journal.is_alone:
             # Other processes wake by rooms: whose members are found in memory.
             await self.rooms.memberships.joined_by(user_id)
-        return await self.journal.wait(user_id, after, timeout_s)
+        return await self.journal.wait(user_id, after, left_s)
 
     async def _build(self, request: SyncRequest, since: int) -> "_Answer":
         ctx = await self.rooms.context(request)
         rooms = await self.rooms.build(ctx, since, state_form=request.state_form)
         sections = {}
-        for part in self.parts:
-            if since and self.journal.is_silent(part.topics, since):
-                continue
+        heard = self.journal.heard(since) if since else None
+        for part in self.parts.speaking(heard):
             value = await part.user_section(ctx, since)
             if value is not None:
                 sections[part.key] = value
@@ -108,27 +100,23 @@ class _Answer(Struct, frozen=True):
     def has_news(self) -> bool:
         return bool(self.sections) or any(self.rooms.values())
 
-    def to_json(self, status: Mapping[str, bytes]) -> bytes:
+    def to_json(self, status: bytes) -> bytes:
         # Of pieces, put together once: an initial sync has megabytes.
         pieces = [b'{"next_batch":"%b","rooms":{' % str(self.token).encode()]
         between_sections = b""
         for name, rooms in self.rooms.items():
             if rooms:
-                pieces.append(b'%b"%b":{' % (between_sections, name.encode()))
-                pieces += _rooms_json(rooms)
+                pieces.append(b'%b"%b":' % (between_sections, name.encode()))
+                between = b"{"
+                for room_id, entry in rooms.items():
+                    pieces += (between, orjson.dumps(room_id), b":", entry)
+                    between = b","
                 pieces.append(b"}")
                 between_sections = b","
         pieces.append(b"}")
-        for sections in (self.sections, status):
-            for key, value in sections.items():
-                pieces += (b',"%b":' % key.encode(), value)
+        for key, value in self.sections.items():
+            pieces += (b',"%b":' % key.encode(), value)
+        if status:
+            pieces += (b",", status)
         pieces.append(b"}")
         return b"".join(pieces)
-
-
-def _rooms_json(rooms: Mapping[RoomId, bytes]) -> Iterator[bytes]:
-    between = b""
-    for room_id, entry in rooms.items():
-        yield b"%b%b:" % (between, orjson.dumps(room_id))
-        yield entry
-        between = b","

@@ -6,6 +6,7 @@ it is read, filtered and encoded once.
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from msgspec import Struct
@@ -26,7 +27,10 @@ _Key = tuple[int, int, int, int, StateForm]
 
 class _Shared(Struct, frozen=True):
     entry: bytes
-    timeline: Timeline
+    # The place of its first event.
+    start_pos: int
+    # Their own devices may be shown a transaction id.
+    senders: AbstractSet[str]
     # The senders' member events, which the reader must know already.
     members: Mapping[str, int]
     # Kept so that its identity stays its own.
@@ -47,16 +51,18 @@ class SharedEntries:
         if not since or ctx.full_state or ctx.ignored_users:
             return None
         shared = self._entries.get(_key(ctx, view, since, form))
-        if shared is None or not _saw_all(ctx, view, shared.timeline):
+        if (
+            shared is None
+            or ctx.user_id in shared.senders
+            or not _saw_all(ctx, view, shared.start_pos)
+        ):
             return None
         if ctx.filter.room.state.lazy_load_members:
             device_room = DeviceRoom(ctx.user_id, ctx.device_id, view.nid)
-            if self._lazy_members.without_sent(
+            if not self._lazy_members.has_sent(
                 device_room, shared.members, since=since
             ):
                 return None
-        if _is_sender(ctx, shared.timeline):
-            return None
         return shared.entry
 
     def offer(
@@ -73,20 +79,21 @@ class SharedEntries:
 
         The caller sees to it that neither state nor other sections are in it.
         """
-        if ctx.ignored_users or not _saw_all(ctx, view, timeline):
+        if ctx.ignored_users or not _saw_all(ctx, view, timeline.start_pos):
             return
-        if timeline.has_state or _is_sender(ctx, timeline):
+        senders = {event.sender for event in timeline.events}
+        if timeline.has_state or ctx.user_id in senders:
             return
         if timeline.limited and b'"m.relations":' in entry:
             # Who takes part in a thread, and ignores whom, depends on the reader.
             return
         members: dict[str, int] = {}
-        for event in timeline.events:
-            member = view.state.get(member_key(event.sender))
+        for sender in senders:
+            member = view.state.get(member_key(sender))
             if member is not None:
-                members[event.sender] = member.event_nid
+                members[sender] = member.event_nid
         self._entries[_key(ctx, view, since, form)] = _Shared(
-            entry, timeline, members, ctx.filter
+            entry, timeline.start_pos, senders, members, ctx.filter
         )
         while len(self._entries) > _ENTRIES_MAX:
             self._entries.popitem(last=False)
@@ -96,16 +103,11 @@ def _key(ctx: SyncContext, view: RoomView, since: int, form: StateForm) -> _Key:
     return (view.nid, since, ctx.now, id(ctx.filter), form)
 
 
-def _saw_all(ctx: SyncContext, view: RoomView, timeline: Timeline) -> bool:
+def _saw_all(ctx: SyncContext, view: RoomView, start_pos: int) -> bool:
     """Whether the user was joined before the first event, and is since."""
     member = view.state.get(member_key(ctx.user_id))
     return (
         member is not None
         and member.content["membership"] == "join"
-        and member.room_pos < timeline.start_pos
+        and member.room_pos < start_pos
     )
-
-
-def _is_sender(ctx: SyncContext, timeline: Timeline) -> bool:
-    # Their own devices may be shown a transaction id.
-    return any(event.sender == ctx.user_id for event in timeline.events)

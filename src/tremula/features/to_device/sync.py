@@ -77,9 +77,13 @@ class DeviceInbox:
         if ctx.device_id is None:
             return _NOTHING
         place = (ctx.user_id, ctx.device_id)
-        limit = min(limit, PAGE_MAX)
         received_pos = since.received_pos if since else 0
-        found = await self._after(place, received_pos, ctx.now, limit=limit)
+        found: Sequence[tuple[int, str]] = ()
+        if self._journal.changed_pos(TOPIC, ctx.user_id) > received_pos:
+            limit = min(limit, PAGE_MAX)
+            found = await storage.messages_after(
+                self._db, *place, after=received_pos, up_to=ctx.now, limit=limit + 1
+            )
         if not found:
             if since is None:
                 # There is nothing to delete when its first token comes back.
@@ -92,19 +96,4 @@ class DeviceInbox:
         return InboxPage(
             events=[event for _, event in page],
             device_pos=page[-1][0] if len(found) > len(page) else None,
-        )
-
-    async def _after(
-        self, place: tuple[UserId, DeviceId], received_pos: int, now: int, *, limit: int
-    ) -> Sequence[tuple[int, str]]:
-        user_id, device_id = place
-        if self._journal.changed_pos(TOPIC, user_id) <= received_pos:
-            return ()
-        return await storage.messages_after(
-            self._db,
-            user_id,
-            device_id,
-            after=received_pos,
-            up_to=now,
-            limit=limit + 1,
         )
