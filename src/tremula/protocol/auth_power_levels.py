@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tremula.protocol.auth_rule_numbers import rule_numbers, violation
+from tremula.protocol.auth_rule_numbers import malformed, rule_numbers, violation
 from tremula.protocol.auth_state import AuthState
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.events import Event
@@ -72,12 +72,12 @@ def _check_levels(version: RoomVersion, content: Mapping[str, Any]) -> None:
     for name in THRESHOLDS:
         if name in content and parse_level(version, content[name]) is None:
             number = (chapter, 1) if strict else (chapter,)
-            raise violation(version, number, f"{name} is not an integer")
+            raise malformed(version, number, f"{name} is not an integer")
     for name in _entry_properties(version):
         if name in content and not _is_object_of_levels(version, content[name]):
             number = (chapter, 2) if strict else (chapter,)
             message = f"{name} is not an object with integers as values"
-            raise violation(version, number, message)
+            raise malformed(version, number, message)
 
 
 def _is_object_of_levels(version: RoomVersion, value: object) -> bool:
@@ -98,12 +98,12 @@ def _check_users(version: RoomVersion, content: Mapping[str, Any]) -> None:
     users = content["users"]
     if not _is_object_of_levels(version, users):
         message = "users is not an object with integers as values"
-        raise violation(version, number, message)
+        raise malformed(version, number, message)
     for user_id in users:
         try:
             parse_user_id(user_id)
         except InvalidParam as error:
-            raise violation(version, number, f"users: {error.message}") from error
+            raise malformed(version, number, f"users: {error.message}") from error
 
 
 def _check_creators_unnamed(
@@ -116,7 +116,7 @@ def _check_creators_unnamed(
     if named:
         number = (rule_numbers(version).power_levels, 4)
         message = f"users names creators of the room: {', '.join(sorted(named))}"
-        raise violation(version, number, message)
+        raise malformed(version, number, message)
 
 
 def _changes(old: Mapping[str, int], new: Mapping[str, int]) -> Iterator[_Change]:

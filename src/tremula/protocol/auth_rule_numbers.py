@@ -6,7 +6,7 @@ violation names its rule as ``RV11 4.3.2``: room version 11, rule 4.3.2.
 
 from msgspec import Struct
 
-from tremula.protocol.errors import AuthRuleViolation
+from tremula.protocol.errors import AuthRuleViolation, MalformedEvent
 from tremula.protocol.room_versions import RoomVersion
 
 
@@ -72,5 +72,15 @@ def violation(
     version: RoomVersion, number: tuple[int, ...], message: str
 ) -> AuthRuleViolation:
     """The violation of rule *number*, such as ``(4, 3, 2)``, of *version*."""
-    path = ".".join(map(str, number))
-    return AuthRuleViolation(f"RV{version.id} {path}", message)
+    return AuthRuleViolation(_name(version, number), message)
+
+
+def malformed(
+    version: RoomVersion, number: tuple[int, ...], message: str
+) -> MalformedEvent:
+    """The same by an event that nobody may send."""
+    return MalformedEvent(_name(version, number), message)
+
+
+def _name(version: RoomVersion, number: tuple[int, ...]) -> str:
+    return f"RV{version.id} {'.'.join(map(str, number))}"

@@ -7,7 +7,7 @@ changes of power levels have modules of their own.
 
 from tremula.protocol.auth_member import ServerSigned, check_member, never_signed
 from tremula.protocol.auth_power_levels import check_power_levels
-from tremula.protocol.auth_rule_numbers import rule_numbers, violation
+from tremula.protocol.auth_rule_numbers import malformed, rule_numbers, violation
 from tremula.protocol.auth_selection import auth_event_keys, check_auth_events
 from tremula.protocol.auth_state import AuthState
 from tremula.protocol.errors import InvalidParam
@@ -65,7 +65,7 @@ def check_auth(
 def _check_create(version: RoomVersion, event: Event) -> None:
     """Rule 1: "If type is m.room.create"."""
     if event.prev_events:
-        raise violation(version, (1, 1), "a create event has no prev_events")
+        raise malformed(version, (1, 1), "a create event has no prev_events")
     if version.room_id_is_create_hash:
         # "If the event has a room_id, reject." Parsing refuses one that is given, and
         # derives the room ID from the event ID instead.

@@ -44,6 +44,18 @@ class AuthRuleViolation(ValueError):
         self.rule = rule
         self.message = message
 
+    def answer(self) -> "MatrixError":
+        """What a client is told that wants to send the event."""
+        return Forbidden(str(self))
+
+
+class MalformedEvent(AuthRuleViolation):
+    """An event that nobody may send to its room, whatever their power."""
+
+    def answer(self) -> "MatrixError":
+        """See `AuthRuleViolation`."""
+        return BadEvent(str(self))
+
 
 # Common error codes (CS "Common error codes")
 
@@ -52,6 +64,10 @@ class BadJson(MatrixError):
     """Valid JSON of the wrong shape: a key missing, a value of the wrong type."""
 
     errcode = "M_BAD_JSON"
+
+
+class BadEvent(BadJson):
+    """The authorisation rules refuse such an event, whoever sends it."""
 
 
 class Forbidden(MatrixError):

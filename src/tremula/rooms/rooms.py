@@ -16,7 +16,6 @@ from tremula.protocol.annotations import annotation_digest
 from tremula.protocol.errors import (
     AuthRuleViolation,
     DuplicateAnnotation,
-    Forbidden,
     NotFound,
 )
 from tremula.protocol.identifiers import EventId, RoomId, ServerName, UserId
@@ -124,6 +123,7 @@ class Rooms:
         Raises:
             NotFound: this server knows no such room.
             Forbidden: the authorisation rules refuse an event.
+            BadEvent: they would, whoever sent it.
             TooLarge: an event is past the size limits.
             BadJson: a content cannot be an event's.
             DuplicateAnnotation: the sender has annotated an event like this already.
@@ -223,6 +223,7 @@ class Rooms:
         Raises:
             Conflict: a constraint refuses what *also* added.
             Forbidden: the authorisation rules refuse an event.
+            BadEvent: they would, whoever sent it.
             TooLarge: an event is past the size limits.
             BadJson: a content cannot be an event's.
         """
@@ -342,7 +343,7 @@ class Rooms:
         try:
             staged = room.stage(unit, drafts, now_ms=now_ms, redacted=redacted)
         except AuthRuleViolation as error:
-            raise Forbidden(str(error)) from error
+            raise error.answer() from error
         for item in staged:
             self._events.remember_on_commit(unit, item.stored)
         return staged

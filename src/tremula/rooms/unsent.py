@@ -10,7 +10,7 @@ from tremula.infra.clock import Clock
 from tremula.infra.slots import CallTypes, Slots
 from tremula.protocol.auth_rules import check_auth
 from tremula.protocol.auth_selection import auth_event_keys
-from tremula.protocol.errors import AuthRuleViolation, Forbidden, NotFound
+from tremula.protocol.errors import AuthRuleViolation, NotFound
 from tremula.protocol.event_building import event_links
 from tremula.protocol.events import BuiltEvent, Event
 from tremula.protocol.identifiers import EventId, RoomId
@@ -121,4 +121,4 @@ def _check_allowed(room: Room, event: Event) -> None:
     try:
         check_auth(room.version, event, room.head.auth, server_signed=room.own.is_named)
     except AuthRuleViolation as error:
-        raise Forbidden(error.message) from error
+        raise error.answer() from error

@@ -95,6 +95,30 @@ async def test_a_bad_content_is_refused(server: Server) -> None:
     assert [e["event_id"] for e in after] == [e["event_id"] for e in before]
 
 
+@pytest.mark.parametrize(
+    ("event_type", "content"),
+    [
+        ("m.room.power_levels", {"users": {ALICE: 100}}),
+        ("m.room.power_levels", {"users": {"bob": 50}}),
+        ("m.room.power_levels", {"users": []}),
+        ("m.room.power_levels", {"events_default": "0"}),
+        ("m.room.create", {"room_version": "12", "type": "m.space"}),
+    ],
+    ids=["creator", "no user ID", "no object", "no integer", "second create event"],
+)
+async def test_what_nobody_may_set_is_no_matter_of_power(
+    server: Server, event_type: str, content: dict[str, Any]
+) -> None:
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await create_room(alice, preset="public_chat", room_version="12")
+    await join(bob, room_id)
+    path = f"/v3/rooms/{room_id}/state/{event_type}"
+
+    assert error_of(await alice.put(path, content)) == (400, "M_BAD_JSON")
+    if event_type != "m.room.create":
+        assert error_of(await bob.put(path, content)) == (403, "M_FORBIDDEN")
+
+
 async def test_guests_send_messages_but_do_not_redact(server: Server) -> None:
     alice, visitor = server.client(ALICE), await guest(server)
     room_id = await create_room(
