@@ -7,21 +7,21 @@ deleted: no crash leaves anything in the store that the database does not know o
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
 from tremula.features.media import blobs_storage as storage
+from tremula.features.media.object_keys import HOLD_MS, ObjectKeys
 from tremula.infra.blobs.spool import Spool
 from tremula.infra.blobs.store import BlobError, BlobMissing, BlobStore, SpooledFile
 from tremula.infra.clock import Clock
-from tremula.infra.db import Database, Statements
+from tremula.infra.db import Conflict, Database, Returned, Statements
 from tremula.infra.journal import Journal
 from tremula.infra.journal_unit import JournalUnit
 
-_HOLD_MS: Final = 86_400_000
 _STORE_S: Final = 3600
 _PAGE: Final = 200
 _MARK: Final = b"tremula"
@@ -51,6 +51,7 @@ class Blobs:
         self._journal = journal
         self._clock = clock
         self._store = store
+        self._keys = ObjectKeys(db, clock)
         self._is_checked = False
         self._checking = asyncio.Lock()
 
@@ -59,37 +60,68 @@ class Blobs:
     ) -> None:
         """Store what is in *file*, and with it the rows that *refer* adds.
 
+        That is one read and one commit for bytes that are new here. *refer* is called
+        a second time, for another unit, if the same come elsewhere at the same moment.
+
         Raises:
             BlobError: the store can't be used, or not in time.
         """
         await self.check_store()
+        if not await storage.is_known(self._db, file.sha256):
+            with suppress(Conflict):
+                await self._keep_new(file, refer)
+                return
+        await self._keep_known(file, refer)
+
+    async def _keep_new(
+        self, file: SpooledFile, refer: Callable[[JournalUnit], None]
+    ) -> None:
+        object_key = await self._keys.take()
+        await self._put(object_key, file)
+        unit = self._journal.unit()
+        filled = storage.fill_reserved(
+            unit,
+            object_key,
+            sha256=file.sha256,
+            size_bytes=file.size_bytes,
+            check_ts_ms=self._clock.now_ms() + HOLD_MS,
+        )
+        refer(unit)
+        await self._journal.commit(unit)
+        _check_kept(filled)
+
+    async def _keep_known(
+        self, file: SpooledFile, refer: Callable[[JournalUnit], None]
+    ) -> None:
         claim = Statements()
         claimed = storage.claim_blob(
             claim,
             file.sha256,
             object_key=f"{file.sha256}-{secrets.token_hex(4)}",
             size_bytes=file.size_bytes,
-            check_ts_ms=self._clock.now_ms() + _HOLD_MS,
+            check_ts_ms=self._clock.now_ms() + HOLD_MS,
         )
         await self._db.commit(claim)
         [(object_key, is_stored)] = claimed.rows
         if not is_stored:
-            try:
-                async with asyncio.timeout(_STORE_S):
-                    await self._store.put(object_key, file)
-            except TimeoutError as error:
-                raise BlobError("the store takes too long") from error
+            await self._put(object_key, file)
         unit = self._journal.unit()
         marked = storage.mark_stored(
             unit,
             file.sha256,
             object_key=object_key,
-            check_ts_ms=self._clock.now_ms() + _HOLD_MS,
+            check_ts_ms=self._clock.now_ms() + HOLD_MS,
         )
         refer(unit)
         await self._journal.commit(unit)
-        if not marked.rows:
-            raise BlobError("the clock has jumped: the blob was given up meanwhile")
+        _check_kept(marked)
+
+    async def _put(self, object_key: str, file: SpooledFile) -> None:
+        try:
+            async with asyncio.timeout(_STORE_S):
+                await self._store.put(object_key, file)
+        except TimeoutError as error:
+            raise BlobError("the store takes too long") from error
 
     async def read(
         self, object_key: str, start: int, length: int
@@ -123,6 +155,9 @@ class Blobs:
         deleted = 0
         await self.spool.sweep(self._clock.now_ms() / 1000)
         now_ms = self._clock.now_ms()
+        unit = Statements()
+        storage.give_up_reserved(unit, now_ms=now_ms)
+        await self._db.commit(unit)
         while due := await storage.due_blobs(self._db, now_ms=now_ms, limit=_PAGE):
             unit = Statements()
             storage.settle_blobs(unit, due, now_ms=now_ms)
@@ -181,3 +216,8 @@ class Blobs:
         found = await storage.find_store_mark(self._db)
         assert found is not None
         return found
+
+
+def _check_kept(stored: Returned) -> None:
+    if not stored.rows:
+        raise BlobError("the clock has jumped: the blob was given up meanwhile")

@@ -1,5 +1,8 @@
 """Queries on ``media_blobs``, ``media_garbage``, ``media_quarantined_blobs`` and
 ``media_store`` (created in migrations/0038_media.sql).
+
+A row whose ``sha256`` is ``reserved:`` and its key is no blob: it reserves the key for
+one. With ``given-up:``, nothing will be stored there any more.
 """
 
 from collections.abc import Sequence
@@ -44,6 +47,68 @@ def mark_stored(
         sha256=sha256,
         object_key=object_key,
         check_ts_ms=check_ts_ms,
+    )
+
+
+async def is_known(db: Reader, sha256: str) -> bool:
+    """Whether these bytes are in the store, or somebody is about to put them there."""
+    row = await db.first(
+        "SELECT 1 FROM media_blobs WHERE sha256 = :sha256", sha256=sha256
+    )
+    return row is not None
+
+
+def insert_reserved(unit: Unit, keys: Sequence[str], *, check_ts_ms: int) -> None:
+    """Reserve *keys*, until *check_ts_ms* at least."""
+    unit.run_many(
+        """
+        INSERT INTO media_blobs (sha256, object_key, size_bytes, is_stored, check_ts_ms)
+        VALUES (:sha256, :object_key, 0, 0, :check_ts_ms)
+        """,
+        [
+            {
+                "sha256": f"reserved:{key}",
+                "object_key": key,
+                "check_ts_ms": check_ts_ms,
+            }
+            for key in keys
+        ],
+    )
+
+
+def fill_reserved(
+    unit: Unit, object_key: str, *, sha256: str, size_bytes: int, check_ts_ms: int
+) -> Returned:
+    """Note that the bytes are in the store: ``(sha256,)``.
+
+    No row if the key was given up meanwhile: then nothing may refer to them. The unit
+    is refused with `Conflict` if the same bytes are there already, under another key.
+    """
+    return unit.returning(
+        """
+        UPDATE media_blobs
+        SET sha256 = :sha256, size_bytes = :size_bytes, is_stored = 1,
+            check_ts_ms = :check_ts_ms
+        WHERE sha256 = :reserved
+        RETURNING sha256
+        """,
+        reserved=f"reserved:{object_key}",
+        sha256=sha256,
+        size_bytes=size_bytes,
+        check_ts_ms=check_ts_ms,
+    )
+
+
+def give_up_reserved(unit: Unit, *, now_ms: int) -> None:
+    """Let nobody store anything under the keys whose time is over, which are blobs that
+    nothing refers to from then on.
+    """
+    unit.run(
+        """
+        UPDATE media_blobs SET sha256 = 'given-up:' || object_key
+        WHERE check_ts_ms <= :now_ms AND sha256 = 'reserved:' || object_key
+        """,
+        now_ms=now_ms,
     )
 
 

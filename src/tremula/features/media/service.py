@@ -190,7 +190,7 @@ class Uploads(Struct, frozen=True):
                 unit.announce(TOPIC, str(mxc), None, pos=unit.pos())
 
             await self.blobs.keep(file, refer)
-        if not filled[0].rows:
+        if not filled[-1].rows:
             # Somebody else was faster, or the time was over.
             await self._check_pending(mxc, user_id)
             raise NotFound("there is no such media ID, or it has expired")
