@@ -40,6 +40,7 @@ from tremula.features.appservice_administration.service import (
 )
 from tremula.features.appservice_transactions.backlog import Backlog
 from tremula.features.appservices.service import Appservices
+from tremula.features.blocked_rooms.service import BlockedRooms
 from tremula.features.capabilities import routes as capabilities_routes
 from tremula.features.capabilities.service import Capabilities
 from tremula.features.delayed_events.service import (
@@ -314,6 +315,7 @@ async def _base(
         appservice_http=outside.appservice_http,
         key_ring=key_ring,
         appservices=await open_appservices(config, process, metrics, supervisor),
+        blocked_rooms=BlockedRooms(process.database, process.journal, clock),
         mailer=Mailer(config.mail, clock) if config.mail.host is not None else None,
     )
 

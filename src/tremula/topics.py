@@ -11,6 +11,7 @@ from tremula.features.account_data.storage import AccountDatum
 from tremula.features.appservice_transactions import service as transactions
 from tremula.features.appservice_websockets import service as appservice_websockets
 from tremula.features.appservices import service as appservices
+from tremula.features.blocked_rooms import service as blocked_rooms
 from tremula.features.device_keys import signatures
 from tremula.features.device_lists import service as device_lists
 from tremula.features.devices import service as devices
@@ -52,6 +53,7 @@ _PAYLOADS: Final[dict[str, Any]] = {
     relations.TOPIC: EventId,
     account_data.TOPIC: AccountDatum,
     appservices.TOPIC: appservices.StoredRegistration | None,
+    blocked_rooms.TOPIC: None,
     appservice_websockets.TOPIC: appservice_websockets.Message,
     transactions.TOPIC: None,
     transactions.HEARD_TOPIC: bool,

@@ -6,6 +6,7 @@ from tremula.features.account.service import Accounts
 from tremula.features.account_data.service import AccountData
 from tremula.features.appservice_queries.service import AppserviceQueries
 from tremula.features.appservices.service import Appservices
+from tremula.features.blocked_rooms.service import BlockedRooms
 from tremula.features.device_keys.signatures import Signatures
 from tremula.features.device_lists.service import DeviceLists
 from tremula.features.devices.last_seen import LastSeen
@@ -77,6 +78,7 @@ class Base(Struct, frozen=True, kw_only=True):
     appservice_http: AppserviceHttp
     key_ring: KeyRing
     appservices: Appservices
+    blocked_rooms: BlockedRooms
     mailer: Mailer | None
 
     @property

@@ -1,7 +1,6 @@
 """Builds what speaks with other servers."""
 
 from tremula.assembly.base import Base, Encryption, Engine, Outbound, People
-from tremula.features.blocked_rooms.service import BlockedRooms
 from tremula.features.federation_events import routes as federation_events_routes
 from tremula.features.federation_events.service import EventsForServers
 from tremula.features.federation_handshakes import exchange_routes, invite_routes
@@ -147,7 +146,7 @@ def take_transactions(
         InvitePolicy(
             people.queries.is_active,
             InvitePermission(people.account_data).is_blocked,
-            BlockedRooms(base.database, base.journal, base.clock).is_blocked,
+            base.blocked_rooms.is_blocked,
         ),
         base.own,
     )

@@ -5,7 +5,6 @@ from msgspec import Struct
 from tremula.assembly.base import Base, Engine, People
 from tremula.features.account_moderation import routes as account_moderation_routes
 from tremula.features.account_moderation.service import AccountModeration
-from tremula.features.blocked_rooms.service import BlockedRooms
 from tremula.features.directory.service import Directory
 from tremula.features.reports import admin_routes as reports_admin_routes
 from tremula.features.reports import routes as reports_routes
@@ -71,15 +70,16 @@ def _add_notices(base: Base, engine: Engine, people: People) -> ServerNotices:
 def _add_room_deletions(
     base: Base, engine: Engine, directory: Directory, search: Search
 ) -> RoomOverview:
-    blocked = BlockedRooms(base.database, base.journal, base.clock)
     deletions = RoomDeletions(
         base.database,
         base.journal,
         base.slots,
         base.clock,
-        Collaborators(engine.rooms, engine.reader, directory, blocked, search),
+        Collaborators(
+            engine.rooms, engine.reader, directory, base.blocked_rooms, search
+        ),
     )
     base.supervisor.keep_running("room_deletions", deletions.run)
-    rooms = RoomOverview(base.database, engine.reader, blocked, deletions)
+    rooms = RoomOverview(base.database, engine.reader, base.blocked_rooms, deletions)
     base.router.add(room_deletions_routes, rooms)
     return rooms

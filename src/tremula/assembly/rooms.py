@@ -5,7 +5,6 @@ from msgspec import Struct
 from tremula.assembly.base import Base, Engine, People
 from tremula.assembly.delayed_events import build_delayed_events
 from tremula.assembly.relations import add_relations
-from tremula.features.blocked_rooms.service import BlockedRooms
 from tremula.features.directory import federation as directory_federation
 from tremula.features.directory import routes as directory_routes
 from tremula.features.directory.claims import AliasClaims
@@ -191,7 +190,7 @@ def _build_membership(
         directory,
         Admission(
             InvitePermission(people.account_data),
-            BlockedRooms(base.database, base.journal, base.clock),
+            base.blocked_rooms,
             NoticeRooms(base.database, base.config.server_notices.can_be_left),
             people.queries,
         ),

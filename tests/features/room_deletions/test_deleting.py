@@ -180,6 +180,26 @@ async def test_a_blocked_room_takes_in_nobody_new(server: Server) -> None:
     await join(bob, room_id)
 
 
+async def test_a_room_is_blocked_for_who_remembers_that_it_is_not(
+    server: Server,
+) -> None:
+    """Every process has let somebody in, and asks no more."""
+    root, alice, bob = await admin(server), server.client(ALICE), server.client(BOB)
+    await bob.get("/v3/account/whoami")
+    room_id = await create_room(alice, preset="public_chat")
+    for number in range(2 * len(server.apps)):
+        guest = server.client(f"@guest{number}:test")
+        await guest.get("/v3/account/whoami")
+        await join(guest, room_id)
+    path = f"{ROOMS}/{room_id}/block"
+
+    for blocked, expected in ((True, 403), (False, 200)):
+        assert (await root.put(path, {"blocked": blocked})).json == {}
+        for _ in server.apps:
+            answer = await bob.post(f"/v3/join/{room_id}", {})
+            assert answer.status == expected
+
+
 async def test_rooms_are_listed_in_pages(server: Server) -> None:
     root, alice, bob = await admin(server), server.client(ALICE), server.client(BOB)
     first_id = await create_room(alice, preset="public_chat", name="First")
