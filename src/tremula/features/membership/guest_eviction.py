@@ -1,7 +1,7 @@
 """Makes guests leave rooms that no longer let them in (CS module "Guest Access")."""
 
-from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Any, Final
 
 import structlog
 from msgspec import Struct
@@ -35,7 +35,10 @@ _log = structlog.get_logger(__name__)
 
 def admits_guests(view: RoomView) -> bool:
     """Whether guests may be in the room; not without a state event that says so."""
-    content = view.content_of(GUEST_ACCESS) or {}
+    return _lets_guests_in(view.content_of(GUEST_ACCESS) or {})
+
+
+def _lets_guests_in(content: Mapping[str, Any]) -> bool:
     return content.get("guest_access") == "can_join"
 
 
@@ -78,6 +81,8 @@ class GuestEviction:
     def _on_event(self, _pos: int, _key: Hashable, payload: object) -> None:
         assert isinstance(payload, PersistedEvent)
         if payload.stored.type == GUEST_ACCESS:
+            if _lets_guests_in(payload.stored.content):
+                return
             changed = payload.stored.event_id
         elif payload.redacts is not None:
             changed = payload.redacts

@@ -121,13 +121,15 @@ class Membership(Struct, frozen=True):
         view = await self.reader.find_room(target.room_id)
         if view is None or not self.remote.can_admit(view, request.user_id):
             if not await self._join_remotely(request, target):
-                await self._join_locally(request, target)
+                view = await self.reader.get_room(target.room_id)
+                await self._join_locally(request, target, view)
         elif not view.is_joined(request.user_id):
-            await self._join_locally(request, target)
+            await self._join_locally(request, target, view)
         return target.room_id
 
-    async def _join_locally(self, request: JoinRequest, target: Target) -> None:
-        view = await self.reader.get_room(target.room_id)
+    async def _join_locally(
+        self, request: JoinRequest, target: Target, view: RoomView
+    ) -> None:
         user_id = request.user_id
         if request.is_guest:
             _check_guest_access(view)

@@ -60,9 +60,15 @@ class DeviceListIntroducer:
     def _membership_changed(self, _pos: int, user_id: object, room: object) -> None:
         assert isinstance(user_id, str)
         assert isinstance(room, UserRoom)
-        if room.membership == "join":
-            join = _Join(UserId(user_id), room)
-            self._duties.note(user_id, (user_id, room.room_id), join)
+        if room.membership != "join":
+            return
+        view = self._shared.reader.find_loaded(room.room_id)
+        servers = view.joined_servers if view is not None else {}
+        if len(servers) == 1 and self._shared.own in servers:
+            # Nobody else is there to be told.
+            return
+        join = _Join(UserId(user_id), room)
+        self._duties.note(user_id, (user_id, room.room_id), join)
 
     async def _introduce(self, join: _Join) -> None:
         view = await self._shared.reader.find_room(join.room.room_id)

@@ -19,6 +19,7 @@ from tremula.infra.journal import Journal
 from tremula.infra.slots import Slots
 from tremula.protocol.errors import MatrixError
 from tremula.protocol.identifiers import RoomId, UserId
+from tremula.protocol.room_state import CREATE
 from tremula.rooms import memberships
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.reader import RoomReader
@@ -93,9 +94,14 @@ class PersonalSettings:
 
     def _on_membership(self, _pos: int, user_id: Hashable, room: object) -> None:
         assert isinstance(room, UserRoom)
-        if room.membership == "join":
-            join = _MayHaveJoined(UserId(str(user_id)), room.room_id, room.event_nid)
-            self._duties.note(join.user_id, (join.user_id, join.room_id), join)
+        if room.membership != "join":
+            return
+        view = self._reader.find_loaded(room.room_id)
+        if view is not None and CREATE in view.state and _claimed_by(view) is None:
+            # Like most rooms: it succeeds none.
+            return
+        join = _MayHaveJoined(UserId(str(user_id)), room.room_id, room.event_nid)
+        self._duties.note(join.user_id, (join.user_id, join.room_id), join)
 
     async def _follow(self, join: _MayHaveJoined) -> None:
         successor = await self._reader.get_room(join.room_id)
@@ -105,11 +111,10 @@ class PersonalSettings:
 
     async def _predecessor(self, successor: RoomView) -> RoomView | None:
         """The room that names *successor* as its replacement: others may claim it."""
-        claim = successor.create.content.get("predecessor")
-        old_id = claim.get("room_id") if isinstance(claim, dict) else None
-        if not isinstance(old_id, str):
+        old_id = _claimed_by(successor)
+        if old_id is None:
             return None
-        old = await self._reader.find_room(RoomId(old_id))
+        old = await self._reader.find_room(old_id)
         tombstone = (old.content_of(TOMBSTONE) if old else None) or {}
         if tombstone.get("replacement_room") != successor.room_id:
             return None
@@ -122,6 +127,13 @@ class PersonalSettings:
             return True
         replaced = await self._events.by_nid(event.replaces_nid)
         return replaced.content.get("membership") != "join"
+
+
+def _claimed_by(view: RoomView) -> RoomId | None:
+    """The room that *view* says it succeeds."""
+    claim = view.create.content.get("predecessor")
+    old_id = claim.get("room_id") if isinstance(claim, dict) else None
+    return RoomId(old_id) if isinstance(old_id, str) else None
 
 
 def _with_successor(
