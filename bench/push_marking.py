@@ -31,9 +31,8 @@ from tremula.protocol.room_versions import get_room_version
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.events_storage import ServerPart
-from tremula.rooms.marking import StateAround
 from tremula.rooms.memberships import Memberships
-from tremula.rooms.staging import Staged
+from tremula.rooms.staging import Staged, StateAround
 from tremula.rooms.state import StateEvent, StateMap
 from tremula.rooms.view import RoomView
 

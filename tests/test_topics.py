@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tremula.infra.replication.messages import Topics
-from tremula.protocol.identifiers import EventId, RoomId, ServerName, UserId
+from tremula.protocol.identifiers import EventId, RoomId, UserId
+from tremula.protocol.power_levels import PowerLevels
 from tremula.protocol.room_versions import ROOM_VERSIONS
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.staging import (
@@ -17,6 +18,7 @@ from tremula.rooms.staging import (
     Remains,
     Reread,
     RoomChange,
+    StateAround,
 )
 from tremula.rooms.state import StateEvent, StateMap, StateUpdate
 from tremula.rooms.view import RoomView
@@ -86,10 +88,11 @@ def test_a_change_of_a_room_arrives_as_it_was_announced(topics: Topics) -> None:
         room_pos=1,
     )
 
-    packed = topics.pack(EVENT_TOPIC, OwnChange(view, change))
+    around = StateAround(view.state, view.state, PowerLevels({}, {}, {}))
+    packed = topics.pack(EVENT_TOPIC, OwnChange(view, change, around))
 
     told = topics.unpack(EVENT_TOPIC, packed)
     assert told == change
     assert isinstance(told, RoomChange)
     # What listeners go on with, once it has passed the room in memory there.
-    assert told.update.servers == {ServerName("test")}
+    assert told.update.members == {alice: "join", "@bob:test": None}

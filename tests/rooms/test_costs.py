@@ -1,6 +1,7 @@
 """What the hot paths ask of the database: speed that a test can hold."""
 
 import asyncio
+from unittest.mock import patch
 from urllib.parse import quote
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.features.rooms import create_room, join, send, set_state
 from tests.query_counter import counted
 from tests.server import Server
+from tremula.rooms.state import StateMap
 
 pytestmark = pytest.mark.one_process(reason="it counts the queries of one process")
 
@@ -44,6 +46,45 @@ async def test_a_join_costs_the_same_in_a_room_of_any_size(server: Server) -> No
         )
 
     assert len(set(statements[1:])) == 1
+
+
+async def test_who_joins_a_room_in_use_is_let_in_without_asking_of_it(
+    server: Server,
+) -> None:
+    """What is read is about the one who joins, and the one who joined before."""
+    alice = server.client(ALICE)
+    room_id = await create_room(alice, preset="public_chat")
+    first, second = (server.client(f"@user{number}:test") for number in range(2))
+    await second.get("/v3/account/whoami")
+    await join(first, room_id)
+
+    with counted(server.db) as queries:
+        await join(second, room_id)
+
+    assert [" ".join(sql.split()).split(" WHERE ")[1] for sql in queries.reads] == [
+        "p.user_id = :user_id",
+        "user_id IN :user_ids",
+    ]
+
+
+async def test_a_change_of_the_state_makes_one_new_map(server: Server) -> None:
+    """The room as it is written and as it is read have it together, and go on so when
+    something has been redacted.
+    """
+    alice = server.client(ALICE)
+    room_id = await create_room(alice, preset="public_chat")
+    with_event = StateMap.with_event
+    for number in range(2):
+        user = server.client(f"@user{number}:test")
+        await user.get("/v3/account/whoami")
+        with patch.object(StateMap, "with_event", autospec=True) as changed:
+            changed.side_effect = with_event
+            await join(user, room_id)
+        assert changed.call_count == 1
+        topic = await set_state(alice, room_id, "m.room.topic", {"topic": "Trees"})
+        topic_id = quote(topic.json["event_id"])
+        path = f"/v3/rooms/{quote(room_id)}/redact/{topic_id}/r{number}"
+        assert (await alice.put(path, {})).status == 200
 
 
 async def test_a_sync_woken_by_a_message_reads_nothing(server: Server) -> None:

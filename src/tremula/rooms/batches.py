@@ -26,11 +26,15 @@ from tremula.rooms.event_store import END_POS
 from tremula.rooms.events import StoredEvent, new_local_event_id
 from tremula.rooms.events_storage import ServerPart
 from tremula.rooms.graph import Extremity
-from tremula.rooms.marking import StateAround
 from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.relations import record_relation
 from tremula.rooms.room import Room
-from tremula.rooms.staging import SKIPPED_TOPIC, Staged, announce_reread
+from tremula.rooms.staging import (
+    SKIPPED_TOPIC,
+    Staged,
+    StateAround,
+    announce_reread,
+)
 from tremula.rooms.view import HISTORY_END_POS, HISTORY_FROM_POS, RoomView
 
 _IDS_PER_QUERY: Final = 500
@@ -281,7 +285,7 @@ def _append(
             known_to=batch.appservice_id,
         )
         if len(messages) > untold:
-            room.writer.announce(unit, view, item, is_sent=False)
+            room.writer.announce(unit, view, item, around, is_sent=False)
         elif len(messages) == untold:
             unit.announce(SKIPPED_TOPIC, view.nid, None, pos=stored.event_nid)
         room.markers.mark(unit, view, item, around)

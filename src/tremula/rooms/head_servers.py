@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from tremula.protocol.identifiers import ServerName, server_of
 from tremula.rooms.events import StoredEvent
-from tremula.rooms.state import MEMBER, NO_UPDATE, Members, StateMap, StateUpdate
+from tremula.rooms.state import MEMBER, Members, StateMap, StateUpdate
 
 
 class ServerChanges(Struct, frozen=True):
@@ -44,20 +44,16 @@ class HeadServers(Struct):
 
     def follow(self, state: StateMap, update: StateUpdate) -> ServerChanges:
         """Take over what *update* changes of *state*; who has come or gone by it."""
-        if update is NO_UPDATE:
+        members = update.members
+        if not members:
             return NO_SERVER_CHANGES
-        concerned = update.servers
-        if not concerned:
-            return NO_SERVER_CHANGES
+        concerned = frozenset(map(server_of, members))
         before = concerned & self.counts.keys()
-        for event in update.replaced:
-            if event.type == MEMBER:
-                is_joined = event.content["membership"] == "join"
-                self._move(state, event.state_key, is_joined=is_joined)
-        for event_type, state_key in update.removed:
-            if event_type == MEMBER:
-                self._move(state, state_key, is_joined=False)
+        for user_id, membership in members.items():
+            self._move(state, user_id, is_joined=membership == "join")
         after = concerned & self.counts.keys()
+        if after == before:
+            return NO_SERVER_CHANGES
         return ServerChanges(come=after - before, gone=before - after)
 
     def _move(self, state: StateMap, user_id: str, *, is_joined: bool) -> None:

@@ -6,9 +6,7 @@ from typing import Any, Protocol
 from msgspec import Struct, field
 
 from tremula.infra.journal import JournalUnit
-from tremula.protocol.power_levels import PowerLevels
-from tremula.rooms.staging import Staged
-from tremula.rooms.state import StateMap
+from tremula.rooms.staging import Staged, StateAround
 from tremula.rooms.view import RoomView
 
 
@@ -29,16 +27,6 @@ class Upcoming(Protocol):
     def content(self) -> Mapping[str, Any]:
         """Its content."""
         ...
-
-
-class StateAround(Struct, frozen=True):
-    """The state that an event comes after, and the one that it has made, both of which
-    may be ahead of what is committed; ``levels`` are in force with it.
-    """
-
-    before: StateMap
-    after: StateMap
-    levels: PowerLevels
 
 
 class Marker(Protocol):

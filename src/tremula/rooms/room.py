@@ -25,9 +25,13 @@ from tremula.rooms.events import (
 )
 from tremula.rooms.events_storage import NewestEvent, ServerPart
 from tremula.rooms.graph import Extremity
-from tremula.rooms.head_servers import HeadServers, ServerChanges
+from tremula.rooms.head_servers import (
+    NO_SERVER_CHANGES,
+    HeadServers,
+    ServerChanges,
+)
 from tremula.rooms.heads import Head, check_forced, event_after
-from tremula.rooms.marking import Markers, StateAround
+from tremula.rooms.marking import Markers
 from tremula.rooms.staging import (
     EVENT_TOPIC,
     NO_GRAPH_CHANGES,
@@ -36,6 +40,7 @@ from tremula.rooms.staging import (
     OwnServer,
     Redaction,
     Staged,
+    StateAround,
 )
 from tremula.rooms.state import (
     NO_UPDATE,
@@ -159,10 +164,10 @@ class Room:
         for item in staged:
             self.writer.write(unit, self.view, item)
             if item.stored.is_in_timeline:
-                self._tell(unit, before, item)
                 is_last = item is staged[-1]
                 after = head.state if is_last else before.updated(item.update)
                 around = StateAround(before, after, levels)
+                self._tell(unit, item, around)
                 self.markers.mark(unit, self.view, item, around)
                 before = after
         self.head = head
@@ -170,12 +175,13 @@ class Room:
         unit.on_commit(lambda: self._committed(staged))
         unit.wake_rooms(self.view.joined_members(), (self.view.nid,))
 
-    def _tell(self, unit: JournalUnit, state: StateMap, item: Staged) -> None:
-        """Tell other servers, and all processes, of what comes after *state*."""
-        changes = self.servers.follow(state, item.update)
-        self.record_servers(unit, changes, pos=item.stored.journal_pos)
+    def _tell(self, unit: JournalUnit, item: Staged, around: StateAround) -> None:
+        """Tell other servers, and all processes, of *item*."""
+        changes = self.servers.follow(around.before, item.update)
+        if changes is not NO_SERVER_CHANGES:
+            self.record_servers(unit, changes, pos=item.stored.journal_pos)
         is_sent = self.writer.send(unit, self.servers.counts, item)
-        self.writer.announce(unit, self.view, item, is_sent=is_sent)
+        self.writer.announce(unit, self.view, item, around, is_sent=is_sent)
 
     @property
     def servers(self) -> HeadServers:

@@ -16,6 +16,7 @@ from tremula.protocol.identifiers import (
     UserId,
     server_of,
 )
+from tremula.protocol.power_levels import PowerLevels
 from tremula.protocol.room_state import StateKey
 from tremula.protocol.signing import SigningKey
 from tremula.rooms import (
@@ -30,7 +31,13 @@ from tremula.rooms.graph import Place, Standing
 from tremula.rooms.head_servers import has_recipients
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.relations import forget_relation, record_relation
-from tremula.rooms.state import MEMBER, NO_UPDATE, StateEvent, StateUpdate
+from tremula.rooms.state import (
+    MEMBER,
+    NO_UPDATE,
+    StateEvent,
+    StateMap,
+    StateUpdate,
+)
 from tremula.rooms.storage import UserRoom
 from tremula.rooms.view import RoomView
 
@@ -131,11 +138,10 @@ class Staged(Struct, frozen=True):
     @property
     def is_own_state_only(self) -> bool:
         """Whether the current state changes by the event itself, or not at all."""
-        replaced = self.update.replaced
-        own = (self.stored.event_nid,) if self.stored.is_state else ()
-        return not self.update.removed and (
-            tuple(event.event_nid for event in replaced) == own
-        )
+        update, nid = self.update, self.stored.event_nid
+        if update.removed or len(update.replaced) != self.stored.is_state:
+            return False
+        return all(event.event_nid == nid for event in update.replaced)
 
 
 class Remains(Struct, frozen=True):
@@ -161,11 +167,22 @@ class RoomChange(Struct, frozen=True):
     is_sent: bool
 
 
+class StateAround(Struct, frozen=True):
+    """The state that an event comes after, and the one that it has made, both of which
+    may be ahead of what is committed; ``levels`` are in force with it.
+    """
+
+    before: StateMap
+    after: StateMap
+    levels: PowerLevels
+
+
 class OwnChange(Struct, frozen=True):
     """A change by this process, which has the room's view."""
 
     view: RoomView
     change: RoomChange
+    around: StateAround
 
 
 class Reread(Struct, frozen=True):
@@ -226,27 +243,34 @@ class EventWriter(Struct, frozen=True):
         return True
 
     def announce(
-        self, unit: JournalUnit, view: RoomView, item: Staged, *, is_sent: bool
+        self,
+        unit: JournalUnit,
+        view: RoomView,
+        item: Staged,
+        around: StateAround,
+        *,
+        is_sent: bool,
     ) -> None:
         """Have the views of all processes take *item* over once it is stored."""
         stored = item.stored
+        changes_other_state = not item.is_own_state_only
         change = RoomChange(
             view.room_id,
             stored,
             item.event.redacts,
             item.update,
-            not item.is_own_state_only,
+            changes_other_state,
             _remains(item.redaction),
             is_sent,
         )
         unit.announce(
             EVENT_TOPIC,
             stored.room_nid,
-            OwnChange(view, change),
+            OwnChange(view, change, around),
             pos=stored.journal_pos,
             size_bytes=stored.size_bytes,
         )
-        if stored.type == MEMBER or not item.is_own_state_only:
+        if stored.type == MEMBER or changes_other_state:
             self.announce_members(unit, view, pos=stored.journal_pos)
 
     def announce_members(self, unit: JournalUnit, view: RoomView, *, pos: int) -> None:

@@ -43,14 +43,16 @@ class StateUpdate(Struct, frozen=True):
     removed: tuple[StateKey, ...] = ()
 
     @property
-    def servers(self) -> frozenset[ServerName]:
-        """The servers of the users whose memberships change."""
-        keys = [*((each.type, each.state_key) for each in self.replaced), *self.removed]
-        return frozenset(
-            server_of(state_key)
-            for event_type, state_key in keys
-            if event_type == MEMBER
-        )
+    def members(self) -> Mapping[UserId, str | None]:
+        """The users whose memberships change, and what these are now."""
+        members: dict[UserId, str | None] = {}
+        for event in self.replaced:
+            if event.type == MEMBER:
+                members[UserId(event.state_key)] = event.content["membership"]
+        for event_type, state_key in self.removed:
+            if event_type == MEMBER:
+                members[UserId(state_key)] = None
+        return members
 
 
 NO_UPDATE: Final = StateUpdate()

@@ -19,6 +19,7 @@ from tremula.rooms.staging import (
     Remains,
     Reread,
     RoomChange,
+    StateAround,
 )
 from tremula.rooms.view import RoomView
 
@@ -45,8 +46,9 @@ class RoomTelling(Struct, frozen=True):
         journal.on_forget(self._forget_all)
 
     def _take_over(self, _pos: int, _key: Hashable, payload: object) -> PersistedEvent:
+        around = None
         if isinstance(payload, OwnChange):
-            change, view = payload.change, payload.view
+            change, view, around = payload.change, payload.view, payload.around
         else:
             assert isinstance(payload, RoomChange)
             self.events.keep(payload.stored)
@@ -57,7 +59,7 @@ class RoomTelling(Struct, frozen=True):
         else:
             # Of an own change, too, which may have been read anew since.
             view = room.view
-        return self._told(change, view)
+        return self._told(change, view, around)
 
     def _reread(self, _pos: int, _key: Hashable, payload: object) -> None:
         if isinstance(payload, Reread):
@@ -74,8 +76,14 @@ class RoomTelling(Struct, frozen=True):
         self.events.forget_all()
         self.registry.discard_idle()
 
-    def _told(self, change: RoomChange, view: RoomView | None) -> PersistedEvent:
+    def _told(
+        self, change: RoomChange, view: RoomView | None, around: StateAround | None
+    ) -> PersistedEvent:
         stored = change.stored
+        after = None
+        if view is not None and around is not None and view.state is around.before:
+            # Made already by the writer: one map in memory, and not two alike.
+            after = around.after
         if change.remains is not None:
             self._redact(change.remains, view, by_nid=stored.event_nid)
         if view is None:
@@ -88,7 +96,7 @@ class RoomTelling(Struct, frozen=True):
             )
         # Or it was read after more had happened than is told so far.
         is_next = view.room_pos < stored.room_pos
-        view.apply(stored.room_pos, change.update)
+        view.apply(stored.room_pos, change.update, after=after)
         return PersistedEvent(
             change.room_id,
             stored,

@@ -220,22 +220,32 @@ class RoomView:
         """How many users are invited."""
         return len(self._members.of("invite"))
 
-    def apply(self, room_pos: int, update: StateUpdate) -> None:
-        """Take over an event that was just committed, and what it changes."""
+    def apply(
+        self, room_pos: int, update: StateUpdate, *, after: StateMap | None = None
+    ) -> None:
+        """Take over an event that was just committed, and what it changes.
+
+        *after* is the state that it has made, if somebody has that already.
+        """
         self.room_pos = room_pos
         if update.replaced or update.removed:
             self.state_pos = room_pos
         for event in update.replaced:
             key = (event.type, event.state_key)
             self._count_member(key, event)
-            self.replace_state(event)
-            self._extend_history(key, room_pos, history_value(key, event))
+            if event.type != MEMBER:
+                self.other_state[key] = event
+            self._extend_history(key, room_pos, event)
         for key in update.removed:
             self._count_member(key, None)
-            self.state = self.state.without(key)
             self.other_state.pop(key, None)
-            self._auth = self._auth.advanced_to(self.state)
-            self._extend_history(key, room_pos, history_value(key, None))
+            self._extend_history(key, room_pos, None)
+        self._take_state(self.state.updated(update) if after is None else after)
+
+    def _take_state(self, state: StateMap) -> None:
+        if state is not self.state:
+            self.state = state
+            self._auth = self._auth.advanced_to(state)
 
     def reach(self, room_pos: int) -> None:
         """There may be events up to *room_pos*, none of which changes the state."""
@@ -252,17 +262,18 @@ class RoomView:
             after=event.content["membership"] if event else None,
         )
 
-    def _extend_history(self, key: StateKey, room_pos: int, value: str) -> None:
+    def _extend_history(
+        self, key: StateKey, room_pos: int, event: StateEvent | None
+    ) -> None:
         history = self.histories.get(key)
         if history is not None:
-            history.append((room_pos, value))
+            history.append((room_pos, history_value(key, event)))
 
     def replace_state(self, event: StateEvent) -> None:
         """Put *event* in the place of its key, as a redaction does too."""
-        self.state = self.state.with_event(event)
         if event.type != MEMBER:
             self.other_state[event.type, event.state_key] = event
-        self._auth = self._auth.advanced_to(self.state)
+        self._take_state(self.state.with_event(event))
 
     def forget_histories(self) -> None:
         """Older changes have come to be known; who reads them now need not remember."""

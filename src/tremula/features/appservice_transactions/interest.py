@@ -15,7 +15,7 @@ from tremula.features.appservices.service import Appservice, Appservices
 from tremula.features.directory.service import ALIASES_TOPIC
 from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import RoomAlias, UserId
-from tremula.rooms.marking import StateAround
+from tremula.rooms.staging import StateAround
 from tremula.rooms.state import MEMBER, StateMap, StateUpdate
 from tremula.rooms.view import RoomView
 

@@ -11,9 +11,9 @@ from tremula.features.appservice_transactions.storage import Waiting
 from tremula.infra.clock import Clock
 from tremula.infra.journal import JournalUnit
 from tremula.protocol.identifiers import UserId
-from tremula.rooms.marking import StateAround, Upcoming
+from tremula.rooms.marking import Upcoming
 from tremula.rooms.outside import OutsideMembership
-from tremula.rooms.staging import Staged
+from tremula.rooms.staging import Staged, StateAround
 from tremula.rooms.state import MEMBER
 from tremula.rooms.view import RoomView
 

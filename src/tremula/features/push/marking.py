@@ -39,8 +39,8 @@ from tremula.protocol.relations import THREAD, relation_of
 from tremula.protocol.room_state import member_key
 from tremula.rooms import memberships
 from tremula.rooms.event_store import EventStore
-from tremula.rooms.marking import StateAround, Upcoming
-from tremula.rooms.staging import Redaction, Staged
+from tremula.rooms.marking import Upcoming
+from tremula.rooms.staging import Redaction, Staged, StateAround
 from tremula.rooms.state import MEMBER
 from tremula.rooms.storage import UserRoom
 from tremula.rooms.threads import MAIN, thread_of, thread_root
