@@ -100,6 +100,22 @@ async def test_it_is_known_at_once_that_nobody_serves(
         await bus.request("nobody", b"", DEADLINE_S)
 
 
+async def test_only_those_fail_whom_nobody_serves(
+    nats: NatsServer, supervisor: Supervisor
+) -> None:
+    bus = await connected(supervisor, nats.url)
+    await bus.serve("double", double)
+
+    outcomes = await asyncio.gather(
+        bus.request("nobody", b"1", DEADLINE_S),
+        bus.request("double", b"2", DEADLINE_S),
+        bus.request("nobody", b"3", DEADLINE_S),
+        return_exceptions=True,
+    )
+
+    assert [type(each) for each in outcomes] == [NoResponder, bytes, NoResponder]
+
+
 async def test_an_answer_that_does_not_come_is_not_awaited_for_ever(
     nats: NatsServer, supervisor: Supervisor
 ) -> None:
@@ -122,9 +138,54 @@ async def test_a_message_past_the_limit_of_the_server_is_refused(
     with running_nats(tmp_path, "max_payload: 1024") as server:
         bus = await connected(supervisor, server.url)
 
-        assert bus.payload_bytes_max == 1024
+        assert bus.payload_bytes_max < 1024
         with pytest.raises(PayloadTooLarge):
             await bus.publish("large", bytes(1025))
+        with pytest.raises(PayloadTooLarge):
+            await bus.request("large", bytes(bus.payload_bytes_max + 1), DEADLINE_S)
+
+
+async def test_requests_at_once_are_as_many_messages_as_the_server_takes(
+    tmp_path: Path, supervisor: Supervisor
+) -> None:
+    """None is too large for it, and none comes short."""
+
+    async def same(payload: bytes) -> bytes:
+        return payload
+
+    with running_nats(tmp_path, "max_payload: 1024") as server:
+        bus = await connected(supervisor, server.url)
+        await bus.serve("same", same)
+        largest = bytes(bus.payload_bytes_max)
+        payloads = [largest, *(b"%d" % number for number in range(300)), largest]
+
+        answers = await asyncio.gather(
+            *(bus.request("same", payload, DEADLINE_S) for payload in payloads)
+        )
+
+        assert answers == payloads
+
+
+async def test_requests_at_once_share_a_message_and_so_do_their_answers(
+    nats: NatsServer, supervisor: Supervisor
+) -> None:
+    caller = await connected(supervisor, nats.url)
+    server = await connected(supervisor, nats.url)
+    observer = await connected(supervisor, nats.url)
+    messages: list[bytes] = []
+    await observer.subscribe(">", messages.append)
+    await server.serve("double", double)
+    # Its answer says that the server knows of the subscriptions.
+    await observer.request("double", b"", DEADLINE_S)
+    await caller.request("double", b"", DEADLINE_S)
+    messages.clear()
+
+    await asyncio.gather(
+        *(caller.request("double", b"%d" % number, DEADLINE_S) for number in range(50))
+    )
+
+    await observer.request("double", b"", DEADLINE_S)
+    assert len(messages) <= 6
 
 
 async def test_after_a_restart_everything_is_as_before(

@@ -7,11 +7,12 @@ own reconnecting gives up on some errors, and buffers what nobody waits for any 
 import asyncio
 import random
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import structlog
 from msgspec import Struct
 from nats.aio.client import Client
@@ -19,7 +20,9 @@ from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError, MaxPayloadError, NoServersError
 from nats.errors import Error as NatsError
 
+from tremula.infra.bus.bundles import FRAME_BYTES, Bundles, Frame, pack, unpack
 from tremula.infra.bus.bus import (
+    BusError,
     BusTimeout,
     BusUnavailable,
     Listener,
@@ -28,6 +31,7 @@ from tremula.infra.bus.bus import (
     Responder,
 )
 from tremula.infra.bus.nats_servers import NatsServer
+from tremula.infra.pace import Pace
 from tremula.infra.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
@@ -43,6 +47,8 @@ REQUESTS_SERVED_MAX: Final = 4_096
 """Requests under way in this process; more are dropped, and their senders time out."""
 
 _NO_RESPONDERS: Final = "503"
+# In the place of the number of a message.
+_ANSWERS: Final = "answers"
 # Until a server has said otherwise: NATS's default.
 _PAYLOAD_BYTES_MAX: Final = 1024 * 1024
 
@@ -55,6 +61,14 @@ class NatsTrust(Struct, frozen=True):
     credentials_file: Path | None = None
 
 
+class _Asked(Struct):
+    """A request that is not answered yet; ``bundle`` is the message it went in."""
+
+    answer: asyncio.Future[bytes]
+    subject: str
+    bundle: str = ""
+
+
 class _Connection:
     """One client from its connection to its loss."""
 
@@ -62,21 +76,63 @@ class _Connection:
         self.client = Client()
         self.lost = asyncio.Event()
         self.inbox = ""
-        self.answers: dict[str, asyncio.Future[Msg]] = {}
+        self.asked: dict[int, _Asked] = {}
         self.attached = 0
+        self.requests = Bundles()
+        self.answers = Bundles()
+        self.has_outgoing = asyncio.Event()
+        self._soon = Pace(asyncio.get_running_loop())
+        self._is_waiting = False
+        self._bundles = 0
 
     async def closed(self) -> None:
         """Fail whoever waits for an answer: none will come."""
         self.lost.set()
-        for answer in self.answers.values():
-            if not answer.done():
-                answer.set_exception(BusUnavailable("the connection was lost"))
+        self.fail(self.asked, BusUnavailable("the connection was lost"))
 
-    async def take_answer(self, message: Msg) -> None:
-        """Give an answer to whoever waits for it."""
-        answer = self.answers.get(message.subject)
-        if answer is not None and not answer.done():
-            answer.set_result(message)
+    def fail(self, numbers: Iterable[int], error: BusError) -> None:
+        """Let those requests fail with *error*."""
+        for number in numbers:
+            asked = self.asked.get(number)
+            if asked is not None and not asked.answer.done():
+                asked.answer.set_exception(error)
+
+    def add(self, bundles: Bundles, subject: str, frame: Frame) -> None:
+        """Have *frame* sent soon, in one message with what comes at once."""
+        bundles.add(subject, frame, self.client.max_payload)
+        if not self._is_waiting:
+            self._is_waiting = True
+            self._soon(self._let_go)
+
+    def _let_go(self) -> None:
+        self._is_waiting = False
+        self.has_outgoing.set()
+
+    def next_reply(self, numbers: Iterable[int]) -> str:
+        """Where the message with those requests is to be answered."""
+        self._bundles += 1
+        reply = f"{self.inbox}.{self._bundles}"
+        for number in numbers:
+            if number in self.asked:
+                self.asked[number].bundle = reply
+        return reply
+
+    async def take_answers(self, message: Msg) -> None:
+        """Give answers to whoever waits for them."""
+        if (message.headers or {}).get("Status") == _NO_RESPONDERS:
+            self._note_nobody(message.subject)
+            return
+        for number, payload in _unpacked(message):
+            asked = self.asked.get(number)
+            if asked is not None and not asked.answer.done():
+                asked.answer.set_result(payload)
+
+    def _note_nobody(self, bundle: str) -> None:
+        for asked in self.asked.values():
+            if asked.bundle == bundle and not asked.answer.done():
+                asked.answer.set_exception(
+                    NoResponder(f"nobody serves {asked.subject}")
+                )
 
 
 class _Subscription(Struct, frozen=True):
@@ -86,6 +142,9 @@ class _Subscription(Struct, frozen=True):
 
 class NatsBus:
     """Implements ``Bus``; `run` keeps it connected to one of several servers.
+
+    Requests for one subject, and answers for one process, share a message if they come
+    at once: each costs all processes together some 150 µs.
 
     Without ``echo`` it does not get what it has sent itself.
     """
@@ -120,8 +179,8 @@ class NatsBus:
     def payload_bytes_max(self) -> int:
         """See ``Bus.payload_bytes_max``."""
         if self._connection is None:
-            return _PAYLOAD_BYTES_MAX
-        return int(self._connection.client.max_payload)
+            return _PAYLOAD_BYTES_MAX - FRAME_BYTES
+        return int(self._connection.client.max_payload) - FRAME_BYTES
 
     def on_state(self, callback: Callable[[bool], None]) -> None:
         """See ``Bus.on_state``."""
@@ -150,21 +209,19 @@ class NatsBus:
     async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
         """See ``Bus.request``."""
         connection = self._connected()
+        self._check_size(payload)
         self._requests += 1
-        reply = f"{connection.inbox}.{self._requests}"
-        answer = asyncio.get_running_loop().create_future()
-        connection.answers[reply] = answer
+        number = self._requests
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        connection.asked[number] = _Asked(answer, subject)
         try:
             async with asyncio.timeout(timeout_s):
-                await self._publish(connection, subject, payload, reply=reply)
-                message: Msg = await answer
+                connection.add(connection.requests, subject, (number, payload))
+                return await answer
         except TimeoutError:
             raise BusTimeout(f"no answer within {timeout_s} s") from None
         finally:
-            del connection.answers[reply]
-        if (message.headers or {}).get("Status") == _NO_RESPONDERS:
-            raise NoResponder(f"nobody serves {subject}")
-        return bytes(message.data)
+            del connection.asked[number]
 
     # Receiving
 
@@ -180,13 +237,16 @@ class NatsBus:
         """See ``Bus.serve``."""
 
         async def take(connection: _Connection, message: Msg) -> None:
-            if self._serving >= REQUESTS_SERVED_MAX:
-                log.warning("bus_request_dropped", serving=self._serving)
-                return
-            self._serving += 1
-            self._supervisor.run_once(
-                "bus_request", partial(self._answer, connection, responder, message)
-            )
+            inbox = message.reply.rpartition(".")[0]
+            for frame in _unpacked(message):
+                if self._serving >= REQUESTS_SERVED_MAX:
+                    log.warning("bus_request_dropped", serving=self._serving)
+                    return
+                self._serving += 1
+                self._supervisor.run_once(
+                    "bus_request",
+                    partial(self._answer, connection, responder, inbox, frame),
+                )
 
         await self._subscribe(_Subscription(subject, take))
 
@@ -211,12 +271,41 @@ class NatsBus:
         except (NatsError, OSError) as error:
             raise BusUnavailable(f"NATS: {error}") from error
 
+    def _check_size(self, payload: bytes) -> None:
+        if len(payload) > self.payload_bytes_max:
+            most = self.payload_bytes_max
+            raise PayloadTooLarge(f"{len(payload)} bytes, at most {most}")
+
+    async def _carry(self, connection: _Connection) -> None:
+        """Send what there is to send, until cancelled."""
+        while True:
+            await connection.has_outgoing.wait()
+            connection.has_outgoing.clear()
+            await self._send(connection)
+
+    async def _send(self, connection: _Connection) -> None:
+        for bundle in connection.requests.take():
+            numbers = [number for number, _ in bundle.frames]
+            reply = connection.next_reply(numbers)
+            try:
+                await self._publish(
+                    connection, bundle.subject, pack(bundle.frames), reply=reply
+                )
+            except BusError as error:
+                connection.fail(numbers, error)
+        for bundle in connection.answers.take():
+            try:
+                await self._publish(connection, bundle.subject, pack(bundle.frames))
+            except BusUnavailable as error:
+                # Whoever asked asks again.
+                log.info("bus_answers_lost", reason=str(error))
+
     async def _try(self, server: NatsServer) -> _Connection | None:
         connection = _Connection()
         try:
             await self._connect(connection, server)
             await connection.client.subscribe(
-                f"{connection.inbox}.*", cb=connection.take_answer
+                f"{connection.inbox}.*", cb=connection.take_answers
             )
             self._newest = connection
             await self._attach(connection)
@@ -257,8 +346,11 @@ class NatsBus:
         log.info("bus_connected", server=server.place)
         try:
             self._tell(is_connected=True)
-            while not connection.lost.is_set():
-                await self._is_lost(connection)
+            async with asyncio.TaskGroup() as group:
+                carrying = group.create_task(self._carry(connection))
+                while not connection.lost.is_set():
+                    await self._is_lost(connection)
+                carrying.cancel()
         finally:
             self._connection = None
             self._tell(is_connected=False)
@@ -300,17 +392,24 @@ class NatsBus:
             await connection.client.subscribe(subscription.subject, cb=take)
 
     async def _answer(
-        self, connection: _Connection, responder: Responder, message: Msg
+        self, connection: _Connection, responder: Responder, inbox: str, frame: Frame
     ) -> None:
+        number, asked = frame
         try:
-            payload = await responder(message.data)
+            payload = await responder(asked)
         finally:
             self._serving -= 1
-        try:
-            await self._publish(connection, message.reply, payload)
-        except BusUnavailable as error:
-            # Whoever asked asks again.
-            log.info("bus_answer_lost", reason=str(error))
+        self._check_size(payload)
+        answers = f"{inbox}.{_ANSWERS}"
+        connection.add(connection.answers, answers, (number, payload))
+
+
+def _unpacked(message: Msg) -> list[Frame]:
+    try:
+        return unpack(message.data)
+    except msgspec.MsgspecError as error:
+        log.warning("bus_message_unreadable", reason=str(error))
+        return []
 
 
 async def _note(error: Exception) -> None:

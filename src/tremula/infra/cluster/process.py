@@ -15,12 +15,12 @@ from tremula.infra.db import Database
 from tremula.infra.journal import Journal
 from tremula.infra.metrics import Metrics
 from tremula.infra.other_writers import not_now
+from tremula.infra.pace import Pace
 from tremula.infra.positions import Positions, reserved_pos_of
 from tremula.infra.process import Process, ProcessEnded
 from tremula.infra.replication.agenda import Agenda
 from tremula.infra.replication.link import ReplicationLink
 from tremula.infra.replication.messages import Topics
-from tremula.infra.replication.pace import Pace
 from tremula.infra.replication.replica import Replica
 from tremula.infra.slots import Slots
 from tremula.infra.supervisor import Supervisor
