@@ -1,6 +1,8 @@
 """Named parameters and lists in SQL text, for both engines.
 
-A text is translated once and remembered; texts are literals, so there are few.
+A text is translated once and remembered; texts are literals, so there are few. Engines
+get it without comments and indentation, and its parameters by number: SQLite hashes the
+text, and looks names up one by one, each time that it runs.
 """
 
 import re
@@ -17,20 +19,20 @@ from tremula.infra.db.unit import Params
 
 LIST_MAX: Final = 500
 
-# Strings, quoted names, comments and casts are skipped; what is left of colons names
-# a parameter.
+# Strings, quoted names and casts are skipped; what is left of colons names a parameter.
 _TOKEN: Final = re.compile(
     r"""
-      '[^']*' | "[^"]*" | --[^\n]* | /\*.*?\*/ | ::
+      '[^']*' | "[^"]*" | ::
+    | (?P<blank>(?:\s | --[^\n]* | /\*.*?\*/)+)
     | \b(?P<not>NOT\s+)?IN\s+:(?P<list>[a-z_][a-z0-9_]*)
     | :(?P<name>[a-z_][a-z0-9_]*)
     """,
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
-_JSON_LIST: Final = "IN (SELECT value FROM json_each(:{name}))"
 _TABLE: Final = re.compile(
     r"^\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(\w+)", re.IGNORECASE
 )
+_Arguments = Callable[[Params], Sequence[object]]
 _READS: Final = re.compile(r"\b(?:SELECT|RETURNING|WITH)\b", re.IGNORECASE)
 
 
@@ -39,28 +41,30 @@ class SqliteText(Struct, frozen=True):
 
     sql: str
     lists: tuple[str, ...]
+    arguments: _Arguments
 
-    def bind(self, params: Params) -> Params:
-        """The parameters in the form that apsw binds.
+    def bind(self, params: Params) -> Sequence[object]:
+        """The parameters in order of their numbers.
 
         Raises:
             InvalidValue: a text holds NUL (as PostgreSQL would say), or a list is too
                 long or not of integers and strings.
         """
-        for value in params.values():
+        if self.lists:
+            params = {**params, **{name: _json(params[name]) for name in self.lists}}
+        values = self.arguments(params)
+        for value in values:
             if isinstance(value, str) and "\0" in value:
                 raise InvalidValue("a text must not contain NUL")
-        if not self.lists:
-            return params
-        return {**params, **{name: _json(params[name]) for name in self.lists}}
+        return values
 
 
 class PostgresText(Struct, frozen=True):
-    """A statement as PostgreSQL takes it, with ``$n`` for the parameters."""
+    """A statement as PostgreSQL takes it; ``lists`` are bound as arrays."""
 
     sql: str
     lists: tuple[str, ...]
-    arguments: Callable[[Params], Sequence[object]]
+    arguments: _Arguments
 
     def bind(self, params: Params) -> Sequence[object]:
         """The parameters in order of their numbers."""
@@ -81,37 +85,20 @@ class Effect(Struct, frozen=True):
 @cache
 def sqlite_text(sql: str) -> SqliteText:
     """Translate *sql* for SQLite."""
-    lists: list[str] = []
-
-    def replace(match: re.Match[str]) -> str:
-        name = match["list"]
-        if name is None:
-            return match[0]
-        lists.append(name)
-        negation = match["not"] or ""
-        return negation + _JSON_LIST.format(name=name)
-
-    return SqliteText(_TOKEN.sub(replace, sql), tuple(lists))
+    found = _translated(
+        sql,
+        name="?{}",
+        within="IN (SELECT value FROM json_each(?{}))",
+        without="NOT IN (SELECT value FROM json_each(?{}))",
+    )
+    return SqliteText(found.sql, found.lists, found.arguments)
 
 
 @cache
 def postgres_text(sql: str) -> PostgresText:
     """Translate *sql* for PostgreSQL."""
-    numbers: dict[str, int] = {}
-    lists: list[str] = []
-
-    def replace(match: re.Match[str]) -> str:
-        name = match["list"] or match["name"]
-        if name is None:
-            return match[0]
-        number = numbers.setdefault(name, len(numbers) + 1)
-        if match["name"]:
-            return f"${number}"
-        lists.append(name)
-        return f"<> ALL(${number})" if match["not"] else f"= ANY(${number})"
-
-    text = _TOKEN.sub(replace, sql)
-    return PostgresText(text, tuple(lists), _picker(tuple(numbers)))
+    found = _translated(sql, name="${}", within="= ANY(${})", without="<> ALL(${})")
+    return PostgresText(found.sql, found.lists, found.arguments)
 
 
 @cache
@@ -123,7 +110,36 @@ def effect_of(sql: str) -> Effect:
     return Effect(table=match[1].lower())
 
 
-def _picker(names: tuple[str, ...]) -> Callable[[Params], Sequence[object]]:
+class _Translated(Struct, frozen=True):
+    sql: str
+    lists: tuple[str, ...]
+    arguments: _Arguments
+
+
+def _translated(sql: str, *, name: str, within: str, without: str) -> _Translated:
+    """*sql* with numbers in these places for a parameter, and for a list that something
+    is in, or not in.
+    """
+    numbers: dict[str, int] = {}
+    lists: list[str] = []
+
+    def replace(match: re.Match[str]) -> str:
+        if match["blank"]:
+            return " "
+        key = match["list"] or match["name"]
+        if key is None:
+            return match[0]
+        number = numbers.setdefault(key, len(numbers) + 1)
+        if match["name"]:
+            return name.format(number)
+        lists.append(key)
+        return (without if match["not"] else within).format(number)
+
+    text = _TOKEN.sub(replace, sql).strip()
+    return _Translated(text, tuple(lists), _picker(tuple(numbers)))
+
+
+def _picker(names: tuple[str, ...]) -> _Arguments:
     if not names:
         return _no_arguments
     if len(names) == 1:
