@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import LiteralString
 
 from tremula.infra.db import Engine, Row
+from tremula.infra.journal import JournalUnit
 from tremula.protocol.identifiers import DeviceId, EventId, UserId
 from tremula.rooms.events import Draft, TxnKey
 from tremula.rooms.txns import SentTxns
@@ -42,8 +43,9 @@ async def test_what_begins_while_a_repetition_looks_in_the_database_is_found() -
     txns.look_again()
     looking = asyncio.ensure_future(txns.find(ROOM_NID, DRAFT))
     await asyncio.sleep(0)
-    stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    txns.begin(ROOM_NID, DRAFT, EVENT_ID, stored)
+    unit = JournalUnit(lambda _: 1)
+    txns.begin(unit, ROOM_NID, DRAFT, EVENT_ID)
+    stored = unit.future = asyncio.get_running_loop().create_future()
 
     reader.has_looked.set()
     await asyncio.sleep(0)

@@ -41,8 +41,7 @@ def build_event(
     """Finish a draft: hash it, sign it for its sender's server, give it its ID.
 
     *reference_hashes* of the previous and auth events go into events of room versions
-    1 and 2; one that is not known is left out. Measured with timeit: about 40 µs for a
-    small message, half of it the signature, which is left for later with a `LateKey`.
+    1 and 2; one that is not known is left out. A `LateKey` saves half of the time.
 
     Raises:
         BadJson: the content is not canonical JSON, or a string cannot be encoded.

@@ -23,6 +23,7 @@ would take more does not match.
 
 THREAD_SUBSCRIPTION: Final = "io.element.msc4306.thread_subscription"
 
+TYPE: Final = ("type",)
 _RELATION: Final = ("content", "m.relates_to", "rel_type")
 _BODY: Final = ("content", "body")
 _STATE_KEY: Final = ("state_key",)
@@ -151,6 +152,16 @@ def compile_condition(
     return compiler(condition) if compiler else None
 
 
+def literal_type(condition: Mapping[str, Any]) -> str | None:
+    """The type, in lower case, that alone meets *condition*, if that is all it says."""
+    key, pattern = condition.get("key"), condition.get("pattern")
+    if condition.get("kind") != "event_match" or key != "type":
+        return None
+    if not isinstance(pattern, str) or not _is_literal(pattern):
+        return None
+    return pattern.lower()
+
+
 def in_body(pattern: str) -> Condition:
     """That *pattern* matches part of the body (CS "Content-specific rules")."""
     glob = Glob(pattern, by_words=True)
@@ -161,6 +172,10 @@ def equals(name: str, value: str) -> Condition:
     """That a top-level property is just *value*."""
     path = (name,)
     return lambda event, _: event.property(path) == value
+
+
+def _is_literal(pattern: str) -> bool:
+    return "*" not in pattern and "?" not in pattern
 
 
 def _compile_own(condition: Mapping[str, Any]) -> Condition:
@@ -177,7 +192,7 @@ def _compile_match(condition: Mapping[str, Any]) -> Condition | None:
     path = parse_property_path(key)
     if path == _BODY:
         return in_body(pattern)
-    if "*" not in pattern and "?" not in pattern:
+    if _is_literal(pattern):
         literal = pattern.lower()
         return lambda event, _: event.text(path) == literal
     glob = Glob(pattern, by_words=False)

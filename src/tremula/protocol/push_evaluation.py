@@ -1,6 +1,6 @@
 """Which rule an event meets, and what follows (CS "Push Rules")."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
@@ -10,12 +10,14 @@ from msgspec.structs import replace
 from tremula.protocol.base64 import encode_base64_urlsafe
 from tremula.protocol.push_conditions import (
     THREAD_SUBSCRIPTION,
+    TYPE,
     Condition,
     PushEvent,
     Reader,
     compile_condition,
     equals,
     in_body,
+    literal_type,
 )
 from tremula.protocol.push_rule_values import (
     HIGHLIGHT,
@@ -55,8 +57,34 @@ NOTHING: Final = Outcome.of(())
 
 
 class _Compiled(Struct, frozen=True):
+    """A rule for events of ``event_type``, in lower case, or of any type."""
+
+    event_type: str | None
     conditions: tuple[Condition, ...]
     outcome: Outcome
+
+
+class _Rules:
+    """Rules in their order, by the types that they ask for: most look at one type, so
+    that few are left to be asked about an event.
+    """
+
+    __slots__ = ("_by_type", "_of_any_type")
+
+    def __init__(self, rules: Sequence[_Compiled]) -> None:
+        named = {rule.event_type for rule in rules if rule.event_type is not None}
+        self._by_type = {each: _that_look_at(rules, each) for each in named}
+        self._of_any_type = _that_look_at(rules, None)
+
+    def met(self, event: PushEvent, reader: Reader) -> _Compiled | None:
+        """The first rule that *event* meets."""
+        for rule in self._by_type.get(event.text(TYPE) or "", self._of_any_type):
+            for condition in rule.conditions:
+                if not condition(event, reader):
+                    break
+            else:
+                return rule
+        return None
 
 
 class Ruleset:
@@ -87,39 +115,30 @@ class Ruleset:
         self.knows_threads = _asks_for(rules, THREAD_SUBSCRIPTION)
         self._rules = rules
         # Most are never asked for more than whether their own rules are met.
-        self._compiled: list[_Compiled] | None = None
-        self._own = [
-            compiled.conditions
-            for kind in RuleKind
-            for rule in rules.of_kind(kind)
-            if (compiled := _compile(kind, rule, is_predefined=False))
-        ]
+        self._compiled: _Rules | None = None
+        self._own = _Rules(
+            [
+                compiled
+                for kind in RuleKind
+                for rule in rules.of_kind(kind)
+                if (compiled := _compile(kind, rule, is_predefined=False))
+            ]
+        )
 
     def meets_own(self, event: PushEvent, reader: Reader) -> bool:
         """Whether *event* meets any of the users' own rules: if not, it is to *reader*
         what it is by ``base``.
         """
         event.spent = 0
-        for conditions in self._own:
-            for condition in conditions:
-                if not condition(event, reader):
-                    break
-            else:
-                return True
-        return False
+        return self._own.met(event, reader) is not None
 
     def evaluate(self, event: PushEvent, reader: Reader) -> Outcome:
         """What *event* is to *reader*, who is not its sender."""
         event.spent = 0
         if self._compiled is None:
             self._compiled = _compile_all(self._rules)
-        for rule in self._compiled:
-            for condition in rule.conditions:
-                if not condition(event, reader):
-                    break
-            else:
-                return rule.outcome
-        return NOTHING
+        rule = self._compiled.met(event, reader)
+        return NOTHING if rule is None else rule.outcome
 
 
 def rules_in(rules: OwnRules, room_id: str) -> OwnRules:
@@ -183,18 +202,27 @@ def _rooms_of(rule: Rule) -> Iterator[str]:
             yield value
 
 
-def _compile_all(rules: OwnRules) -> list[_Compiled]:
-    return [
-        compiled
-        for kind in RuleKind
-        for rule, is_predefined in rules.ordered(kind)
-        if (compiled := _compile(kind, rule, is_predefined=is_predefined))
-    ]
+def _compile_all(rules: OwnRules) -> _Rules:
+    return _Rules(
+        [
+            compiled
+            for kind in RuleKind
+            for rule, is_predefined in rules.ordered(kind)
+            if (compiled := _compile(kind, rule, is_predefined=is_predefined))
+        ]
+    )
+
+
+def _that_look_at(
+    rules: Iterable[_Compiled], event_type: str | None
+) -> tuple[_Compiled, ...]:
+    return tuple(rule for rule in rules if rule.event_type in {None, event_type})
 
 
 def _compile(kind: RuleKind, rule: Rule, *, is_predefined: bool) -> _Compiled | None:
     if not rule.enabled:
         return None
+    event_type = None
     if kind is RuleKind.CONTENT:
         conditions: list[Condition | None] = [in_body(rule.pattern or "")]
     elif kind is RuleKind.ROOM:
@@ -202,15 +230,26 @@ def _compile(kind: RuleKind, rule: Rule, *, is_predefined: bool) -> _Compiled | 
     elif kind is RuleKind.SENDER:
         conditions = [equals("sender", rule.rule_id)]
     else:
+        event_type, others = _split_type(rule.conditions or ())
         conditions = [
-            compile_condition(each, is_predefined=is_predefined)
-            for each in rule.conditions or ()
+            compile_condition(each, is_predefined=is_predefined) for each in others
         ]
     held = tuple(each for each in conditions if each is not None)
     # "Unrecognised conditions MUST NOT match any events".
     if len(held) < len(conditions):
         return None
-    return _Compiled(held, Outcome.of(rule.actions))
+    return _Compiled(event_type, held, Outcome.of(rule.actions))
+
+
+def _split_type(
+    conditions: Sequence[Mapping[str, Any]],
+) -> tuple[str | None, Sequence[Mapping[str, Any]]]:
+    """The one type that *conditions* ask for, if any does, and the others."""
+    for index, condition in enumerate(conditions):
+        event_type = literal_type(condition)
+        if event_type is not None:
+            return event_type, [*conditions[:index], *conditions[index + 1 :]]
+    return None, conditions
 
 
 def _asks_for(rules: OwnRules, condition_kind: str) -> bool:

@@ -1,7 +1,6 @@
 """The servers in a room as it is written, which may be ahead of what is committed."""
 
 from collections.abc import Collection
-from itertools import chain
 from typing import Final
 
 from msgspec import Struct
@@ -71,7 +70,7 @@ def recipients(
     servers: Collection[ServerName], stored: StoredEvent, own: ServerName
 ) -> frozenset[ServerName]:
     """Who is to be sent *stored*, after which *servers* are in the room."""
-    return frozenset({*servers, *_removed(stored)} - _have_it(stored, own))
+    return frozenset({*servers, *_removed(stored)}.difference(_have_it(stored, own)))
 
 
 def has_recipients(
@@ -79,11 +78,14 @@ def has_recipients(
 ) -> bool:
     """Whether there are any; looks at three servers at most."""
     have_it = _have_it(stored, own)
-    return any(each not in have_it for each in chain(servers, _removed(stored)))
+    for each in servers:
+        if each not in have_it:
+            return True
+    return any(each not in have_it for each in _removed(stored))
 
 
-def _have_it(stored: StoredEvent, own: ServerName) -> set[ServerName]:
-    return {own, server_of(stored.sender)}
+def _have_it(stored: StoredEvent, own: ServerName) -> tuple[ServerName, ...]:
+    return own, server_of(stored.sender)
 
 
 def _removed(stored: StoredEvent) -> tuple[ServerName, ...]:

@@ -312,11 +312,10 @@ class Rooms:
             now_ms=self._clock.now_ms(),
             redacted=redacted,
         )
-        done = self._submit(room, unit)
         for draft, item in zip(drafts, staged, strict=True):
             if draft.txn is not None:
-                self._txns.begin(room.view.nid, draft, item.stored.event_id, done)
-        await done
+                self._txns.begin(unit, room.view.nid, draft, item.stored.event_id)
+        await self._submit(room, unit)
         return [item.stored.event_id for item in staged]
 
     async def _sent_before(self, room: Room, drafts: Sequence[Draft]) -> EventId | None:

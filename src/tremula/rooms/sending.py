@@ -111,7 +111,6 @@ class Sending(Struct, frozen=True):
         item.stored.set_txn(draft.txn)
         room.commit(unit, successor, [item])
         self.events.remember_on_commit(unit, item.stored)
-        done = room.submit(self.journal, unit, discard=self.registry.discard)
         if draft.txn is not None:
-            self.txns.begin(room.view.nid, draft, built.event.event_id, done)
-        return done
+            self.txns.begin(unit, room.view.nid, draft, built.event.event_id)
+        return room.submit(self.journal, unit, discard=self.registry.discard)

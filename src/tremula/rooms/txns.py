@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from tremula.infra.db import Reader
+from tremula.infra.journal import JournalUnit
 from tremula.protocol.identifiers import EventId, UserId
 from tremula.rooms import batches_storage, events_storage
 from tremula.rooms.chosen_ids import check_places
@@ -18,15 +19,21 @@ _TXNS_PER_DEVICE_MAX: Final = 2_000
 _Key = tuple[int, UserId, str]
 
 
+class _OnItsWay(Struct, frozen=True):
+    """An event that is being stored."""
+
+    event_id: EventId
+    unit: JournalUnit
+
+
 class _Device(Struct):
     """What one device has sent to one room, by txn id and event type.
 
-    A value that is a future belongs to an event on its way to the disk.
     ``complete`` means that there is nothing else in the database.
     """
 
-    sent: dict[tuple[str, str], EventId | asyncio.Future[EventId]] = field(
-        default_factory=dict
+    sent: dict[tuple[str, str], EventId | _OnItsWay] = field(
+        default_factory=dict[tuple[str, str], EventId | _OnItsWay]
     )
     complete: bool = True
 
@@ -77,22 +84,24 @@ class SentTxns:
                 return stored
             # A repetition may have begun while this one looked.
         sent = device.sent.get(key)
-        if isinstance(sent, asyncio.Future):
-            return await asyncio.shield(sent)
+        if isinstance(sent, _OnItsWay):
+            assert sent.unit.future is not None
+            await asyncio.shield(sent.unit.future)
+            return sent.event_id
         return sent
 
     def begin(
-        self, room_nid: int, draft: Draft, event_id: EventId, done: asyncio.Future[None]
+        self, unit: JournalUnit, room_nid: int, draft: Draft, event_id: EventId
     ) -> None:
-        """*draft* became *event_id*; it is durable when *done* is."""
+        """*draft* became *event_id*, which *unit* stores when it is submitted next."""
         assert draft.txn is not None
         device = self._devices.get((room_nid, draft.sender, draft.txn.device_id))
         if device is None:
             return
         key = (draft.txn.txn_id, draft.type)
-        pending: asyncio.Future[EventId] = done.get_loop().create_future()
-        device.sent[key] = pending
-        done.add_done_callback(lambda _: _settle(device, key, event_id, pending, done))
+        device.sent[key] = _OnItsWay(event_id, unit)
+        unit.on_commit(lambda: device.sent.update({key: event_id}))
+        unit.on_failure(lambda: _fail(device, key))
 
     async def _device(self, key: _Key) -> _Device:
         device = self._devices.get(key)
@@ -126,32 +135,14 @@ async def find_sent(db: Reader, room_nid: int, draft: Draft) -> EventId | None:
     )
 
 
-def _settle(
-    device: _Device,
-    key: tuple[str, str],
-    event_id: EventId,
-    pending: asyncio.Future[EventId],
-    done: asyncio.Future[None],
-) -> None:
-    if done.cancelled():
-        del device.sent[key]
-        pending.cancel()
-        return
-    error = done.exception()
-    if error is not None:
-        del device.sent[key]
-        # It may be stored all the same.
-        device.complete = False
-        # Whoever repeated the request meanwhile gets the same answer; maybe nobody.
-        pending.set_exception(error)
-        pending.exception()
-        return
-    device.sent[key] = event_id
-    pending.set_result(event_id)
+def _fail(device: _Device, key: tuple[str, str]) -> None:
+    del device.sent[key]
+    # It may be stored all the same.
+    device.complete = False
 
 
 def _forget_oldest(device: _Device) -> None:
     device.complete = False
     for key in list(device.sent)[:_TXNS_PER_DEVICE_MAX]:
-        if not isinstance(device.sent[key], asyncio.Future):
+        if not isinstance(device.sent[key], _OnItsWay):
             del device.sent[key]

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from msgspec import Struct, field
+
 from tremula.features.push import storage
 from tremula.features.push.marks import TOPIC, EventMarks, Mark, MarksGone
 from tremula.features.push.room_rulesets import PREDEFINED, RoomRulesets, Rulesets
@@ -129,29 +131,18 @@ class PushMarker:
         is_member = self._is_ours(event.sender) and view.is_joined(event.sender)
         sender = event.sender if is_member else None
         count = view.joined_servers.get(self._server_name, 0)
-        outcomes: dict[tuple[Ruleset, Named], Outcome] = {}
-
-        def outcome_for(ruleset: Ruleset, named: Named) -> Outcome:
-            base = ruleset.base
-            if base is not None and not ruleset.meets_own(looked_at, named):
-                return outcome_for(base, named)
-            outcome = outcomes.get((ruleset, named))
-            if outcome is None:
-                outcome = ruleset.evaluate(looked_at, named)
-                outcomes[ruleset, named] = outcome
-            return outcome
-
+        for_most = _Outcomes(looked_at, ANYBODY)
         by_ruleset = {
-            ruleset: outcome_for(ruleset, ANYBODY)
+            ruleset: for_most.of(ruleset)
             for ruleset in rulesets.of_others(count, sender)
         }
-        marks = _shared_marks(by_ruleset, outcomes.get((PREDEFINED, ANYBODY), NOTHING))
+        marks = _shared_marks(by_ruleset, for_most.known.get(PREDEFINED, NOTHING))
+        for_named: dict[Named, _Outcomes] = {}
         for user_id, named in self._named(view, rulesets, event).items():
             ruleset = self._ruleset_of(view, rulesets, user_id)
-            usual = NOTHING
-            if view.is_joined(user_id):
-                usual = outcome_for(ruleset, ANYBODY)
-            outcome = outcome_for(ruleset, named)
+            usual = for_most.of(ruleset) if view.is_joined(user_id) else NOTHING
+            alike = for_named.setdefault(named, _Outcomes(looked_at, named))
+            outcome = alike.of(ruleset)
             if outcome != usual:
                 marks[user_id] = _mark(outcome, usual)
         return marks
@@ -180,7 +171,7 @@ class PushMarker:
         }
 
     def _subscribers_of(self, view: RoomView, event: Event) -> list[UserId]:
-        root_id = thread_root(event.content)
+        root_id = thread_root(event.content) if self._subscribed else None
         if root_id is None:
             return []
         subscribed = self._subscribed.get((view.nid, root_id), ())
@@ -188,7 +179,9 @@ class PushMarker:
 
     def _whose_state(self, view: RoomView, event: Event) -> tuple[UserId, ...]:
         """Who is the event's state key, and in the room, or invited by it."""
-        user_id = UserId(event.state_key or "")
+        if event.state_key is None:
+            return ()
+        user_id = UserId(event.state_key)
         if view.is_joined(user_id) or _is_invitation(event):
             return (user_id,)
         return ()
@@ -322,6 +315,23 @@ class PushMarker:
 
     def _is_ours(self, user_id: UserId) -> bool:
         return server_of(user_id) == self._server_name
+
+
+class _Outcomes(Struct):
+    """What an event is to those whom it names alike, by their rulesets."""
+
+    event: PushEvent
+    named: Named
+    known: dict[Ruleset, Outcome] = field(default_factory=dict[Ruleset, Outcome])
+
+    def of(self, ruleset: Ruleset) -> Outcome:
+        """What it is by *ruleset*; evaluated once."""
+        if ruleset.base and not ruleset.meets_own(self.event, self.named):
+            return self.of(ruleset.base)
+        outcome = self.known.get(ruleset)
+        if outcome is None:
+            outcome = self.known[ruleset] = ruleset.evaluate(self.event, self.named)
+        return outcome
 
 
 def _shared_marks(

@@ -85,7 +85,7 @@ class Request:
     @property
     def user_agent(self) -> str:
         """The ``User-Agent`` header, or an empty string."""
-        return self.header("user-agent") or ""
+        return self._headers.get(b"user-agent", b"").decode("latin-1")
 
     @property
     def access_token(self) -> str | None:
