@@ -27,6 +27,20 @@ def test_hits_and_misses_are_counted() -> None:
     assert (cache.hits, cache.misses) == (1, 1)
 
 
+def test_what_is_picked_is_used_and_counted_like_what_is_asked_for() -> None:
+    cache = ByteLRU[str, int](80)
+    for number, key in enumerate("abcdefgh"):
+        cache.put(key, number, 10)
+
+    assert cache.pick("xbay") == ({"b": 1, "a": 0}, ["x", "y"])
+
+    assert (cache.hits, cache.misses) == (2, 2)
+    cache.put("i", 8, 10)
+    assert "a" in cache
+    assert "b" in cache
+    assert "c" not in cache
+
+
 def test_a_value_that_is_too_heavy_replaces_the_old_one_by_nothing() -> None:
     cache = ByteLRU[str, int](80)
     cache.put("a", 1, 5)

@@ -77,9 +77,10 @@ def _viewer(
 
 
 def _seen(viewer: Viewer, last: int, first: int = 1) -> list[int]:
-    return [
-        pos for pos in range(first, last + 1) if viewer.can_see(Event(room_pos=pos))
-    ]
+    events = [Event(room_pos=pos) for pos in range(first, last + 1)]
+    seen = viewer.visible(events)
+    assert seen == [event for event in events if viewer.can_see(event)]
+    return [event.room_pos for event in seen]
 
 
 # Invited at 3, joined at 5, left at 7.

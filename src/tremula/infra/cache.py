@@ -1,7 +1,7 @@
 """A cache that is bounded by what it weighs."""
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -40,6 +40,24 @@ class ByteLRU(Generic[K, V]):
         self.hits += 1
         self._entries.move_to_end(key)
         return entry[0]
+
+    def pick(self, keys: Iterable[K]) -> tuple[dict[K, V], list[K]]:
+        """As `get` of each of *keys*: the values that are here, and the keys that are
+        not, in their order.
+        """
+        entries, use = self._entries, self._entries.move_to_end
+        found: dict[K, V] = {}
+        missing: list[K] = []
+        for key in keys:
+            entry = entries.get(key)
+            if entry is None:
+                missing.append(key)
+            else:
+                use(key)
+                found[key] = entry[0]
+        self.hits += len(found)
+        self.misses += len(missing)
+        return found, missing
 
     def put(self, key: K, value: V, size_bytes: int) -> None:
         """Keep *value* under *key*, in place of an earlier one."""

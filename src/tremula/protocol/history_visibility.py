@@ -1,11 +1,11 @@
 """Who may see which event (CS "Room History Visibility")."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from tremula.protocol.identifiers import UserId
 
@@ -60,6 +60,9 @@ class Placed(Protocol):
         ...
 
 
+P = TypeVar("P", bound=Placed)
+
+
 @dataclass(frozen=True, slots=True)
 class Viewer:
     """What one user may see of one room, and what they were at any time.
@@ -107,6 +110,19 @@ class Viewer:
         if event.room_pos > self._settled_pos:
             return self._can_see
         return self._can_see_at(event.room_pos)
+
+    def visible(self, events: Iterable[P]) -> list[P]:
+        """Those of *events* that the user can see; each costs a comparison."""
+        settled_pos, can_see = self._settled_pos, self._can_see
+        return [
+            event
+            for event in events
+            if (
+                can_see
+                if event.room_pos > settled_pos
+                else self._can_see_at(event.room_pos)
+            )
+        ]
 
     def sees_all_after(self, pos: int) -> bool:
         """Whether the user may see each event after *pos*."""

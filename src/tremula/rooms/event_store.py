@@ -37,14 +37,7 @@ class EventStore(Struct, frozen=True):
 
         Costs nothing for what is cached, else one query for 500 events.
         """
-        found: dict[int, StoredEvent] = {}
-        missing: list[int] = []
-        for nid in nids:
-            event = self.cache.get(nid)
-            if event is None:
-                missing.append(nid)
-            else:
-                found[nid] = event
+        found, missing = self.cache.pick(nids)
         for start in range(0, len(missing), _NIDS_PER_QUERY):
             part = missing[start : start + _NIDS_PER_QUERY]
             for event in await events_storage.events_by_nids(self.db, part):

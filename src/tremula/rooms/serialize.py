@@ -23,6 +23,7 @@ from tremula.rooms.visibility import Viewer
 from tremula.rooms.wire import signed_pdu
 
 _NO_RELATIONS: Final[Mapping[int, bytes]] = {}
+_REDACTION: Final = "m.room.redaction"
 
 
 class Audience(Struct, frozen=True):
@@ -60,13 +61,8 @@ class Serializer(Struct, frozen=True):
         """
         relations = await self._relations(view, events, audience, leave_out)
         events, related = await self._shown(view, events, audience)
-        now_ms = self.clock.now_ms()
-        return [
-            client_event(
-                e, audience, related, relations, now_ms=now_ms, leave_out=leave_out
-            )
-            for e in events
-        ]
+        unsigned = _Unsigned(audience, related, relations, self.clock.now_ms())
+        return _client_events(events, unsigned, leave_out)
 
     async def whole_events(self, events: Sequence[StoredEvent]) -> list[bytes]:
         """*events*, of any rooms, in the client format for whom nothing is hidden from;
@@ -89,7 +85,7 @@ class Serializer(Struct, frozen=True):
         relations = await self._relations(view, events, audience, b"")
         events, related = await self._shown(view, events, audience)
         server_json = await self.events.server_json([e.event_nid for e in events])
-        now_ms = self.clock.now_ms()
+        unsigned = _Unsigned(audience, related, relations, self.clock.now_ms())
         return [
             _with_unsigned(
                 orjson.dumps(
@@ -97,7 +93,7 @@ class Serializer(Struct, frozen=True):
                         view.version, e.client_json, server_json[e.event_nid], self.own
                     )
                 ),
-                _unsigned(e, audience, related, relations, now_ms=now_ms),
+                unsigned.of(e),
             )
             for e in events
         ]
@@ -172,53 +168,53 @@ class Serializer(Struct, frozen=True):
         return await self.events.by_nids(nids) if nids else {}
 
 
-def client_event(
-    event: StoredEvent,
-    audience: Audience,
-    related: Mapping[int, StoredEvent],
-    relations: Mapping[int, bytes],
-    *,
-    now_ms: int,
-    leave_out: bytes = b"",
-) -> bytes:
-    """One event for one audience, as JSON.
+class _Unsigned(Struct, frozen=True):
+    """What the ``unsigned`` of events is made of, for one audience."""
 
-    *leave_out* is the `room_id_member` for the format without ``room_id``.
-    """
-    body = _body(event)
-    # `content` comes first and in a string the quotation marks would be escaped, so
-    # that the last match is the event's own key.
-    left_out = body.rfind(leave_out) if leave_out else 0
-    return b'%b%b,"unsigned":{%b}}' % (
-        body[:left_out],
-        body[left_out + len(leave_out) : -1],
-        _unsigned(event, audience, related, relations, now_ms=now_ms),
-    )
+    audience: Audience
+    related: Mapping[int, StoredEvent]
+    relations: Mapping[int, bytes]
+    now_ms: int
+
+    def of(self, event: StoredEvent) -> bytes:
+        """That of *event*: the members of the object."""
+        viewer, relations = self.audience.viewer, self.relations
+        always = b'"age":%d,"membership":"%b"' % (
+            self.now_ms - event.origin_server_ts,
+            viewer.membership_at(event).encode(),
+        )
+        if (
+            (event.txn_id is None or event.sender != viewer.user_id)
+            and event.replaces_nid is None
+            and event.redacted_by_nid is None
+            and event.event_nid not in relations
+        ):
+            return always
+        more = _more_unsigned(event, self.audience, self.related)
+        if event.event_nid in relations:
+            more = chain(more, (b'"m.relations":' + relations[event.event_nid],))
+        return b",".join((always, *more))
 
 
-def _unsigned(
-    event: StoredEvent,
-    audience: Audience,
-    related: Mapping[int, StoredEvent],
-    relations: Mapping[int, bytes],
-    *,
-    now_ms: int,
-) -> bytes:
-    always = b'"age":%d,"membership":"%b"' % (
-        now_ms - event.origin_server_ts,
-        audience.viewer.membership_at(event).encode(),
-    )
-    if (
-        event.txn_id is None
-        and event.replaces_nid is None
-        and event.redacted_by_nid is None
-        and event.event_nid not in relations
-    ):
-        return always
-    more = _more_unsigned(event, audience, related)
-    if event.event_nid in relations:
-        more = chain(more, (b'"m.relations":' + relations[event.event_nid],))
-    return b",".join((always, *more))
+def _client_events(
+    events: Iterable[StoredEvent], unsigned: _Unsigned, leave_out: bytes
+) -> list[bytes]:
+    """*events* as JSON; without *leave_out*, which is `room_id_member`, if any."""
+    encoded: list[bytes] = []
+    for event in events:
+        body = _body(event) if event.type == _REDACTION else event.client_json
+        # `content` comes first and in a string the quotation marks would be escaped, so
+        # that the last match is the event's own key.
+        left_out = body.rfind(leave_out) if leave_out else 0
+        encoded.append(
+            b'%b%b,"unsigned":{%b}}'
+            % (
+                body[:left_out],
+                body[left_out + len(leave_out) : -1],
+                unsigned.of(event),
+            )
+        )
+    return encoded
 
 
 def _unsigned_of_whole(
@@ -288,7 +284,7 @@ def _body(event: StoredEvent) -> bytes:
     RV11 "Moving the redacts property": "servers should add a `redacts` property to
     the top level" for older clients, and to the `content` in older room versions.
     """
-    if event.type != "m.room.redaction" or event.is_state:
+    if event.type != _REDACTION or event.is_state:
         return event.client_json
     body = orjson.loads(event.client_json)
     redacts = body.get("redacts", body["content"].get("redacts"))

@@ -1,7 +1,7 @@
 """Who may see which event of a room (CS module "Room History Visibility")."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -17,7 +17,7 @@ from tremula.rooms.graph import UNKNOWN_NID
 from tremula.rooms.state import MEMBER
 from tremula.rooms.view import History, RoomView, history_value
 
-__all__ = ["Viewer", "Visibility", "visible"]
+__all__ = ["Viewer", "Visibility"]
 
 _FOR_ALL_MEMBERS: Final = (HistoryVisibility.SHARED, HistoryVisibility.WORLD_READABLE)
 _KEYS_MAX: Final = 500
@@ -142,7 +142,7 @@ class Visibility(Struct, frozen=True):
             return []
         oldest = min(event.room_pos for event in events)
         viewer = await self.viewer(view, user_id, oldest_pos=oldest)
-        return visible(viewer, events)
+        return viewer.visible(events)
 
     async def membership_at_nid(
         self, view: RoomView, user_id: UserId, event_nid: int
@@ -199,8 +199,3 @@ def _membership(event: StoredEvent | None) -> str:
 
 def _most(counts: Counter[str]) -> str:
     return next((each for each in ("join", "invite") if counts[each]), "leave")
-
-
-def visible(viewer: Viewer, events: Iterable[StoredEvent]) -> list[StoredEvent]:
-    """Those of *events* that *viewer* may see."""
-    return [event for event in events if viewer.can_see(event)]

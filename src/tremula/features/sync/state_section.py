@@ -8,7 +8,6 @@ from msgspec import Struct
 from tremula.features.sync.lazy_members import DeviceRoom, LazyMembers
 from tremula.features.sync.parts import SyncContext
 from tremula.features.sync.timeline import Timeline, Window
-from tremula.protocol.filters import RoomEventFilter
 from tremula.protocol.identifiers import UserId
 from tremula.protocol.room_state import StateKey
 from tremula.rooms.event_store import EventStore
@@ -71,7 +70,9 @@ class StateSections(Struct, frozen=True):
                     if key[0] != MEMBER or key[1] in users
                 }
         found = await self.events.by_nids((nids | unshown).values())
-        shown = [event for event in found.values() if _admits(wanted, event)]
+        shown = list(found.values())
+        if not wanted.admits_all:
+            shown = [e for e in shown if wanted.admits(e.type, e.sender, e.content)]
         shown.sort(key=lambda event: event.room_pos)
         if wanted.limit is not None:
             shown = shown[-wanted.limit :]
@@ -182,7 +183,3 @@ def _members_in(events: Iterable[StoredEvent]) -> dict[str, int]:
         for event in events
         if event.type == MEMBER and event.state_key is not None
     }
-
-
-def _admits(wanted: RoomEventFilter, event: StoredEvent) -> bool:
-    return wanted.admits_all or wanted.admits(event.type, event.sender, event.content)

@@ -181,7 +181,7 @@ def _in_window(payloads: Iterable[object], window: Window) -> list[PersistedEven
 
 
 def _timeline(viewer: Viewer, window: Window, read: _Read, limit: int) -> Timeline:
-    state_events = [event for event in read.events if event.is_state]
+    state_events = [event for event in read.events if event.state_key is not None]
     # The state must not change unseen between two events of a timeline: it starts
     # after what was set while the user was away.
     unseen_pos = max(
@@ -213,12 +213,10 @@ def _shown(
     wanted = ctx.filter.room.timeline
     if not wanted.rooms.admits(view.room_id):
         return []
-    visible = [
-        event
-        for event in events
-        if viewer.can_see(event)
-        and (event.sender not in ctx.ignored_users or event.is_state)
-    ]
+    shown = viewer.visible(events)
+    if ctx.ignored_users:
+        ignored = ctx.ignored_users
+        shown = [e for e in shown if e.is_state or e.sender not in ignored]
     if wanted.admits_all:
-        return visible
-    return [e for e in visible if wanted.admits(e.type, e.sender, e.content)]
+        return shown
+    return [e for e in shown if wanted.admits(e.type, e.sender, e.content)]
