@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.infra.replication.processes import Network, Process, Told
+from tests.infra.replication.processes import TOPIC, Network, Process, Told
 
 STEPS = 120
 
@@ -52,6 +52,27 @@ async def test_everybody_is_told_everything_that_was_stored(network: Network) ->
         assert process.journal.position >= max(network.stored)[0]
     answered = [told for each in processes for told in each.answered.items()]
     assert sorted(answered) == sorted(network.stored)
+
+
+async def test_at_one_position_hooks_come_first_and_the_answer_last() -> None:
+    network = Network(random.Random(0))  # noqa: S311 - a seed
+    one, other = await network.start(1), await network.start(2)
+    order: list[str] = []
+    unit = one.journal.unit()
+    pos = unit.pos()
+    unit.announce(TOPIC, "key", "first", pos=pos)
+    unit.announce(TOPIC, "key", "second", pos=pos)
+    unit.on_commit(lambda: order.append("hook"))
+    one.journal.subscribe(TOPIC, lambda _pos, _key, payload: order.append(str(payload)))
+    answer = one.journal.submit(unit)
+    answer.add_done_callback(lambda _: order.append("answered"))
+
+    await network.come_to_rest()
+    await answer
+    await asyncio.sleep(0)
+
+    assert order == ["hook", "first", "second", "answered"]
+    assert [payload for _, payload in other.told] == ["first", "second"]
 
 
 class Client:

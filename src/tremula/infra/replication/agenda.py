@@ -2,7 +2,7 @@
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 
 from tremula.infra.replication.lag import Lag
@@ -11,20 +11,20 @@ Action = Callable[[], None]
 
 
 class Agenda:
-    """Actions by position, at one position by rank; and whoever waits for one."""
+    """Actions by position; and whoever waits for one."""
 
     __slots__ = ("_due", "_lag", "_numbers", "_waiting")
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._lag = Lag(now_s)
-        self._due: list[tuple[int, int, int, Action]] = []
+        self._due: list[tuple[int, int, Sequence[Action]]] = []
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._numbers = count()
 
-    def add(self, pos: int, rank: int, action: Action) -> None:
-        """Do *action* at *pos*."""
+    def add(self, pos: int, actions: Sequence[Action]) -> None:
+        """Do *actions* at *pos*, after what was added for it before."""
         self._lag.came(pos)
-        heapq.heappush(self._due, (pos, rank, next(self._numbers), action))
+        heapq.heappush(self._due, (pos, next(self._numbers), actions))
 
     def has_due(self, floor: int) -> bool:
         """Whether there is something to be done up to *floor*."""
@@ -36,7 +36,8 @@ class Agenda:
 
     def do_next(self) -> None:
         """Do what comes first."""
-        heapq.heappop(self._due)[3]()
+        for action in heapq.heappop(self._due)[2]:
+            action()
 
     async def reached(self, pos: int) -> None:
         """Wait until *pos* is passed."""

@@ -1,13 +1,13 @@
 """This process's part in the one order: what it announces, and what it hears."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
 import msgspec
 
-from tremula.infra.replication.agenda import Agenda
+from tremula.infra.replication.agenda import Action, Agenda
 from tremula.infra.replication.messages import (
     AnyMessage,
     Bye,
@@ -23,9 +23,6 @@ from tremula.infra.replication.order import LostMessage, StableOrder
 from tremula.infra.replication.units import Announcement, OwnUnit, Part, in_parts
 
 _log = logging.getLogger(__name__)
-
-# What happens at one position, in this order.
-_DONE, _ANNOUNCED, _WOKEN, _ANSWERED = range(4)
 
 
 class Teller(Protocol):
@@ -146,12 +143,14 @@ class Replica:
         if not self._outgoing:
             self._soon(self.flush)
         self._outgoing.append(unit)
-        self._agenda.add(unit.first_pos, _DONE, unit.done)
+        teller = self._active_teller
+        # As a rule there is one position: what happens at it is one entry.
+        actions: dict[int, list[Action]] = {unit.first_pos: [unit.done]}
         for announcement in unit.announced:
-            tell = partial(self._active_teller.tell, announcement)
-            self._agenda.add(announcement[3], _ANNOUNCED, tell)
-        self._agenda.add(unit.last_pos, _WOKEN, unit.wake)
-        self._agenda.add(unit.last_pos, _ANSWERED, unit.answer)
+            tell = partial(teller.tell, announcement)
+            actions.setdefault(announcement[3], []).append(tell)
+        actions.setdefault(unit.last_pos, []).extend((unit.wake, unit.answer))
+        self._put(actions)
 
     def flush(self) -> None:
         """Tell the others what was stored, and what they wait for."""
@@ -253,24 +252,28 @@ class Replica:
             self._take_in(message)
 
     def _take_in(self, message: Message) -> None:
-        self._active_teller.observe(message.watermark)
+        teller = self._active_teller
+        teller.observe(message.watermark)
         self._order.acknowledge(message.writer, message.heard.get(self._writer, 0))
+        actions: dict[int, list[Action]] = {}
         for each in message.announced:
             payload = self._topics.unpack(each.topic, each.payload)
             told = (each.topic, each.key, payload, each.pos, each.size_bytes)
-            self._agenda.add(
-                each.pos, _ANNOUNCED, partial(self._active_teller.tell, told)
-            )
-            self._heard_pos = max(self._heard_pos, each.pos)
+            actions.setdefault(each.pos, []).append(partial(teller.tell, told))
         for woken in message.woken:
-            wake = partial(self._active_teller.wake, woken)
-            self._agenda.add(woken.pos, _WOKEN, wake)
-            self._heard_pos = max(self._heard_pos, woken.pos)
-        self._active_teller.observe(self._heard_pos)
+            wake = partial(teller.wake, woken)
+            actions.setdefault(woken.pos, []).append(wake)
+        self._put(actions)
+        self._heard_pos = max(self._heard_pos, *actions, 0)
+        teller.observe(self._heard_pos)
         if message.is_urgent and not self._owes:
             self._owes = True
             self._soon(self._answer)
         self._release()
+
+    def _put(self, actions: Mapping[int, Sequence[Action]]) -> None:
+        for pos, each in actions.items():
+            self._agenda.add(pos, each)
 
     def _answer(self) -> None:
         if self._owes:
