@@ -2,7 +2,7 @@
 what the member events of our own hold.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Final
 
 from tremula.features.profiles import storage
@@ -50,18 +50,29 @@ class Profiles:
         self.cache: ByteLRU[UserId, Profile] = ByteLRU(_CACHE_BYTES)
         """Of our users' profiles."""
         self._changing: KeyedLocks[UserId] = KeyedLocks()
-        journal.subscribe(TOPIC, lambda _pos, key, _payload: self._forget(key))
+        # Of users made here, by journal position, from the commit until it is told.
+        self._created: dict[int, Profile] = {}
+        journal.subscribe(TOPIC, self._changed)
         journal.on_forget(self.cache.clear)
+        journal.on_forget(self._created.clear)
 
     def create(self, unit: JournalUnit, user_id: UserId, displayname: str) -> None:
         """Give a new user a profile, in the *unit* that makes the user.
 
         To be called right before the commit: it takes a journal position.
         """
-        storage.insert_profile(unit, user_id)
+        is_new = storage.insert_profile(unit, user_id)
         value = encode_field(DISPLAYNAME, displayname)
         storage.upsert_field(unit, user_id, DISPLAYNAME, value)
-        unit.announce(TOPIC, user_id, None, pos=unit.pos())
+        pos = unit.pos()
+        unit.announce(TOPIC, user_id, None, pos=pos)
+
+        def keep() -> None:
+            # Next, most make a room or join one, which shows their name.
+            if is_new.rows:
+                self._created[pos] = {DISPLAYNAME: value}
+
+        unit.on_commit(keep)
 
     async def get(self, user_id: UserId) -> bytes:
         """The whole profile as JSON.
@@ -192,13 +203,20 @@ class Profiles:
         fields = None if profile is None else profile.fields
         # What has changed while it was being read must not be kept.
         if fields is not None and self._journal.changed_pos(TOPIC, user_id) == before:
-            size_bytes = _ENTRY_BYTES + sum(map(len, fields.values()))
-            self.cache.put(user_id, fields, size_bytes)
+            self._keep(user_id, fields)
         return fields
 
-    def _forget(self, user_id: object) -> None:
+    def _keep(self, user_id: UserId, fields: Profile) -> None:
+        size_bytes = _ENTRY_BYTES + sum(map(len, fields.values()))
+        self.cache.put(user_id, fields, size_bytes)
+
+    def _changed(self, pos: int, user_id: Hashable, _payload: object) -> None:
         assert isinstance(user_id, str)
-        self.cache.discard(UserId(user_id))
+        created = self._created.pop(pos, None)
+        if created is None:
+            self.cache.discard(UserId(user_id))
+        else:
+            self._keep(UserId(user_id), created)
 
 
 def _encoded(values: Mapping[str, object]) -> Profile:

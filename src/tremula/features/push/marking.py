@@ -247,8 +247,11 @@ class PushMarker:
                 # Who was told of meanwhile is known better.
                 if user_id in rulesets.unknown:
                     raw = found.get(user_id)
-                    rules = OwnRules() if raw is None else OwnRules.decoded(raw)
-                    rulesets.put(user_id, self._rulesets.of(rules, view.room_id))
+                    ruleset = PREDEFINED
+                    if raw is not None:
+                        rules = OwnRules.decoded(raw)
+                        ruleset = self._rulesets.of(rules, view.room_id)
+                    rulesets.put(user_id, ruleset)
 
     async def _learn_names(self, view: RoomView, rulesets: RoomRulesets) -> None:
         nids: dict[UserId, int] = {}
