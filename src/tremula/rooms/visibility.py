@@ -34,15 +34,16 @@ class Visibility(Struct, frozen=True):
     ) -> Viewer:
         """*user_id* as a viewer of events from *oldest_pos* on.
 
-        No query where the user has been joined since before *oldest_pos*, nor for
+        No query where the user has been joined since *oldest_pos* or before, nor for
         keys that were asked for lately; else one or two for each key.
         """
         member = view.state.get(member_key(user_id))
         if (
             member is not None
             and member.content["membership"] == "join"
-            and member.room_pos < oldest_pos
+            and member.room_pos <= oldest_pos
         ):
+            # One's own joining one may see, as what comes after it.
             return Viewer(user_id, [(member.room_pos, "join")], [])
         return Viewer(
             user_id,

@@ -82,6 +82,31 @@ async def test_a_first_sync_of_busy_rooms_costs_no_query_a_room(
     assert counts[0] == counts[1]
 
 
+@pytest.mark.one_process(reason="it counts the queries of one process")
+async def test_who_joined_just_before_what_is_shown_is_not_looked_up(
+    server: Server,
+) -> None:
+    """The join is read only to see that there is more than is shown."""
+    alice, bob = server.client(ALICE), server.client(BOB)
+    await sync(bob)
+    counts = []
+    for _ in range(2):
+        room_id = await _room_of(alice, bob)
+        sent = [await send(alice, room_id, str(number)) for number in range(4)]
+        with counted(server.db) as queries:
+            answer = await sync(bob, filter=_limit(4))
+        counts.append(len(queries.reads))
+
+        entry = room_of(answer, room_id)
+        assert timeline_ids(entry) == sent
+        assert entry["timeline"]["limited"] is True
+        shown = {
+            event["unsigned"]["membership"] for event in entry["timeline"]["events"]
+        }
+        assert shown == {"join"}
+    assert counts[0] == counts[1]
+
+
 async def test_only_rooms_with_news_come_again(server: Server) -> None:
     alice, bob = server.client(ALICE), server.client(BOB)
     busy, quiet = await _room_of(alice, bob), await _room_of(alice, bob)
