@@ -87,20 +87,15 @@ def _payload(entry: tuple[int, object]) -> StoredReceipt:
 
 
 def _fields(unread: Unread, *, by_thread: bool) -> bytes:
-    if not by_thread:
-        return _notifications(unread.total)
-    fields = _notifications(unread.main)
-    if not unread.threads:
+    main = unread.main if by_thread else unread.total
+    fields = b'"unread_notifications":%b' % _count(main)
+    if not by_thread or not unread.threads:
         return fields
     threads = b",".join(
         b"%b:%b" % (orjson.dumps(root), _count(count))
         for root, count in unread.threads.items()
     )
     return b'%b,"unread_thread_notifications":{%b}' % (fields, threads)
-
-
-def _notifications(count: Count) -> bytes:
-    return b'"unread_notifications":%b' % _count(count)
 
 
 def _count(count: Count) -> bytes:

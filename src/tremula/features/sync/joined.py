@@ -47,8 +47,7 @@ class JoinedRooms(Struct, frozen=True):
         and one query for 500 rooms where *since* is older than what memory knows.
         """
         changed = await self._changed(ctx, since)
-        refs = self._candidates(ctx, changed)
-        new, known = await self._split(ctx, refs, since)
+        new, known = await self._split(ctx, changed, since)
         events: _PartEvents = {}
         if new:
             for part in self.parts.all:
@@ -100,15 +99,6 @@ class JoinedRooms(Struct, frozen=True):
             nids &= joined
         return _Changed(nids, by_part, read)
 
-    def _candidates(self, ctx: SyncContext, changed: "_Changed") -> list[RoomRef]:
-        wanted = ctx.filter.room.rooms
-        joined = ctx.joined_rooms
-        return [
-            RoomRef(nid, joined[nid])
-            for nid in sorted(changed.nids)
-            if wanted.admits(joined[nid])
-        ]
-
     async def _rooms_with_events(self, ctx: SyncContext, since: int) -> set[int]:
         joined = ctx.joined_rooms.keys()
         with_events = self.journal.changed_keys(EVENT_TOPIC, since)
@@ -119,21 +109,24 @@ class JoinedRooms(Struct, frozen=True):
         return joined & with_events | joined & completed
 
     async def _split(
-        self, ctx: SyncContext, refs: Sequence[RoomRef], since: int
+        self, ctx: SyncContext, changed: "_Changed", since: int
     ) -> tuple[list[RoomRef], list[RoomRef]]:
-        """Rooms that the client does not know yet, and those that it does."""
-        if not since:
-            return list(refs), []
+        """Wanted rooms that the client does not know yet, and those that it does."""
+        wanted = ctx.filter.room.rooms
+        was_joined = self.built.visibility.was_joined
         new: list[RoomRef] = []
         known: list[RoomRef] = []
-        for ref in refs:
-            view = self.rooms.find_loaded(ref.room_id)
-            if view is None:
-                view = await self.rooms.get_room(ref.room_id)
-            was_joined = await self.built.visibility.was_joined(
-                view, ctx.user_id, since
-            )
-            (known if was_joined else new).append(ref)
+        for nid in sorted(changed.nids):
+            room_id = ctx.joined_rooms[nid]
+            if not wanted.admits(room_id):
+                continue
+            is_known = False
+            if since:
+                view = self.rooms.find_loaded(room_id)
+                if view is None:
+                    view = await self.rooms.get_room(room_id)
+                is_known = await was_joined(view, ctx.user_id, since)
+            (known if is_known else new).append(RoomRef(nid, room_id))
         return new, known
 
 
