@@ -28,8 +28,8 @@ POLICY_KEY_ID = ALGORITHM + ":policy_server"
 """Of the key of every policy server, which is not one of the server's own keys."""
 SEED_BYTES = 32
 PUBLIC_KEY_BYTES = crypto_sign_PUBLICKEYBYTES
-# In unpadded Base64.
-_SIGNATURE_LENGTH = 86
+# As long as a signature in unpadded Base64.
+_NO_SIGNATURE = "=" * 86
 # "The version must have characters matching the regular expression [a-zA-Z0-9_]."
 _KEY_ID = re.compile(ALGORITHM + r":[a-zA-Z0-9_]{1,255}")
 
@@ -67,7 +67,7 @@ class LateKey(Struct, frozen=True):
 
     def sign(self, _message: bytes) -> str:
         """What takes as much room as the signature will."""
-        return "=" * _SIGNATURE_LENGTH
+        return _NO_SIGNATURE
 
 
 def is_key_id(raw: str) -> bool:
