@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import gc
 import itertools
 import os
 import shutil
@@ -9,6 +10,7 @@ import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import pytest
@@ -28,6 +30,9 @@ DatabaseSource = SqliteFile | PostgresUrl
 
 TEMPLATE = "tremula_template"
 """A database with all migrations applied, of which tests have copies."""
+# How many new objects have the collector look for cycles, instead of 700: a test that
+# makes a server had it look a dozen times.
+_NEW_OBJECTS: Final = 20_000
 _numbers = itertools.count(1)
 _sqlite_template: list[Path] = []
 
@@ -37,6 +42,18 @@ def pytest_configure() -> None:
     log_plainly()
     if (folder := memory_folder()) is not None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))
+
+
+def pytest_collection() -> None:
+    """Look for no garbage among what is only made now."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for it in what the tests make, not in the tests, of which none goes."""
+    gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS)
+    gc.enable()
 
 
 def pytest_report_header() -> str:
