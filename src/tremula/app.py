@@ -301,6 +301,8 @@ async def _base(
         config.federation.notaries,
     )
     metrics.caches.watch("server_keys", key_ring.store.cache)
+    blocked_rooms = BlockedRooms(process.database, process.journal, clock)
+    metrics.caches.watch("blocked_rooms", blocked_rooms.cache)
     return Base(
         config=config,
         clock=clock,
@@ -315,7 +317,7 @@ async def _base(
         appservice_http=outside.appservice_http,
         key_ring=key_ring,
         appservices=await open_appservices(config, process, metrics, supervisor),
-        blocked_rooms=BlockedRooms(process.database, process.journal, clock),
+        blocked_rooms=blocked_rooms,
         mailer=Mailer(config.mail, clock) if config.mail.host is not None else None,
     )
 

@@ -28,9 +28,9 @@ class BlockedRooms:
         self._db = db
         self._journal = journal
         self._clock = clock
-        self._known: ByteLRU[RoomId, bool] = ByteLRU(_CACHE_BYTES)
+        self.cache: ByteLRU[RoomId, bool] = ByteLRU(_CACHE_BYTES)
         journal.subscribe(TOPIC, self._forget)
-        journal.on_forget(self._known.clear)
+        journal.on_forget(self.cache.clear)
 
     async def check(self, room_id: RoomId) -> None:
         """Refuse to let one of our users into a room that is blocked.
@@ -43,14 +43,14 @@ class BlockedRooms:
 
     async def is_blocked(self, room_id: RoomId) -> bool:
         """Whether a room is blocked, be it known here or not."""
-        known = self._known.get(room_id)
+        known = self.cache.get(room_id)
         if known is not None:
             return known
         before = self._journal.changed_pos(TOPIC, room_id)
         is_blocked = await storage.is_blocked(self._db, room_id)
         # What has changed while it was being read must not be kept.
         if self._journal.changed_pos(TOPIC, room_id) == before:
-            self._known.put(room_id, is_blocked, _ENTRY_BYTES)
+            self.cache.put(room_id, is_blocked, _ENTRY_BYTES)
         return is_blocked
 
     def add(self, unit: JournalUnit, room_id: RoomId) -> None:
@@ -77,4 +77,4 @@ class BlockedRooms:
 
     def _forget(self, _pos: int, room_id: Hashable, _payload: object) -> None:
         assert isinstance(room_id, str)
-        self._known.discard(RoomId(room_id))
+        self.cache.discard(RoomId(room_id))
