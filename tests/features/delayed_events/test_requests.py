@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 from msgspec.structs import replace
 
+from tests.backends import table_of_refusals
 from tests.conftest import DatabaseSource
 from tests.features.rooms import create_room, error_of, guest, join, send, set_state
 from tests.features.rooms import state as state_of
@@ -271,6 +272,7 @@ async def test_closed_accounts_leave_nothing_waiting(server: Server) -> None:
     assert error_of(await act(bob, delay_id, "send")) == (404, "M_NOT_FOUND")
 
 
+@table_of_refusals
 @pytest.mark.parametrize(
     "delay", ["0", "-1", "x", "1.5", "", "9" * 30, "NaN", "%00", "1e3"]
 )
@@ -285,6 +287,7 @@ async def test_a_bad_delay_is_refused(server: Server, delay: str) -> None:
     assert not (await alice.get(f"{UNSTABLE}/delayed_events")).json["scheduled"]
 
 
+@table_of_refusals
 @pytest.mark.parametrize(
     ("body", "errcode"),
     [

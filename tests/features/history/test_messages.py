@@ -6,6 +6,7 @@ from urllib.parse import quote
 import orjson
 import pytest
 
+from tests.backends import table_of_refusals
 from tests.features.rooms import create_room, error_of, guest, join, send, set_state
 from tests.http_client import Client
 from tests.server import Server
@@ -178,6 +179,7 @@ async def test_lazy_loading_knows_a_sender_who_came_in_between(
         assert members == {ALICE, BOB}
 
 
+@table_of_refusals
 @pytest.mark.parametrize(
     ("query", "errcode"),
     [

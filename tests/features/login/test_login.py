@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.backends import table_of_refusals
 from tests.features.accounts import PASSWORD, AccountsServer, Policy, login_body
 from tremula.infra.config import PasswordHashing
 
@@ -71,6 +72,7 @@ async def test_a_wrong_password_and_an_unknown_user_look_alike(
     assert response.json["error"] == "invalid username or password"
 
 
+@table_of_refusals
 @pytest.mark.parametrize(
     ("body", "errcode"),
     [

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.backends import table_of_refusals
 from tests.features.rooms import (
     create_room,
     error_of,
@@ -127,6 +128,7 @@ async def test_an_outsider_changes_nobodys_membership(
     assert error_of(refused) == (403, "M_FORBIDDEN")
 
 
+@table_of_refusals
 @pytest.mark.parametrize(
     ("body", "errcode"),
     [

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.backends import table_of_refusals
 from tests.features.one_time_keys.keys import (
     ALICE,
     BOB,
@@ -149,6 +150,7 @@ async def test_the_keys_of_a_device_stay_when_others_are_logged_out(
     assert await claim(bob) == signed_keys(1)
 
 
+@table_of_refusals
 @pytest.mark.parametrize(
     ("body", "error"),
     [

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.backends import table_of_refusals
 from tests.features.one_time_keys.keys import (
     ALICE,
     BOB,
@@ -113,6 +114,7 @@ async def test_keys_of_one_id_and_two_algorithms_are_two(keys: OneTimeKeys) -> N
     assert await keys.counts(ALICE, DEVICE) == {"x.a": 1, "x.b": 1}
 
 
+@table_of_refusals
 @pytest.mark.parametrize(
     "upload",
     [

@@ -5,6 +5,7 @@ import asyncio
 import orjson
 import pytest
 
+from tests.backends import table_of_refusals
 from tests.features.user_data import (
     ALICE,
     BOB,
@@ -68,6 +69,7 @@ async def test_any_field_can_be_set_and_deleted(user_data: UserDataServer) -> No
     assert (gone.status, gone.json["errcode"]) == (404, "M_NOT_FOUND")
 
 
+@table_of_refusals
 @pytest.mark.parametrize(
     ("name", "body", "errcode"),
     [

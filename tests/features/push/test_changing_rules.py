@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.backends import table_of_refusals
 from tests.features.rooms import error_of
 from tests.features.sync.syncing import sync, token
 from tests.http_client import Client
@@ -175,6 +176,7 @@ async def test_nobody_else_sees_or_has_the_rules(server: Server) -> None:
 CONDITION = {"kind": "event_match", "key": "type", "pattern": "x"}
 
 
+@table_of_refusals
 @pytest.mark.parametrize(
     ("path", "body", "errcode"),
     [

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.backends import table_of_refusals
 from tests.features.pushers.pushing import URL, http_pusher
 from tests.http_client import Client
 from tests.server import PASSWORD, Server
@@ -98,6 +99,7 @@ async def test_a_pushkey_is_taken_from_other_users_unless_appended(
     assert await pushkeys_of(alice) == left
 
 
+@table_of_refusals
 @pytest.mark.parametrize(
     ("changes", "errcode"),
     [

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.backends import table_of_refusals
 from tests.features.accounts import PASSWORD, AccountsServer, Policy
 from tremula.infra.config import Registration, RegistrationMode
 from tremula.protocol.errors import InvalidParam
@@ -95,6 +96,7 @@ async def test_capitals_are_folded(accounts: AccountsServer) -> None:
     assert (await accounts.register("Alice"))["user_id"] == "@alice:test"
 
 
+@table_of_refusals
 @pytest.mark.parametrize(
     ("request_body", "errcode"),
     [

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.backends import table_of_refusals
 from tests.features.rooms import create_room, error_of, state
 from tests.server import Server
 from tremula.protocol.room_versions import ROOM_VERSIONS
@@ -63,6 +64,7 @@ async def test_a_public_room_is_published(server: Server) -> None:
     assert listed[0]["join_rule"] == "public"
 
 
+@table_of_refusals
 @pytest.mark.parametrize(
     ("body", "error"),
     [

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.backends import table_of_refusals
 from tests.conftest import DatabaseSource
 from tests.fakes.clock import FakeClock
 from tests.features.rooms import create_room, error_of, join, member, send, set_state
@@ -414,6 +415,7 @@ async def test_messages_of_ignored_users_are_left_out(
     assert BOB not in {each["sender"] for each in before if "state_key" not in each}
 
 
+@table_of_refusals
 @pytest.mark.parametrize(
     ("criteria", "errcode"),
     [

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.backends import table_of_refusals
 from tests.features.rooms import create_room, error_of, join, member, send
 from tests.features.sliding_sync.polling import (
     ALICE,
@@ -224,6 +225,7 @@ async def test_the_transaction_id_comes_back(server: Server) -> None:
     assert answer["lists"] == answer["rooms"] == answer["extensions"] == {}
 
 
+@table_of_refusals
 @pytest.mark.parametrize(
     ("body", "errcode"),
     [

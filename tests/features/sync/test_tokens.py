@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.backends import table_of_refusals
 from tests.features.rooms import create_room, error_of, join, send, set_state
 from tests.features.sync.syncing import (
     bodies,
@@ -22,6 +23,7 @@ ALICE = "@alice:test"
 BOB = "@bob:test"
 
 
+@table_of_refusals
 @pytest.mark.parametrize(
     "since",
     [

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.backends import table_of_refusals
 from tests.features.accounts import PASSWORD, AccountsServer, Policy, start_accounts
 from tests.http_client import Client, HttpResponse
 from tremula.features.uia.service import (
@@ -121,6 +122,7 @@ async def test_an_object_that_proves_nothing_is_refused(
     assert (await alice.get("/v3/devices/PHONE")).status == 200
 
 
+@table_of_refusals
 @pytest.mark.parametrize(
     "auth",
     [

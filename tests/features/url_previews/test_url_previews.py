@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from tests.backends import table_of_refusals
 from tests.conftest import DatabaseSource
 from tests.fakes.clock import FakeClock
 from tests.fakes.pages import FakePages, WebPage
@@ -240,6 +241,7 @@ async def test_a_page_that_never_ends_costs_little(
     assert time.process_time() - begun_s < 2
 
 
+@table_of_refusals
 @pytest.mark.parametrize(
     "url",
     [
