@@ -21,9 +21,11 @@ def test_entries_of_a_key_come_oldest_first() -> None:
     assert tail.keys_after(6) == {"a", "b"}
     assert tail.keys_after(7) == {"a"}
     assert tail.keys_after(4) is None
-    assert tail.newest("a", 2) == ["payload 8", "payload 9"]
-    assert tail.newest("a", 9) == ["payload 6", "payload 8", "payload 9"]
-    assert tail.newest("unknown", 9) == []
+    assert tail.newest("a", 2, up_to=99) == ["payload 8", "payload 9"]
+    assert tail.newest("a", 9, up_to=99) == ["payload 6", "payload 8", "payload 9"]
+    assert tail.newest("a", 9, up_to=8) == ["payload 6", "payload 8"]
+    assert tail.newest("a", 1, up_to=8) == ["payload 8"]
+    assert tail.newest("unknown", 9, up_to=99) == []
 
 
 def test_who_asks_for_the_same_changes_as_the_last_one_gets_the_same_answer() -> None:
@@ -53,7 +55,7 @@ def test_what_is_told_from_below_the_floor_says_nothing_of_what_came_after() -> 
     # At 15 there may be something that nobody here has heard of.
     assert tail.changed_pos("b") == 20
     assert tail.after("a", 12) is None
-    assert tail.newest("a", 2) == ["newer"]
+    assert tail.newest("a", 2, up_to=99) == ["newer"]
 
 
 @given(
@@ -92,7 +94,7 @@ def test_of_a_key_that_was_skipped_only_what_came_later_is_known() -> None:
 
     assert tail.after("a", 8) is None
     assert tail.after("a", 20) == [(21, "payload 21")]
-    assert tail.newest("a", 9) == ["payload 21"]
+    assert tail.newest("a", 9, up_to=99) == ["payload 21"]
     assert tail.after("b", 5) == [(7, "payload 7")]
     assert tail.changed_pos("a") == 21
     assert tail.keys_after(8) == {"a"}

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Hashable
 from collections.abc import Set as AbstractSet
-from itertools import islice
+from itertools import dropwhile, islice
 from typing import Final
 
 ITEMS_MAX: Final = 20_000
@@ -90,14 +90,15 @@ class TopicTail:
         newest.reverse()
         return newest
 
-    def newest(self, key: Hashable, count: int) -> list[object]:
-        """The newest payloads of *key*, oldest first: *count*, or as many as are here.
+    def newest(self, key: Hashable, count: int, *, up_to: int) -> list[object]:
+        """The newest payloads of *key* up to *up_to*, oldest first: *count*, or as many
+        as are here.
 
         Between them there are no others: the oldest are dropped first.
         """
-        newest = [
-            payload for _, payload in islice(reversed(self._by_key.get(key, ())), count)
-        ]
+        entries = reversed(self._by_key.get(key, ()))
+        past = dropwhile(lambda entry: entry[0] > up_to, entries)
+        newest = [payload for _, payload in islice(past, count)]
         newest.reverse()
         return newest
 

@@ -78,10 +78,14 @@ class Tails:
             return tail.after(key, pos)
         return None if pos < self.start_pos else []
 
-    def newest(self, topic: str, key: Hashable, count: int) -> list[object]:
-        """The newest *count* payloads of *key* that memory has, oldest first."""
+    def newest(
+        self, topic: str, key: Hashable, count: int, *, up_to: int
+    ) -> list[object]:
+        """The newest *count* payloads of *key* up to position *up_to* that memory has,
+        oldest first.
+        """
         tail = self._by_topic.get(topic)
-        return [] if tail is None else tail.newest(key, count)
+        return [] if tail is None else tail.newest(key, count, up_to=up_to)
 
     def changed_keys(self, topic: str, after: int) -> AbstractSet[Hashable] | None:
         """The keys of *topic* that changed after *after*; costs what changed.

@@ -86,7 +86,8 @@ class Viewer:
         membership = _value_after(self.memberships, settled_pos, _NO_MEMBERSHIP)
         object.__setattr__(self, "_settled_pos", settled_pos)
         object.__setattr__(self, "_membership", membership)
-        object.__setattr__(self, "_can_see", self._can_see_at(settled_pos + 1))
+        can_see = membership == "join" or self._can_see_at(settled_pos + 1)
+        object.__setattr__(self, "_can_see", can_see)
 
     def membership_at(self, event: Placed) -> str:
         """The user's membership at *event*, including what it changed itself."""
@@ -192,5 +193,6 @@ def _value_before(history: History, pos: int, initial: str) -> str:
 
 
 def _value_after(history: History, pos: int, initial: str) -> str:
-    index = bisect_right(history, pos, key=_pos)
-    return history[index - 1][1] if index else initial
+    if not history or pos < history[0][0]:
+        return initial
+    return history[bisect_right(history, pos, key=_pos) - 1][1]

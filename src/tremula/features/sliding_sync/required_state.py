@@ -1,9 +1,10 @@
 """Which state of a room, and how much of its timeline, a client asks for (MSC4186)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from tremula.protocol.identifiers import UserId
 from tremula.protocol.room_state import StateKey
@@ -26,6 +27,11 @@ class RequiredState(Struct, frozen=True):
 
     keys: frozenset[StateKey] = frozenset()
     lazy_members: bool = False
+    # Whether there is a `*` in them.
+    _has_patterns: bool = False
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "_has_patterns", any(ANY in key for key in self.keys))
 
     @classmethod
     def of(cls, pairs: Iterable[StateKey], user_id: UserId) -> "RequiredState":
@@ -69,23 +75,21 @@ class RequiredState(Struct, frozen=True):
         """Whether each member is asked for."""
         return (MEMBER, ANY) in self.keys
 
-    def select(self, view: RoomView) -> Iterator[StateEvent]:
-        """What is asked for of the room's current state."""
-        has_patterns = any(ANY in key for key in self.keys)
-        if has_patterns:
-            for key, event in view.other_state.items():
-                if self.admits(key):
-                    yield event
+    def select(self, view: RoomView) -> dict[StateKey, StateEvent]:
+        """What is asked for of the room's current state: a look-up for each key, unless
+        there are patterns.
+        """
+        state = view.state
+        if not self._has_patterns:
+            return {key: e for key in self.keys if (e := state.get(key)) is not None}
+        found = {key: e for key, e in view.other_state.items() if self.admits(key)}
         if self.wants_all_members:
-            yield from (each for each in view.state.values() if each.type == MEMBER)
+            members = (each for each in state.values() if each.type == MEMBER)
+            return found | {(MEMBER, each.state_key): each for each in members}
         for key in self.keys:
-            if ANY in key or (has_patterns and key[0] != MEMBER):
-                continue
-            if self.wants_all_members and key[0] == MEMBER:
-                continue
-            found = view.state.get(key)
-            if found is not None:
-                yield found
+            if key[0] == MEMBER and (member := state.get(key)) is not None:
+                found[key] = member
+        return found
 
 
 class RoomConfig(Struct, frozen=True):

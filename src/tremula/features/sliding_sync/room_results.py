@@ -177,14 +177,15 @@ class JoinedRoomResults(Struct, frozen=True):
         required = request.config.required
         state: dict[StateKey, StateEvent] = {}
         if request.is_initial:
-            state = {(e.type, e.state_key): e for e in required.select(view)}
+            state = required.select(view)
         elif request.known is not None:
             known = request.known.config.required
             if not known.covers(required):
-                for event in required.select(view):
-                    key = (event.type, event.state_key)
-                    if not known.admits(key):
-                        state[key] = event
+                state = {
+                    key: event
+                    for key, event in required.select(view).items()
+                    if not known.admits(key)
+                }
         # Whoever has no gap keeps the members that were sent up to date.
         has_members = required.lazy_members and not shown.news.limited
         for key in changed:
@@ -298,12 +299,14 @@ def _filter(timeline_limit: int) -> Filter:
 
 
 def _timeline_fields(shown: _Shown, request: RoomRequest) -> dict[str, Any]:
-    live = sum(event.journal_pos > request.pos for event in shown.events)
+    live = 0
+    # Without a position there was nothing before that could be past.
+    if request.pos:
+        live = sum(event.journal_pos > request.pos for event in shown.events)
     fields: dict[str, Any] = {
         "prev_batch": format_place(shown.start_pos - 1),
         "limited": shown.limited,
-        # Without a position there was nothing before that could be past.
-        "num_live": live if request.pos else 0,
+        "num_live": live,
     }
     if request.has_longer_timeline:
         fields["expanded_timeline"] = fields["unstable_expanded_timeline"] = True

@@ -10,7 +10,7 @@ from tremula.features.sync.parts import SyncContext
 from tremula.infra.journal import Journal
 from tremula.protocol.filters import RoomEventFilter
 from tremula.rooms.event_store import END_POS, EventStore
-from tremula.rooms.events import PersistedEvent, StoredEvent
+from tremula.rooms.events import NOWHERE_POS, PersistedEvent, StoredEvent
 from tremula.rooms.room import EVENT_TOPIC
 from tremula.rooms.view import RoomView
 from tremula.rooms.visibility import Viewer, Visibility
@@ -99,7 +99,7 @@ class Timelines(Struct, frozen=True):
         if tail is None:
             return None
         payloads = [payload for pos, payload in tail if pos <= window.now]
-        return await self._remembered(_in_window(payloads, window), whole=True)
+        return await self._remembered(_in_window(payloads, view, window), whole=True)
 
     async def _newest(
         self, view: RoomView, window: Window, count: int
@@ -107,8 +107,8 @@ class Timelines(Struct, frozen=True):
         """The newest *count* events, if memory has them: most of a room that is new to
         the client was not sent lately.
         """
-        payloads = self.journal.newest(EVENT_TOPIC, view.nid, count)
-        newest = _in_window(payloads, window)
+        payloads = self.journal.newest(EVENT_TOPIC, view.nid, count, up_to=window.now)
+        newest = _in_window(payloads, view, window)
         if len(newest) < count:
             return None
         return await self._remembered(newest, whole=False)
@@ -121,7 +121,8 @@ class Timelines(Struct, frozen=True):
         # where completing a room's state has taken events out of its timeline.
         found = await self.events.by_nids(nids)
         is_linear = not any(payload.changes_other_state for payload in recent)
-        events = [found[nid] for nid in nids if found[nid].is_in_timeline]
+        stored = map(found.__getitem__, nids)
+        events = [event for event in stored if event.room_pos != NOWHERE_POS]
         return _Read(events, (), whole=whole, is_linear=is_linear)
 
     async def _stored(
@@ -170,14 +171,14 @@ class _Read(Struct, frozen=True):
     is_linear: bool
 
 
-def _in_window(payloads: Iterable[object], window: Window) -> list[PersistedEvent]:
-    return [
-        payload
-        for payload in payloads
-        if isinstance(payload, PersistedEvent)
-        and payload.stored.journal_pos <= window.now
-        and payload.stored.room_pos <= window.end_pos
-    ]
+def _in_window(
+    payloads: Iterable[object], view: RoomView, window: Window
+) -> list[PersistedEvent]:
+    """Those of *payloads*, announced up to ``window.now``, that the window reaches."""
+    events = [each for each in payloads if isinstance(each, PersistedEvent)]
+    if window.end_pos >= view.room_pos:
+        return events
+    return [each for each in events if each.stored.room_pos <= window.end_pos]
 
 
 def _timeline(viewer: Viewer, window: Window, read: _Read, limit: int) -> Timeline:
