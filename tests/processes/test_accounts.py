@@ -14,6 +14,7 @@ from tremula.infra.journal import JournalUnit
 from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.base64 import encode_base64
 from tremula.protocol.identifiers import DeviceId, UserId
+from tremula.protocol.one_time_keys import texts_of
 
 Both = tuple[AccountsServer, AccountsServer]
 Processes = tuple[Process, Process]
@@ -205,7 +206,7 @@ async def test_a_key_is_claimed_once(accounts: Both, processes: Processes) -> No
         f"signed_curve25519:{n}": PHONE.sign({"key": encode_base64(bytes([n]) * 32)})
         for n in range(20)
     }
-    upload = KeyUpload(ALICE, phone, uploaded, {}, None)
+    upload = KeyUpload(ALICE, phone, texts_of(uploaded), {}, None)
     await asyncio.gather(*(_add(each, upload) for each in (one, other)))
     claim = KeyClaim(ALICE, phone, "signed_curve25519")
 

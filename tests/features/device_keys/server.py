@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import orjson
+
 from tests.device_keys import CrossSigningIdentity, CryptoDevice
 from tests.features.accounts import PASSWORD, AccountsServer
 from tests.http_client import Client, HttpResponse
@@ -27,6 +29,7 @@ from tremula.infra.locks import KeyedLocks
 from tremula.infra.metrics import Metrics
 from tremula.infra.ratelimit import RateLimiter
 from tremula.protocol.identifiers import DeviceId, ServerName, UserId
+from tremula.protocol.one_time_keys import KeyTexts
 from tremula.rooms.memberships import Memberships
 
 Json = dict[str, Any]
@@ -47,8 +50,8 @@ class FakeOneTimeKeys:
     async def plan(self, upload: KeyUpload, *, forgets: bool = False) -> PlannedKeys:
         place = (upload.user_id, upload.device_id)
         before = {} if forgets else self.keys.get(place, {})
-        self.keys[place] = {**before, **upload.one_time_keys}
-        self.fallback.setdefault(place, {}).update(upload.fallback_keys)
+        self.keys[place] = {**before, **_parsed(upload.one_time_keys)}
+        self.fallback.setdefault(place, {}).update(_parsed(upload.fallback_keys))
         counts = await self.counts(*place)
         return PlannedKeys(
             *place, are_alone=forgets, new=(), reused=(), fallbacks=(), counts=counts
@@ -68,6 +71,10 @@ class FakeOneTimeKeys:
         self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
     ) -> None:
         self.dropped.append((user_id, tuple(device_ids)))
+
+
+def _parsed(keys: KeyTexts) -> dict[str, object]:
+    return {name: orjson.loads(bytes(key)) for name, key in keys.items()}
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from tremula.features.one_time_keys.service import KeyUpload, OneTimeKeys
 from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.base64 import encode_base64
 from tremula.protocol.identifiers import DeviceId, UserId
+from tremula.protocol.one_time_keys import texts_of
 
 ALICE = UserId("@alice:test")
 BOB = UserId("@bob:test")
@@ -45,7 +46,9 @@ async def add(
     fallback_keys: dict[str, Any],
 ) -> None:
     """Have keys of a device added that has not published any others."""
-    upload = KeyUpload(user_id, device_id, one_time_keys, fallback_keys, None)
+    upload = KeyUpload(
+        user_id, device_id, texts_of(one_time_keys), texts_of(fallback_keys), None
+    )
 
     async def attempt() -> None:
         planned = await keys.plan(upload)

@@ -1,7 +1,9 @@
 """CS uploadKeys: one-time keys beside, or after, the keys of their device."""
 
+import json
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.device_keys import CryptoDevice
@@ -135,3 +137,40 @@ async def test_without_keys_of_the_device_nothing_can_be_verified(
     answer = await upload(alice, one_time_keys=signed_keys(1))
 
     assert answer.json == {"one_time_key_counts": {SIGNED: 1}}
+
+
+async def test_the_same_keys_in_other_json_are_the_same(alice: Client) -> None:
+    body = {"device_keys": PHONE.keys(), "one_time_keys": keys_of(PHONE, 1, 2)}
+    await upload(alice, **body)
+
+    spaced = json.dumps({**body, "org.example.unknown": [None], "fallback_keys": {}})
+    answer = await alice.post("/v3/keys/upload", body=spaced.encode())
+
+    assert (answer.status, answer.json) == (200, {"one_time_key_counts": {SIGNED: 2}})
+
+
+@pytest.mark.parametrize(
+    ("errcode", "old", "new"),
+    [
+        ("M_NOT_JSON", b"}}", b"}"),
+        ("M_NOT_JSON", b"}}", b"}}}"),
+        # A name comes twice: of a key, within a key, in the body.
+        ("M_NOT_JSON", b':0002":', b':0001":'),
+        ("M_NOT_JSON", b'{"key":', b'{"key":"","key":'),
+        ("M_NOT_JSON", b'{"one', b'{"one_time_keys":{},"one'),
+        ("M_BAD_JSON", b"signed_curve25519:0001", b"x:\\u0000"),
+        ("M_BAD_JSON", b'{"key"', b'{"aaa":"\\u0000","key"'),
+        ("M_BAD_JSON", b'{"key"', b'{"aaa":1.0,"key"'),
+        ("M_BAD_JSON", b'{"one_time_keys"', b'{"fallback_keys":[],"one_time_keys"'),
+    ],
+)
+async def test_what_is_not_strict_json_is_refused_as_everywhere(
+    alice: Client, errcode: str, old: bytes, new: bytes
+) -> None:
+    body = orjson.dumps({"one_time_keys": keys_of(PHONE, 1, 2)})
+    assert old in body
+
+    refused = await alice.post("/v3/keys/upload", body=body.replace(old, new, 1))
+
+    assert (refused.status, refused.json["errcode"]) == (400, errcode)
+    assert (await upload(alice)).json == {"one_time_key_counts": {}}

@@ -22,7 +22,11 @@ from tremula.protocol.errors import (
     TooLarge,
 )
 from tremula.protocol.identifiers import DeviceId, UserId
-from tremula.protocol.one_time_keys import parse_fallback_keys, parse_one_time_keys
+from tremula.protocol.one_time_keys import (
+    KeyTexts,
+    parse_fallback_keys,
+    parse_one_time_keys,
+)
 
 __all__ = ["DehydratedDevice", "DehydratedDevices", "Events", "NewDevice"]
 
@@ -42,8 +46,8 @@ class NewDevice(Struct, frozen=True):
     display_name: str | None
     device_data: Mapping[str, Any]
     device_keys: object
-    one_time_keys: Mapping[str, object]
-    fallback_keys: Mapping[str, object]
+    one_time_keys: KeyTexts
+    fallback_keys: KeyTexts
 
 
 class Events(Struct, frozen=True):

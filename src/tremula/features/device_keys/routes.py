@@ -1,9 +1,10 @@
 """Device and cross-signing keys at the HTTP edge (CS "End-to-End Encryption")."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Meta, Struct
+import orjson
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from tremula.features.device_keys.cross_signing import CrossSigning
 from tremula.features.device_keys.queries import KeyQueries
@@ -13,11 +14,14 @@ from tremula.infra.http import Auth, Json, UserRequest, endpoint
 from tremula.protocol.device_keys import Usage
 from tremula.protocol.errors import BadJson, InvalidParam
 from tremula.protocol.identifiers import DeviceId, UserId, parse_user_id
+from tremula.protocol.json import parse_json
 
 USERS_MAX: Final = 5_000
 
 _BODY_BYTES_MAX: Final = 512 * 1024
 _TIMEOUT_MS_MAX: Final = 60_000
+
+_ESCAPED_NUL: Final = b"\\u0000"
 
 
 class KeysEdge(Struct, frozen=True):
@@ -30,11 +34,14 @@ class KeysEdge(Struct, frozen=True):
 
 
 class UploadKeysBody(msgspec.Struct):
-    """Body of CS ``uploadKeys``."""
+    """Body of CS ``uploadKeys``; the keys are the JSON that came."""
 
-    device_keys: object = None
-    one_time_keys: dict[str, Any] = {}
-    fallback_keys: dict[str, Any] = {}
+    device_keys: Raw | UnsetType = UNSET
+    one_time_keys: dict[str, Raw] | UnsetType = UNSET
+    fallback_keys: dict[str, Raw] | UnsetType = UNSET
+
+
+_UPLOAD: Final = msgspec.json.Decoder(UploadKeysBody)
 
 
 class QueryKeysBody(msgspec.Struct):
@@ -63,16 +70,16 @@ class UploadCrossSigningKeysBody(msgspec.Struct):
 async def upload_keys(req: UserRequest, edge: KeysEdge) -> Json:
     """CS uploadKeys.
 
-    Errors: M_BAD_JSON, M_INVALID_PARAM, M_MISSING_PARAM, M_INVALID_SIGNATURE,
-    M_TOO_LARGE.
+    Errors: M_NOT_JSON, M_BAD_JSON, M_INVALID_PARAM, M_MISSING_PARAM,
+    M_INVALID_SIGNATURE, M_TOO_LARGE.
     """
-    body = req.body(UploadKeysBody)
+    body = _uploaded(req)
     counts = await edge.uploads.upload(
         req.user_id,
         _device_of(req),
-        device_keys=body.device_keys,
-        one_time_keys=body.one_time_keys,
-        fallback_keys=body.fallback_keys,
+        device_keys=parse_json(bytes(body.device_keys or b"null")),
+        one_time_keys=body.one_time_keys or {},
+        fallback_keys=body.fallback_keys or {},
     )
     return {"one_time_key_counts": counts}
 
@@ -122,6 +129,29 @@ async def upload_cross_signing_signatures(req: UserRequest, edge: KeysEdge) -> J
         uploaded[parse_user_id(user_id)] = keys
     failures = await edge.signatures.upload(req.user_id, uploaded)
     return {"failures": failures}
+
+
+def _uploaded(req: UserRequest) -> UploadKeysBody:
+    """The body, of which only the names of the keys are decoded.
+
+    Were a name there twice, or anything but what was decoded, it would not be as long
+    when it is written again. Then all of it is parsed as any body is, and written so
+    that nothing can be lost.
+
+    Raises:
+        NotJson, BadJson: as `UserRequest.body`, but for what is within a key.
+    """
+    raw = req.raw_body
+    try:
+        body = _UPLOAD.decode(raw)
+    except msgspec.DecodeError:
+        body = UploadKeysBody()
+    if len(msgspec.json.encode(body)) == len(raw) and _ESCAPED_NUL not in raw:
+        return body
+    try:
+        return _UPLOAD.decode(orjson.dumps(req.json_object()))
+    except msgspec.ValidationError as error:
+        raise BadJson(str(error).replace("`", "'")) from None
 
 
 def _device_of(req: UserRequest) -> DeviceId:

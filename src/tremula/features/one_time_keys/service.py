@@ -13,6 +13,7 @@ from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import DeviceId, UserId
 from tremula.protocol.one_time_keys import (
+    KeyTexts,
     OneTimeKey,
     check_signed_by,
     parse_fallback_keys,
@@ -41,15 +42,15 @@ _CLAIMS_A_UNIT: Final = 100
 
 
 class KeyUpload(Struct, frozen=True):
-    """What a device has uploaded, `{"<algorithm>:<key_id>": key}` as it came.
+    """What a device has uploaded.
 
     ``ed25519`` is the key that has to have signed it, if it is known.
     """
 
     user_id: UserId
     device_id: DeviceId
-    one_time_keys: Mapping[str, Any]
-    fallback_keys: Mapping[str, Any]
+    one_time_keys: KeyTexts
+    fallback_keys: KeyTexts
     ed25519: bytes | None
 
 
@@ -86,7 +87,7 @@ class OneTimeKeys(Struct, frozen=True):
         Raises:
             InvalidParam: a key is malformed, there are too many, or another key has
                 this name.
-            BadJson: a key is not canonical JSON.
+            NotJson, BadJson: a key is not strict, or not canonical JSON.
             InvalidSignature: the keys are not signed by the device.
         """
         user_id, device_id = upload.user_id, upload.device_id
