@@ -27,14 +27,18 @@ BRIDGE_ENVIRONMENTS := .bridges/public/.installed .bridges/own/.installed
 GROVE := .bridges/grove/grove
 GO := GOTOOLCHAIN=local CGO_ENABLED=1 go
 
-.PHONY: serve test lint types contracts format test-js test-browser test-interop test-cluster \
-	test-bridges test-media synapse bridges bench clean
+.PHONY: serve test collect lint types contracts format test-js test-browser test-interop \
+	test-cluster test-bridges test-media synapse bridges bench clean
 
 serve: $(VENV)/.installed
 	$(BIN)/tremula serve
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+# Finds all tests, and leaves them compiled; says what cannot be imported.
+collect: $(VENV)/.installed-test
+	$(BIN)/python -m pytest --collect-only -qq
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
