@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ _IDLE_S: Final = 60
 # What a decoder leaks over time goes with its process.
 _IMAGES_MAX: Final = 500
 _WAITING_MAX: Final = 64
+_NICENESS: Final = 10
 
 
 class ImageFailed(Exception):
@@ -139,6 +141,9 @@ class ImageProcess:
                     name: os.environ[name] for name in _INHERITED if name in os.environ
                 },
             )
+            with suppress(ProcessLookupError):
+                # From its first import on, it comes after those who wait for answers.
+                os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICENESS)
         return self._process
 
     async def _end(self) -> None:

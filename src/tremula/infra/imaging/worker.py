@@ -5,7 +5,6 @@ answer. Nothing of Tremula is imported but what answers are called.
 """
 
 import json
-import os
 import resource
 import sys
 from typing import Any, Final
@@ -21,7 +20,6 @@ _FRAMES_MAX: Final = 200
 _ANIMATED_PIXELS_MAX: Final = 400_000_000
 _TARGET_BYTES_MAX: Final = 32 * 1024 * 1024
 _FILES_MAX: Final = 64
-_NICENESS: Final = 10
 _QUALITY: Final = 82
 # A colour profile is no more than a few hundred bytes; without it colours are wrong.
 _PROFILE_BYTES_MAX: Final = 4096
@@ -41,7 +39,6 @@ def main() -> None:
 
 
 def _limit(memory_bytes: int) -> None:
-    os.nice(_NICENESS)
     for kind, most in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_FSIZE, _TARGET_BYTES_MAX),
