@@ -174,3 +174,13 @@ async def test_what_is_not_strict_json_is_refused_as_everywhere(
 
     assert (refused.status, refused.json["errcode"]) == (400, errcode)
     assert (await upload(alice)).json == {"one_time_key_counts": {}}
+
+
+@pytest.mark.parametrize("body", [b"[]", b"12", b'""', b"{x"])
+async def test_a_body_as_long_as_an_empty_one_is_refused_too(
+    alice: Client, body: bytes
+) -> None:
+    refused = await alice.post("/v3/keys/upload", body=body)
+
+    assert refused.status == 400
+    assert refused.json["errcode"] in {"M_BAD_JSON", "M_NOT_JSON"}

@@ -1,5 +1,6 @@
 """Device and cross-signing keys at the HTTP edge (CS "End-to-End Encryption")."""
 
+from contextlib import suppress
 from typing import Annotated, Final
 
 import msgspec
@@ -142,12 +143,10 @@ def _uploaded(req: UserRequest) -> UploadKeysBody:
         NotJson, BadJson: as `UserRequest.body`, but for what is within a key.
     """
     raw = req.raw_body
-    try:
+    with suppress(msgspec.DecodeError):
         body = _UPLOAD.decode(raw)
-    except msgspec.DecodeError:
-        body = UploadKeysBody()
-    if len(msgspec.json.encode(body)) == len(raw) and _ESCAPED_NUL not in raw:
-        return body
+        if len(msgspec.json.encode(body)) == len(raw) and _ESCAPED_NUL not in raw:
+            return body
     try:
         return _UPLOAD.decode(orjson.dumps(req.json_object()))
     except msgspec.ValidationError as error:
