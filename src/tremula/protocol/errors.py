@@ -54,7 +54,7 @@ class MalformedEvent(AuthRuleViolation):
 
     def answer(self) -> "MatrixError":
         """See `AuthRuleViolation`."""
-        return BadEvent(str(self))
+        return BadJson(str(self))
 
 
 # Common error codes (CS "Common error codes")
@@ -64,10 +64,6 @@ class BadJson(MatrixError):
     """Valid JSON of the wrong shape: a key missing, a value of the wrong type."""
 
     errcode = "M_BAD_JSON"
-
-
-class BadEvent(BadJson):
-    """The authorisation rules refuse such an event, whoever sends it."""
 
 
 class Forbidden(MatrixError):

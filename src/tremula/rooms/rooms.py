@@ -123,7 +123,7 @@ class Rooms:
         Raises:
             NotFound: this server knows no such room.
             Forbidden: the authorisation rules refuse an event.
-            BadEvent: they would, whoever sent it.
+            BadJson: they would, whoever sent it.
             TooLarge: an event is past the size limits.
             BadJson: a content cannot be an event's.
             DuplicateAnnotation: the sender has annotated an event like this already.
@@ -223,7 +223,7 @@ class Rooms:
         Raises:
             Conflict: a constraint refuses what *also* added.
             Forbidden: the authorisation rules refuse an event.
-            BadEvent: they would, whoever sent it.
+            BadJson: they would, whoever sent it.
             TooLarge: an event is past the size limits.
             BadJson: a content cannot be an event's.
         """

@@ -143,7 +143,7 @@ def _uploaded(req: UserRequest) -> UploadKeysBody:
         NotJson, BadJson: as `UserRequest.body`, but for what is within a key.
     """
     raw = req.raw_body
-    with suppress(msgspec.DecodeError):
+    with suppress(msgspec.DecodeError, RecursionError):
         body = _UPLOAD.decode(raw)
         if len(msgspec.json.encode(body)) == len(raw) and _ESCAPED_NUL not in raw:
             return body

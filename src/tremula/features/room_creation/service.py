@@ -26,7 +26,7 @@ from tremula.infra.db import Conflict
 from tremula.infra.journal import JournalUnit
 from tremula.protocol.email_addresses import InvitedAddress
 from tremula.protocol.errors import (
-    BadEvent,
+    AuthRuleViolation,
     BadJson,
     Forbidden,
     InvalidParam,
@@ -147,7 +147,9 @@ class RoomCreation(Struct, frozen=True):
             )
         except Conflict as error:
             raise RoomInUse("The room's alias, or its ID, is taken") from error
-        except (Forbidden, BadEvent) as error:
+        except (BadJson, Forbidden) as error:
+            if not isinstance(error.__cause__, AuthRuleViolation):
+                raise
             raise InvalidRoomState(error.message) from error
         async with asyncio.TaskGroup() as group:
             for draft in invitations:
