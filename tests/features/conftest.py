@@ -4,14 +4,16 @@
 """
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from tests.conftest import DatabaseSource
 from tests.fakes.clock import FakeClock
 from tests.features.accounts import AccountsServer, Policy, start_accounts
 from tests.features.user_data import UserDataServer, start_user_data
 from tests.http_client import Client
-from tests.server import Server
+from tests.server import Server, config_for, running_server
 from tremula.infra.db import Database
 
 
@@ -50,3 +52,12 @@ async def accounts(
 @pytest.fixture
 async def user_data(database: Database, clock: FakeClock) -> UserDataServer:
     return await start_user_data(database, clock)
+
+
+@pytest.fixture
+async def timed_server(
+    database_source: DatabaseSource, tmp_path: Path, clock: FakeClock
+) -> AsyncIterator[Server]:
+    """A server of the test's own time."""
+    async with running_server(config_for(database_source, tmp_path), clock) as server:
+        yield server

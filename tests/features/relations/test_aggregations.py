@@ -6,6 +6,7 @@ from urllib.parse import quote
 import orjson
 import pytest
 
+from tests.fakes.clock import FakeClock
 from tests.features.account.test_erased_events import erase
 from tests.features.relations.relating import (
     edit,
@@ -28,12 +29,16 @@ async def shared_room(server: Server, **body: object) -> str:
     return room_id
 
 
-async def test_the_newest_edit_is_told_and_the_content_stays(server: Server) -> None:
-    alice = server.client(ALICE)
-    room_id = await shared_room(server)
+async def test_the_newest_edit_is_told_and_the_content_stays(
+    timed_server: Server, clock: FakeClock
+) -> None:
+    alice = timed_server.client(ALICE)
+    room_id = await shared_room(timed_server)
     event_id = await send(alice, room_id, "old")
 
     await edit(alice, room_id, event_id, "newer")
+    # Of two edits in one millisecond, that with the greater ID would be told.
+    clock.advance_ms(1)
     newest = await edit(alice, room_id, event_id, "newest")
 
     path = f"/v3/rooms/{quote(room_id)}/event/{quote(event_id, safe='')}"

@@ -1,12 +1,8 @@
 """CS search: what is found, in which order, and with what around it."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from tests.backends import table_of_refusals
-from tests.conftest import DatabaseSource
 from tests.fakes.clock import FakeClock
 from tests.features.rooms import create_room, error_of, join, member, send, set_state
 from tests.features.search.searching import (
@@ -18,20 +14,11 @@ from tests.features.search.searching import (
     search,
 )
 from tests.http_client import Client
-from tests.server import Server, config_for, running_server
+from tests.server import Server
 from tremula.features.search import storage
 from tremula.protocol.search_query import IndexTerm
 
 ALICE, BOB = "@alice:test", "@bob:test"
-
-
-@pytest.fixture
-async def timed_server(
-    database_source: DatabaseSource, tmp_path: Path, clock: FakeClock
-) -> AsyncIterator[Server]:
-    """A server of the test's own time."""
-    async with running_server(config_for(database_source, tmp_path), clock) as server:
-        yield server
 
 
 async def test_a_message_is_found_as_soon_as_it_is_sent(alice: Client) -> None:

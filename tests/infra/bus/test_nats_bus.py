@@ -1,6 +1,7 @@
 """The bus over a real NATS server: messages, requests, restarts."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tremula.infra.bus import (
     NoResponder,
     PayloadTooLarge,
 )
+from tremula.infra.bus.nats_bus import NatsBus
 from tremula.infra.supervisor import Supervisor
 
 
@@ -166,6 +168,15 @@ async def test_requests_at_once_are_as_many_messages_as_the_server_takes(
         assert answers == payloads
 
 
+async def until_served(bus: NatsBus, subject: str) -> None:
+    """Ask until somebody is there who answers."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            with suppress(NoResponder):
+                await bus.request(subject, b"", DEADLINE_S)
+                return
+
+
 async def test_requests_at_once_share_a_message_and_so_do_their_answers(
     nats: NatsServer, supervisor: Supervisor
 ) -> None:
@@ -173,11 +184,12 @@ async def test_requests_at_once_share_a_message_and_so_do_their_answers(
     server = await connected(supervisor, nats.url)
     observer = await connected(supervisor, nats.url)
     messages: list[bytes] = []
-    await observer.subscribe(">", messages.append)
     await server.serve("double", double)
-    # Its answer says that the server knows of the subscriptions.
+    # NATS knows of it, before one listens whom it would take for somebody that answers.
+    await until_served(caller, "double")
+    await observer.subscribe(">", messages.append)
+    # What one connection says is heard in its order.
     await observer.request("double", b"", DEADLINE_S)
-    await caller.request("double", b"", DEADLINE_S)
     messages.clear()
 
     await asyncio.gather(
