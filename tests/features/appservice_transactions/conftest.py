@@ -5,19 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import DatabaseSource
-from tests.fakes.clock import FakeClock
 from tests.features.appservice_transactions.bridge import Bridge, running_bridge
-from tests.server import Server, config_for, running_server
+from tests.server import Server
 
 
 @pytest.fixture
-async def server(
-    database_source: DatabaseSource, tmp_path: Path, clock: FakeClock
-) -> AsyncIterator[Server]:
+def server(timed_server: Server) -> Server:
     """A whole server, whose pauses end when the test says so."""
-    async with running_server(config_for(database_source, tmp_path), clock) as server:
-        yield server
+    return timed_server
 
 
 @pytest.fixture
