@@ -1,5 +1,6 @@
 """Timelines of `/sync`: what is new, what is limited, and how to page on."""
 
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
@@ -57,28 +58,42 @@ async def test_a_small_room_is_in_the_timeline_as_a_whole(server: Server) -> Non
     assert "room_id" not in first
 
 
+class BusyRoom(NamedTuple):
+    """A room of four messages, and the first sync with it."""
+
+    room_id: str
+    sent: list[str]
+    entry: dict[str, Any]
+    reads: int
+
+
+async def _first_sync_of_busy_room(server: Server, *, redacts: bool) -> BusyRoom:
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await _room_of(alice, bob)
+    sent = [await send(alice, room_id, str(number)) for number in range(4)]
+    if redacts:
+        await alice.put(f"/v3/rooms/{room_id}/redact/{quote(sent[2])}/r", {})
+    with counted(server.db) as queries:
+        answer = await sync(bob, filter=_limit(4))
+    return BusyRoom(room_id, sent, room_of(answer, room_id), len(queries.reads))
+
+
 @pytest.mark.one_process(reason="it counts the queries of one process")
 async def test_a_first_sync_of_busy_rooms_costs_no_query_a_room(
     server: Server,
 ) -> None:
     """What was sent lately is in memory; it is what the database has."""
-    alice, bob = server.client(ALICE), server.client(BOB)
-    await sync(bob)
+    await sync(server.client(BOB))
     counts = []
     for _ in range(2):
-        room_id = await _room_of(alice, bob)
-        sent = [await send(alice, room_id, str(number)) for number in range(4)]
-        await alice.put(f"/v3/rooms/{room_id}/redact/{quote(sent[2])}/r", {})
-        with counted(server.db) as queries:
-            answer = await sync(bob, filter=_limit(4))
-        counts.append(len(queries.reads))
-        entry = room_of(answer, room_id)
-        paged = await pages_back(alice, room_id, {})
+        busy = await _first_sync_of_busy_room(server, redacts=True)
+        counts.append(busy.reads)
+        paged = await pages_back(server.client(ALICE), busy.room_id, {})
 
         assert paged
-        assert timeline_ids(entry) == paged[-4:]
-        assert entry["timeline"]["limited"] is True
-        assert entry["timeline"]["events"][1]["content"] == {}
+        assert timeline_ids(busy.entry) == paged[-4:]
+        assert busy.entry["timeline"]["limited"] is True
+        assert busy.entry["timeline"]["events"][1]["content"] == {}
     assert counts[0] == counts[1]
 
 
@@ -87,22 +102,16 @@ async def test_who_joined_just_before_what_is_shown_is_not_looked_up(
     server: Server,
 ) -> None:
     """The join is read only to see that there is more than is shown."""
-    alice, bob = server.client(ALICE), server.client(BOB)
-    await sync(bob)
+    await sync(server.client(BOB))
     counts = []
     for _ in range(2):
-        room_id = await _room_of(alice, bob)
-        sent = [await send(alice, room_id, str(number)) for number in range(4)]
-        with counted(server.db) as queries:
-            answer = await sync(bob, filter=_limit(4))
-        counts.append(len(queries.reads))
+        busy = await _first_sync_of_busy_room(server, redacts=False)
+        counts.append(busy.reads)
+        timeline = busy.entry["timeline"]
 
-        entry = room_of(answer, room_id)
-        assert timeline_ids(entry) == sent
-        assert entry["timeline"]["limited"] is True
-        shown = {
-            event["unsigned"]["membership"] for event in entry["timeline"]["events"]
-        }
+        assert timeline_ids(busy.entry) == busy.sent
+        assert timeline["limited"] is True
+        shown = {event["unsigned"]["membership"] for event in timeline["events"]}
         assert shown == {"join"}
     assert counts[0] == counts[1]
 
