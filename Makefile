@@ -1,7 +1,12 @@
 # Two commands matter: `make serve` and `make test`. Both need Python >= 3.11 and make.
 # Every target installs what it needs into .venv, again whenever pyproject.toml changes.
 
-PYTHON ?= python3
+# The system's before another on the PATH: distributions build Python with profiles of its
+# use, and one that was built without (as pyenv does unless told) takes half as much again
+# for everything. If neither will do, what is wrong is said where it is used.
+PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
+	"$$python" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' \
+		2>/dev/null && break; done; echo "$$python")
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Test processes at once; each has a PostgreSQL of its own.

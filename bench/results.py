@@ -3,6 +3,7 @@
 import os
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
@@ -100,9 +101,15 @@ def this_machine(folder: Path | None) -> Machine:
     return Machine(
         cores=os.cpu_count() or 1,
         processor=_processor(),
-        python=platform.python_version(),
+        python=_python(),
         fsync_ms=_fsync_ms(folder),
     )
+
+
+def _python() -> str:
+    """Its version and whose build it is, which makes all figures half as high again."""
+    builder = "the system's build" if sys.base_prefix == "/usr" else "another's build"
+    return f"{platform.python_version()} ({builder})"
 
 
 def _processor() -> str:
