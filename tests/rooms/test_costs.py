@@ -1,6 +1,9 @@
 """What the hot paths ask of the database: speed that a test can hold."""
 
 import asyncio
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from unittest.mock import patch
 from urllib.parse import quote
 
@@ -17,6 +20,23 @@ ALICE = "@alice:test"
 BOB = "@bob:test"
 
 
+@contextmanager
+def garbage() -> Iterator[list[object]]:
+    """What only the garbage collector can free of what the block has made."""
+    left: list[object] = []
+    gc.collect()
+    gc.disable()
+    try:
+        yield left
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left += gc.garbage
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
 async def test_a_send_to_a_warm_room_is_one_unit_and_no_read(server: Server) -> None:
     """The blueprint's "one transaction and no read on a warm room"."""
     alice = server.client(ALICE)
@@ -29,6 +49,23 @@ async def test_a_send_to_a_warm_room_is_one_unit_and_no_read(server: Server) -> 
     assert queries.reads == []
     [unit] = queries.units
     assert len(unit.statements) == 1
+
+
+async def test_what_is_stored_leaves_nothing_to_the_garbage_collector(
+    server: Server,
+) -> None:
+    """Units, and all that they have stored and announced, go when nobody needs them."""
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await create_room(alice, preset="public_chat")
+    await bob.get("/v3/account/whoami")
+
+    with garbage() as left:
+        await send(alice, room_id)
+        await join(bob, room_id)
+        await create_room(alice)
+
+    modules = {type(each).__module__ for each in left}
+    assert not {each for each in modules if each.startswith("tremula.")}
 
 
 async def test_a_join_costs_the_same_in_a_room_of_any_size(server: Server) -> None:

@@ -176,14 +176,17 @@ def _nobody_is_woken() -> None:
 
 
 def run_hooks(unit: JournalUnit) -> None:
-    """Run what it asked for in its case."""
+    """Run what it asked for in its case, and let go of its hooks.
+
+    Many of them know the unit: with them it would stay, and all that it stores and
+    announces, until the garbage collector comes upon it.
+    """
     if unit.stage is Stage.STORED:
-        hooks = unit.commit_hooks
+        call_each(unit.commit_hooks)
     elif unit.stage is Stage.FAILED:
-        hooks = unit.failure_hooks
-    else:
-        return
-    call_each(hooks)
+        call_each(unit.failure_hooks)
+    unit.commit_hooks.clear()
+    unit.failure_hooks.clear()
 
 
 def answer(unit: JournalUnit) -> None:
