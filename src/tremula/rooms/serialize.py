@@ -24,6 +24,8 @@ from tremula.rooms.wire import signed_pdu
 
 _NO_RELATIONS: Final[Mapping[int, bytes]] = {}
 _REDACTION: Final = "m.room.redaction"
+# What no JSON has in it.
+_NOWHERE: Final = b"\0"
 
 
 class Audience(Struct, frozen=True):
@@ -178,42 +180,51 @@ class _Unsigned(Struct, frozen=True):
 
     def of(self, event: StoredEvent) -> bytes:
         """That of *event*: the members of the object."""
-        viewer, relations = self.audience.viewer, self.relations
         always = b'"age":%d,"membership":"%b"' % (
             self.now_ms - event.origin_server_ts,
-            viewer.membership_at(event).encode(),
+            self.audience.viewer.membership_at(event).encode(),
         )
-        if (
-            (event.txn_id is None or event.sender != viewer.user_id)
-            and event.replaces_nid is None
-            and event.redacted_by_nid is None
-            and event.event_nid not in relations
-        ):
-            return always
         more = _more_unsigned(event, self.audience, self.related)
-        if event.event_nid in relations:
-            more = chain(more, (b'"m.relations":' + relations[event.event_nid],))
+        relations = self.relations.get(event.event_nid)
+        if relations is not None:
+            more = chain(more, (b'"m.relations":' + relations,))
         return b",".join((always, *more))
 
 
 def _client_events(
     events: Iterable[StoredEvent], unsigned: _Unsigned, leave_out: bytes
 ) -> list[bytes]:
-    """*events* as JSON; without *leave_out*, which is `room_id_member`, if any."""
+    """*events* as JSON; without *leave_out*, which is `room_id_member`, if any.
+
+    What `_Unsigned.of` says of most events stands here once more, without a call.
+    """
+    viewer, relations = unsigned.audience.viewer, unsigned.relations
+    user_id, membership_at = viewer.user_id, viewer.membership_at
+    now_ms = unsigned.now_ms
     encoded: list[bytes] = []
     for event in events:
         body = _body(event) if event.type == _REDACTION else event.client_json
         # `content` comes first and in a string the quotation marks would be escaped, so
         # that the last match is the event's own key.
-        left_out = body.rfind(leave_out) if leave_out else 0
-        encoded.append(
-            b'%b%b,"unsigned":{%b}}'
-            % (
-                body[:left_out],
-                body[left_out + len(leave_out) : -1],
-                unsigned.of(event),
+        before, _, after = body.rpartition(leave_out or _NOWHERE)
+        if (
+            (event.txn_id is None or event.sender != user_id)
+            and event.replaces_nid is None
+            and event.redacted_by_nid is None
+            and not (relations and event.event_nid in relations)
+        ):
+            encoded.append(
+                b'%b%b,"unsigned":{"age":%d,"membership":"%b"}}'
+                % (
+                    before,
+                    after[:-1],
+                    now_ms - event.origin_server_ts,
+                    membership_at(event).encode(),
+                )
             )
-        )
+        else:
+            told = (before, after[:-1], unsigned.of(event))
+            encoded.append(b'%b%b,"unsigned":{%b}}' % told)
     return encoded
 
 
