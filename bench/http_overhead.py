@@ -1,6 +1,6 @@
 """What the server itself costs a request, without its connection and a feature.
 
-``python -m bench.http_overhead`` drives the ASGI application in-process and prints the
+``python -m bench.http_overhead`` drives the application in-process and prints the
 CPU time of one ``PUT`` with 200 bytes of JSON and two fields in its path, from head
 to answer: routing, authentication (of a token that is known), rate limit, strict
 parsing, the answer's encoding, metrics.
@@ -13,11 +13,12 @@ import time
 import msgspec
 import uvloop
 
+from tests.fakes.wire import FakeWire
 from tremula.infra.clock import SystemClock
 from tremula.infra.config import RateLimit, RateLimits
 from tremula.infra.http import Auth, Json, Requester, Router, UserRequest, endpoint
 from tremula.infra.http.application import Application
-from tremula.infra.http.asgi import AsgiApp, Message
+from tremula.infra.http.exchange import Exchange, HttpApp
 from tremula.infra.metrics import Metrics
 from tremula.infra.ratelimit import RateLimiter
 from tremula.protocol.identifiers import DeviceId, UserId
@@ -26,16 +27,16 @@ REQUESTS = 5_000
 ROUNDS = 20
 BODY = b'{"msgtype":"m.text","body":"%s"}' % (b"x" * 168)
 PATH = b"/_matrix/client/v3/rooms/!room:example.org/note/m1700000000000.1"
-HEADERS = [
-    (b"host", b"localhost:8008"),
-    (b"user-agent", b"bench"),
-    (b"accept", b"*/*"),
-    (b"accept-encoding", b"gzip, deflate, br"),
-    (b"authorization", b"Bearer syt_YWxpY2U_abcdefghijklmnop"),
-    (b"content-type", b"application/json"),
-    (b"content-length", b"%d" % len(BODY)),
-    (b"connection", b"keep-alive"),
-]
+HEADERS = {
+    b"host": b"localhost:8008",
+    b"user-agent": b"bench",
+    b"accept": b"*/*",
+    b"accept-encoding": b"gzip, deflate, br",
+    b"authorization": b"Bearer syt_YWxpY2U_abcdefghijklmnop",
+    b"content-type": b"application/json",
+    b"content-length": b"%d" % len(BODY),
+    b"connection": b"keep-alive",
+}
 ALICE = Requester(
     user_id=UserId("@alice:example.org"),
     device_id=DeviceId("DEVICE"),
@@ -75,18 +76,7 @@ class OneUser:
         return ALICE
 
 
-async def receive() -> Message:
-    """The whole body."""
-    return {"type": "http.request", "body": BODY, "more_body": False}
-
-
-async def send(message: Message) -> None:
-    """Take the answer."""
-    if message.get("status", 200) != 200:
-        raise AssertionError(message)
-
-
-def application() -> AsgiApp:
+def application() -> HttpApp:
     """An application with the one endpoint and generous limits."""
     router = Router()
     router.add(sys.modules[__name__], None)
@@ -99,19 +89,16 @@ def application() -> AsgiApp:
     ).for_listener()
 
 
-async def measure(app: AsgiApp) -> float:
+async def measure(app: HttpApp) -> float:
     """The microseconds of CPU that one request took, on average."""
+    wire = FakeWire()
     began_ns = time.process_time_ns()
     for _ in range(REQUESTS):
-        scope = {
-            "type": "http",
-            "method": "PUT",
-            "raw_path": PATH,
-            "query_string": b"",
-            "headers": HEADERS,
-            "client": ("127.0.0.1", 50_000),
-        }
-        await app(scope, receive, send)
+        exchange = Exchange(wire, "PUT", (PATH, b""), HEADERS)
+        exchange.take(BODY)
+        exchange.end_body()
+        await app(exchange)
+        assert wire.pieces.pop().startswith(b"HTTP/1.1 200")
     return (time.process_time_ns() - began_ns) / REQUESTS / 1000
 
 

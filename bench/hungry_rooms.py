@@ -80,7 +80,7 @@ async def _server(folder: Path, *, on_postgres: bool) -> AsyncIterator[Server]:
 
 async def _bridge(server: Server) -> Client:
     await server.add_appservice(parse_registration(_REGISTRATION))
-    bot = Client(server.asgi, _TOKEN)
+    bot = Client(server.http, _TOKEN)
     await _register(bot, "bench_bot")
     return bot
 

@@ -1,11 +1,10 @@
-"""A client that speaks to the ASGI application in-process, without sockets.
+"""A client that speaks to an application in-process, without sockets.
 
 With ``MATRIX_SPEC`` set it checks every answer against the specification's schemas
 (``tools/check_response.py`` there): a violation, or a key the specification lacks,
 fails the test.
 """
 
-import asyncio
 import os
 import re
 import sys
@@ -19,7 +18,8 @@ from urllib.parse import urlencode
 
 import orjson
 
-from tremula.infra.http.asgi import AsgiApp, Message
+from tests.fakes.wire import FakeWire
+from tremula.infra.http.exchange import Exchange, HttpApp
 
 QueryValue = str | int | Sequence[str]
 
@@ -95,7 +95,7 @@ class Client:
     A path such as ``/v3/sync`` is one of the client-server API.
     """
 
-    app: AsgiApp
+    app: HttpApp
     token: str | None = None
     client_ip: str = "127.0.0.1"
 
@@ -133,54 +133,30 @@ class Client:
             query_string = urlencode(options["query"], doseq=True)
         body = options.get("body", b"" if json is None else orjson.dumps(json))
         headers = {"content-length": str(len(body)), **options.get("headers", {})}
-        exchange = _Exchange(body)
-        scope = self._scope(method, path, query_string, headers)
-        await self.app(scope, exchange.receive, exchange.send)
-        response = exchange.response()
+        wire = FakeWire(self.client_ip)
+        target = (path.encode(), query_string.encode())
+        exchange = Exchange(wire, method, target, self._headers(headers))
+        exchange.take(body)
+        exchange.end_body()
+        await self.app(exchange)
+        response = _parsed(b"".join(wire.pieces))
         if not any(mark in query_string for mark in _OUTSIDE_SCHEMA):
             _check_against_spec(method, path, response)
         return response
 
-    def _scope(
-        self, method: str, path: str, query_string: str, headers: Mapping[str, str]
-    ) -> dict[str, Any]:
+    def _headers(self, headers: Mapping[str, str]) -> dict[bytes, bytes]:
         sent = {"host": "test", "user-agent": "tests"}
         if self.token is not None:
             sent["authorization"] = f"Bearer {self.token}"
         sent |= {name.lower(): value for name, value in headers.items()}
-        return {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": query_string.encode(),
-            "headers": [(n.encode(), v.encode("latin-1")) for n, v in sent.items()],
-            "client": (self.client_ip, 50_000),
-        }
+        return {n.encode(): v.encode("latin-1") for n, v in sent.items()}
 
 
-class _Exchange:
-    """Both ends of one request: gives its body, collects the answer."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body: bytes | None = body
-        self._sent: list[Message] = []
-
-    async def receive(self) -> Message:
-        if self._body is None:
-            # The client stays until it has its answer.
-            await asyncio.get_running_loop().create_future()
-        body, self._body = self._body, None
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(self, message: Message) -> None:
-        self._sent.append(message)
-
-    def response(self) -> HttpResponse:
-        start, *bodies = self._sent
-        headers = {n.decode(): v.decode("latin-1") for n, v in start["headers"]}
-        body = b"".join(message["body"] for message in bodies)
-        return HttpResponse(start["status"], headers, body)
+def _parsed(answer: bytes) -> HttpResponse:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status_line, *lines = head.decode("latin-1").split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    return HttpResponse(int(status_line.split(" ")[1]), headers, body)
 
 
 def spec_header() -> str:

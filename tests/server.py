@@ -25,7 +25,7 @@ from tremula.infra.config import (
 from tremula.infra.config import Registration as RegistrationPolicy
 from tremula.infra.db import Database
 from tremula.infra.federation.transport import FederationTransport
-from tremula.infra.http.asgi import AsgiApp, Receive, Scope, Send
+from tremula.infra.http.exchange import Exchange, HttpApp
 from tremula.infra.outbound.web import Web
 from tremula.protocol.appservices import Registration
 from tremula.protocol.identifiers import ServerName, UserId, localpart_of
@@ -66,7 +66,7 @@ class Server:
     """A server under test, of one process or of several that answer in turn."""
 
     apps: Sequence[Tremula]
-    asgi: AsgiApp
+    http: HttpApp
     users: set[str] = field(default_factory=set)
 
     @property
@@ -87,12 +87,12 @@ class Server:
     @property
     def anonymous(self) -> Client:
         """A client without a token."""
-        return Client(self.asgi)
+        return Client(self.http)
 
     def client(self, user_id: str, *, device_id: str | None = None) -> "UserClient":
         """A new device of *user_id*, who is registered if need be, on first use."""
         return UserClient(
-            self.asgi, server=self, user_id=UserId(user_id), device_id=device_id
+            self.http, server=self, user_id=UserId(user_id), device_id=device_id
         )
 
     async def add_appservice(self, registration: Registration) -> None:
@@ -108,7 +108,7 @@ class Server:
         """The application service, acting as *user_id*, or as its sender."""
         acting = {"user_id": user_id, "device_id": device_id}
         return AppserviceClient(
-            self.asgi,
+            self.http,
             registration.as_token,
             acting_as={key: value for key, value in acting.items() if value},
         )
@@ -183,11 +183,11 @@ class AppserviceClient(Client):
 class _InTurn:
     """Has each request answered by the next process, as a balancer would."""
 
-    def __init__(self, apps: Sequence[AsgiApp]) -> None:
+    def __init__(self, apps: Sequence[HttpApp]) -> None:
         self._turns = cycle(apps)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await next(self._turns)(scope, receive, send)
+    async def __call__(self, exchange: Exchange) -> None:
+        await next(self._turns)(exchange)
 
 
 @asynccontextmanager

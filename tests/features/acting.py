@@ -51,5 +51,5 @@ async def clients_at(server: Server, before: Mapping[str, Client]) -> dict[str, 
             user = server.client(user_id)
             await user.get("/v3/account/whoami")
             token = user.login.token
-        clients[user_id] = Client(server.asgi, token)
+        clients[user_id] = Client(server.http, token)
     return clients

@@ -77,4 +77,4 @@ async def guest(server: Server) -> Client:
     """A client of a new guest."""
     response = await server.anonymous.post("/v3/register?kind=guest", {})
     assert response.status == 200, response.body
-    return Client(server.asgi, response.json["access_token"])
+    return Client(server.http, response.json["access_token"])

@@ -20,7 +20,7 @@ from tremula.infra.clock import Clock
 from tremula.infra.config import PostgresUrl, SqliteFile
 from tremula.infra.federation.errors import PeerUnreachable
 from tremula.infra.federation.transport import FederationTransport, StreamedAnswer
-from tremula.infra.http.asgi import AsgiApp
+from tremula.infra.http.exchange import HttpApp
 from tremula.protocol.identifiers import ServerName
 
 PATIENCE_S: Final = 20.0
@@ -60,10 +60,10 @@ class Peer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Tremula:
-    asgi: AsgiApp
+    http: HttpApp
 
     async def receive(self, letter: Letter) -> tuple[int, bytes]:
-        response = await Client(self.asgi).request(
+        response = await Client(self.http).request(
             letter.method, letter.uri, body=letter.body or b"", headers=letter.headers
         )
         return response.status, response.body
@@ -82,7 +82,7 @@ class Network:
     def add(self, server: Server) -> None:
         """Let a Tremula be reached."""
         name = server.app.config.server_name
-        self.peers[name] = _Tremula(server.asgi)
+        self.peers[name] = _Tremula(server.http)
 
     def line(self, origin: ServerName) -> FederationTransport:
         """The way out of the server *origin*."""

@@ -131,7 +131,7 @@ class Remote:
             destination=server.app.config.server_name,
             content=content,
         )
-        return await Client(server.asgi).request(
+        return await Client(server.http).request(
             method,
             uri,
             body=b"" if content is None else orjson.dumps(content),

@@ -209,7 +209,7 @@ async def test_guests_join_no_rooms_of_other_servers(
 ) -> None:
     room_id = await create_room(alice, preset="public_chat")
     made = await two.anonymous.post("/v3/register?kind=guest", {})
-    guest = Client(two.asgi, made.json["access_token"])
+    guest = Client(two.http, made.json["access_token"])
 
     path = f"/v3/rooms/{room_id}/join"
     response = await guest.post(path, {}, query={"via": "one.test"})

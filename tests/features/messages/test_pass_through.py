@@ -116,5 +116,5 @@ async def test_a_widget_learns_from_a_token_who_looks_at_it(server: Server) -> N
     )
     assert who.json == {"sub": BOB}
     # It is no access token.
-    as_user = Client(server.asgi, token=told["access_token"])
+    as_user = Client(server.http, token=told["access_token"])
     assert error_of(await as_user.get("/v3/account/whoami"))[0] == 401

@@ -62,7 +62,7 @@ async def test_a_token_is_no_access_token_nor_the_other_way_round(
     alice = server.client(ALICE)
     token = await issue(alice)
 
-    used = await Client(server.asgi, token).get("/v3/account/whoami")
+    used = await Client(server.http, token).get("/v3/account/whoami")
     assert error_of(used) == (401, "M_UNKNOWN_TOKEN")
     assert alice.login.token is not None
     refused = await userinfo(server, alice.login.token)

@@ -59,7 +59,7 @@ async def test_a_server_on_a_copy_makes_its_own_index(
         await copy_database(database_source, target, Recorder())
 
         async with running_server(config_for(target, tmp_path)) as server:
-            again = Client(server.asgi, alice.login.token)
+            again = Client(server.http, alice.login.token)
             assert await found(again, "needle", order_by="recent") == sent[::-1]
 
 

@@ -41,7 +41,7 @@ async def test_a_connection_survives_a_restart(
         await send(alice, rooms[0], "unheard")
         token = alice.login.token
     async with running_server(config) as server:
-        alice_again = Client(server.asgi, token)
+        alice_again = Client(server.http, token)
         back = await slide(alice_again, away["pos"], lists=LISTS)
         nothing = await slide(alice_again, back["pos"], lists=LISTS)
 

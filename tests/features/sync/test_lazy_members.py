@@ -212,7 +212,7 @@ async def test_after_a_restart_members_may_come_again_but_none_is_missing(
         since = await token(bob, filter=_lazy(1))
         await send(carol, room_id)
     async with running_server(config) as server:
-        bob_again = Client(server.asgi, bob.login.token)
+        bob_again = Client(server.http, bob.login.token)
         answer = await sync(bob_again, since, filter=_lazy())
 
     assert _state_members(answer, room_id) == {CAROL}

@@ -117,8 +117,8 @@ async def test_an_old_token_gives_exactly_what_was_missed_after_a_restart(
         await alice.post(path, {})
         await join(bob, rooms[2])
     async with running_server(config) as server:
-        bob_again = Client(server.asgi, bob.login.token)
-        alice_again = Client(server.asgi, alice.login.token)
+        bob_again = Client(server.http, bob.login.token)
+        alice_again = Client(server.http, alice.login.token)
         after = await send(alice_again, rooms[0], "after")
         answer = await sync(bob_again, since)
         current = await sync(bob_again, answer["next_batch"])
@@ -143,7 +143,7 @@ async def test_a_token_given_before_a_restart_waits_for_news_after_it(
         room_id = await create_room(alice)
         since = await token(alice)
     async with running_server(config) as server:
-        again = Client(server.asgi, alice.login.token)
+        again = Client(server.http, alice.login.token)
         quiet = await sync(again, since, timeout=5)
         event_id = await send(again, room_id)
         news = await sync(again, since)

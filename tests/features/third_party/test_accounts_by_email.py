@@ -51,7 +51,7 @@ async def test_a_new_user_has_the_address_that_was_proved(
     made = await server.anonymous.post("/v3/register", {**body, "auth": auth})
 
     assert made.status == 200, made.body
-    new = Client(server.asgi, made.json["access_token"])
+    new = Client(server.http, made.json["access_token"])
     assert await addresses_of(new) == [EMAIL]
 
 

@@ -56,7 +56,7 @@ async def test_a_new_user_is_invited_by_an_old_address(
     creds = await prove(server.anonymous, smtp, "register")
     body = {"username": "new", "password": PASSWORD, "auth": email_auth(creds)}
     made = await server.anonymous.post("/v3/register", body)
-    new = Client(server.asgi, made.json["access_token"])
+    new = Client(server.http, made.json["access_token"])
 
     assert await invited_to(new) == [room_id]
     await join(new, room_id)

@@ -4,88 +4,103 @@ import asyncio
 
 import pytest
 
+from tests.fakes.wire import FakeWire
+from tremula.infra.http.errors import HungUpError
 from tremula.infra.http.exchange import BUFFERED_BYTES_MAX, Exchange
 
-START = {
-    "type": "http.response.start",
-    "status": 200,
-    "headers": [(b"content-length", b"4")],
-}
-HEAD = b"HTTP/1.1 200 OK\r\ndate: now\r\ncontent-length: 4\r\n\r\n"
-
-
-class Written:
-    """A wire, and what went over it."""
-
-    date_line = b"date: now\r\n"
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-        self.is_reading = True
-        self.writable: asyncio.Event | None = None
-
-    def write(self, data: bytes) -> None:
-        self.pieces.append(data)
-
-    def read_on(self) -> None:
-        self.is_reading = True
-
-    def pause_reading(self) -> None:
-        self.is_reading = False
+START = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n"
+HEAD = START + b"date: now\r\n\r\n"
 
 
 @pytest.fixture
-def written() -> Written:
-    return Written()
+def wire() -> FakeWire:
+    return FakeWire()
 
 
 @pytest.fixture
-def exchange(written: Written) -> Exchange:
-    scope = {"method": "GET"}
-    return Exchange(written, scope, keeps_alive=True, expects_continue=False)
+def exchange(wire: FakeWire) -> Exchange:
+    return Exchange(wire, "GET", (b"/", b""), {})
 
 
-async def test_a_head_goes_with_its_body(written: Written, exchange: Exchange) -> None:
-    await exchange.send(START)
-    assert written.pieces == []
-    await exchange.send({"body": b"ab", "more_body": True})
-    await exchange.send({"body": b"cd"})
+async def test_an_answer_is_one_piece(wire: FakeWire, exchange: Exchange) -> None:
+    await exchange.answer(START, b"abcd")
 
-    assert written.pieces == [HEAD + b"ab", b"cd"]
+    assert wire.pieces == [HEAD + b"abcd"]
     assert exchange.is_answered
 
 
-@pytest.mark.parametrize("body", [b"abc", b"abcde"])
-async def test_a_body_is_as_long_as_its_head_says(
-    exchange: Exchange, body: bytes
+async def test_who_asks_for_the_head_is_sent_no_body(wire: FakeWire) -> None:
+    await Exchange(wire, "HEAD", (b"/", b""), {}).answer(START, b"abcd")
+
+    assert wire.pieces == [HEAD]
+
+
+async def test_a_connection_that_ends_is_said_to(wire: FakeWire) -> None:
+    exchange = Exchange(wire, "GET", (b"/", b""), {}, keeps_alive=False)
+
+    await exchange.answer(START, b"abcd")
+
+    assert wire.pieces == [START + b"date: now\r\nconnection: close\r\n\r\nabcd"]
+
+
+async def test_who_is_slow_is_waited_for(wire: FakeWire, exchange: Exchange) -> None:
+    wire.writable = asyncio.Event()
+    answering = asyncio.ensure_future(exchange.answer(START, b"abcd"))
+    await asyncio.sleep(0)
+    assert wire.pieces == []
+
+    wire.writable.set()
+    await answering
+
+    assert wire.pieces == [HEAD + b"abcd"]
+
+
+async def test_a_head_goes_with_the_first_piece(
+    wire: FakeWire, exchange: Exchange
 ) -> None:
-    await exchange.send(START)
+    exchange.begin(START, 4)
+    assert wire.pieces == []
+    await exchange.send(b"ab")
+    await exchange.send(b"cd")
+    assert not exchange.is_answered
+    await exchange.send(b"")
+
+    assert wire.pieces[:2] == [HEAD + b"ab", b"cd"]
+    assert exchange.is_answered
+
+
+@pytest.mark.parametrize("pieces", [(b"abc", b""), (b"abc", b"de")])
+async def test_a_body_is_as_long_as_its_head_says(
+    exchange: Exchange, pieces: tuple[bytes, bytes]
+) -> None:
+    exchange.begin(START, 4)
+    await exchange.send(pieces[0])
 
     with pytest.raises(RuntimeError):
-        await exchange.send({"body": body})
+        await exchange.send(pieces[1])
     assert not exchange.is_answered
 
 
 async def test_no_more_is_read_than_is_taken(
-    written: Written, exchange: Exchange
+    wire: FakeWire, exchange: Exchange
 ) -> None:
     piece = b"x" * BUFFERED_BYTES_MAX
     exchange.take(piece)
-    assert written.is_reading
+    assert wire.is_reading
     exchange.take(b"y")
-    assert not written.is_reading
+    assert not wire.is_reading
 
     taken = await exchange.receive()
 
-    assert taken == {"type": "http.request", "body": piece + b"y", "more_body": True}
-    assert written.is_reading
+    assert taken == piece + b"y"
+    assert not exchange.has_whole_body
+    assert wire.is_reading
 
 
-async def test_what_is_lost_is_not_answered(
-    written: Written, exchange: Exchange
-) -> None:
+async def test_what_is_lost_is_not_answered(wire: FakeWire, exchange: Exchange) -> None:
     exchange.lose()
 
-    assert await exchange.receive() == {"type": "http.disconnect"}
-    await exchange.send(START)
-    assert written.pieces == []
+    with pytest.raises(HungUpError):
+        await exchange.receive()
+    await exchange.answer(START, b"abcd")
+    assert wire.pieces == []

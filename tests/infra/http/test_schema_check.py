@@ -5,19 +5,17 @@ import os
 import pytest
 
 from tests.http_client import Client
-from tremula.infra.http.asgi import AsgiApp, Receive, Scope, Send
+from tremula.infra.http.exchange import Exchange, HttpApp
+from tremula.infra.http.response import encode_response
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("MATRIX_SPEC"), reason="MATRIX_SPEC is not set"
 )
 
 
-def answering(body: bytes) -> AsgiApp:
-    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
-        headers = [(b"content-type", b"application/json")]
-        start = {"type": "http.response.start", "status": 200, "headers": headers}
-        await send(start)
-        await send({"type": "http.response.body", "body": body})
+def answering(body: bytes) -> HttpApp:
+    async def app(exchange: Exchange) -> None:
+        await exchange.answer(encode_response(body).head, body)
 
     return app
 

@@ -1,4 +1,4 @@
-"""The ASGI application of a listener: one request, from its head to its answer.
+"""The application of a listener: one request, from its head to its answer.
 
 Without its connection, a ``PUT`` with 200 bytes of JSON and two fields in its path
 costs 14 µs here, 3 of them for strict JSON (``python -m bench.http_overhead``).
@@ -7,7 +7,6 @@ costs 14 µs here, 3 of them for strict JSON (``python -m bench.http_overhead``)
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
 from itertools import count
 from secrets import token_hex
 from time import perf_counter
@@ -17,7 +16,6 @@ import structlog
 from msgspec import Struct, field
 
 from tremula.infra.config import Api
-from tremula.infra.http.asgi import AsgiApp, Receive, Scope, Send
 from tremula.infra.http.auth import (
     Authenticator,
     Requester,
@@ -25,15 +23,12 @@ from tremula.infra.http.auth import (
     ServerAuthenticator,
 )
 from tremula.infra.http.body import RequestBody
-from tremula.infra.http.client_address import (
-    TrustedProxies,
-    peer_address,
-    rate_limit_key,
-)
-from tremula.infra.http.cors import PREFLIGHT_BODY, PREFLIGHT_START
+from tremula.infra.http.client_address import TrustedProxies, rate_limit_key
+from tremula.infra.http.cors import PREFLIGHT_HEAD
 from tremula.infra.http.endpoint import EVERY_API, ends_with_client, is_long_poll
 from tremula.infra.http.errors import HungUpError, error_response
-from tremula.infra.http.hang_up import SCOPE_KEY, Connection, unless_hung_up
+from tremula.infra.http.exchange import Exchange, HttpApp
+from tremula.infra.http.hang_up import unless_hung_up
 from tremula.infra.http.request import (
     FederationRequest,
     Request,
@@ -108,8 +103,8 @@ class Application(Struct, frozen=True, kw_only=True):
         self,
         apis: frozenset[Api] = EVERY_API,
         proxies: TrustedProxies | None = None,
-    ) -> AsgiApp:
-        """The ASGI application that serves *apis*, of the endpoints added so far."""
+    ) -> HttpApp:
+        """The application that serves *apis*, of the endpoints added so far."""
         routes = [self._route(bound) for bound in self.router.bound(apis)]
         return _ListenerApp(self, RouteTable(routes), proxies or TrustedProxies())
 
@@ -188,31 +183,26 @@ class _ListenerApp:
         self._logs_access = logging.getLogger(__name__).isEnabledFor(logging.DEBUG)
         self._unrecognized = _Observers(app.metrics, "unrecognized")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, exchange: Exchange) -> None:
         """Answer one request."""
-        if scope["method"] == "OPTIONS":
-            await send(PREFLIGHT_START)
-            await send(PREFLIGHT_BODY)
+        if exchange.method == "OPTIONS":
+            await exchange.answer(PREFLIGHT_HEAD, b"")
             return
         started = perf_counter()
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        body = RequestBody(headers, receive)
+        body = RequestBody(exchange)
         observers = self._unrecognized
-        current_id = self._id_of(scope, headers)
+        current_id = self._id_of(exchange)
         request_id.set(current_id)
         try:
-            route, path = self._routes.find(scope["method"], scope["raw_path"])
+            route, path = self._routes.find(exchange.method, exchange.raw_path)
             observers = route.observers
             request = route.endpoint.auth.request_type(
-                scope,
-                headers,
+                exchange,
                 path,
-                client_ip=self._client_ip(scope),
+                client_ip=self._proxies.client_ip(exchange.wire.peer, exchange.headers),
                 request_id=current_id,
             )
-            # They are in the request; while it waits, half a kilobyte less.
-            scope["headers"].clear()
-            answer = await self._answer(route, request, body, scope.get(SCOPE_KEY))
+            answer = await self._answer(route, request, body, exchange)
             encoded = encode_response(answer)
         except HungUpError:
             log.debug("client_hung_up", operation=observers.operation)
@@ -221,31 +211,33 @@ class _ListenerApp:
             if not self._app.shutting_down.is_set():
                 raise
             # `HttpServer.stop` has waited long enough; its client is told.
-            encoded = await _refuse(Unknown("shutting down", status=503), body)
+            encoded = await _refuse(
+                Unknown("shutting down", status=503), body, exchange
+            )
         except Exception as error:  # noqa: BLE001 - logged by error_response
-            encoded = await _refuse(error, body)
+            encoded = await _refuse(error, body, exchange)
         if encoded.status == SWITCHING_PROTOCOLS:
             observers.observe(encoded.status, perf_counter() - started)
             await hold_conversation(
-                encoded, scope, is_stopping=self._app.shutting_down.is_set()
+                encoded, exchange, is_stopping=self._app.shutting_down.is_set()
             )
             return
         try:
-            await send_encoded(encoded, send, scope)
+            await send_encoded(encoded, exchange)
         except HungUpError:
             log.debug("client_hung_up", operation=observers.operation)
             return
         seconds = perf_counter() - started
         observers.observe(encoded.status, seconds)
         if self._logs_access:
-            _log_access(scope, observers.operation, encoded.status, seconds)
+            _log_access(exchange, observers.operation, encoded.status, seconds)
 
     async def _answer(
         self,
         route: _Route,
         request: Any,  # noqa: ANN401 - of the type that the handler was declared with
         body: RequestBody,
-        connection: Connection | None,
+        exchange: Exchange,
     ) -> Json:
         endpoint = route.endpoint
         if route.catch_up is not None:
@@ -267,7 +259,7 @@ class _ListenerApp:
         work = route.function(request, route.service)
         # What writes must not stop half-way because its client has gone.
         answer = await (
-            unless_hung_up(work, connection) if route.ends_with_client else work
+            unless_hung_up(work, exchange.wire) if route.ends_with_client else work
         )
         if requester is not None and route.is_long_poll:
             await self._authenticate(route, request)
@@ -311,34 +303,33 @@ class _ListenerApp:
         )
         request.origin = authorization.origin
 
-    def _client_ip(self, scope: Scope) -> str:
-        return self._proxies.client_ip(peer_address(scope), scope["headers"])
-
-    def _id_of(self, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
-        given = headers.get(b"x-request-id")
+    def _id_of(self, exchange: Exchange) -> str:
+        given = exchange.headers.get(b"x-request-id")
         if (
             given is not None
-            and self._proxies.trusts(peer_address(scope))
+            and self._proxies.trusts(exchange.wire.peer)
             and _FOREIGN_ID.fullmatch(given)
         ):
             return given.decode("ascii")
         return self._app.request_ids.next()
 
 
-async def _refuse(error: Exception, body: RequestBody) -> Encoded:
+async def _refuse(error: Exception, body: RequestBody, exchange: Exchange) -> Encoded:
     encoded = encode_response(error_response(error))
     await body.discard()
     if not body.is_finished:
-        encoded.headers.append((b"connection", b"close"))
+        exchange.keeps_alive = False
     return encoded
 
 
-def _log_access(scope: Scope, operation: str, status: int, seconds: float) -> None:
+def _log_access(
+    exchange: Exchange, operation: str, status: int, seconds: float
+) -> None:
     # Without the query string, which may hold an access token.
     log.debug(
         "http_request",
-        method=scope["method"],
-        path=scope["raw_path"].decode("latin-1"),
+        method=exchange.method,
+        path=exchange.raw_path.decode("latin-1"),
         operation=operation,
         status=status,
         duration_ms=round(seconds * 1000, 3),

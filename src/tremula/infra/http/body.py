@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 
-from tremula.infra.http.asgi import Receive
 from tremula.infra.http.errors import HungUpError
+from tremula.infra.http.exchange import Exchange
 from tremula.protocol.errors import NotJson, TooLarge
 
 # Who is still sending when the connection closes may never see the answer, so a
@@ -18,12 +18,11 @@ class RequestBody:
     ``is_finished``: nothing more of it is to come.
     """
 
-    __slots__ = ("_declared", "_headers", "_receive", "is_finished")
+    __slots__ = ("_declared", "_exchange", "is_finished")
 
-    def __init__(self, headers: Mapping[bytes, bytes], receive: Receive) -> None:
-        self._headers = headers
-        self._receive = receive
-        self._declared = _declared_length(headers)
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._declared = _declared_length(exchange.headers)
         self.is_finished = self._declared == 0
 
     @property
@@ -71,7 +70,7 @@ class RequestBody:
 
     async def discard(self) -> None:
         """Read what is left, if that is little."""
-        if b"expect" in self._headers:
+        if b"expect" in self._exchange.headers:
             return  # The client waits to be told whether to send it.
         size = 0
         # Gone is as good as too much: `is_finished` stays False.
@@ -80,17 +79,15 @@ class RequestBody:
                 size += len(await self._next_chunk())
 
     def _check_head(self, bytes_max: int) -> None:
-        if self._headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        encoding = self._exchange.headers.get(b"content-encoding", b"identity")
+        if encoding.lower() != b"identity":
             raise NotJson("the request body must not be compressed", status=415)
         if self._declared is not None and self._declared > bytes_max:
             raise _too_large(bytes_max)
 
     async def _next_chunk(self) -> bytes:
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            raise HungUpError
-        self.is_finished = not message.get("more_body", False)
-        chunk: bytes = message.get("body", b"")
+        chunk = await self._exchange.receive()
+        self.is_finished = self._exchange.has_whole_body
         return chunk
 
 

@@ -1,14 +1,14 @@
 """Where a request really comes from, seen through trusted proxies only."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from tremula.infra.http.asgi import RawHeaders, Scope
+from tremula.infra.http.heads import FORWARDED_FOR
 
 LOCAL_SOCKET = "unix"
 """The address of a client that connects through a Unix socket."""
 
-_FORWARDED_FOR = b"x-forwarded-for"
 # Users are commonly given a whole /64, so that one of its addresses means nothing.
 _USER_PREFIX_BITS = 64
 
@@ -29,7 +29,7 @@ class TrustedProxies:
             bool(self._networks) and self._trusts(address)
         )
 
-    def client_ip(self, peer: str, headers: RawHeaders) -> str:
+    def client_ip(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
         """The right-most address that no trusted proxy has: what lies further left
         was written by whom we do not know.
         """
@@ -49,12 +49,6 @@ class TrustedProxies:
         return any(ip in network for network in self._networks)
 
 
-def peer_address(scope: Scope) -> str:
-    """The address at the other end of the socket."""
-    client: tuple[str, int] | None = scope["client"]
-    return client[0] if client else LOCAL_SOCKET
-
-
 @lru_cache(maxsize=4096)
 def rate_limit_key(client_ip: str) -> str:
     """What counts as one client: an IPv4 address, or a /64 of IPv6 addresses."""
@@ -66,9 +60,8 @@ def rate_limit_key(client_ip: str) -> str:
     return str(IPv6Network((address, _USER_PREFIX_BITS), strict=False))
 
 
-def _forwarded_for(headers: RawHeaders) -> list[str]:
-    values = [value for name, value in headers if name == _FORWARDED_FOR]
-    hops = b",".join(values).decode("latin-1").split(",")
+def _forwarded_for(headers: Mapping[bytes, bytes]) -> list[str]:
+    hops = headers.get(FORWARDED_FOR, b"").decode("latin-1").split(",")
     return [hop.strip() for hop in hops]
 
 

@@ -1,6 +1,8 @@
 """The CORS headers of every answer (CS "Web Browser Clients")."""
 
-from tremula.infra.http.asgi import Message, RawHeaders
+from typing import Final
+
+from tremula.infra.http.heads import RawHeaders, format_head
 
 _EVERYWHERE: RawHeaders = [
     (b"access-control-allow-origin", b"*"),
@@ -17,14 +19,12 @@ _DAY_S = 86_400
 
 # "the server MUST NOT perform any logic defined for the endpoints when approached
 # with an OPTIONS request": one answer for all paths, existing or not.
-PREFLIGHT_START: Message = {
-    "type": "http.response.start",
-    "status": 204,
-    "headers": [
+PREFLIGHT_HEAD: Final = format_head(
+    204,
+    [
         *_EVERYWHERE,
         # With those that make requests conditional (MSC4108).
         (b"access-control-allow-headers", _ALLOWED + b", If-Match, If-None-Match"),
         (b"access-control-max-age", b"%d" % _DAY_S),
     ],
-}
-PREFLIGHT_BODY: Message = {"type": "http.response.body", "body": b""}
+)

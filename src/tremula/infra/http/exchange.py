@@ -1,25 +1,24 @@
-"""A request and its answer, on the wire of HTTP/1.1, as ASGI has them."""
+"""A request and its answer, on the wire of HTTP/1.1."""
 
 import asyncio
-from collections.abc import Iterable
-from http import HTTPStatus
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
-from tremula.infra.http.asgi import Message, RawHeaders, Scope
+from tremula.infra.http.errors import HungUpError
+from tremula.infra.http.hang_up import Connection
 
 BUFFERED_BYTES_MAX: Final = 65_536
 """Of more than that of a body, no more is read until it is taken."""
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_STATUS_LINES: Final = {
-    status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode())
-    for status in HTTPStatus
-}
 
 
-class Wire(Protocol):
-    """What an exchange goes over. ``writable`` is there while the client is slow."""
+class Wire(Connection, Protocol):
+    """What an exchange goes over. ``writable`` is there while the client is slow, and
+    ``peer`` is the address at the other end.
+    """
 
+    peer: str
     writable: asyncio.Event | None
 
     @property
@@ -43,43 +42,57 @@ class Wire(Protocol):
 class Exchange:
     """One request, from its head on, until it is answered.
 
-    ``keeps_alive``: the connection is not to be closed after it. ``has_begun`` and
-    ``is_answered``: some of the answer is sent, or all of it. ``is_lost``: nobody is
-    there to be answered.
+    ``target`` is its path and query string as they came, ``headers`` have lower-case
+    names. ``keeps_alive``: the connection is not to be closed after it. ``has_begun``
+    and ``is_answered``: some of the answer is sent, or all of it. ``is_lost``: nobody
+    is there to be answered.
     """
 
     __slots__ = (
         "_buffered_bytes",
         "_expects_continue",
-        "_has_whole_body",
         "_head",
         "_left_bytes",
         "_news",
         "_pieces",
-        "_wire",
         "has_begun",
+        "has_whole_body",
+        "headers",
         "is_answered",
         "is_lost",
         "keeps_alive",
-        "scope",
+        "method",
+        "query_string",
+        "raw_path",
+        "wire",
     )
 
     def __init__(
-        self, wire: Wire, scope: Scope, *, keeps_alive: bool, expects_continue: bool
+        self,
+        wire: Wire,
+        method: str,
+        target: tuple[bytes, bytes],
+        headers: Mapping[bytes, bytes],
+        *,
+        keeps_alive: bool = True,
     ) -> None:
-        self._wire = wire
-        self.scope = scope
+        self.wire = wire
+        self.method = method
+        self.raw_path, self.query_string = target
+        self.headers = headers
         self.keeps_alive = keeps_alive
         self.has_begun = False
         self.is_answered = False
         self.is_lost = False
-        self._expects_continue = expects_continue
+        self.has_whole_body = False
+        self._expects_continue = (
+            b"expect" in headers and headers[b"expect"].lower() == b"100-continue"
+        )
         self._pieces: list[bytes] = []
         self._buffered_bytes = 0
-        self._has_whole_body = False
         # There is one while somebody waits for more of the body.
         self._news: asyncio.Event | None = None
-        # Kept back, so that it is one system call with the body.
+        # Of a streamed body: kept back, so that it is one system call with the first.
         self._head = b""
         self._left_bytes = 0
 
@@ -90,86 +103,85 @@ class Exchange:
         self._pieces.append(piece)
         self._buffered_bytes += len(piece)
         if self._buffered_bytes > BUFFERED_BYTES_MAX:
-            self._wire.pause_reading()
-        self._tell()
+            self.wire.pause_reading()
+        if self._news is not None:
+            self._news.set()
 
     def end_body(self) -> None:
         """The body has come as a whole."""
-        self._has_whole_body = True
-        self._tell()
+        self.has_whole_body = True
+        if self._news is not None:
+            self._news.set()
 
     def lose(self) -> None:
         """The client is gone."""
         self.is_lost = True
-        self._tell()
-
-    def _tell(self) -> None:
         if self._news is not None:
             self._news.set()
 
-    # ASGI
+    # For who answers
 
-    async def receive(self) -> Message:
-        """What has come of the body, or word that no more comes."""
+    async def receive(self) -> bytes:
+        """What has come of the body; ``has_whole_body`` tells whether more comes.
+
+        Raises:
+            HungUpError: the client is gone.
+        """
         if self._expects_continue:
             self._expects_continue = False
-            self._wire.write(_CONTINUE)
-        while not (self._pieces or self._has_whole_body or self.is_lost):
-            self._wire.read_on()
+            self.wire.write(_CONTINUE)
+        while not (self._pieces or self.has_whole_body or self.is_lost):
+            self.wire.read_on()
             self._news = asyncio.Event()
             await self._news.wait()
         if self.is_lost:
-            return {"type": "http.disconnect"}
+            raise HungUpError
         body = b"".join(self._pieces)
         self._pieces.clear()
         self._buffered_bytes = 0
-        if not self._has_whole_body:
-            self._wire.read_on()
-        return {
-            "type": "http.request",
-            "body": body,
-            "more_body": not self._has_whole_body,
-        }
+        if not self.has_whole_body:
+            self.wire.read_on()
+        return body
 
-    async def send(self, message: Message) -> None:
-        """Send the head, with the first of the body; or more of that."""
-        if self._wire.writable is not None:
-            await self._wire.writable.wait()
+    async def answer(self, head: bytes, body: bytes) -> None:
+        """Send a whole answer. *head* has all but the headers of the connection."""
+        if self.wire.writable is not None:
+            await self.wire.writable.wait()
         if self.is_lost:
             return
-        if not self.has_begun:
-            self.has_begun = True
-            self._head = self._format_head(message["status"], message["headers"])
-            return
-        body: bytes = b"" if self.scope["method"] == "HEAD" else message["body"]
-        self._left_bytes -= len(body)
-        is_last = not message.get("more_body", False)
-        if self._left_bytes < 0 or (is_last and self._left_bytes):
-            raise RuntimeError("the body is not as long as its head says")
-        self.is_answered = is_last
-        head, self._head = self._head, b""
-        self._wire.write(head + body)
+        self.has_begun = self.is_answered = True
+        if self.method == "HEAD":
+            body = b""
+        self.wire.write(b"".join((head, *self._end_of_head(), body)))
 
-    def _format_head(self, status: int, headers: RawHeaders) -> bytes:
+    def begin(self, head: bytes, size_bytes: int) -> None:
+        """Say what an answer will be, whose body of *size_bytes* is sent piece by
+        piece.
+        """
+        self.has_begun = True
+        self._head = b"".join((head, *self._end_of_head()))
+        self._left_bytes = size_bytes
+
+    async def send(self, piece: bytes) -> None:
+        """Send more of the body. An empty piece is its end."""
+        if self.wire.writable is not None:
+            await self.wire.writable.wait()
+        if self.is_lost:
+            return
+        self._left_bytes -= len(piece)
+        if self._left_bytes < 0 or (self._left_bytes and not piece):
+            raise RuntimeError("the body is not as long as its head says")
+        self.is_answered = not piece
+        head, self._head = self._head, b""
+        self.wire.write(head + piece)
+
+    def _end_of_head(self) -> tuple[bytes, bytes]:
         if self._expects_continue:
             # It is not asked for, so what comes next may be the body, or a request.
             self._expects_continue = self.keeps_alive = False
-        lines = [_STATUS_LINES[status], self._wire.date_line]
-        for name, value in headers:
-            if name == b"connection":
-                # Of ours there is none but "close".
-                self.keeps_alive = False
-                continue
-            lines += (name, b": ", value, b"\r\n")
-            if name == b"content-length" and self.scope["method"] != "HEAD":
-                self._left_bytes = int(value)
-        if not self.keeps_alive:
-            lines.append(b"connection: close\r\n")
-        lines.append(b"\r\n")
-        return b"".join(lines)
+        end = b"\r\n" if self.keeps_alive else b"connection: close\r\n\r\n"
+        return self.wire.date_line, end
 
 
-def format_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The head of an answer without more than *headers*."""
-    lines = [b"%b: %b\r\n" % header for header in headers]
-    return b"".join([_STATUS_LINES[status], *lines, b"\r\n"])
+HttpApp = Callable[[Exchange], Awaitable[None]]
+"""Answers requests: an application as one listener serves it."""

@@ -4,21 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
-from tremula.infra.http.asgi import RawHeaders
 from tremula.infra.http.errors import HungUpError
 from tremula.infra.http.websocket import Conversation, WebSocket
 
 T = TypeVar("T")
 
-SCOPE_KEY = "tremula.connection"
-"""Where the scope of a request names its `Connection`, if it has one."""
-
 
 class Connection(Protocol):
     """Calls `on_hang_up` when the client closes it, or is lost.
 
-    ASGI's own way, a second task that waits for ``http.disconnect``, costs 2 KB a
-    long poll.
+    A second task that waits for that would cost 2 KB a long poll.
     """
 
     on_hang_up: Callable[[], None] | None
@@ -27,21 +22,17 @@ class Connection(Protocol):
         """End it amid an answer, which the client sees to be incomplete."""
         ...
 
-    def become_websocket(
-        self, headers: RawHeaders, conversation: Conversation
-    ) -> WebSocket:
-        """Answer the handshake, and be no HTTP connection any more."""
+    def become_websocket(self, head: bytes, conversation: Conversation) -> WebSocket:
+        """Answer the handshake with *head*, and be no HTTP connection any more."""
         ...
 
 
-async def unless_hung_up(work: Awaitable[T], connection: Connection | None) -> T:
+async def unless_hung_up(work: Awaitable[T], connection: Connection) -> T:
     """Await *work*, and cancel it when the client hangs up.
 
     Raises:
         HungUpError: the client has gone, and *work* has been cancelled.
     """
-    if connection is None:
-        return await work
     worker = asyncio.current_task()
     assert worker is not None
     has_hung_up = False

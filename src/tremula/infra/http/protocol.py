@@ -7,10 +7,10 @@ from typing import Final, cast
 
 import httptools
 
-from tremula.infra.http.asgi import AsgiApp, RawHeaders, Scope
+from tremula.infra.http.client_address import LOCAL_SOCKET
 from tremula.infra.http.connections import Connections
-from tremula.infra.http.exchange import Exchange, format_head
-from tremula.infra.http.hang_up import SCOPE_KEY
+from tremula.infra.http.exchange import Exchange, HttpApp
+from tremula.infra.http.heads import RawHeaders, headers_by_name
 from tremula.infra.http.patience import Patience
 from tremula.infra.http.response import Response, encode_response
 from tremula.infra.http.websocket import Conversation, WebSocket
@@ -33,11 +33,8 @@ class HttpConnection(asyncio.Protocol):
     __slots__ = (
         "_answering",
         "_app",
-        "_client",
         "_connections",
-        "_expects_continue",
         "_headers",
-        "_is_in_head",
         "_is_in_message",
         "_is_reading",
         "_parser",
@@ -49,11 +46,12 @@ class HttpConnection(asyncio.Protocol):
         "_unheeded_bytes",
         "_waiting",
         "on_hang_up",
+        "peer",
         "writable",
     )
 
     def __init__(
-        self, app: AsgiApp, connections: Connections, *, start_s: float
+        self, app: HttpApp, connections: Connections, *, start_s: float
     ) -> None:
         self._app = app
         self._connections = connections
@@ -61,23 +59,21 @@ class HttpConnection(asyncio.Protocol):
             start_s, on_silence=self._close, on_slowness=self._refuse_slowness
         )
         self._transport: asyncio.Transport
-        self._client: tuple[str, int] | None = None
         parser = httptools.HttpRequestParser(self)
         # Else what follows a request that closes the connection would undo it.
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._parser: httptools.HttpRequestParser | None = parser
         self._target = b""
         self._headers: RawHeaders = []
-        self._expects_continue = False
         # The newest request, the one being answered, and those that came meanwhile.
         self._receiving: Exchange | None = None
         self._answering: Exchange | None = None
         self._waiting: deque[Exchange] | None = None
         self._task: asyncio.Task[None] | None = None
+        self.peer = LOCAL_SOCKET
         self.on_hang_up: Callable[[], None] | None = None
         self.writable: asyncio.Event | None = None
         self._is_reading = True
-        self._is_in_head = False
         self._is_in_message = False
         self._unheeded_bytes = 0
 
@@ -89,7 +85,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
-            self._client = (peer[0], peer[1])
+            self.peer = peer[0]
         self._connections.open.add(self)
         self._patience.expect()
 
@@ -139,38 +135,35 @@ class HttpConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._is_in_head = self._is_in_message = True
+        self._is_in_message = True
         self._patience.expect_nothing()
         self._target = b""
-        self._headers = []
-        self._expects_continue = False
+        # There may be those of a trailer.
+        self._headers.clear()
 
     def on_url(self, url: bytes) -> None:
         """Some of the request's target, or all of it."""
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header; or one of a trailer, which nobody may take for a header: proxies
-        that write their own headers let it pass.
+        """One header; or one of a trailer, at which nobody looks: proxies that write
+        their own headers let it pass.
         """
-        if not self._is_in_head:
-            return
-        name = name.lower()
-        if name == b"expect":
-            self._expects_continue = value.lower() == b"100-continue"
-        self._headers.append((name, value))
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The head is there; its handler may start."""
-        self._is_in_head = False
         parser = self._parser
         assert parser is not None
+        headers = headers_by_name(self._headers)
+        self._headers.clear()
         exchange = self._receiving = Exchange(
             self,
-            self._scope(parser.get_method().decode("ascii")),
+            parser.get_method().decode("ascii"),
+            self._split_target(),
+            headers,
             keeps_alive=parser.get_http_version() != "1.0"
             and parser.should_keep_alive(),
-            expects_continue=self._expects_continue,
         )
         if self._answering is None:
             self._answer(exchange)
@@ -226,10 +219,8 @@ class HttpConnection(asyncio.Protocol):
             self._answering.lose()
         self._transport.abort()
 
-    def become_websocket(
-        self, headers: RawHeaders, conversation: Conversation
-    ) -> WebSocket:
-        """Answer the handshake, and hand the transport over."""
+    def become_websocket(self, head: bytes, conversation: Conversation) -> WebSocket:
+        """Answer the handshake with *head*, and hand the transport over."""
         from tremula.infra.http.websocket_connection import (  # noqa: PLC0415 - see `upgrade`
             WebSocketConnection,
         )
@@ -242,7 +233,7 @@ class HttpConnection(asyncio.Protocol):
         if self._answering is not None:
             self._answering.lose()
         self.read_on()
-        self._transport.write(format_head(101, headers))
+        self._transport.write(head + b"\r\n")
         self._transport.set_protocol(socket)
         socket.connection_made(self._transport)
         return socket
@@ -258,21 +249,13 @@ class HttpConnection(asyncio.Protocol):
 
     # What goes on inside
 
-    def _scope(self, method: str) -> Scope:
+    def _split_target(self) -> tuple[bytes, bytes]:
         path, _, query_string = self._target.partition(b"?")
         if not path.startswith(b"/"):
             # As it is written to proxies: with the scheme, and the host.
             url = httptools.parse_url(self._target)
-            path, query_string = url.path or b"/", url.query or b""
-        return {
-            "type": "http",
-            "method": method,
-            "raw_path": path,
-            "query_string": query_string,
-            "headers": self._headers,
-            "client": self._client,
-            SCOPE_KEY: self,
-        }
+            return url.path or b"/", url.query or b""
+        return path, query_string
 
     def _answer(self, exchange: Exchange) -> None:
         self._answering = exchange
@@ -280,7 +263,7 @@ class HttpConnection(asyncio.Protocol):
 
     async def _run(self, exchange: Exchange) -> None:
         try:
-            await self._app(exchange.scope, exchange.receive, exchange.send)
+            await self._app(exchange)
         finally:
             self._end(exchange)
 
@@ -312,6 +295,5 @@ class HttpConnection(asyncio.Protocol):
             refusal = Response(error.http_status, error.body(), {"Connection": "close"})
             encoded = encode_response(refusal)
             assert isinstance(encoded.body, bytes)
-            head = format_head(encoded.status, encoded.headers)
-            self._transport.write(head + encoded.body)
+            self._transport.write(encoded.head + b"\r\n" + encoded.body)
         self._transport.close()

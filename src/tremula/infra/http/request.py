@@ -1,13 +1,12 @@
 """A request as handlers see it."""
 
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
-from tremula.infra.http.asgi import Scope
 from tremula.infra.http.auth import Requester, find_access_token
 from tremula.infra.http.body import RequestBody
+from tremula.infra.http.exchange import Exchange
 from tremula.infra.http.query import Query
 from tremula.protocol.errors import BadJson, Forbidden, MissingParam
 from tremula.protocol.identifiers import DeviceId, ServerName, UserId
@@ -27,9 +26,8 @@ class Request:
     """
 
     __slots__ = (
-        "_headers",
+        "_exchange",
         "_query",
-        "_scope",
         "client_ip",
         "id",
         "path",
@@ -41,15 +39,13 @@ class Request:
 
     def __init__(
         self,
-        scope: Scope,
-        headers: Mapping[bytes, bytes],
+        exchange: Exchange,
         path: dict[str, str],
         *,
         client_ip: str,
         request_id: str,
     ) -> None:
-        self._scope = scope
-        self._headers = headers
+        self._exchange = exchange
         self._query: Query | None = None
         self.path = path
         self.client_ip = client_ip
@@ -59,19 +55,17 @@ class Request:
     @property
     def query_string(self) -> bytes:
         """What follows the question mark, as it came."""
-        raw: bytes = self._scope["query_string"]
-        return raw
+        return self._exchange.query_string
 
     @property
     def method(self) -> str:
         """The method, in upper case."""
-        method: str = self._scope["method"]
-        return method
+        return self._exchange.method
 
     @property
     def uri(self) -> str:
         """Path and query string as they came."""
-        raw: bytes = self._scope["raw_path"]
+        raw = self._exchange.raw_path
         query = self.query_string
         return (raw + b"?" + query if query else raw).decode("latin-1")
 
@@ -85,16 +79,16 @@ class Request:
     @property
     def user_agent(self) -> str:
         """The ``User-Agent`` header, or an empty string."""
-        return self._headers.get(b"user-agent", b"").decode("latin-1")
+        return self._exchange.headers.get(b"user-agent", b"").decode("latin-1")
 
     @property
     def access_token(self) -> str | None:
         """The token of the ``Authorization`` header, else of ``?access_token=``."""
-        return find_access_token(self._headers, self.query_string)
+        return find_access_token(self._exchange.headers, self.query_string)
 
     def header(self, name: str) -> str | None:
         """The header *name* (lower case), the last one where it is repeated."""
-        value = self._headers.get(name.encode("ascii"))
+        value = self._exchange.headers.get(name.encode("ascii"))
         return None if value is None else value.decode("latin-1")
 
     def body(self, body_type: type[T]) -> T:

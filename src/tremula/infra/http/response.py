@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 from msgspec import Struct, field
 
-from tremula.infra.http.asgi import RawHeaders
 from tremula.infra.http.cors import CORS_HEADERS
+from tremula.infra.http.heads import RawHeaders, format_head
 from tremula.infra.http.websocket import Conversation
 
 
@@ -44,6 +44,8 @@ Json = dict[str, Any] | bytes | Response
 _CONTENT_TYPE = b"content-type"
 _JSON_TYPE = (_CONTENT_TYPE, b"application/json")
 _JSON_HEADERS: RawHeaders = [_JSON_TYPE, *CORS_HEADERS]
+# Of nearly all answers: only the length is left to be said.
+_JSON_HEAD = format_head(200, [*_JSON_HEADERS, (b"content-length", b"%d")])
 
 # What would end a header, and begin another one.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
@@ -54,10 +56,12 @@ _WITHOUT_BODY = (204, 304)
 
 
 class Encoded(Struct):
-    """A response as ASGI sends it."""
+    """A response as it is sent. The headers of the connection are yet to be put at the
+    end of ``head``, and the empty line.
+    """
 
     status: int
-    headers: RawHeaders
+    head: bytes
     body: bytes | StreamedBody | Conversation
 
 
@@ -66,8 +70,7 @@ def encode_response(result: Json) -> Encoded:
     if isinstance(result, Response):
         return _encode_whole(result)
     body = result if isinstance(result, bytes) else orjson.dumps(result)
-    length = (b"content-length", b"%d" % len(body))
-    return Encoded(200, [*_JSON_HEADERS, length], body)
+    return Encoded(200, _JSON_HEAD % len(body), body)
 
 
 def _encode_whole(response: Response) -> Encoded:
@@ -79,13 +82,19 @@ def _encode_whole(response: Response) -> Encoded:
         for name, value in response.headers.items()
     ]
     if isinstance(body, Conversation):
-        return Encoded(response.status, own, body)
+        return _encoded(response.status, own, body)
     if response.status in _WITHOUT_BODY:
-        return Encoded(response.status, [*CORS_HEADERS, *own], b"")
+        return _encoded(response.status, [*CORS_HEADERS, *own], b"")
     names = {name for name, _ in own}
     preset = [header for header in _JSON_HEADERS if header[0] not in names]
     length = (b"content-length", b"%d" % len(body))
-    return Encoded(response.status, [*preset, *own, length], body)
+    return _encoded(response.status, [*preset, *own, length], body)
+
+
+def _encoded(
+    status: int, headers: RawHeaders, body: bytes | StreamedBody | Conversation
+) -> Encoded:
+    return Encoded(status, format_head(status, headers), body)
 
 
 def _header_value(text: str) -> bytes:

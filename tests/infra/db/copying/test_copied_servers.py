@@ -42,7 +42,7 @@ async def test_it_answers_as_the_source_did(
     _assert_filled(copied)
 
     async with _started(tmp_path, target) as new:
-        alice_again = Client(new.asgi, access_token)
+        alice_again = Client(new.http, access_token)
         assert await _seen(alice_again, room_id, since) == expected
 
         event_id = await send(alice_again, room_id, "still here")
