@@ -4,6 +4,8 @@ import asyncio
 import hmac
 from collections.abc import Sequence
 
+import orjson
+
 from tests.device_keys import CrossSigningIdentity, CryptoDevice
 from tests.fakes.processes import Process, rest
 from tests.features.accounts import PASSWORD, AccountsServer
@@ -14,7 +16,7 @@ from tremula.infra.journal import JournalUnit
 from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.base64 import encode_base64
 from tremula.protocol.identifiers import DeviceId, UserId
-from tremula.protocol.one_time_keys import texts_of
+from tremula.protocol.one_time_keys import NO_KEYS
 
 Both = tuple[AccountsServer, AccountsServer]
 Processes = tuple[Process, Process]
@@ -206,7 +208,7 @@ async def test_a_key_is_claimed_once(accounts: Both, processes: Processes) -> No
         f"signed_curve25519:{n}": PHONE.sign({"key": encode_base64(bytes([n]) * 32)})
         for n in range(20)
     }
-    upload = KeyUpload(ALICE, phone, texts_of(uploaded), {}, None)
+    upload = KeyUpload(ALICE, phone, orjson.dumps(uploaded), NO_KEYS, None)
     await asyncio.gather(*(_add(each, upload) for each in (one, other)))
     claim = KeyClaim(ALICE, phone, "signed_curve25519")
 

@@ -5,10 +5,9 @@ from types import FrameType
 
 import orjson
 import pytest
-from msgspec import Raw
 
 from tremula.protocol.canonical import encode_canonical
-from tremula.protocol.errors import InvalidParam, MatrixError
+from tremula.protocol.errors import BadJson, InvalidParam, MatrixError, NotJson
 from tremula.protocol.identifiers import DeviceId, UserId
 from tremula.protocol.json import parse_json
 from tremula.protocol.one_time_keys import OneTimeKey, parse_one_time_keys
@@ -27,10 +26,14 @@ def key(user_id: str = ALICE, device_id: str = PHONE) -> dict[str, object]:
 USUAL = orjson.dumps(key())
 
 
+def named(text: bytes, name: str = NAME) -> bytes:
+    return b'{"%b":%b}' % (name.encode(), text)
+
+
 def parse(
     text: bytes, user_id: UserId = ALICE, device_id: DeviceId = PHONE
 ) -> OneTimeKey:
-    [parsed] = parse_one_time_keys(user_id, device_id, {NAME: Raw(text)})
+    [parsed] = parse_one_time_keys(user_id, device_id, named(text))
     return parsed
 
 
@@ -45,6 +48,41 @@ def parse(
 )
 def test_what_is_kept_is_canonical_however_a_key_is_written(text: bytes) -> None:
     assert parse(text) == OneTimeKey("signed_curve25519", "AAAAHQ", USUAL)
+
+
+def test_several_keys_are_taken_in_their_order_however_they_are_written() -> None:
+    texts = [USUAL, USUAL.replace(b'"key":', b'"key": '), USUAL]
+    names = ["signed_curve25519:b", "signed_curve25519:a", "org.example:b"]
+    wanted = [
+        OneTimeKey(algorithm, key_id, USUAL)
+        for algorithm, _, key_id in (name.partition(":") for name in names)
+    ]
+    pairs = list(zip(names, texts, strict=True))
+
+    def members(first: int, last: int) -> bytes:
+        chosen = pairs[first:last]
+        return b"{%b}" % b",".join(named(text, name)[1:-1] for name, text in chosen)
+
+    for first, last in ((0, 1), (0, 2), (0, 3), (1, 3)):
+        parsed = parse_one_time_keys(ALICE, PHONE, members(first, last))
+        assert parsed == wanted[first:last]
+
+
+@pytest.mark.parametrize(
+    ("raw", "error"),
+    [
+        (b"{%b,%b}" % (named(USUAL)[1:-1], named(USUAL)[1:-1]), NotJson),
+        (named(USUAL).replace(b"AAAAHQ", b"\xff"), NotJson),
+        (named(USUAL).replace(b"AAAAHQ", b"\\ud800"), NotJson),
+        (b'["%b"]' % named(USUAL).replace(b'"', b"'"), BadJson),
+        (b"null", BadJson),
+    ],
+)
+def test_what_is_no_object_of_keys_is_refused(
+    raw: bytes, error: type[MatrixError]
+) -> None:
+    with pytest.raises(error):
+        parse_one_time_keys(ALICE, PHONE, raw)
 
 
 def test_what_else_a_key_says_is_kept() -> None:
@@ -84,10 +122,10 @@ def test_a_key_that_is_nearly_the_usual_one_is_refused(text: bytes) -> None:
 
 
 def test_another_algorithm_may_look_like_a_signed_key() -> None:
-    [parsed] = parse_one_time_keys(ALICE, PHONE, {"org.example:1": Raw(USUAL)})
+    [parsed] = parse_one_time_keys(ALICE, PHONE, named(USUAL, "org.example:1"))
     assert parsed.content == USUAL
     with pytest.raises(InvalidParam):
-        parse_one_time_keys(ALICE, PHONE, {"curve25519:1": Raw(USUAL)})
+        parse_one_time_keys(ALICE, PHONE, named(USUAL, "curve25519:1"))
 
 
 def test_a_key_that_is_written_as_usual_is_not_decoded() -> None:

@@ -1,22 +1,23 @@
 -- One-time and fallback keys of our users' devices (features/one_time_keys).
 
--- Given out in order of pos, the position of their upload. Those that were (is_claimed)
--- stay for a while: an upload that is repeated must not bring them back. content is
--- canonical JSON.
+-- A few keys a row, in the order in which they were uploaded and are given out: by
+-- upload (the how-manieth of the device), part, and place. The first *claimed* ones of
+-- the row's *total* were given out; they stay for a while: an upload that is repeated
+-- must not bring them back. contents are the keys, each canonical JSON, one behind the
+-- other; places says where each ends, in order: {"<key_id>": bytes}. An upload that
+-- rests on keys which were read meets one that was faster at its primary key.
 CREATE TABLE one_time_keys (
     user_id TEXT NOT NULL,
     device_id TEXT NOT NULL,
     algorithm TEXT NOT NULL,
-    is_claimed BIGINT NOT NULL,
-    pos BIGINT NOT NULL,
-    key_id TEXT NOT NULL,
-    content BYTEA NOT NULL,
-    PRIMARY KEY (user_id, device_id, algorithm, is_claimed, pos, key_id)
-) /* sqlite: WITHOUT ROWID */;
-
--- A key ID stands for one key only.
-CREATE UNIQUE INDEX one_time_keys_by_id
-    ON one_time_keys (user_id, device_id, algorithm, key_id);
+    upload BIGINT NOT NULL,
+    part BIGINT NOT NULL,
+    claimed BIGINT NOT NULL,
+    total BIGINT NOT NULL,
+    places TEXT NOT NULL,
+    contents BYTEA NOT NULL,
+    PRIMARY KEY (user_id, device_id, algorithm, upload, part)
+);
 
 -- One row an algorithm: given out when there are no one-time keys, again and again.
 CREATE TABLE one_time_keys_fallback (

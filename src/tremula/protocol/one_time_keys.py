@@ -4,17 +4,20 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 import orjson
 from msgspec import Raw, Struct
 
 from tremula.protocol.canonical import encode_canonical
 from tremula.protocol.device_keys import check_signed
-from tremula.protocol.errors import InvalidParam
+from tremula.protocol.errors import BadJson, InvalidParam, NotJson
 from tremula.protocol.identifiers import DeviceId, UserId
 from tremula.protocol.json import parse_json
 
-KeyTexts = Mapping[str, Raw]
-"""`{"<algorithm>:<key_id>": key}`, each key the JSON that came."""
+KeysJson = bytes
+"""`{"<algorithm>:<key_id>": key}` as it came: valid JSON, but for what is in keys."""
+
+NO_KEYS: Final[KeysJson] = b"{}"
 
 SIGNED_CURVE25519: Final = "signed_curve25519"
 _CURVE25519: Final = "curve25519"
@@ -27,11 +30,16 @@ _CONTENT_BYTES_MAX: Final = 4096
 # 32 bytes in Base64, which is unpadded, or should be.
 _PUBLIC_KEY: Final = re.compile(r"[A-Za-z0-9+/]{43}=?")
 
-# A signed key as nearly all clients write it: canonical, if the group is `_signer`.
+# A signed key as nearly all clients write it, with its name before and what follows:
+# its ID, its content, which is canonical if the last group is `_signer`.
 _USUAL: Final = re.compile(
-    rb'\{"key":"[A-Za-z0-9+/]{43}=?","signatures":\{"([^"]+":\{"ed25519:[^"]+)":'
-    rb'"[A-Za-z0-9+/]{1,88}={0,2}"\}\}\}'
+    rb'"signed_curve25519:([A-Za-z0-9+/_-]{1,200})":'
+    rb'(\{"key":"[A-Za-z0-9+/]{43}=?","signatures":\{"([^"]+":\{"ed25519:[^"]+)":'
+    rb'"[A-Za-z0-9+/]{1,88}={0,2}"\}\}\})[,}]'
 )
+# Of a match, beside the ID and the content.
+_USUAL_BYTES: Final = len(b'"signed_curve25519:":,')
+_TEXTS: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
 class OneTimeKey(Struct, frozen=True):
@@ -47,39 +55,32 @@ class OneTimeKey(Struct, frozen=True):
         return self.algorithm, self.key_id
 
 
-def texts_of(keys: Mapping[str, object]) -> dict[str, Raw]:
-    """JSON of each of *keys*, which were parsed from some."""
-    return {name: Raw(orjson.dumps(key)) for name, key in keys.items()}
-
-
 def parse_one_time_keys(
-    user_id: UserId, device_id: DeviceId, raw: KeyTexts
+    user_id: UserId, device_id: DeviceId, raw: KeysJson
 ) -> list[OneTimeKey]:
-    """The keys of *raw* of a device.
+    """The keys of *raw* of a device, in their order.
 
-    A signed key that is written as usual costs one match of a pattern and is not
-    decoded: what it says is stored, and given out, as it is.
+    Signed keys that are written as usual cost one search for a pattern, and none is
+    decoded: what they say is stored, and given out, as it is.
 
     Raises:
         InvalidParam: there are too many, or one is not what its algorithm demands.
         NotJson, BadJson: one is not strict, or not canonical JSON.
     """
-    if len(raw) > KEYS_MAX:
-        raise InvalidParam(f"at most {KEYS_MAX} keys can be uploaded at once")
-    signer = _signer(user_id, device_id)
-    keys = []
-    for name, text in raw.items():
-        algorithm, key_id = _parse_name(name)
-        content = bytes(text)
-        usual = _USUAL.fullmatch(content) if algorithm == SIGNED_CURVE25519 else None
-        if usual is None or usual[1] != signer:
-            content = _parse(user_id, device_id, name, parse_json(content))
-        keys.append(OneTimeKey(algorithm, key_id, content))
+    keys = _usual_keys(_signer(user_id, device_id), raw)
+    if keys is None:
+        texts = _texts(raw)
+        _check_number(texts)
+        return [
+            _parse(user_id, device_id, name, bytes(text))
+            for name, text in texts.items()
+        ]
+    _check_number(keys)
     return keys
 
 
 def parse_fallback_keys(
-    user_id: UserId, device_id: DeviceId, raw: KeyTexts
+    user_id: UserId, device_id: DeviceId, raw: KeysJson
 ) -> list[OneTimeKey]:
     """The fallback keys of *raw*, of which there is one an algorithm.
 
@@ -117,6 +118,44 @@ def check_signed_by(
         check_signed(orjson.loads(key.content), user_id, verify_keys)
 
 
+def _usual_keys(signer: bytes, raw: KeysJson) -> list[OneTimeKey] | None:
+    """The keys of *raw*, if there is nothing else in it and each has its own name."""
+    found: list[tuple[bytes, bytes, bytes]] = _USUAL.findall(raw)
+    by_id = {key_id: content for key_id, content, _ in found}
+    size = 1 + len(by_id) * _USUAL_BYTES
+    size += sum(map(len, by_id)) + sum(map(len, by_id.values()))
+    if size != len(raw) or {by for _, _, by in found} != {signer}:
+        return None
+    return [
+        OneTimeKey(SIGNED_CURVE25519, key_id.decode(), content)
+        for key_id, content in by_id.items()
+    ]
+
+
+def _texts(raw: KeysJson) -> Mapping[str, Raw]:
+    """The JSON of each key by its name.
+
+    Raises:
+        NotJson: two have one name, or one is not UTF-8.
+        BadJson: *raw* is no object.
+    """
+    try:
+        texts = _TEXTS.decode(raw)
+        if len(msgspec.json.encode(texts)) == len(raw):
+            return texts
+        # A name is there twice, perhaps.
+        return _TEXTS.decode(orjson.dumps(parse_json(raw)))
+    except msgspec.ValidationError as error:
+        raise BadJson("keys must be {name: key}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NotJson("not valid JSON") from error
+
+
+def _check_number(keys: Sequence[OneTimeKey] | Mapping[str, Raw]) -> None:
+    if len(keys) > KEYS_MAX:
+        raise InvalidParam(f"at most {KEYS_MAX} keys can be uploaded at once")
+
+
 def _parse_name(name: str) -> tuple[str, str]:
     algorithm, _, key_id = name.partition(":")
     if not (algorithm and key_id) or len(name.encode()) > _NAME_BYTES_MAX:
@@ -132,14 +171,15 @@ def _signer(user_id: UserId, device_id: DeviceId) -> bytes:
     return (orjson.dumps(user_id) + b":{" + key_id)[1:-1]
 
 
-def _parse(user_id: UserId, device_id: DeviceId, name: str, key: object) -> bytes:
-    """The canonical JSON of any key."""
+def _parse(user_id: UserId, device_id: DeviceId, name: str, text: bytes) -> OneTimeKey:
+    """Any key, of whatever algorithm."""
+    algorithm, key_id = _parse_name(name)
+    key = parse_json(text)
     if not isinstance(key, str | dict):
         raise InvalidParam(f"{name} is neither a string nor an object")
     content = encode_canonical(key)
     if len(content) > _CONTENT_BYTES_MAX:
         raise InvalidParam(f"a key has at most {_CONTENT_BYTES_MAX} bytes")
-    algorithm, _, _ = name.partition(":")
     if algorithm == _CURVE25519:
         _check_public_key(name, key)
     elif algorithm == SIGNED_CURVE25519:
@@ -147,7 +187,7 @@ def _parse(user_id: UserId, device_id: DeviceId, name: str, key: object) -> byte
             raise InvalidParam(f"{name} is not signed")
         _check_public_key(name, key.get("key"))
         _check_is_signed(name, key, user_id, device_id)
-    return content
+    return OneTimeKey(algorithm, key_id, content)
 
 
 def _check_public_key(name: str, raw: object) -> None:

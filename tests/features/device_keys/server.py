@@ -29,7 +29,7 @@ from tremula.infra.locks import KeyedLocks
 from tremula.infra.metrics import Metrics
 from tremula.infra.ratelimit import RateLimiter
 from tremula.protocol.identifiers import DeviceId, ServerName, UserId
-from tremula.protocol.one_time_keys import KeyTexts
+from tremula.protocol.one_time_keys import KeysJson
 from tremula.rooms.memberships import Memberships
 
 Json = dict[str, Any]
@@ -54,7 +54,7 @@ class FakeOneTimeKeys:
         self.fallback.setdefault(place, {}).update(_parsed(upload.fallback_keys))
         counts = await self.counts(*place)
         return PlannedKeys(
-            *place, are_alone=forgets, new=(), reused=(), fallbacks=(), counts=counts
+            *place, upload=1, forgets=False, new=(), fallbacks=(), counts=counts
         )
 
     def add(self, unit: JournalUnit, planned: PlannedKeys) -> None:
@@ -73,8 +73,9 @@ class FakeOneTimeKeys:
         self.dropped.append((user_id, tuple(device_ids)))
 
 
-def _parsed(keys: KeyTexts) -> dict[str, object]:
-    return {name: orjson.loads(bytes(key)) for name, key in keys.items()}
+def _parsed(keys: KeysJson) -> dict[str, object]:
+    parsed: dict[str, object] = orjson.loads(keys)
+    return parsed
 
 
 @dataclass(slots=True)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import orjson
+
 from tests.http_client import Client
 from tests.server import Server
 from tremula.app import Tremula
@@ -9,7 +11,6 @@ from tremula.features.one_time_keys.service import KeyUpload, OneTimeKeys
 from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.base64 import encode_base64
 from tremula.protocol.identifiers import DeviceId, UserId
-from tremula.protocol.one_time_keys import texts_of
 
 ALICE = UserId("@alice:test")
 BOB = UserId("@bob:test")
@@ -47,7 +48,11 @@ async def add(
 ) -> None:
     """Have keys of a device added that has not published any others."""
     upload = KeyUpload(
-        user_id, device_id, texts_of(one_time_keys), texts_of(fallback_keys), None
+        user_id,
+        device_id,
+        orjson.dumps(one_time_keys),
+        orjson.dumps(fallback_keys),
+        None,
     )
 
     async def attempt() -> None:

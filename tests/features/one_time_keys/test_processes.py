@@ -61,7 +61,7 @@ async def test_a_claim_does_not_wait_for_one_under_way_elsewhere(
     other = await asyncpg.connect(database_source.url)
     transaction = other.transaction()
     await transaction.start()
-    await other.execute("UPDATE one_time_keys SET is_claimed = 1 WHERE key_id = '0001'")
+    await other.execute("UPDATE one_time_keys SET claimed = 1 WHERE part = 0")
     claimed = await keys.claim(WANTED)
     await transaction.rollback()
     await other.close()

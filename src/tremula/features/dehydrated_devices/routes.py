@@ -3,12 +3,12 @@
 from typing import Any, Final
 
 import msgspec
+import orjson
 
 from tremula.features.dehydrated_devices.service import DehydratedDevices, NewDevice
 from tremula.features.devices.service import parse_display_name
 from tremula.infra.http import Auth, Json, UserRequest, endpoint
 from tremula.protocol.identifiers import DeviceId, parse_device_id
-from tremula.protocol.one_time_keys import texts_of
 
 _BODY_BYTES_MAX: Final = 512 * 1024
 
@@ -47,8 +47,8 @@ async def put_dehydrated_device(req: UserRequest, devices: DehydratedDevices) ->
         display_name=None if name is None else parse_display_name(name),
         device_data=body.device_data,
         device_keys=body.device_keys,
-        one_time_keys=texts_of(body.one_time_keys),
-        fallback_keys=texts_of(body.fallback_keys),
+        one_time_keys=orjson.dumps(body.one_time_keys),
+        fallback_keys=orjson.dumps(body.fallback_keys),
     )
     await devices.put(req.user_id, new)
     return {"device_id": new.device_id}

@@ -23,7 +23,7 @@ from tremula.protocol.errors import (
 )
 from tremula.protocol.identifiers import DeviceId, UserId
 from tremula.protocol.one_time_keys import (
-    KeyTexts,
+    KeysJson,
     parse_fallback_keys,
     parse_one_time_keys,
 )
@@ -46,8 +46,8 @@ class NewDevice(Struct, frozen=True):
     display_name: str | None
     device_data: Mapping[str, Any]
     device_keys: object
-    one_time_keys: KeyTexts
-    fallback_keys: KeyTexts
+    one_time_keys: KeysJson
+    fallback_keys: KeysJson
 
 
 class Events(Struct, frozen=True):

@@ -16,6 +16,7 @@ from tremula.protocol.device_keys import Usage
 from tremula.protocol.errors import BadJson, InvalidParam
 from tremula.protocol.identifiers import DeviceId, UserId, parse_user_id
 from tremula.protocol.json import parse_json
+from tremula.protocol.one_time_keys import NO_KEYS, KeysJson
 
 USERS_MAX: Final = 5_000
 
@@ -38,8 +39,8 @@ class UploadKeysBody(msgspec.Struct):
     """Body of CS ``uploadKeys``; the keys are the JSON that came."""
 
     device_keys: Raw | UnsetType = UNSET
-    one_time_keys: dict[str, Raw] | UnsetType = UNSET
-    fallback_keys: dict[str, Raw] | UnsetType = UNSET
+    one_time_keys: Raw | UnsetType = UNSET
+    fallback_keys: Raw | UnsetType = UNSET
 
 
 _UPLOAD: Final = msgspec.json.Decoder(UploadKeysBody)
@@ -79,8 +80,8 @@ async def upload_keys(req: UserRequest, edge: KeysEdge) -> Json:
         req.user_id,
         _device_of(req),
         device_keys=parse_json(bytes(body.device_keys or b"null")),
-        one_time_keys=body.one_time_keys or {},
-        fallback_keys=body.fallback_keys or {},
+        one_time_keys=_keys_of(body.one_time_keys),
+        fallback_keys=_keys_of(body.fallback_keys),
     )
     return {"one_time_key_counts": counts}
 
@@ -133,7 +134,7 @@ async def upload_cross_signing_signatures(req: UserRequest, edge: KeysEdge) -> J
 
 
 def _uploaded(req: UserRequest) -> UploadKeysBody:
-    """The body, of which only the names of the keys are decoded.
+    """The body, of which only its own names are decoded.
 
     Were a name there twice, or anything but what was decoded, it would not be as long
     when it is written again. Then all of it is parsed as any body is, and written so
@@ -151,6 +152,13 @@ def _uploaded(req: UserRequest) -> UploadKeysBody:
         return _UPLOAD.decode(orjson.dumps(req.json_object()))
     except msgspec.ValidationError as error:
         raise BadJson(str(error).replace("`", "'")) from None
+
+
+def _keys_of(raw: Raw | UnsetType) -> KeysJson:
+    keys = NO_KEYS if raw is UNSET else bytes(raw)
+    if not keys.startswith(b"{"):
+        raise BadJson("keys must be {name: key}")
+    return keys
 
 
 def _device_of(req: UserRequest) -> DeviceId:

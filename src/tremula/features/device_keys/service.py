@@ -1,7 +1,7 @@
 """Keys of the devices of our own users, and what this feature offers to others."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 import orjson
 from msgspec import Struct
@@ -31,7 +31,7 @@ from tremula.protocol.device_keys import (
 )
 from tremula.protocol.errors import InvalidParam, MatrixError, UnknownToken
 from tremula.protocol.identifiers import DeviceId, UserId
-from tremula.protocol.one_time_keys import KeyTexts
+from tremula.protocol.one_time_keys import NO_KEYS, KeysJson
 
 __all__ = [
     "DeviceKeyUploads",
@@ -43,8 +43,6 @@ __all__ = [
     "UserKeys",
     "parse_told_keys",
 ]
-
-_NO_KEYS: Final[KeyTexts] = {}
 
 
 class OneTimeKeys(Protocol):
@@ -115,8 +113,8 @@ class DeviceKeyUploads(Struct, frozen=True):
         device_id: DeviceId,
         *,
         device_keys: object,
-        one_time_keys: KeyTexts = _NO_KEYS,
-        fallback_keys: KeyTexts = _NO_KEYS,
+        one_time_keys: KeysJson = NO_KEYS,
+        fallback_keys: KeysJson = NO_KEYS,
     ) -> Mapping[str, int]:
         """Publish keys of a device; the numbers of one-time keys left, by algorithm.
 
@@ -135,7 +133,7 @@ class DeviceKeyUploads(Struct, frozen=True):
             if device_keys is None
             else parse_device_keys(device_keys, user_id, device_id)
         )
-        if keys is None and not one_time_keys and not fallback_keys:
+        if keys is None and one_time_keys == fallback_keys == NO_KEYS:
             return await self.one_time.counts(user_id, device_id)
 
         async def attempt() -> Mapping[str, int]:

@@ -7,13 +7,13 @@ import orjson
 from msgspec import Struct
 
 from tremula.features.one_time_keys import storage
-from tremula.features.one_time_keys.storage import KeyClaim, StoredKey
+from tremula.features.one_time_keys.storage import KeyClaim, KeyRow, StoredKey
 from tremula.infra.db import Database
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import DeviceId, UserId
 from tremula.protocol.one_time_keys import (
-    KeyTexts,
+    KeysJson,
     OneTimeKey,
     check_signed_by,
     parse_fallback_keys,
@@ -49,22 +49,23 @@ class KeyUpload(Struct, frozen=True):
 
     user_id: UserId
     device_id: DeviceId
-    one_time_keys: KeyTexts
-    fallback_keys: KeyTexts
+    one_time_keys: KeysJson
+    fallback_keys: KeysJson
     ed25519: bytes | None
 
 
 class PlannedKeys(Struct, frozen=True):
-    """What is to be added, and how many there are then, by algorithm.
+    """What is to be added as the device's *upload*, counted from 1.
 
-    ``are_alone``: the device has no others.
+    ``counts`` says how many there are then, by algorithm; *forgets*, that some which
+    were given out are to go.
     """
 
     user_id: UserId
     device_id: DeviceId
-    are_alone: bool
+    upload: int
+    forgets: bool
     new: Sequence[OneTimeKey]
-    reused: Sequence[OneTimeKey]
     fallbacks: Sequence[OneTimeKey]
     counts: Mapping[str, int]
 
@@ -95,40 +96,48 @@ class OneTimeKeys(Struct, frozen=True):
         fallbacks = parse_fallback_keys(user_id, device_id, upload.fallback_keys)
         if upload.ed25519 is not None:
             check_signed_by(upload.ed25519, user_id, device_id, keys, fallbacks)
-        known = {} if forgets else await self._known(user_id, device_id, keys)
-        new = _new_ones(known, keys)
-        counts = {} if forgets else await self.counts(user_id, device_id)
+        rows = (
+            [] if forgets else await storage.rows_of_device(self.db, user_id, device_id)
+        )
+        new = _new_ones(await self._known(upload, rows, keys), keys)
+        counts = _counts(rows)
         for key in new:
             counts[key.algorithm] = counts.get(key.algorithm, 0) + 1
         if new and sum(counts.values()) > _KEYS_KEPT_MAX:
             raise InvalidParam(f"at most {_KEYS_KEPT_MAX} one-time keys a device")
-        reused = [key for key in new if key.name in known]
-        return PlannedKeys(user_id, device_id, forgets, new, reused, fallbacks, counts)
+        last = max((row.upload for row in rows), default=0)
+        return PlannedKeys(
+            user_id,
+            device_id,
+            upload=last + 1,
+            forgets=any(row.left == 0 and row.upload < last for row in rows),
+            new=new,
+            fallbacks=fallbacks,
+            counts=counts,
+        )
 
     def add(self, unit: JournalUnit, planned: PlannedKeys) -> None:
-        """Add what was planned. It conflicts if another process added one of the keys.
+        """Add what was planned. It conflicts if another process was faster.
 
         To be called right before the commit: it takes a journal position.
         """
         if not planned.new and not planned.fallbacks:
             return
-        user_id, device_id = planned.user_id, planned.device_id
-        pos = unit.pos()
-        if planned.new and not planned.are_alone:
-            storage.delete_claimed_before_last_upload(unit, user_id, device_id)
-            storage.delete_claimed(unit, user_id, device_id, planned.reused)
+        user_id, device_id, upload = planned.user_id, planned.device_id, planned.upload
+        if planned.new and planned.forgets:
+            storage.delete_claimed(unit, user_id, device_id, last_upload=upload - 1)
         if planned.new:
             storage.insert_keys(
                 unit,
                 user_id,
                 device_id,
                 planned.new,
-                pos=pos,
+                upload=upload,
                 engine=self.db.engine,
             )
         for key in planned.fallbacks:
             storage.upsert_fallback_key(unit, user_id, device_id, key)
-        unit.announce(TOPIC, user_id, None, pos=pos)
+        unit.announce(TOPIC, user_id, None, pos=unit.pos())
 
     async def counts(self, user_id: UserId, device_id: DeviceId) -> dict[str, int]:
         """How many one-time keys of a device are left, by algorithm, if any."""
@@ -178,12 +187,20 @@ class OneTimeKeys(Struct, frozen=True):
     # Adding
 
     async def _known(
-        self, user_id: UserId, device_id: DeviceId, keys: Sequence[OneTimeKey]
+        self, upload: KeyUpload, rows: Sequence[KeyRow], keys: Sequence[OneTimeKey]
     ) -> Mapping[tuple[str, str], StoredKey]:
-        if not keys:
+        """What is stored under the names of *keys*. No query if nothing is."""
+        newest = {
+            (row.algorithm, key_id): row.upload
+            for row in rows
+            for key_id in row.key_ids
+        }
+        uploads = {newest[key.name] for key in keys if key.name in newest}
+        if not uploads:
             return {}
-        key_ids = [key.key_id for key in keys]
-        return await storage.keys_by_id(self.db, user_id, device_id, key_ids)
+        return await storage.keys_of_uploads(
+            self.db, upload.user_id, upload.device_id, uploads
+        )
 
     # Giving out
 
@@ -203,8 +220,8 @@ class OneTimeKeys(Struct, frozen=True):
         rest = []
         for claim, returned in taken:
             if returned.rows:
-                [(key_id, content)] = returned.rows
-                _note(claimed, claim, key_id, content)
+                [row] = returned.rows
+                _note(claimed, claim, *storage.claimed_key(row))
             else:
                 rest.append(claim)
         return rest
@@ -220,6 +237,14 @@ class OneTimeKeys(Struct, frozen=True):
                 unit.announce(TOPIC, claim.user_id, None, pos=unit.pos())
                 await self.journal.commit(unit)
             _note(claimed, claim, each.key.key_id, each.key.content)
+
+
+def _counts(rows: Sequence[KeyRow]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for row in rows:
+        if row.left:
+            counts[row.algorithm] = counts.get(row.algorithm, 0) + row.left
+    return counts
 
 
 def _new_ones(

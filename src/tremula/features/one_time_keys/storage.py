@@ -1,36 +1,42 @@
 """Queries on ``one_time_keys`` and ``one_time_keys_fallback``."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import accumulate
 from typing import Final, LiteralString
 
 import orjson
 from msgspec import Struct
 
-from tremula.infra.db import Engine, Reader, Returned, Unit
+from tremula.infra.db import Engine, Reader, Returned, Row, Unit
 from tremula.protocol.identifiers import DeviceId, UserId
 from tremula.protocol.one_time_keys import OneTimeKey
 
-# All contents come as one blob, and where each is in it as JSON, {key_id: place}: as
-# strings in JSON they would have to be escaped, and 50 rows one by one cost more still.
-_INSERT_SQLITE: Final[LiteralString] = """
-    INSERT INTO one_time_keys (user_id, device_id, algorithm, is_claimed, pos,
-                               key_id, content)
-    SELECT :user_id, :device_id, :algorithm, 0, :pos, key,
-        substr(:contents, value / 8192, value % 8192)
-    FROM json_each(:places)
+# As many as fit into a page with their names, usually: a row costs as much as a key.
+_KEYS_A_ROW: Final = 15
+
+_INSERT: Final[LiteralString] = """
+    INSERT INTO one_time_keys (user_id, device_id, algorithm, upload, part, claimed,
+                               total, places, contents)
+    VALUES (:user_id, :device_id, :algorithm, :upload, :part, 0, :total, :places,
+            :contents)
 """
+# Several processes claim at once: with a key a row, none has to wait for another. All
+# come in one statement, and are taken apart there.
 _INSERT_POSTGRES: Final[LiteralString] = """
-    INSERT INTO one_time_keys (user_id, device_id, algorithm, is_claimed, pos,
-                               key_id, content)
-    SELECT CAST(:user_id AS TEXT), CAST(:device_id AS TEXT),
-        CAST(:algorithm AS TEXT), 0, CAST(:pos AS BIGINT), key,
-        substring(CAST(:contents AS BYTEA)
-            FROM CAST(CAST(value AS BIGINT) / 8192 AS INTEGER)
-            FOR CAST(CAST(value AS BIGINT) % 8192 AS INTEGER))
-    FROM json_each_text(CAST(CAST(:places AS TEXT) AS JSON))
+    INSERT INTO one_time_keys (user_id, device_id, algorithm, upload, part, claimed,
+                               total, places, contents)
+    SELECT CAST(:user_id AS TEXT), CAST(:device_id AS TEXT), CAST(:algorithm AS TEXT),
+        CAST(:upload AS BIGINT), part, 0, 1,
+        CAST(json_build_object(key_id, ends - starts) AS TEXT),
+        substring(CAST(:contents AS BYTEA) FROM starts + 1 FOR ends - starts)
+    FROM (
+        SELECT key_id, number - 1 + CAST(:part AS BIGINT) AS part,
+            CAST(place AS INTEGER) AS ends,
+            COALESCE(LAG(CAST(place AS INTEGER)) OVER (ORDER BY number), 0) AS starts
+        FROM json_each_text(CAST(CAST(:places AS TEXT) AS JSON)) WITH ORDINALITY
+            AS given (key_id, place, number)
+    ) AS apart
 """
-# More than the bytes of any content: a place is where it starts, times this, plus them.
-_PLACE: Final = 8192
 
 
 class KeyClaim(Struct, frozen=True):
@@ -48,6 +54,20 @@ class StoredKey(Struct, frozen=True):
     is_claimed: bool
 
 
+class KeyRow(Struct, frozen=True):
+    """A row of ``one_time_keys`` without the keys themselves."""
+
+    algorithm: str
+    upload: int
+    claimed: int
+    key_ids: Collection[str]
+
+    @property
+    def left(self) -> int:
+        """How many of its keys nobody claimed."""
+        return len(self.key_ids) - self.claimed
+
+
 class FallbackKey(Struct, frozen=True):
     """A row of ``one_time_keys_fallback``; *is_used*: it was given out."""
 
@@ -61,46 +81,76 @@ def insert_keys(
     device_id: DeviceId,
     keys: Sequence[OneTimeKey],
     *,
-    pos: int,
+    upload: int,
     engine: Engine,
 ) -> None:
-    """Add keys, whose names must be new. One statement for all of an algorithm."""
+    """Add keys as the device's *upload*, of which there must be none yet.
+
+    One statement for all of an algorithm; on SQLite, one for 15 of them.
+    """
     by_algorithm: dict[str, list[OneTimeKey]] = {}
     for key in keys:
         by_algorithm.setdefault(key.algorithm, []).append(key)
+    on_postgres = engine is Engine.POSTGRES
     for algorithm, alike in by_algorithm.items():
-        places: dict[str, int] = {}
-        start = 1
-        for key in alike:
-            places[key.key_id] = start * _PLACE + len(key.content)
-            start += len(key.content)
-        unit.run(
-            _INSERT_POSTGRES if engine is Engine.POSTGRES else _INSERT_SQLITE,
-            user_id=user_id,
-            device_id=device_id,
-            algorithm=algorithm,
-            pos=pos,
-            contents=b"".join([key.content for key in alike]),
-            places=orjson.dumps(places).decode(),
-        )
+        in_row = len(alike) if on_postgres else _KEYS_A_ROW
+        for part, start in enumerate(range(0, len(alike), in_row)):
+            few = alike[start : start + in_row]
+            ends = accumulate(len(key.content) for key in few)
+            places = {key.key_id: end for key, end in zip(few, ends, strict=True)}
+            unit.run(
+                _INSERT_POSTGRES if on_postgres else _INSERT,
+                user_id=user_id,
+                device_id=device_id,
+                algorithm=algorithm,
+                upload=upload,
+                part=part,
+                total=len(few),
+                places=orjson.dumps(places).decode(),
+                contents=b"".join([key.content for key in few]),
+            )
 
 
-async def keys_by_id(
-    db: Reader, user_id: UserId, device_id: DeviceId, key_ids: Sequence[str]
-) -> dict[tuple[str, str], StoredKey]:
-    """The keys with these IDs (at most 500), by algorithm and ID."""
+async def rows_of_device(
+    db: Reader, user_id: UserId, device_id: DeviceId
+) -> list[KeyRow]:
+    """What a device has, and had lately: of each algorithm, the oldest first."""
     rows = await db.all(
         """
-        SELECT algorithm, key_id, content, is_claimed FROM one_time_keys
-        WHERE user_id = :user_id AND device_id = :device_id AND key_id IN :key_ids
+        SELECT algorithm, upload, claimed, places FROM one_time_keys
+        WHERE user_id = :user_id AND device_id = :device_id
+        ORDER BY algorithm, upload, part
         """,
         user_id=user_id,
         device_id=device_id,
-        key_ids=list(key_ids),
+    )
+    return [
+        KeyRow(algorithm, upload, claimed, orjson.loads(places).keys())
+        for algorithm, upload, claimed, places in rows
+    ]
+
+
+async def keys_of_uploads(
+    db: Reader, user_id: UserId, device_id: DeviceId, uploads: Collection[int]
+) -> dict[tuple[str, str], StoredKey]:
+    """The keys of some uploads (at most 500), by algorithm and ID.
+
+    Of several with one name it is the newest: the others were given out before it came.
+    """
+    rows = await db.all(
+        """
+        SELECT algorithm, claimed, places, contents FROM one_time_keys
+        WHERE user_id = :user_id AND device_id = :device_id AND upload IN :uploads
+        ORDER BY upload, part
+        """,
+        user_id=user_id,
+        device_id=device_id,
+        uploads=list(uploads),
     )
     return {
-        (algorithm, key_id): StoredKey(content, bool(is_claimed))
-        for algorithm, key_id, content, is_claimed in rows
+        (algorithm, key_id): StoredKey(content, number < claimed)
+        for algorithm, claimed, places, contents in rows
+        for number, (key_id, content) in enumerate(_keys_in(places, contents))
     }
 
 
@@ -110,8 +160,8 @@ async def counts_by_algorithm(
     """How many keys a device has that nobody claimed; algorithms without are absent."""
     rows = await db.all(
         """
-        SELECT algorithm, COUNT(*) FROM one_time_keys
-        WHERE user_id = :user_id AND device_id = :device_id AND is_claimed = 0
+        SELECT algorithm, CAST(SUM(total - claimed) AS BIGINT) FROM one_time_keys
+        WHERE user_id = :user_id AND device_id = :device_id AND claimed < total
         GROUP BY algorithm
         """,
         user_id=user_id,
@@ -121,22 +171,22 @@ async def counts_by_algorithm(
 
 
 def update_oldest_claimed(unit: Unit, claim: KeyClaim, engine: Engine) -> Returned:
-    """Give out the key that was uploaded first: ``(key_id, content)``, or no row.
+    """Give out the key that was uploaded first: a row for `claimed_key`, or none.
 
     On PostgreSQL, several processes write: who finds a key being taken takes the next.
     """
     if engine is Engine.POSTGRES:
         return unit.returning(
             """
-            UPDATE one_time_keys SET is_claimed = 1
+            UPDATE one_time_keys SET claimed = claimed + 1
             WHERE user_id = :user_id AND device_id = :device_id
-                AND algorithm = :algorithm AND is_claimed = 0 AND (pos, key_id) = (
-                    SELECT o.pos, o.key_id FROM one_time_keys o
+                AND algorithm = :algorithm AND claimed < total AND (upload, part) = (
+                    SELECT o.upload, o.part FROM one_time_keys o
                     WHERE o.user_id = :user_id AND o.device_id = :device_id
-                        AND o.algorithm = :algorithm AND o.is_claimed = 0
-                    ORDER BY o.pos, o.key_id LIMIT 1 FOR UPDATE SKIP LOCKED
+                        AND o.algorithm = :algorithm AND o.claimed < o.total
+                    ORDER BY o.upload, o.part LIMIT 1 FOR UPDATE SKIP LOCKED
                 )
-            RETURNING key_id, content
+            RETURNING claimed, places, contents
             """,
             user_id=claim.user_id,
             device_id=claim.device_id,
@@ -144,15 +194,14 @@ def update_oldest_claimed(unit: Unit, claim: KeyClaim, engine: Engine) -> Return
         )
     return unit.returning(
         """
-        UPDATE one_time_keys SET is_claimed = 1
-        WHERE user_id = :user_id AND device_id = :device_id
-            AND algorithm = :algorithm AND is_claimed = 0 AND (pos, key_id) = (
-                SELECT o.pos, o.key_id FROM one_time_keys o
-                WHERE o.user_id = :user_id AND o.device_id = :device_id
-                    AND o.algorithm = :algorithm AND o.is_claimed = 0
-                ORDER BY o.pos, o.key_id LIMIT 1
-            )
-        RETURNING key_id, content
+        UPDATE one_time_keys SET claimed = claimed + 1
+        WHERE rowid = (
+            SELECT o.rowid FROM one_time_keys o
+            WHERE o.user_id = :user_id AND o.device_id = :device_id
+                AND o.algorithm = :algorithm AND o.claimed < o.total
+            ORDER BY o.upload, o.part LIMIT 1
+        )
+        RETURNING claimed, places, contents
         """,
         user_id=claim.user_id,
         device_id=claim.device_id,
@@ -160,43 +209,29 @@ def update_oldest_claimed(unit: Unit, claim: KeyClaim, engine: Engine) -> Return
     )
 
 
-def delete_claimed_before_last_upload(
-    unit: Unit, user_id: UserId, device_id: DeviceId
-) -> None:
-    """Forget keys that were given out, but for those that were uploaded last."""
-    unit.run(
-        """
-        DELETE FROM one_time_keys
-        WHERE user_id = :user_id AND device_id = :device_id AND is_claimed = 1
-            AND pos < (
-                SELECT MAX(newer.pos) FROM one_time_keys newer
-                WHERE newer.user_id = :user_id AND newer.device_id = :device_id
-            )
-        """,
-        user_id=user_id,
-        device_id=device_id,
-    )
+def claimed_key(row: Row) -> tuple[str, bytes]:
+    """``(key_id, content)`` of what `update_oldest_claimed` has returned."""
+    claimed: int
+    claimed, places, contents = row
+    return _keys_in(places, contents)[claimed - 1]
 
 
 def delete_claimed(
-    unit: Unit, user_id: UserId, device_id: DeviceId, keys: Sequence[OneTimeKey]
+    unit: Unit, user_id: UserId, device_id: DeviceId, *, last_upload: int
 ) -> None:
-    """Make room for other keys of these names."""
-    unit.run_many(
+    """Forget keys that were given out with all of their row, but for the last upload's.
+
+    An upload that is repeated is the last one.
+    """
+    unit.run(
         """
         DELETE FROM one_time_keys
         WHERE user_id = :user_id AND device_id = :device_id
-            AND algorithm = :algorithm AND key_id = :key_id AND is_claimed = 1
+            AND claimed = total AND upload < :last_upload
         """,
-        [
-            {
-                "user_id": user_id,
-                "device_id": device_id,
-                "algorithm": key.algorithm,
-                "key_id": key.key_id,
-            }
-            for key in keys
-        ],
+        user_id=user_id,
+        device_id=device_id,
+        last_upload=last_upload,
     )
 
 
@@ -292,3 +327,13 @@ def delete_of_user(unit: Unit, user_id: UserId, *, but_device_id: str) -> None:
         user_id=user_id,
         but_device_id=but_device_id,
     )
+
+
+def _keys_in(places: str, contents: bytes) -> list[tuple[str, bytes]]:
+    """``(key_id, content)`` of each key of a row, in order."""
+    keys: list[tuple[str, bytes]] = []
+    start = 0
+    for key_id, end in orjson.loads(places).items():
+        keys.append((key_id, contents[start:end]))
+        start = end
+    return keys
