@@ -56,6 +56,7 @@ from tremula.features.rendezvous.service import Rendezvous
 from tremula.features.server_keys.fetching import KeyFetcher
 from tremula.features.server_keys.key_ring import KeyRing
 from tremula.features.server_keys.service import OwnKeys, open_own_keys
+from tremula.features.to_device.sync import DeviceInbox
 from tremula.features.voip.service import livekit_transports
 from tremula.features.wellknown import routes as wellknown_routes
 from tremula.features.wellknown.service import WellKnown
@@ -182,6 +183,7 @@ async def open_app(
             await built.registry.stop()
             if not process.ended.is_set():
                 await built.last_seen.close()
+                await built.inbox.close()
 
 
 def _process(
@@ -219,6 +221,7 @@ class _Built(Struct, frozen=True):
 
     app: Tremula
     last_seen: LastSeen
+    inbox: DeviceInbox
     registry: RoomRegistry
 
 
@@ -279,7 +282,7 @@ async def _build(
         moderation=moderation,
         media=media,
     )
-    return _Built(app, people.last_seen, engine.reader.registry)
+    return _Built(app, people.last_seen, syncing.inbox, engine.reader.registry)
 
 
 async def _base(

@@ -62,6 +62,7 @@ class Syncing(Struct, frozen=True):
     reading: Reading
     typing: Typing
     ephemeral: EphemeralEvents
+    inbox: DeviceInbox
 
 
 def add_sync(
@@ -86,7 +87,7 @@ def add_sync(
     add_sliding_sync(base, engine, people, parts)
     take_transactions(base, engine, people, encryption, receipts, typing)
     send_edus(base, engine, people, outbound, typing)
-    return Syncing(sync, reading, typing, ephemeral)
+    return Syncing(sync, reading, typing, ephemeral, parts.inbox)
 
 
 def _build_parts(
@@ -181,6 +182,7 @@ def _left_rooms(
 def _device_inbox(base: Base) -> DeviceInbox:
     inbox = DeviceInbox(base.database, base.journal)
     base.metrics.caches.watch("to_device", inbox.cache)
+    base.supervisor.keep_running("to_device_received", inbox.run)
     return inbox
 
 

@@ -21,6 +21,11 @@ from tests.features.to_device.messages import (
 from tests.http_client import Client
 from tests.query_counter import Queries, counted
 from tests.server import Server, config_for, running_server
+from tremula.features.to_device import sync as to_device_sync
+from tremula.features.to_device.sync import DeviceInbox
+from tremula.infra.db import DatabaseUnavailable
+from tremula.infra.tokens import StreamToken
+from tremula.protocol.identifiers import DeviceId, UserId
 
 
 @pytest.fixture
@@ -48,6 +53,19 @@ async def stored(server: Server) -> int:
     return int(count)
 
 
+async def emptied(server: Server, inbox: Inbox) -> None:
+    """Sync until there is no message any more."""
+    async with asyncio.timeout(20):
+        while await stored(server):
+            assert await inbox.sync(timeout_ms=1) == []
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages are deleted as soon as they are received."""
+    monkeypatch.setattr(to_device_sync, "GATHERED_S", 0)
+
+
 def tables_of(queries: Queries) -> list[str]:
     """What the statements of all units of messages are about."""
     texts = [each.sql for unit in queries.units for each in unit.statements]
@@ -65,7 +83,7 @@ async def test_a_message_comes_to_its_device_alone(
 
 
 @pytest.mark.one_process("counts what one process asks of its database")
-async def test_a_delivery_is_two_units_and_one_read(
+async def test_a_delivery_is_one_unit_and_one_read(
     server: Server, alice: Client, inbox: Inbox
 ) -> None:
     await inbox.sync()
@@ -79,9 +97,8 @@ async def test_a_delivery_is_two_units_and_one_read(
         assert await inbox.numbers() == []
 
     assert tables_of(sending) == ["to_device_txns", "to_device_messages"]
-    # The message before has been received.
-    assert tables_of(fetching) == ["to_device_messages"]
-    assert tables_of(returning) == ["to_device_messages"]
+    # What has been received is deleted later, with more of it.
+    assert tables_of(fetching) == tables_of(returning) == []
     reads = [
         len([text for text in queries.reads if "to_device" in text])
         for queries in (sending, fetching, returning)
@@ -134,6 +151,7 @@ async def test_an_answer_that_was_lost_is_made_again(
     assert await inbox.numbers() == []
 
 
+@pytest.mark.usefixtures("at_once")
 async def test_receipt_is_proven_by_the_next_token(
     server: Server, alice: Client, inbox: Inbox
 ) -> None:
@@ -143,10 +161,74 @@ async def test_receipt_is_proven_by_the_next_token(
     assert await stored(server) == 1
     assert await inbox.numbers() == []
 
-    assert await stored(server) == 0
+    await emptied(server, inbox)
     assert await inbox.numbers(initial=True) == []
 
 
+@pytest.mark.one_process("what one has yet to delete, others do not know of")
+async def test_what_was_received_is_not_shown_before_it_is_deleted(
+    server: Server, alice: Client, inbox: Inbox
+) -> None:
+    await send(alice, 1)
+    since = inbox.since
+    assert await inbox.numbers() == [1]
+    assert await inbox.numbers() == []
+    await send(alice, 2)
+
+    assert await stored(server) == 2
+    inbox.since = since
+    assert await inbox.numbers() == [2]
+
+
+@pytest.mark.one_process("counts what one process asks of its database")
+async def test_what_several_devices_have_received_is_deleted_by_one_unit(
+    server: Server, alice: Client, phone: Client, tablet: Client
+) -> None:
+    journal = server.app.journal
+    inbox = DeviceInbox(server.db, journal)
+    await asyncio.gather(*(send(alice, number) for number in range(5)))
+    await send(alice, 5, device_id=TABLET)
+    token = StreamToken(journal.position)
+    await send(alice, 6)
+    for device_id in (PHONE, TABLET):
+        await inbox.received(UserId(BOB), DeviceId(device_id), token)
+    assert await stored(server) == 7
+
+    with counted(server.db) as queries:
+        await inbox.delete_received()
+        await inbox.delete_received()
+
+    [unit] = queries.units
+    assert [len(each.rows) for each in unit.statements] == [2]
+    assert await Inbox(phone).numbers() == [6]
+    assert await Inbox(tablet).numbers() == []
+
+
+async def test_what_could_not_be_deleted_is_deleted_later(
+    server: Server, alice: Client, phone: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = server.app.journal
+    inbox = DeviceInbox(server.db, journal)
+    await send(alice, 1)
+    token = StreamToken(journal.position)
+    await inbox.received(UserId(BOB), DeviceId(PHONE), token)
+
+    def refuse(*_: object) -> None:
+        raise DatabaseUnavailable("it is away")
+
+    with monkeypatch.context() as away:
+        away.setattr(type(server.db), "submit", refuse)
+        with pytest.raises(DatabaseUnavailable):
+            await inbox.delete_received()
+        # The server would end as well.
+        await inbox.close()
+    assert await stored(server) == 1
+    await inbox.close()
+
+    assert await stored(server) == 0
+
+
+@pytest.mark.usefixtures("at_once")
 async def test_an_answer_has_at_most_100_and_the_rest_follows_at_once(
     server: Server, alice: Client, inbox: Inbox
 ) -> None:
@@ -163,7 +245,7 @@ async def test_an_answer_has_at_most_100_and_the_rest_follows_at_once(
         list(range(200, 250)),
     ]
     assert await inbox.numbers() == []
-    assert await stored(server) == 0
+    await emptied(server, inbox)
 
 
 async def test_a_page_that_was_lost_is_made_again(alice: Client, inbox: Inbox) -> None:
@@ -291,6 +373,8 @@ async def test_messages_outlive_a_restart(
 
         assert await inbox.numbers() == [2, 3]
         assert await inbox.numbers() == []
+    async with running_server(config) as server:
+        # What was received by the end is deleted.
         assert await stored(server) == 0
 
 

@@ -1,6 +1,6 @@
 """Queries on the inboxes of devices (created in migrations/0022_to_device.sql)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -227,18 +227,19 @@ async def has_messages(
     return row is not None
 
 
-def delete_messages(
-    unit: Unit, user_id: UserId, device_id: DeviceId, *, up_to: int
+def delete_received(
+    unit: Unit, received: Mapping[tuple[UserId, DeviceId], int]
 ) -> None:
-    """Remove what a device has received."""
-    unit.run(
+    """Remove what some devices have received: up to a position each."""
+    unit.run_many(
         """
         DELETE FROM to_device_messages
         WHERE user_id = :user_id AND device_id = :device_id AND pos <= :up_to
         """,
-        user_id=user_id,
-        device_id=device_id,
-        up_to=up_to,
+        [
+            {"user_id": user_id, "device_id": device_id, "up_to": up_to}
+            for (user_id, device_id), up_to in sorted(received.items())
+        ],
     )
 
 

@@ -1,21 +1,29 @@
 """The inbox of a device in `/sync`."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+import structlog
 from msgspec import Struct
 
 from tremula.features.sync.parts import InboxPage, SyncContext
 from tremula.features.to_device import storage
 from tremula.features.to_device.service import TOPIC
 from tremula.infra.cache import ByteLRU
-from tremula.infra.db import Reader
+from tremula.infra.db import DatabaseUnavailable, Reader
 from tremula.infra.journal import Journal
 from tremula.infra.tokens import StreamToken
+from tremula.protocol.errors import Unknown
 from tremula.protocol.identifiers import DeviceId, UserId
+
+log = structlog.get_logger(__name__)
 
 # "100 messages is recommended as a reasonable limit."
 PAGE_MAX: Final = 100
+
+GATHERED_S: Final = 1.0
+"""For so long receipts are gathered; their messages are then deleted all at once."""
 
 _KNOWN_BYTES: Final = 8 * 1024 * 1024
 _ENTRY_BYTES: Final = 300
@@ -24,17 +32,17 @@ _NOTHING: Final = InboxPage()
 
 
 class _Known(Struct):
-    """Up to where a device's messages are deleted, and were last shown by this process.
+    """Up to where a device has its messages, and was last shown some by this process.
 
     What is not known is looked up: losing this costs a query.
     """
 
-    emptied_pos: int | None = None
+    received_pos: int | None = None
     shown_pos: int = 0
 
     def has_shown(self, up_to: int) -> bool:
         """Whether there are messages up to that position for certain."""
-        return (self.emptied_pos or 0) < self.shown_pos <= up_to
+        return (self.received_pos or 0) < self.shown_pos <= up_to
 
 
 class DeviceInbox:
@@ -42,6 +50,10 @@ class DeviceInbox:
 
     A token covers the messages up to its position, or those up to ``device_pos`` if
     there were more than an answer has room for.
+
+    Deleting what was received is put off, by a second: a device that is sent one
+    message after the other, and all that sync meanwhile, have it in one unit. Should
+    the process die before, the client's next token proves it again.
     """
 
     def __init__(self, db: Reader, journal: Journal) -> None:
@@ -49,26 +61,59 @@ class DeviceInbox:
         self._journal = journal
         self.cache: ByteLRU[tuple[UserId, DeviceId], _Known] = ByteLRU(_KNOWN_BYTES)
         """Of what is known of inboxes without a query."""
+        # Up to where messages are still to be deleted: at most one entry a device.
+        self._received: dict[tuple[UserId, DeviceId], int] = {}
+        self._has_received = asyncio.Event()
 
     async def received(
         self, user_id: UserId, device_id: DeviceId, since: StreamToken
     ) -> None:
-        """Delete what the token proves that the device has. Durable on return."""
+        """What the token proves that the device has is not shown again, and deleted
+        soon. No query where this process has shown it, or there is none.
+        """
+        place = (user_id, device_id)
         received_pos = since.received_pos
-        known = self.cache.get((user_id, device_id)) or _Known()
-        if known.emptied_pos is not None and (
-            received_pos <= known.emptied_pos
-            or self._journal.changed_pos(TOPIC, user_id) <= known.emptied_pos
+        known = self.cache.get(place) or _Known()
+        if known.received_pos is not None and (
+            received_pos <= known.received_pos
+            or self._journal.changed_pos(TOPIC, user_id) <= known.received_pos
         ):
             return
         if known.has_shown(received_pos) or await storage.has_messages(
             self._db, user_id, device_id, up_to=received_pos
         ):
-            unit = self._journal.unit()
-            storage.delete_messages(unit, user_id, device_id, up_to=received_pos)
-            await self._journal.commit(unit)
-        known.emptied_pos = received_pos
-        self.cache.put((user_id, device_id), known, _ENTRY_BYTES)
+            self._received[place] = max(received_pos, self._received.get(place, 0))
+            self._has_received.set()
+        known.received_pos = received_pos
+        self.cache.put(place, known, _ENTRY_BYTES)
+
+    async def run(self) -> None:
+        """Delete what was received for ever; meant for the supervisor."""
+        while True:
+            await self._has_received.wait()
+            await asyncio.sleep(GATHERED_S)
+            await self.delete_received()
+
+    async def close(self) -> None:
+        """Delete what was received, if that can be done: the server stops."""
+        try:
+            await self.delete_received()
+        except (DatabaseUnavailable, Unknown) as error:
+            log.warning("received_messages_kept", reason=str(error))
+
+    async def delete_received(self) -> None:
+        """Delete what was received by now: one unit, and none if nothing was."""
+        received = dict(self._received)
+        if not received:
+            return
+        unit = self._journal.unit()
+        storage.delete_received(unit, received)
+        await self._journal.commit(unit)
+        for place, pos in received.items():
+            if self._received.get(place) == pos:
+                del self._received[place]
+        if not self._received:
+            self._has_received.clear()
 
     async def page(
         self, ctx: SyncContext, since: StreamToken | None, *, limit: int = PAGE_MAX
@@ -77,7 +122,9 @@ class DeviceInbox:
         if ctx.device_id is None:
             return _NOTHING
         place = (ctx.user_id, ctx.device_id)
-        received_pos = since.received_pos if since else 0
+        received_pos = max(
+            since.received_pos if since else 0, self._received.get(place, 0)
+        )
         found: Sequence[tuple[int, str]] = ()
         if self._journal.changed_pos(TOPIC, ctx.user_id) > received_pos:
             limit = min(limit, PAGE_MAX)
@@ -87,7 +134,7 @@ class DeviceInbox:
         if not found:
             if since is None:
                 # There is nothing to delete when its first token comes back.
-                self.cache.put(place, _Known(emptied_pos=ctx.now), _ENTRY_BYTES)
+                self.cache.put(place, _Known(received_pos=ctx.now), _ENTRY_BYTES)
             return _NOTHING
         page = found[:limit]
         known = self.cache.get(place)
