@@ -1,5 +1,6 @@
 """A folder and an object store keep the same promises."""
 
+import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -102,6 +103,41 @@ async def test_what_is_deleted_is_gone(store: BlobStore, spool: Spool) -> None:
 
     with pytest.raises(BlobMissing):
         await read(store, "gone", 0, 3)
+
+
+async def test_a_megabyte_of_a_folder_is_one_piece(
+    tmp_path: Path, disk: Disk, spool: Spool
+) -> None:
+    store = LocalBlobs(tmp_path / "blobs", disk)
+    await put(store, spool, "large", b"x" * 1_048_576)
+
+    found = [len(piece) async for piece in store.read("large", 0, 1_048_576)]
+
+    assert found == [1_048_576]
+
+
+async def test_a_reader_that_goes_leaves_no_file_open(tmp_path: Path) -> None:
+    disk = Disk()
+    slow = tmp_path / "sl" / "slow"
+    slow.parent.mkdir()
+    # To open it takes until there is a writer.
+    os.mkfifo(slow)
+    reading = asyncio.ensure_future(
+        anext(LocalBlobs(tmp_path, disk).read("slow", 0, 1))
+    )
+    await asyncio.sleep(0)
+    # Another thread has done something that came later.
+    await disk.run(int)
+
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    writer = os.open(slow, os.O_RDWR)
+    disk.close()
+    os.close(writer)
+
+    with pytest.raises(OSError, match="No such device"):
+        os.open(slow, os.O_WRONLY | os.O_NONBLOCK)
 
 
 @pytest.mark.parametrize("key", ["../x", "a/b", "", "a.b", "\0"])

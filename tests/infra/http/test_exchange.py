@@ -81,6 +81,29 @@ async def test_a_body_is_as_long_as_its_head_says(
     assert not exchange.is_answered
 
 
+async def test_a_large_piece_is_not_copied(wire: FakeWire, exchange: Exchange) -> None:
+    piece = b"x" * 1_000_000
+    exchange.begin(START, len(piece))
+    await exchange.send(piece)
+
+    assert wire.pieces == [HEAD, piece]
+    assert wire.pieces[1] is piece
+
+
+async def test_no_piece_is_asked_for_while_the_client_is_slow(
+    wire: FakeWire, exchange: Exchange
+) -> None:
+    exchange.begin(START, 4)
+    wire.writable = asyncio.Event()
+    sending = asyncio.ensure_future(exchange.send(b"ab"))
+    await asyncio.sleep(0)
+    assert wire.pieces == [HEAD + b"ab"]
+    assert not sending.done()
+
+    wire.writable.set()
+    await sending
+
+
 async def test_no_more_is_read_than_is_taken(
     wire: FakeWire, exchange: Exchange
 ) -> None:

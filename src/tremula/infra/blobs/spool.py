@@ -40,9 +40,8 @@ class Disk:
         Raises:
             BlobError: of an OSError.
         """
-        loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._threads, work, *args)
+            return await asyncio.wrap_future(self._threads.submit(work, *args))
         except OSError as error:
             raise BlobError(str(error)) from error
 

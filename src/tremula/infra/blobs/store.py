@@ -11,8 +11,8 @@ from msgspec import Struct
 KEY: Final = re.compile(r"[0-9A-Za-z_-]{1,200}")
 """Keys are names that are safe everywhere: no separators, no dots."""
 
-CHUNK_BYTES: Final = 262_144
-"""How much of a blob is in memory for whoever reads it."""
+CHUNK_BYTES: Final = 1_048_576
+"""How much of a blob is in memory for whoever reads it: all of it, for most."""
 
 
 class BlobError(Exception):
