@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from operator import itemgetter
-from typing import Final
+from typing import Final, TypeGuard, cast
 
 import orjson
 from msgspec import Struct
@@ -33,6 +33,7 @@ _TABLE: Final = re.compile(
     r"^\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(\w+)", re.IGNORECASE
 )
 _Arguments = Callable[[Params], Sequence[object]]
+_is_text: Final = cast("Callable[[object], TypeGuard[str]]", str.__instancecheck__)
 _READS: Final = re.compile(r"\b(?:SELECT|RETURNING|WITH)\b", re.IGNORECASE)
 
 
@@ -53,9 +54,9 @@ class SqliteText(Struct, frozen=True):
         if self.lists:
             params = {**params, **{name: _json(params[name]) for name in self.lists}}
         values = self.arguments(params)
-        for value in values:
-            if isinstance(value, str) and "\0" in value:
-                raise InvalidValue("a text must not contain NUL")
+        # One look at all texts: a loop over them costs a third of what the INSERT does.
+        if "\0" in "".join(filter(_is_text, values)):
+            raise InvalidValue("a text must not contain NUL")
         return values
 
 
