@@ -1,6 +1,7 @@
 """Push conditions and which rule is met (CS "Conditions", "Push Rules")."""
 
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -203,6 +204,52 @@ def test_what_is_unknown_or_malformed_never_holds(condition: dict[str, Any]) -> 
     assert compile_condition(condition) is None
     outcome = Ruleset("key", rules).evaluate(event("org.example.none"), ANYBODY)
     assert outcome == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("condition", "content", "expected"),
+    [
+        ({"kind": "event_property_is", "key": "type", "value": "m.Tea"}, {}, True),
+        ({"kind": "event_property_is", "key": "type", "value": "m.tea"}, {}, False),
+        (matches("type", "M.TEA"), {}, True),
+        (matches("content.body", "tea"), {"body": "tea"}, True),
+        (matches("content.body", "tea"), {"bod": "tea"}, False),
+        (matches(r"content.a\.b.c", "tea"), {"a.b": {"c": "Tea"}}, True),
+        (
+            {"kind": "event_property_is", "key": "content.a", "value": None},
+            {"a": None},
+            True,
+        ),
+        ({"kind": "event_property_is", "key": "content.a", "value": None}, {}, False),
+        (
+            {"kind": "event_property_contains", "key": "content.a", "value": "x"},
+            {"a": ["x"]},
+            True,
+        ),
+        (matches("content", "*"), {"body": "tea"}, False),
+    ],
+)
+def test_a_rule_is_found_by_the_type_and_the_content_that_it_asks_for(
+    condition: dict[str, Any], content: dict[str, Any], expected: bool
+) -> None:
+    rules = OwnRules(override=(Rule("r", ("notify",), conditions=(condition,)),))
+
+    outcome = Ruleset("key", rules).evaluate(event("m.Tea", content), ANYBODY)
+
+    assert outcome.notifies is expected
+
+
+def test_rules_that_an_event_cannot_meet_are_not_asked_of_it() -> None:
+    """By far the most messages mention nobody, edit nothing and are no polls."""
+    looked_at = event(content={"msgtype": "m.text", "body": "tea"})
+    look_up = PushEvent.property
+    with patch.object(PushEvent, "property", autospec=True) as looked_up:
+        looked_up.side_effect = look_up
+        Ruleset("key", OwnRules()).evaluate(looked_at, ANYBODY)
+
+    assert [call.args[1] for call in looked_up.call_args_list] == [
+        ("content", "msgtype")
+    ]
 
 
 def test_what_would_take_too_long_does_not_match() -> None:

@@ -23,6 +23,9 @@ would take more does not match.
 
 THREAD_SUBSCRIPTION: Final = "io.element.msc4306.thread_subscription"
 
+PROPERTY_IS: Final = "event_property_is"
+_OF_PROPERTIES: Final = ("event_match", PROPERTY_IS, "event_property_contains")
+
 TYPE: Final = ("type",)
 _RELATION: Final = ("content", "m.relates_to", "rel_type")
 _BODY: Final = ("content", "body")
@@ -68,6 +71,7 @@ class PushEvent:
         "_root",
         "_texts",
         "_words",
+        "content",
         "member_count",
         "power_levels",
         "sender",
@@ -88,8 +92,9 @@ class PushEvent:
         if event.state_key is not None:
             self._root["state_key"] = event.state_key
         self._properties: dict[Path, object] = {}
-        self._texts: dict[Path, str | None] = {}
+        self._texts: dict[Path, str | None] = {TYPE: event.type.lower()}
         self._words: frozenset[str] | None = None
+        self.content = event.content
         self.sender = event.sender
         self.member_count = member_count
         self.power_levels = power_levels
@@ -153,13 +158,32 @@ def compile_condition(
 
 
 def literal_type(condition: Mapping[str, Any]) -> str | None:
-    """The type, in lower case, that alone meets *condition*, if that is all it says."""
-    key, pattern = condition.get("key"), condition.get("pattern")
-    if condition.get("kind") != "event_match" or key != "type":
+    """The type, in lower case, without which *condition* is not met, if it names one.
+
+    A match is met by that type in any case, `PROPERTY_IS` in one case only.
+    """
+    if condition.get("key") != "type":
         return None
-    if not isinstance(pattern, str) or not _is_literal(pattern):
+    kind, pattern = condition.get("kind"), condition.get("pattern")
+    if kind == PROPERTY_IS:
+        value = condition.get("value")
+        return value.lower() if isinstance(value, str) else None
+    if kind != "event_match" or not isinstance(pattern, str):
         return None
-    return pattern.lower()
+    return pattern.lower() if _is_literal(pattern) else None
+
+
+def content_key_of(condition: Mapping[str, Any]) -> str | None:
+    """The key without which in an event's content *condition* is not met, if there is
+    one.
+    """
+    key = condition.get("key")
+    if condition.get("kind") not in _OF_PROPERTIES or not isinstance(key, str):
+        return None
+    if OWN_ID in condition.values():
+        return None
+    path = parse_property_path(key)
+    return path[1] if len(path) > 1 and path[0] == "content" else None
 
 
 def in_body(pattern: str) -> Condition:
@@ -285,7 +309,7 @@ def parse_member_count(
 
 _COMPILERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Condition | None]]] = {
     "event_match": _compile_match,
-    "event_property_is": _compile_is,
+    PROPERTY_IS: _compile_is,
     "event_property_contains": _compile_contains,
     "room_member_count": _compile_count,
     "sender_notification_permission": _compile_permission,

@@ -9,12 +9,14 @@ from msgspec.structs import replace
 
 from tremula.protocol.base64 import encode_base64_urlsafe
 from tremula.protocol.push_conditions import (
+    PROPERTY_IS,
     THREAD_SUBSCRIPTION,
     TYPE,
     Condition,
     PushEvent,
     Reader,
     compile_condition,
+    content_key_of,
     equals,
     in_body,
     literal_type,
@@ -57,9 +59,12 @@ NOTHING: Final = Outcome.of(())
 
 
 class _Compiled(Struct, frozen=True):
-    """A rule for events of ``event_type``, in lower case, or of any type."""
+    """A rule for events of ``event_type``, in lower case, or of any type, which have
+    ``content_key`` in their content, unless that is None.
+    """
 
     event_type: str | None
+    content_key: str | None
     conditions: tuple[Condition, ...]
     outcome: Outcome
 
@@ -78,7 +83,10 @@ class _Rules:
 
     def met(self, event: PushEvent, reader: Reader) -> _Compiled | None:
         """The first rule that *event* meets."""
+        content = event.content
         for rule in self._by_type.get(event.text(TYPE) or "", self._of_any_type):
+            if rule.content_key is not None and rule.content_key not in content:
+                continue
             for condition in rule.conditions:
                 if not condition(event, reader):
                     break
@@ -222,7 +230,7 @@ def _that_look_at(
 def _compile(kind: RuleKind, rule: Rule, *, is_predefined: bool) -> _Compiled | None:
     if not rule.enabled:
         return None
-    event_type = None
+    event_type = content_key = None
     if kind is RuleKind.CONTENT:
         conditions: list[Condition | None] = [in_body(rule.pattern or "")]
     elif kind is RuleKind.ROOM:
@@ -231,6 +239,8 @@ def _compile(kind: RuleKind, rule: Rule, *, is_predefined: bool) -> _Compiled | 
         conditions = [equals("sender", rule.rule_id)]
     else:
         event_type, others = _split_type(rule.conditions or ())
+        keys = map(content_key_of, others)
+        content_key = next((key for key in keys if key is not None), None)
         conditions = [
             compile_condition(each, is_predefined=is_predefined) for each in others
         ]
@@ -238,17 +248,21 @@ def _compile(kind: RuleKind, rule: Rule, *, is_predefined: bool) -> _Compiled | 
     # "Unrecognised conditions MUST NOT match any events".
     if len(held) < len(conditions):
         return None
-    return _Compiled(event_type, held, Outcome.of(rule.actions))
+    return _Compiled(event_type, content_key, held, Outcome.of(rule.actions))
 
 
 def _split_type(
     conditions: Sequence[Mapping[str, Any]],
 ) -> tuple[str | None, Sequence[Mapping[str, Any]]]:
-    """The one type that *conditions* ask for, if any does, and the others."""
+    """The one type that *conditions* ask for, if any does, and what else they do."""
     for index, condition in enumerate(conditions):
         event_type = literal_type(condition)
-        if event_type is not None:
-            return event_type, [*conditions[:index], *conditions[index + 1 :]]
+        if event_type is None:
+            continue
+        if condition["kind"] == PROPERTY_IS:
+            # Which asks for the type's case as well.
+            return event_type, conditions
+        return event_type, [*conditions[:index], *conditions[index + 1 :]]
     return None, conditions
 
 
