@@ -1,6 +1,8 @@
 """Canonical JSON (Appendices "Canonical JSON")."""
 
 import json
+from collections.abc import Collection
+from typing import Final
 
 import orjson
 
@@ -8,6 +10,7 @@ from tremula.protocol.errors import BadJson
 
 INTEGER_MAX = 2**53 - 1
 
+_PLAIN: Final[frozenset[type]] = frozenset({str, int, bool, type(None)})
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 
 
@@ -57,14 +60,19 @@ def encode_canonical_lenient(value: object) -> bytes:
 
 def _refuse_floats(root: object) -> None:
     values = [root]
-    # The loop goes on with what it appends.
+    # The loop goes on with what it appends: not with texts and the like, which most
+    # objects hold alone.
     for value in values:
-        if type(value) is dict:
-            values += value.values()
-        elif type(value) is list:
-            values += value
-        elif type(value) is float:
+        if type(value) is float:
             raise BadJson("not canonical JSON: numbers must be integers")
+        if type(value) is dict:
+            held: Collection[object] = value.values()
+        elif type(value) is list:
+            held = value
+        else:
+            continue
+        if not _PLAIN.issuperset(map(type, held)):
+            values += held
 
 
 def _without_integral_floats(value: object) -> object:

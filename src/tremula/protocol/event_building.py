@@ -49,10 +49,12 @@ def build_event(
     """
     depth = min(depth, version.depth_max)
     content = _content(version, draft)
+    content_json = encode_event_json(version, content)
+    kept_json = _redacted(version, draft.type, content, content_json)
     members = _Members(
         auth_events=b'{"auth_events":' + _links(version, auth_events, reference_hashes),
-        content=b',"content":' + encode_event_json(version, content),
-        redacted_content=b',"content":' + _redacted(version, draft.type, content),
+        content=b',"content":' + content_json,
+        redacted_content=b',"content":' + kept_json,
         depth=b',"depth":%d' % depth,
         origin_server_ts=b',"origin_server_ts":%d' % draft.origin_server_ts,
         prev_events=b',"prev_events":' + _links(version, prev_events, reference_hashes),
@@ -83,11 +85,8 @@ def build_event(
     check_size(event, pdu_size_bytes=len(unhashed) + len(hashes) + len(signatures))
     if isinstance(signing_key, LateKey):
         signatures = b""
-    return BuiltEvent(
-        event=event,
-        client_json=members.client_json(event),
-        server_json=members.server_json(hashes=hashes, signatures=signatures),
-    )
+    server_json = members.server_json(hashes=hashes, signatures=signatures)
+    return BuiltEvent(event, members.client_json(event), server_json)
 
 
 def pdu_json(
@@ -203,8 +202,13 @@ def _redacted_event(
     return draft.redacts
 
 
-def _redacted(version: RoomVersion, event_type: str, content: dict[str, Any]) -> bytes:
+def _redacted(
+    version: RoomVersion, event_type: str, content: dict[str, Any], content_json: bytes
+) -> bytes:
+    """What redaction keeps of a content: all of most state events, else seldom any."""
     kept = redact_content(version, event_type, content)
+    if kept == content:
+        return content_json
     return encode_event_json(version, kept) if kept else b"{}"
 
 

@@ -66,14 +66,16 @@ def check_size(event: Event, *, pdu_size_bytes: int) -> None:
     """
     if pdu_size_bytes > PDU_BYTES_MAX:
         raise TooLarge(f"the event is larger than {PDU_BYTES_MAX} bytes")
-    fields = (event.type, event.state_key or "", event.sender, event.room_id)
-    for field in (*fields, event.event_id):
-        # No character takes more than four bytes in UTF-8.
-        if len(field) * 4 > FIELD_BYTES_MAX and len(field.encode()) > FIELD_BYTES_MAX:
-            raise TooLarge(
-                f"type, state_key, sender, room_id or event_id exceeds"
-                f" {FIELD_BYTES_MAX} bytes"
-            )
+    state_key = event.state_key or ""
+    fields = (event.type, state_key, event.sender, event.room_id, event.event_id)
+    # No character takes more than four bytes in UTF-8.
+    if max(map(len, fields)) * 4 <= FIELD_BYTES_MAX:
+        return
+    if any(len(field.encode()) > FIELD_BYTES_MAX for field in fields):
+        raise TooLarge(
+            f"type, state_key, sender, room_id or event_id exceeds"
+            f" {FIELD_BYTES_MAX} bytes"
+        )
 
 
 def _check_links(event: Event) -> None:

@@ -78,7 +78,9 @@ def _parts() -> re.Pattern[str]:
 def index_terms(text: str) -> set[str]:
     """What an index holds of *text*: letters, digits and symbols only."""
     parts = take_apart(text)
-    terms = {word[:WORD_CHARS_MAX] for word in parts.words}
+    terms = set(parts.words)
+    if max(map(len, terms), default=0) > WORD_CHARS_MAX:
+        terms = {word[:WORD_CHARS_MAX] for word in terms}
     for run in parts.runs:
         terms.update(pairs(run))
         terms.add(run[-1])
