@@ -12,6 +12,8 @@ REFERENCE: Final = "m.reference"
 REPLACE: Final = "m.replace"
 THREAD: Final = "m.thread"
 
+RELATES_TO: Final = "m.relates_to"
+
 ENCRYPTED: Final = "m.room.encrypted"
 
 HOPS_MAX: Final = 3
@@ -32,7 +34,7 @@ def relation_of(content: Mapping[str, Any]) -> Relation | None:
 
     "Relationships which don't match the schema … are simply ignored."
     """
-    relation = content.get("m.relates_to")
+    relation = content.get(RELATES_TO)
     if not isinstance(relation, dict):
         return None
     rel_type, event_id = relation.get("rel_type"), relation.get("event_id")

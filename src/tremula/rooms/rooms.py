@@ -276,17 +276,24 @@ class Rooms:
     ) -> list[EventId]:
         room = await self._get_room(room_id)
         await room.markers.prepare(room.view, drafts)
-        if not all(map(room.view.knows, _concerned(drafts))):
+        if room.view.partial and not all(map(room.view.knows, _concerned(drafts))):
             await self._registry.completions.wait(room.view.nid)
         redacted = None
         if len(drafts) == 1:
             draft = drafts[0]
-            redacted = await _redacted(self._events, room.view, draft)
+            redacted = (
+                await _redacted(self._events, room.view, draft)
+                if draft.type == REDACTION
+                else None
+            )
             is_duplicate = digest is not None and await self._events.has_annotation(
                 room.view.nid, digest
             )
-            sent = await _unchanged(self._events, room.view, draft)
-            sent = sent or await self._sent_before(room, drafts)
+            sent = (
+                await _unchanged(self._events, room.view, draft)
+                if draft.state_key is not None
+                else None
+            ) or await self._txns.find(room.view.nid, draft)
             if sent is not None:
                 return [sent]
             if is_duplicate:
@@ -360,8 +367,7 @@ class Rooms:
 async def _unchanged(
     events: EventStore, view: RoomView, draft: Draft
 ) -> EventId | None:
-    if draft.state_key is None:
-        return None
+    assert draft.state_key is not None
     current = view.state.get((draft.type, draft.state_key))
     if current is None or current.sender != draft.sender:
         return None
@@ -379,8 +385,6 @@ def _concerned(drafts: Sequence[Draft]) -> list[UserId]:
 async def _redacted(
     events: EventStore, view: RoomView, draft: Draft
 ) -> StoredEvent | None:
-    if draft.type != REDACTION:
-        return None
     event_id = draft.redacts
     if view.version.redacts_in_content:
         event_id = draft.content.get("redacts")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import orjson
 from msgspec import Struct
 
-from tremula.infra.db import Reader, Unit
+from tremula.infra.db import Params, Reader, Unit
 from tremula.protocol.identifiers import RoomId, ServerName, UserId
 from tremula.protocol.room_state import StateKey
 from tremula.rooms.graph import LIVE_BRANCH
@@ -121,21 +121,26 @@ async def current_state(db: Reader, room_nid: int) -> list[StateEvent]:
 
 def write_state(unit: Unit, room_nid: int, event: StateEvent) -> None:
     """Make *event* the newest of its key."""
-    unit.run(
+    entries = [_entry(room_nid, event)]
+    unit.run_many(
         """
         INSERT INTO rooms_state_changes (room_nid, type, state_key, branch,
                                          room_pos, event_nid)
         VALUES (:room_nid, :type, :state_key, :branch, :room_pos, :event_nid)
         """,
-        **_change(room_nid, event),
+        entries,
     )
-    upsert_current_state(unit, room_nid, [event])
+    _upsert_entries(unit, entries)
 
 
 def upsert_current_state(
     unit: Unit, room_nid: int, events: Sequence[StateEvent]
 ) -> None:
     """Put events into the newest state."""
+    _upsert_entries(unit, [_entry(room_nid, event) for event in events])
+
+
+def _upsert_entries(unit: Unit, entries: Sequence[Params]) -> None:
     unit.run_many(
         """
         INSERT INTO rooms_current_state (room_nid, type, state_key, event_nid,
@@ -149,7 +154,7 @@ def upsert_current_state(
             sender = excluded.sender,
             membership = excluded.membership
         """,
-        [_entry(room_nid, event) for event in events],
+        entries,
     )
 
 
@@ -231,22 +236,13 @@ def _older_change(
     }
 
 
-def _change(room_nid: int, event: StateEvent) -> dict[str, object]:
+def _entry(room_nid: int, event: StateEvent) -> dict[str, object]:
+    """What a change of the live branch and the newest state hold of *event*."""
     return {
         "room_nid": room_nid,
         "type": event.type,
         "state_key": event.state_key,
         "branch": LIVE_BRANCH,
-        "room_pos": event.room_pos,
-        "event_nid": event.event_nid,
-    }
-
-
-def _entry(room_nid: int, event: StateEvent) -> dict[str, object]:
-    return {
-        "room_nid": room_nid,
-        "type": event.type,
-        "state_key": event.state_key,
         "event_nid": event.event_nid,
         "event_id": event.event_id,
         "room_pos": event.room_pos,

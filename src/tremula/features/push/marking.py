@@ -37,7 +37,7 @@ from tremula.protocol.push_evaluation import (
     Ruleset,
 )
 from tremula.protocol.push_rules import OwnRules
-from tremula.protocol.relations import THREAD, relation_of
+from tremula.protocol.relations import RELATES_TO, THREAD, relation_of
 from tremula.protocol.room_state import member_key
 from tremula.rooms import memberships
 from tremula.rooms.event_store import EventStore
@@ -100,7 +100,8 @@ class PushMarker:
         if None in rulesets.names.values():
             await self._learn_names(view, rulesets)
         for each in upcoming:
-            await self._learn_of(view, each)
+            if RELATES_TO in each.content or each.type == MEMBER:
+                await self._learn_of(view, each)
             if rulesets.know_threads:
                 await self._learn_subscribers(view, each)
 
