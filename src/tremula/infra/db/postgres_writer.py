@@ -25,6 +25,7 @@ from tremula.infra.db.fencing import (
     locking,
     slots_of,
 )
+from tremula.infra.db.gathering import Gathering
 from tremula.infra.db.metrics import WriterMetrics
 from tremula.infra.db.params import postgres_text
 from tremula.infra.db.postgres_errors import DEADLOCK, SERVER_GONE, translated
@@ -38,7 +39,6 @@ QUEUE_UNITS_MAX: Final = 20_000
 _RECONNECT_FIRST_S: Final = 0.1
 _RECONNECT_MOST_S: Final = 2.0
 _DEADLOCKS_MAX: Final = 5
-_GATHERING_S: Final = 0.002
 _TAKEN_FOR_DEAD: Final = "this process was taken for dead"
 
 Pending = tuple[Unit, Settled]
@@ -79,9 +79,7 @@ class PostgresWriter:
         self._metrics = metrics
         self._lease = lease
         self._queue: list[Pending] = []
-        # Of the last batch; and what the next one waits for while it gathers as many.
-        self._last_units = 0
-        self._enough: asyncio.Future[None] | None = None
+        self._gathering = Gathering()
         self._task: asyncio.Task[None] | None = None
         self._is_down = False
         self._is_lost_for_good = False
@@ -98,8 +96,7 @@ class PostgresWriter:
         if len(self._queue) >= QUEUE_UNITS_MAX:
             raise DatabaseUnavailable("too many writes are waiting")
         self._queue.append((unit, settled))
-        if self._enough is not None and len(self._queue) >= self._last_units:
-            _let_go(self._enough)
+        self._gathering.came()
         if self._task is None:
             # It begins at the next turn of the loop: what else this one submits joins
             # in. Held here, and it answers every failure to the units' waiters.
@@ -122,32 +119,19 @@ class PostgresWriter:
 
     async def _drain(self) -> None:
         while self._queue:
-            await self._gather()
+            if not self._is_closed:
+                await self._gathering.complete()
             batch, self._queue = self._queue, []
-            self._last_units = len(batch)
+            began_s = time.monotonic()
             self._metrics.batch_begun(len(batch))
             outcomes = await self._store(batch)
             self._metrics.batch_settled(outcomes)
+            self._gathering.settled(len(batch), time.monotonic() - began_s)
             for (_, settled), outcome in zip(batch, outcomes, strict=True):
                 settled(outcome)
             if self._is_down:
                 await self._reconnect()
         self._task = None
-
-    async def _gather(self) -> None:
-        """Wait a little for as many units as the last batch had.
-
-        Whoever waited for that one brings the next: all of them cost half as much
-        together as one by one. Who writes alone never waits.
-        """
-        if len(self._queue) >= self._last_units or self._is_closed:
-            return
-        loop = asyncio.get_running_loop()
-        self._enough = loop.create_future()
-        deadline = loop.call_later(_GATHERING_S, _let_go, self._enough)
-        await self._enough
-        deadline.cancel()
-        self._enough = None
 
     async def _store(self, batch: Sequence[Pending]) -> Outcomes:
         if self._connection.is_closed():
@@ -312,11 +296,6 @@ class PostgresWriter:
         self._batch = session.batch
         log.info("postgres_writer_back", batch=session.batch)
         return True
-
-
-def _let_go(waiting: asyncio.Future[None]) -> None:
-    if not waiting.done():
-        waiting.set_result(None)
 
 
 def _all_failed(batch: Sequence[Pending], reason: object) -> Outcomes:
