@@ -28,6 +28,19 @@ def test_entries_of_a_key_come_oldest_first() -> None:
     assert tail.newest("unknown", 9, up_to=99) == []
 
 
+def test_who_asks_for_the_same_entries_as_the_last_one_gets_the_same_answer() -> None:
+    tail = TopicTail(floor=5)
+    tail.append(6, "a", "first", 10)
+    assert tail.after("a", 5) is tail.after("a", 5)
+
+    assert tail.after("b", 5) == []
+    tail.append(7, "a", "second", 10)
+    assert tail.after("a", 5) == [(6, "first"), (7, "second")]
+    assert tail.after("a", 6) == [(7, "second")]
+    tail.skip("a", 8)
+    assert tail.after("a", 6) is None
+
+
 def test_who_asks_for_the_same_changes_as_the_last_one_gets_the_same_answer() -> None:
     tail = TopicTail(floor=5)
     tail.append(6, "a", None, 10)

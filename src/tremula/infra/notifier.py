@@ -62,8 +62,11 @@ class Notifier:
             return True
         if not self._wake_pos or self._wake_pos[-1] <= after:
             return False
-        start = bisect_right(self._wake_pos, after)
-        return any(user_id in users for users in self._wake_users[start:])
+        woken = self._wake_users
+        for at in range(bisect_right(self._wake_pos, after), len(woken)):
+            if user_id in woken[at]:
+                return True
+        return False
 
     async def wait(self, user_id: UserId, after: int, timeout_s: float) -> bool:
         """Wait until something wakes the user after position *after*.

@@ -1,7 +1,7 @@
 """The newest part of one journal topic, in memory, within bounds."""
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import dropwhile, islice
 from typing import Final
@@ -20,6 +20,7 @@ class TopicTail:
     """
 
     __slots__ = (
+        "_answered",
         "_by_key",
         "_changed",
         "_changed_floor",
@@ -40,6 +41,8 @@ class TopicTail:
         self._by_key: dict[Hashable, deque[tuple[int, object]]] = {}
         self._changed: dict[Hashable, int] = {}
         self._changed_floor = floor
+        # The entries of a key after a position: the last answer.
+        self._answered: tuple[Hashable, int, Sequence[tuple[int, object]]] | None = None
         # The keys that changed after a position: the last answer.
         self._changed_keys: tuple[int, AbstractSet[Hashable]] | None = None
         self._size_bytes = 0
@@ -78,8 +81,14 @@ class TopicTail:
         """A position that *key* has not changed after: its newest, or the floor."""
         return self._changed.get(key, self._changed_floor)
 
-    def after(self, key: Hashable, pos: int) -> list[tuple[int, object]] | None:
-        """Entries of *key* after *pos*, oldest first; None if some were dropped."""
+    def after(self, key: Hashable, pos: int) -> Sequence[tuple[int, object]] | None:
+        """Entries of *key* after *pos*, oldest first; None if some were dropped.
+
+        Of many who wait for the same news, the first one pays: a step an entry.
+        """
+        answered = self._answered
+        if answered is not None and answered[1] == pos and answered[0] == key:
+            return answered[2]
         if pos < max(self.floor, self._skipped.get(key, self.floor)):
             return None
         newest: list[tuple[int, object]] = []
@@ -88,6 +97,7 @@ class TopicTail:
                 break
             newest.append(entry)
         newest.reverse()
+        self._answered = (key, pos, newest)
         return newest
 
     def newest(self, key: Hashable, count: int, *, up_to: int) -> list[object]:
@@ -121,7 +131,7 @@ class TopicTail:
         return keys
 
     def _note_change(self, key: Hashable, pos: int) -> None:
-        self._changed_keys = None
+        self._changed_keys = self._answered = None
         self.newest_pos = max(self.newest_pos, pos)
         # Taken out first so that the dict stays in order of change.
         self._changed.pop(key, None)

@@ -1,6 +1,6 @@
 """What the topics of the journal have said lately."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from collections.abc import Set as AbstractSet
 
 from tremula.infra.tail import TopicTail
@@ -68,7 +68,7 @@ class Tails:
 
     def after(
         self, topic: str, key: Hashable, pos: int
-    ) -> list[tuple[int, object]] | None:
+    ) -> Sequence[tuple[int, object]] | None:
         """``(pos, payload)`` of *key* after position *pos*, oldest first.
 
         None if the tail no longer reaches back that far: ask the database.

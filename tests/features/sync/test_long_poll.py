@@ -2,18 +2,23 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
+from unittest.mock import patch
 
 import pytest
 
 from tests.features.rooms import create_room, error_of, join, member, send
 from tests.features.sync.syncing import bodies, room_of, sync, token
+from tests.query_counter import counted
 from tests.server import Server, UserClient
+from tremula.features.sync.room_entries import RoomEntries
 
 ALICE = "@alice:test"
 BOB = "@bob:test"
 LONG_MS = 30_000
 PATIENCE_S = 10
+
+_BUILD: Final = RoomEntries.joined
 
 Deed = Callable[[UserClient, UserClient, str], Awaitable[object]]
 
@@ -152,6 +157,37 @@ async def test_news_that_the_filter_leaves_out_do_not_end_the_wait(
 
     assert answer["rooms"] == {}
     assert answer["next_batch"] != since
+
+
+@pytest.mark.one_process("counts what one process does")
+async def test_a_message_is_looked_up_and_encoded_once_for_all_who_wait(
+    server: Server,
+) -> None:
+    """Whoever was in the room all the time; who sent it is shown it in their way."""
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await _room_of(alice, bob)
+    others = [server.client(f"@user{number}:test") for number in range(4)]
+    for other in others:
+        await join(other, room_id)
+    everyone = [alice, bob, *others]
+    # Each is known by then.
+    for each in everyone:
+        await sync(each, await token(each))
+    since = await token(bob)
+    await send(alice, room_id, "hello")
+
+    with (
+        patch.object(RoomEntries, "joined", autospec=True) as built,
+        counted(server.db) as queries,
+    ):
+        built.side_effect = _BUILD
+        answers = [await sync(each, since) for each in everyone]
+
+    shown = [bodies(room_of(each, room_id)) for each in answers]
+    assert shown == [["hello"]] * len(everyone)
+    built_for = [call.args[1].user_id for call in built.call_args_list]
+    assert built_for == [ALICE, BOB]
+    assert queries.reads == []
 
 
 async def test_two_devices_wait_for_the_same_news(server: Server) -> None:

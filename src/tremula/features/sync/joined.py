@@ -39,14 +39,31 @@ class JoinedRooms(Struct, frozen=True):
     unread: UnreadRooms
 
     async def entries(
-        self, ctx: SyncContext, since: int, *, state_form: StateForm
+        self, ctx: SyncContext, since: int, *, state_form: StateForm, stayed: bool
     ) -> dict[RoomId, bytes]:
         """The entry of each room that has any, by room id.
 
         Finding them costs what changed, of which the first who asks counts the rooms;
-        and one query for 500 rooms where *since* is older than what memory knows.
+        and one query for 500 rooms where *since* is older than what memory knows. One
+        who *stayed* in all rooms since, and is to be shown what others were, costs a
+        look at a dict a room.
         """
         changed = await self._changed(ctx, since)
+        entries: dict[int, bytes] | None = None
+        if stayed and changed.has_events_only:
+            entries = self.built.shared.find_all(ctx, changed.nids, since, state_form)
+        if entries is None:
+            entries = await self._build(ctx, changed, since, state_form)
+        unread = await self.unread.fields(ctx, entries)
+        rooms = ctx.joined_rooms
+        return {
+            rooms[nid]: _with_fields(entry, unread.get(nid))
+            for nid, entry in entries.items()
+        }
+
+    async def _build(
+        self, ctx: SyncContext, changed: "_Changed", since: int, state_form: StateForm
+    ) -> dict[int, bytes]:
         new, known = await self._split(ctx, changed, since)
         events: _PartEvents = {}
         if new:
@@ -73,11 +90,7 @@ class JoinedRooms(Struct, frozen=True):
             entry = await self.built.joined(ctx, view, request)
             if entry is not None:
                 entries[ref.nid] = entry
-        unread = await self.unread.fields(ctx, entries)
-        return {
-            ctx.joined_rooms[nid]: _with_fields(entry, unread.get(nid))
-            for nid, entry in entries.items()
-        }
+        return entries
 
     async def _changed(self, ctx: SyncContext, since: int) -> "_Changed":
         joined = ctx.joined_rooms.keys()
@@ -145,6 +158,11 @@ class _Changed(Struct, frozen=True):
     nids: AbstractSet[int]
     by_part: Sequence[tuple[RoomPart, Collection[int]]]
     read: Collection[int]
+
+    @property
+    def has_events_only(self) -> bool:
+        """Whether no part may have anything, and the user has read nothing."""
+        return not (self.by_part or self.read)
 
 
 def _with_fields(entry: bytes, fields: bytes | None) -> bytes:

@@ -60,5 +60,7 @@ class RoomsSection(Struct, frozen=True):
             sections["leave"] = await self.left.entries(
                 ctx, user_rooms, since, state_form=state_form
             )
-        joined = await self.joined.entries(ctx, since, state_form=state_form)
+        joined = await self.joined.entries(
+            ctx, since, state_form=state_form, stayed=not has_changed
+        )
         return {**sections, "join": joined}

@@ -5,7 +5,7 @@ it is read, filtered and encoded once.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -21,8 +21,8 @@ from tremula.rooms.view import RoomView
 
 _ENTRIES_MAX: Final = 256
 
-# Room nid, since, now, the filter's identity and the form of the state.
-_Key = tuple[int, int, int, int, StateForm]
+# Since, now, the filter's identity and the form of the state.
+_Moment = tuple[int, int, int, StateForm]
 
 
 class _Shared(Struct, frozen=True):
@@ -42,7 +42,26 @@ class SharedEntries:
 
     def __init__(self, lazy_members: LazyMembers) -> None:
         self._lazy_members = lazy_members
-        self._entries: OrderedDict[_Key, _Shared] = OrderedDict()
+        # By room nid for each moment, and how many there are in all.
+        self._moments: OrderedDict[_Moment, dict[int, _Shared]] = OrderedDict()
+        self._count = 0
+
+    def find_all(
+        self, ctx: SyncContext, room_nids: Iterable[int], since: int, form: StateForm
+    ) -> dict[int, bytes] | None:
+        """The entries of some rooms, if they are right for this user too, who was in
+        all of them at *since*, and is: a look at a dict and at the senders each.
+        """
+        moment = self._moments.get((since, ctx.now, id(ctx.filter), form))
+        if moment is None or ctx.full_state or ctx.ignored_users:
+            return None
+        entries: dict[int, bytes] = {}
+        for nid in room_nids:
+            shared = moment.get(nid)
+            if shared is None or not self._suits(ctx, nid, shared, since):
+                return None
+            entries[nid] = shared.entry
+        return entries
 
     def find(
         self, ctx: SyncContext, view: RoomView, since: int, form: StateForm
@@ -50,20 +69,30 @@ class SharedEntries:
         """The entry that another user was shown, if it is right for this one too."""
         if not since or ctx.full_state or ctx.ignored_users:
             return None
-        shared = self._entries.get(_key(ctx, view, since, form))
+        moment = self._moments.get((since, ctx.now, id(ctx.filter), form), {})
+        shared = moment.get(view.nid)
         if (
             shared is None
-            or ctx.user_id in shared.senders
             or not _saw_all(ctx, view, shared.start_pos)
+            or not self._suits(ctx, view.nid, shared, since)
         ):
             return None
-        if ctx.filter.room.state.lazy_load_members:
-            device_room = DeviceRoom(ctx.user_id, ctx.device_id, view.nid)
-            if not self._lazy_members.has_sent(
-                device_room, shared.members, since=since
-            ):
-                return None
         return shared.entry
+
+    def _suits(
+        self, ctx: SyncContext, room_nid: int, shared: _Shared, since: int
+    ) -> bool:
+        """Whether one who saw all of it is shown the same."""
+        if ctx.user_id in shared.senders:
+            return False
+        return (
+            not ctx.filter.room.state.lazy_load_members
+            or self._lazy_members.has_sent(
+                DeviceRoom(ctx.user_id, ctx.device_id, room_nid),
+                shared.members,
+                since=since,
+            )
+        )
 
     def offer(
         self,
@@ -92,15 +121,13 @@ class SharedEntries:
             member = view.state.get(member_key(sender))
             if member is not None:
                 members[sender] = member.event_nid
-        self._entries[_key(ctx, view, since, form)] = _Shared(
+        moment = self._moments.setdefault((since, ctx.now, id(ctx.filter), form), {})
+        self._count += view.nid not in moment
+        moment[view.nid] = _Shared(
             entry, timeline.start_pos, senders, members, ctx.filter
         )
-        while len(self._entries) > _ENTRIES_MAX:
-            self._entries.popitem(last=False)
-
-
-def _key(ctx: SyncContext, view: RoomView, since: int, form: StateForm) -> _Key:
-    return (view.nid, since, ctx.now, id(ctx.filter), form)
+        while self._count > _ENTRIES_MAX:
+            self._count -= len(self._moments.popitem(last=False)[1])
 
 
 def _saw_all(ctx: SyncContext, view: RoomView, start_pos: int) -> bool:
