@@ -266,6 +266,20 @@ async def test_an_upload_costs_what_servers_there_are_not_rooms(
     assert len(stored) == 1
 
 
+@pytest.mark.one_process(reason="it counts the queries of one process")
+async def test_what_would_be_told_is_not_read_if_there_is_nobody_to_tell(
+    server: Server, phone: Client
+) -> None:
+    with counted(server.db) as queries:
+        await publish(phone, CryptoDevice(ALICE, "PHONE"))
+        await _until_told(server)
+
+    assert not [sql for sql in queries.reads if "remote_devices_told" in sql]
+    assert "INSERT INTO remote_devices_told" in "".join(
+        statement.sql for unit in queries.units for statement in unit.statements
+    )
+
+
 async def _until_told(server: Server) -> None:
     """Nothing is left to be told."""
     positions = server.app.journal

@@ -28,6 +28,10 @@ SIGNING_KEY_UPDATE: Final = "m.signing_key_update"
 # So many users are told of at once.
 _AT_ONCE: Final = 20
 
+# What changes meanwhile is told with it. A client that logs in publishes its device's
+# keys, signs them, and publishes that: each would be an update, and a commit.
+_GATHERED_S: Final = 0.05
+
 # Of more devices that changed at once, others fetch the whole list.
 _UPDATES_MAX: Final = 20
 
@@ -82,6 +86,7 @@ class DeviceListSender:
                 self._changed |= await storage.untold_users(self._db)
             await self.tell_changes()
             await self._something_changed.wait()
+            await asyncio.sleep(_GATHERED_S)
 
     async def tell_changes(self) -> None:
         """Tell what has changed so far."""
@@ -120,22 +125,28 @@ class DeviceListSender:
         if not untold:
             return
         servers = await self._shared.servers_with(user_id)
-        keys = (await self._published.of_user(user_id) if servers else None) or _NO_KEYS
-        before = await storage.told_stream_id(self._db, user_id)
+        told = await self._told(user_id) if servers else None
         unit = self._journal.unit()
         unit.under(self._slots.lease(user_id))
         devices = [each for each in untold if each.device_id != SIGNING_KEYS]
         if devices:
             # Also if nobody is told: who was in a room before is not, and sees a gap.
-            last = self._add_updates(
-                unit, servers, _Told(user_id, keys, before), devices
+            last = (
+                unit.pos()
+                if told is None
+                else self._add_updates(unit, servers, told, devices)
             )
             storage.upsert_told(unit, user_id, stream_id=last)
-        if len(devices) < len(untold):
-            content = _signing_keys(user_id, keys)
+        if told is not None and len(devices) < len(untold):
+            content = _signing_keys(user_id, told.keys)
             self._add(unit, servers, SIGNING_KEY_UPDATE, content, SIGNING_KEYS)
         storage.delete_untold(unit, user_id, untold)
         await self._journal.commit(unit)
+
+    async def _told(self, user_id: UserId) -> "_Told":
+        keys = await self._published.of_user(user_id) or _NO_KEYS
+        before = await storage.told_stream_id(self._db, user_id)
+        return _Told(user_id, keys, before)
 
     def _add_updates(
         self,
