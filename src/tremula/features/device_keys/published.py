@@ -70,14 +70,7 @@ class PublishedKeys:
 
     async def of_users(self, user_ids: Sequence[UserId]) -> dict[UserId, UserKeys]:
         """The keys of those of *user_ids* that there is an account of, or was."""
-        found: dict[UserId, UserKeys] = {}
-        missing: list[UserId] = []
-        for user_id in user_ids:
-            keys = self.cache.get(user_id)
-            if keys is None:
-                missing.append(user_id)
-            else:
-                found[user_id] = keys
+        found, missing = self.cache.pick(user_ids)
         for start in range(0, len(missing), _AT_ONCE):
             found |= await self._load(missing[start : start + _AT_ONCE])
         return found

@@ -63,12 +63,13 @@ class KeyQueries(Struct, frozen=True):
         Raises:
             InvalidParam: what should be a user of another server has no user ID.
         """
-        ours = [user_id for user_id in wanted if server_of(user_id) == self.own]
-        others = [
-            parse_user_id(user_id)
-            for user_id in wanted
-            if server_of(user_id) != self.own
-        ]
+        ours: list[UserId] = []
+        others: list[UserId] = []
+        for user_id in wanted:
+            if server_of(user_id) == self.own:
+                ours.append(user_id)
+            else:
+                others.append(parse_user_id(user_id))
         users = await self.published.of_users(ours)
         failures: Mapping[ServerName, Mapping[str, Any]] = {}
         if others:
