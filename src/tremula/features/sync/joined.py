@@ -49,6 +49,8 @@ class JoinedRooms(Struct, frozen=True):
         look at a dict a room.
         """
         changed = await self._changed(ctx, since)
+        if not changed.nids:
+            return {}
         entries: dict[int, bytes] | None = None
         if stayed and changed.has_events_only:
             entries = self.built.shared.find_all(ctx, changed.nids, since, state_form)

@@ -13,7 +13,6 @@ from tremula.infra.clock import Clock
 from tremula.infra.journal import Journal
 from tremula.infra.tokens import StreamToken
 from tremula.protocol.errors import InvalidParam
-from tremula.protocol.identifiers import UserId
 
 __all__ = ["TIMEOUT_MAX_S", "StateForm", "Sync", "SyncRequest"]
 
@@ -62,19 +61,16 @@ class Sync(Struct, frozen=True):
         is_due = request.since is not None and request.since.device_pos is not None
         checked = since
         while True:
-            if not is_due and not await self._is_woken(user_id, checked, deadline_s):
+            left_s = deadline_s - self.clock.monotonic_s()
+            if left_s > 0 and not self.journal.is_alone:
+                # Other processes wake by rooms: whose members are found in memory.
+                await self.rooms.memberships.joined_by(user_id)
+            if not is_due and not await self.journal.wait(user_id, checked, left_s):
                 return _Answer(StreamToken(self.journal.position), {}, {})
             answer = await self._build(request, since)
             if answer.has_news or self.clock.monotonic_s() >= deadline_s:
                 return answer
             is_due, checked = False, answer.token.pos
-
-    async def _is_woken(self, user_id: UserId, after: int, deadline_s: float) -> bool:
-        left_s = deadline_s - self.clock.monotonic_s()
-        if left_s > 0 and not self.journal.is_alone:
-            # Other processes wake by rooms: whose members are found in memory.
-            await self.rooms.memberships.joined_by(user_id)
-        return await self.journal.wait(user_id, after, left_s)
 
     async def _build(self, request: SyncRequest, since: int) -> "_Answer":
         ctx = await self.rooms.context(request)
