@@ -1,11 +1,12 @@
 """From method and raw path to a handler.
 
-The path is split before it is decoded, so that ``%2F`` stays within its part: event
-IDs of room version 3 contain slashes.
+A path in which there is a ``%2F`` is split before it is decoded, so that it stays
+within its part: event IDs of room version 3 contain slashes.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from types import ModuleType
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -68,14 +69,18 @@ T = TypeVar("T", bound=Routable)
 
 
 class RouteTable(Generic[T]):
-    """Finds the target of a method and raw path; one per listener."""
+    """Finds the target of a method and raw path; one per listener.
+
+    Where a literal part and a parameter both match, the literal wins. That takes one
+    look into a dictionary for each order in which literals and parameters follow each
+    other in paths as long as this one, of which there are five at most.
+    """
 
     def __init__(self, targets: Iterable[T]) -> None:
         self._targets = tuple(targets)
-        endpoints = (target.endpoint for target in self._targets)
-        self._root = _tree_of(tuple((each.method, each.path) for each in endpoints))
-        # Who has no parameters, half of all requests, is found without a descent: a
-        # literal part wins over a parameter.
+        endpoints = [target.endpoint for target in self._targets]
+        self._shapes = _shapes_of(tuple((each.method, each.path) for each in endpoints))
+        # Who has no parameters, half of all requests, needs no parts either.
         self._fixed = {
             (target.endpoint.method, target.endpoint.path.encode("ascii")): target
             for target in self._targets
@@ -92,87 +97,81 @@ class RouteTable(Generic[T]):
         fixed = self._fixed.get((method, raw_path))
         if fixed is not None:
             return fixed, {}
-        values: list[str] = []
-        node = _descend(self._root, _decoded_parts(raw_path), values)
-        if node is None:
+        parts = _decoded_parts(raw_path)
+        answers = self._match(parts) or self._match(_as_v3(parts))
+        if answers is None:
             raise Unrecognized("there is no such endpoint")
-        answer = node.answers.get("GET" if method == "HEAD" else method)
+        answer = answers.get("GET" if method == "HEAD" else method)
         if answer is None:
             raise Unrecognized("the endpoint has no such method", status=405)
-        target = self._targets[answer.number]
-        return target, dict(zip(answer.names, values, strict=True))
+        path = {name: parts[place] for name, place in answer.parameters}
+        return self._targets[answer.number], path
+
+    def _match(self, parts: list[str]) -> "_Answers | None":
+        # No literal is empty, and no parameter may be.
+        if "" not in parts:
+            for shape in self._shapes.get(len(parts), ()):
+                answers = shape.answers.get(shape.literals_of(parts))
+                if answers is not None:
+                    return answers
+        return None
 
 
 class _Answer(Struct, frozen=True):
-    """The number of a target, and the names of the parameters on the way to it."""
+    """The number of a target, and its parameters with their places in the path."""
 
     number: int
-    names: tuple[str, ...]
+    parameters: tuple[tuple[str, int], ...]
 
 
-class _Node:
-    """The parts of all paths at one depth below one prefix."""
+_Answers = dict[str, _Answer]
+"""By method."""
 
-    __slots__ = ("answers", "literal", "parameter")
 
-    def __init__(self) -> None:
-        self.literal: dict[str, _Node] = {}
-        self.parameter: _Node | None = None
-        self.answers: dict[str, _Answer] = {}
+class _Shape(Struct, frozen=True):
+    """All paths with literals in the same places, by these literals."""
+
+    literals_of: Callable[[Sequence[str]], Hashable]
+    answers: dict[Hashable, _Answers]
 
 
 @lru_cache(maxsize=8)
-def _tree_of(endpoints: tuple[tuple[str, str], ...]) -> _Node:
-    """The paths of *endpoints*, which are pairs of a method and a path.
+def _shapes_of(
+    endpoints: tuple[tuple[str, str], ...],
+) -> dict[int, list[_Shape]]:
+    """The paths of *endpoints*, which are pairs of a method and a path, by how many
+    parts they have; those whose literals come first, first.
 
     Listeners that serve the same share it: to make it takes some milliseconds.
     """
-    root = _Node()
+    shapes: dict[tuple[bool, ...], _Shape] = {}
     for number, (method, path) in enumerate(endpoints):
-        node, names = root, []
-        for part in _parts(path):
-            if part.startswith("{"):
-                names.append(part[1:-1])
-                node.parameter = node = node.parameter or _Node()
-            else:
-                node = node.literal.setdefault(part, _Node())
-        if method in node.answers:
+        parts = _parts(path)
+        kinds = tuple(not part.startswith("{") for part in parts)
+        shape = shapes.get(kinds)
+        if shape is None:
+            places = (place for place, is_literal in enumerate(kinds) if is_literal)
+            shape = shapes[kinds] = _Shape(itemgetter(*places), {})
+        answers = shape.answers.setdefault(shape.literals_of(parts), {})
+        if method in answers:
             raise ValueError(f"two handlers for {method} {path}")
-        node.answers[method] = _Answer(number, tuple(names))
-    _serve_r0(root)
-    return root
+        parameters = tuple(
+            (part[1:-1], place)
+            for place, part in enumerate(parts)
+            if part.startswith("{")
+        )
+        answers[method] = _Answer(number, parameters)
+    by_length: dict[int, list[_Shape]] = {}
+    for kinds in sorted(shapes, reverse=True):
+        by_length.setdefault(len(kinds), []).append(shapes[kinds])
+    return by_length
 
 
-def _serve_r0(root: _Node) -> None:
+def _as_v3(parts: list[str]) -> list[str]:
     """What is v3 now was r0 up to 2021, and Hydrogen asks for nothing else."""
-    matrix = root.literal.get("_matrix")
-    for api in matrix.literal.values() if matrix else ():
-        if "v3" in api.literal:
-            api.literal["r0"] = api.literal["v3"]
-
-
-def _descend(node: _Node, parts: Sequence[str], values: list[str]) -> _Node | None:
-    """The node of the path *parts*, adding what parameters match to *values*.
-
-    Literal parts win over parameters, whose way is tried second.
-    """
-    for depth, part in enumerate(parts):
-        following = node.literal.get(part)
-        if following is None:
-            following = node.parameter
-            if following is None or not part:
-                return None
-            values.append(part)
-        elif node.parameter is not None and part:
-            matched = len(values)
-            found = _descend(following, parts[depth + 1 :], values)
-            if found is not None:
-                return found
-            del values[matched:]
-            following = node.parameter
-            values.append(part)
-        node = following
-    return node if node.answers else None
+    if parts[:1] == ["_matrix"] and parts[2:3] == ["r0"]:
+        return [*parts[:2], "v3", *parts[3:]]
+    return []
 
 
 def _parts(path: str) -> list[str]:
@@ -183,20 +182,18 @@ def _parts(path: str) -> list[str]:
 
 
 def _decoded_parts(raw_path: bytes) -> list[str]:
-    path = raw_path.decode("latin-1")
-    parts = _parts(path)
-    if "%" in path or not path.isascii():
-        # Most parts are as they were written even so, and decoding is slow.
-        return [
-            _decode(part) if "%" in part or not part.isascii() else part
-            for part in parts
-        ]
-    return parts
+    if b"%" not in raw_path and raw_path.isascii():
+        return _parts(raw_path.decode("ascii"))
+    if b"%2f" in raw_path.lower():
+        parts = _parts(raw_path.decode("latin-1"))
+        return [_decode(part.encode("latin-1")) for part in parts]
+    # No slash comes of decoding, so that all parts are decoded at once.
+    return _parts(_decode(raw_path))
 
 
-def _decode(part: str) -> str:
+def _decode(raw: bytes) -> str:
     try:
-        text = unquote_to_bytes(part.encode("latin-1")).decode("utf-8")
+        text = unquote_to_bytes(raw).decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidParam("the path is not UTF-8") from None
     if "\0" in text:
