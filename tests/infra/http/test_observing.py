@@ -65,3 +65,24 @@ async def test_metrics_are_in_the_format_of_prometheus(metrics: Metrics) -> None
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert b"tremula_http_request_seconds_bucket" in response.body
     assert b"process_resident_memory_bytes" in response.body
+
+
+def test_how_long_requests_took_is_told_by_operation_and_status(
+    metrics: Metrics,
+) -> None:
+    observe = metrics.request_observer("get_sync", "2xx")
+    for seconds in (0.001, 0.0011, 31):
+        observe(seconds)
+    metrics.request_observer("get_sync", "4xx")(0.2)
+
+    def told(sample: str, **labels: str) -> float | None:
+        name = f"tremula_http_request_seconds_{sample}"
+        labels = {"operation": "get_sync", "status": "2xx"} | labels
+        return metrics.registry.get_sample_value(name, labels)
+
+    assert told("bucket", le="0.001") == 1
+    assert told("bucket", le="0.0025") == 2
+    assert told("bucket", le="30.0") == 2
+    assert told("bucket", le="+Inf") == told("count") == 3
+    assert told("sum") == pytest.approx(31.0021)
+    assert told("count", status="4xx") == 1
