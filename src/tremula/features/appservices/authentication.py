@@ -77,10 +77,14 @@ class TokenOwners:
                 no such user.
             UnknownDevice: the user has no such device.
         """
-        await self._appservices.catch_up()
+        if self._appservices.is_behind:
+            await self._appservices.catch_up()
         appservice = self._appservices.by_token(token)
         if appservice is None:
-            return await self._sessions.authenticate(
+            sessions = self._sessions
+            return sessions.recall(
+                token, client_ip=client_ip, user_agent=user_agent
+            ) or await sessions.authenticate(
                 token, client_ip=client_ip, user_agent=user_agent
             )
         self._on_request(appservice.id)

@@ -182,6 +182,11 @@ class Appservices:
                 return appservice
         return None
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether this process may have missed something of others."""
+        return self._has_missed
+
     async def catch_up(self) -> None:
         """Read anew what this process may have missed of others; nearly always done."""
         while self._has_missed:

@@ -113,6 +113,25 @@ class Sessions:
         session = self._cached.get(access_hash)
         if session is None:
             session = await self._load(access_hash)
+        return self._use(access_hash, session, client_ip, user_agent)
+
+    def recall(
+        self, token: str, *, client_ip: str, user_agent: str
+    ) -> Requester | None:
+        """The owner of an access token in use; None if only `authenticate` can tell.
+
+        Raises:
+            UnknownToken: it has expired (a soft logout).
+        """
+        access_hash = _hash(token)
+        session = self._cached.get(access_hash)
+        if session is None:
+            return None
+        return self._use(access_hash, session, client_ip, user_agent)
+
+    def _use(
+        self, access_hash: bytes, session: _Session, client_ip: str, user_agent: str
+    ) -> Requester:
         now_ms = self._clock.now_ms()
         if now_ms >= session.expires_ts_ms:
             raise UnknownToken("the access token has expired", soft_logout=True)
