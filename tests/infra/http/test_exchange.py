@@ -116,7 +116,7 @@ async def test_no_more_is_read_than_is_taken(
     taken = await exchange.receive()
 
     assert taken == piece + b"y"
-    assert not exchange.has_whole_body
+    assert not exchange.is_body_taken
     assert wire.is_reading
 
 

@@ -39,7 +39,7 @@ from tremula.infra.http.router import BoundEndpoint, Router, RouteTable
 from tremula.infra.http.sending import (
     SWITCHING_PROTOCOLS,
     hold_conversation,
-    send_encoded,
+    send_streamed,
 )
 from tremula.infra.logging import request_id
 from tremula.infra.metrics import Metrics, Observe
@@ -223,7 +223,10 @@ class _ListenerApp:
             )
             return
         try:
-            await send_encoded(encoded, exchange)
+            if isinstance(encoded.body, bytes):
+                await exchange.answer(encoded.head, encoded.body)
+            else:
+                await send_streamed(encoded, exchange)
         except HungUpError:
             log.debug("client_hung_up", operation=observers.operation)
             return
@@ -254,7 +257,7 @@ class _ListenerApp:
             await self._read_signed(request, body, endpoint.max_body or 0)
         elif endpoint.max_body is None:
             request.stream = body
-        else:
+        elif not body.is_finished:
             request.raw_body = await body.read(endpoint.max_body)
         work = route.function(request, route.service)
         # What writes must not stop half-way because its client has gone.

@@ -13,17 +13,18 @@ SURPLUS_BYTES_MAX = 262_144
 
 
 class RequestBody:
-    """The body of one request, which is read at most once.
+    """The body of one request, which is read at most once."""
 
-    ``is_finished``: nothing more of it is to come.
-    """
-
-    __slots__ = ("_declared", "_exchange", "is_finished")
+    __slots__ = ("_declared", "_exchange")
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._declared = _declared_length(exchange.headers)
-        self.is_finished = self._declared == 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing more of it is to come."""
+        return self._declared == 0 or self._exchange.is_body_taken
 
     @property
     def declared_bytes(self) -> int:
@@ -41,12 +42,12 @@ class RequestBody:
         if self.is_finished:
             return b""
         self._check_head(bytes_max)
-        body = await self._next_chunk()
+        body = await self._exchange.receive()
         if self.is_finished and len(body) <= bytes_max:
             return body
         chunks, size = [body], len(body)
         while not self.is_finished and size <= bytes_max:
-            chunk = await self._next_chunk()
+            chunk = await self._exchange.receive()
             chunks.append(chunk)
             size += len(chunk)
         if size > bytes_max:
@@ -62,7 +63,7 @@ class RequestBody:
             self._check_head(bytes_max)
         size = 0
         while not self.is_finished:
-            chunk = await self._next_chunk()
+            chunk = await self._exchange.receive()
             size += len(chunk)
             if size > bytes_max:
                 raise _too_large(bytes_max)
@@ -76,7 +77,7 @@ class RequestBody:
         # Gone is as good as too much: `is_finished` stays False.
         with suppress(HungUpError):
             while not self.is_finished and size <= SURPLUS_BYTES_MAX:
-                size += len(await self._next_chunk())
+                size += len(await self._exchange.receive())
 
     def _check_head(self, bytes_max: int) -> None:
         encoding = self._exchange.headers.get(b"content-encoding", b"identity")
@@ -84,11 +85,6 @@ class RequestBody:
             raise NotJson("the request body must not be compressed", status=415)
         if self._declared is not None and self._declared > bytes_max:
             raise _too_large(bytes_max)
-
-    async def _next_chunk(self) -> bytes:
-        chunk = await self._exchange.receive()
-        self.is_finished = self._exchange.has_whole_body
-        return chunk
 
 
 def _declared_length(headers: Mapping[bytes, bytes]) -> int | None:

@@ -55,14 +55,15 @@ class Exchange:
     __slots__ = (
         "_buffered_bytes",
         "_expects_continue",
+        "_has_whole_body",
         "_head",
         "_left_bytes",
         "_news",
         "_pieces",
         "has_begun",
-        "has_whole_body",
         "headers",
         "is_answered",
+        "is_body_taken",
         "is_lost",
         "keeps_alive",
         "method",
@@ -88,7 +89,8 @@ class Exchange:
         self.has_begun = False
         self.is_answered = False
         self.is_lost = False
-        self.has_whole_body = False
+        self.is_body_taken = False
+        self._has_whole_body = False
         self._expects_continue = (
             b"expect" in headers and headers[b"expect"].lower() == b"100-continue"
         )
@@ -113,7 +115,7 @@ class Exchange:
 
     def end_body(self) -> None:
         """The body has come as a whole."""
-        self.has_whole_body = True
+        self._has_whole_body = True
         if self._news is not None:
             self._news.set()
 
@@ -126,7 +128,7 @@ class Exchange:
     # For who answers
 
     async def receive(self) -> bytes:
-        """What has come of the body; ``has_whole_body`` tells whether more comes.
+        """What has come of the body; ``is_body_taken`` tells whether that was all.
 
         Raises:
             HungUpError: the client is gone.
@@ -134,7 +136,7 @@ class Exchange:
         if self._expects_continue:
             self._expects_continue = False
             self.wire.write(_CONTINUE)
-        while not (self._pieces or self.has_whole_body or self.is_lost):
+        while not (self._pieces or self._has_whole_body or self.is_lost):
             self.wire.read_on()
             self._news = asyncio.Event()
             await self._news.wait()
@@ -143,7 +145,9 @@ class Exchange:
         body = b"".join(self._pieces)
         self._pieces.clear()
         self._buffered_bytes = 0
-        if not self.has_whole_body:
+        if self._has_whole_body:
+            self.is_body_taken = True
+        else:
             self.wire.read_on()
         return body
 

@@ -32,17 +32,15 @@ async def hold_conversation(
     await converse(conversation, socket)
 
 
-async def send_encoded(encoded: Encoded, exchange: Exchange) -> None:
-    """Send an answer.
+async def send_streamed(encoded: Encoded, exchange: Exchange) -> None:
+    """Send an answer, piece by piece.
 
     Raises:
-        HungUpError: the client has gone amid a streamed body, or takes it too slowly.
+        HungUpError: the client has gone amid its body, or takes it too slowly.
     """
     body = encoded.body
-    assert not isinstance(body, Conversation), "see `hold_conversation`"
-    if isinstance(body, bytes):
-        await exchange.answer(encoded.head, body)
-    elif exchange.method == "HEAD":
+    assert isinstance(body, StreamedBody)
+    if exchange.method == "HEAD":
         await exchange.answer(encoded.head, b"")
     else:
         exchange.begin(encoded.head, body.size_bytes)
