@@ -28,10 +28,6 @@ SIGNING_KEY_UPDATE: Final = "m.signing_key_update"
 # So many users are told of at once.
 _AT_ONCE: Final = 20
 
-# What changes meanwhile is told with it. A client that logs in publishes its device's
-# keys, signs them, and publishes that: each would be an update, and a commit.
-_GATHERED_S: Final = 0.05
-
 # Of more devices that changed at once, others fetch the whole list.
 _UPDATES_MAX: Final = 20
 
@@ -86,7 +82,6 @@ class DeviceListSender:
                 self._changed |= await storage.untold_users(self._db)
             await self.tell_changes()
             await self._something_changed.wait()
-            await asyncio.sleep(_GATHERED_S)
 
     async def tell_changes(self) -> None:
         """Tell what has changed so far."""
