@@ -154,7 +154,7 @@ class OneTimeKeys(Struct, frozen=True):
         """A key for each of *claims*, as far as there are any.
 
         When a device has no one-time keys left, it is its fallback key. A statement
-        for each, and no read: 0.35 ms of CPU over HTTP, on two busy cores.
+        for each, and no read: with HTTP and the commit 0.38 million instructions.
         """
         claimed: ClaimedKeys = {}
         for start in range(0, len(claims), _CLAIMS_A_UNIT):
@@ -255,7 +255,9 @@ def _new_ones(
     A key that was given out already is not taken in again. Another one may have its
     name: the device has forgotten about the first.
     """
-    new = []
+    if not known:
+        return list(keys)
+    new: list[OneTimeKey] = []
     for key in keys:
         stored = known.get(key.name)
         if stored is None or (stored.is_claimed and stored.content != key.content):
