@@ -60,7 +60,7 @@ async def keep(blobs: Blobs, data: bytes) -> None:
     def refer(unit: JournalUnit) -> None:
         del unit
 
-    async with blobs.spool.receive(content()) as file:
+    async with blobs.receive(content()) as file:
         await blobs.keep(file, refer)
 
 

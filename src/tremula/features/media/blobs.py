@@ -6,7 +6,7 @@ deleted: no crash leaves anything in the store that the database does not know o
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,13 @@ from msgspec import Struct
 from tremula.features.media import blobs_storage as storage
 from tremula.features.media.object_keys import HOLD_MS, ObjectKeys
 from tremula.infra.blobs.spool import Spool
-from tremula.infra.blobs.store import BlobError, BlobMissing, BlobStore, SpooledFile
+from tremula.infra.blobs.store import (
+    BlobError,
+    BlobMissing,
+    BlobStore,
+    Place,
+    SpooledFile,
+)
 from tremula.infra.clock import Clock
 from tremula.infra.db import Conflict, Database, Returned, Statements
 from tremula.infra.journal import Journal
@@ -55,6 +61,21 @@ class Blobs:
         self._is_checked = False
         self._checking = asyncio.Lock()
 
+    def receive(
+        self, chunks: AsyncIterable[bytes]
+    ) -> AbstractAsyncContextManager[SpooledFile]:
+        """Put *chunks* down where `keep` will want them, if they are new here. What is
+        not kept is gone afterwards.
+
+        Raises:
+            BlobError: the store can't be used, or it is not the right one.
+        """
+        return self.spool.receive(chunks, self._next_place)
+
+    async def _next_place(self) -> Place:
+        await self.check_store()
+        return self._store.place(await self._keys.take())
+
     async def keep(
         self, file: SpooledFile, refer: Callable[[JournalUnit], None]
     ) -> None:
@@ -76,7 +97,8 @@ class Blobs:
     async def _keep_new(
         self, file: SpooledFile, refer: Callable[[JournalUnit], None]
     ) -> None:
-        object_key = await self._keys.take()
+        place = file.place or await self._next_place()
+        object_key = place.object_key
         await self._put(object_key, file)
         unit = self._journal.unit()
         filled = storage.fill_reserved(

@@ -180,7 +180,7 @@ class RemoteMedia(Struct, frozen=True):
     async def _fetch(self, mxc: Mxc, timeout_ms: int) -> None:
         async with (
             self.sources.content(mxc, timeout_ms) as content,
-            self.blobs.spool.receive(content.chunks) as file,
+            self.blobs.receive(content.chunks) as file,
         ):
             if file.size_bytes > self.sources.bytes_max:
                 raise AnswerTooLarge(f"media of {file.size_bytes} bytes")

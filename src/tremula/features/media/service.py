@@ -83,7 +83,7 @@ class Uploads(Struct, frozen=True):
             BlobError: it can't be stored.
         """
         await self.admission.limits.check(user_id, declared_bytes)
-        async with self.blobs.spool.receive(chunks) as file:
+        async with self.blobs.receive(chunks) as file:
             await self.admission.check_upload(user_id, file)
             media = self._media(self._new_mxc(), user_id, file, description)
 
@@ -103,7 +103,7 @@ class Uploads(Struct, frozen=True):
             Forbidden: see `Admission.check`.
             BlobError: it can't be stored.
         """
-        async with self.blobs.spool.receive(chunks) as file:
+        async with self.blobs.receive(chunks) as file:
             await self.admission.check(file)
             media = self._media(self._new_mxc(), None, file, description)
 
@@ -178,7 +178,7 @@ class Uploads(Struct, frozen=True):
         """
         await self._check_pending(mxc, user_id)
         await self.admission.limits.check(user_id, declared_bytes)
-        async with self.blobs.spool.receive(chunks) as file:
+        async with self.blobs.receive(chunks) as file:
             await self.admission.check_upload(user_id, file)
             media = self._media(mxc, user_id, file, description)
             filled: list[Returned] = []

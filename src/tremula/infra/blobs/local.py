@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tremula.infra.blobs.spool import Disk, fsync_folder, make_folder
-from tremula.infra.blobs.store import CHUNK_BYTES, KEY, BlobMissing, SpooledFile
+from tremula.infra.blobs.spool import Disk, move
+from tremula.infra.blobs.store import CHUNK_BYTES, KEY, BlobMissing, Place, SpooledFile
 
 
 class LocalBlobs:
@@ -20,9 +20,15 @@ class LocalBlobs:
         self._folder = folder
         self._disk = disk
 
+    def place(self, key: str) -> Place:
+        """A file, in the same file system as those of the spool."""
+        return Place(key, self._path(key))
+
     async def put(self, key: str, file: SpooledFile) -> None:
-        """Move *file* to its place, which is in the same file system."""
-        await self._disk.run(_put, file.path, self._path(key))
+        """Move *file* to its place, unless it is there."""
+        path = self._path(key)
+        if file.path != path:
+            await self._disk.run(move, file.path, path)
         file.is_moved = True
 
     async def read(self, key: str, start: int, length: int) -> AsyncGenerator[bytes]:
@@ -69,15 +75,6 @@ def _read(path: Path, start: int, length: int) -> bytes:
         return os.pread(descriptor, length, start)
     finally:
         os.close(descriptor)
-
-
-def _put(file: Path, target: Path) -> None:
-    try:
-        file.replace(target)
-    except FileNotFoundError:
-        make_folder(target.parent)
-        file.replace(target)
-    fsync_folder(target.parent)
 
 
 def _delete(paths: list[Path]) -> None:

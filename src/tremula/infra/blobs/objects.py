@@ -25,6 +25,7 @@ from tremula.infra.blobs.store import (
     KEY,
     BlobError,
     BlobMissing,
+    Place,
     SpooledFile,
 )
 
@@ -64,6 +65,10 @@ class ObjectBlobs:
         self._store = store
         self._spool = spool
         self._disk = disk
+
+    def place(self, key: str) -> Place:
+        """Where no file can be moved to."""
+        return Place(key, None)
 
     async def put(self, key: str, file: SpooledFile) -> None:
         """Upload *file*, in parts if it is large."""

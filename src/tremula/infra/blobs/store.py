@@ -23,23 +23,37 @@ class BlobMissing(BlobError):
     """There is nothing under the key."""
 
 
+class Place(Struct, frozen=True):
+    """Where a blob is to be: under ``object_key``, which is the file at ``path`` if the
+    store is a folder.
+    """
+
+    object_key: str
+    path: Path | None
+
+
 class SpooledFile(Struct):
     """A complete, fsynced file, and the SHA-256 of what is in it, in hexadecimal.
 
-    Who moves it away says so (``is_moved``).
+    Who moves it away says so (``is_moved``). If ``place`` has a path, it is there.
     """
 
     path: Path
     sha256: str
     size_bytes: int
+    place: Place | None = None
     is_moved: bool = False
 
 
 class BlobStore(Protocol):
     """Keeps blobs. All methods raise `BlobError` if the store can't be used."""
 
+    def place(self, key: str) -> Place:
+        """Where the blob *key* is to be."""
+        ...
+
     async def put(self, key: str, file: SpooledFile) -> None:
-        """Store what is in *file*, which may be moved away.
+        """Store what is in *file*, which may be moved away, or be in its place already.
 
         The blob is there as a whole and durable when this returns, or not at all. To
         store the same bytes under the same key again does no harm.
