@@ -15,15 +15,14 @@ from tremula.protocol.errors import NotJson
 from tremula.protocol.json import parse_json
 
 # What does not matter up to the next bracket or comma, or to a string without an end.
-_UP_TO_COMMA: Final = re.compile(
-    rb'(?:[^"{}\[\],]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL
-)
-_UP_TO_BRACKET: Final = re.compile(
-    rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL
-)
+# What may come next is always told by one byte, so that none of them looks twice. Not
+# with possessive groups, which match wrongly before Python 3.11.5 (gh-106052).
+_STRING: Final = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+_UP_TO_COMMA: Final = re.compile(rb'(?:[^"{}\[\],]+|' + _STRING + rb")*", re.DOTALL)
+_UP_TO_BRACKET: Final = re.compile(rb'(?:[^"{}\[\]]+|' + _STRING + rb")*", re.DOTALL)
 # `"key" :` before a value.
 _KEY: Final = re.compile(
-    rb'[ \t\r\n]*("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL
+    rb"[ \t\r\n]*(" + _STRING + rb")[ \t\r\n]*:[ \t\r\n]*", re.DOTALL
 )
 _SPACE: Final = b" \t\r\n"
 _OPENING: Final = frozenset(b"{[")
