@@ -7,7 +7,7 @@ from tests.features.appservice_transactions.awaiting import told
 from tests.features.appservice_transactions.bridge import Bridge
 from tests.features.one_time_keys.keys import SIGNED
 from tests.features.one_time_keys.test_uploads import keys_of, upload
-from tests.features.rooms import create_room, join
+from tests.features.rooms import create_room, join, send
 from tests.server import Server
 from tremula.protocol.identifiers import DeviceId, UserId
 
@@ -83,6 +83,29 @@ async def test_claimed_keys_are_told(server: Server, bridge: Bridge) -> None:
         counts = {GHOST: {PHONE: {SIGNED: left}}}
 
         assert await told(bridge, COUNTS, counts.__eq__)
+
+
+async def test_that_there_are_no_keys_is_told_with_events_again(
+    server: Server, bridge: Bridge
+) -> None:
+    """mautrix-python drops what it is told before it has loaded its own keys."""
+    ghost = server.client(GHOST, device_id=PHONE)
+    await publish(server, GHOST)
+    none_left = {GHOST: {PHONE: {SIGNED: 0}}}
+    await told(bridge, COUNTS, none_left.__eq__)
+
+    room_id = await create_room(ghost)
+    while (await bridge.take()).content.get(COUNTS) != none_left:
+        pass
+
+    keys = keys_of(CryptoDevice(GHOST, PHONE), 1)
+    await upload(ghost, one_time_keys=keys)
+    await told(bridge, COUNTS, lambda counts: counts == {GHOST: {PHONE: {SIGNED: 1}}})
+    event_id = await send(ghost, room_id)
+    contents = [(await bridge.take()).content]
+    while event_id not in [event["event_id"] for event in contents[-1]["events"]]:
+        contents.append((await bridge.take()).content)
+    assert all(none_left != content.get(COUNTS) for content in contents)
 
 
 async def test_unused_fallback_keys_are_told(server: Server, bridge: Bridge) -> None:

@@ -1,6 +1,6 @@
 """How many one-time keys the devices of bridges' users have left (MSC3202)."""
 
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from itertools import count, islice
 from typing import Any, Final
 
@@ -25,6 +25,8 @@ from tremula.rooms.events import StoredEvent
 
 _USERS_MAX: Final = 100
 _NOTED_MAX: Final = 10_000
+# How many transactions with events say again that a device has no keys.
+_REMINDERS: Final = 10
 
 _ByDevice = dict[UserId, dict[DeviceId, Any]]
 
@@ -36,7 +38,9 @@ class _Change(Struct, frozen=True):
 
 class AppserviceKeyCounts:
     """Implements `TransactionPart`: tells of devices that log in, which then upload
-    keys (COMPAT(mautrix-python, 0.20)), and of those whose keys have changed.
+    keys (COMPAT(mautrix-python, 0.20)), and of those whose keys have changed. A bridge
+    that is told while it still starts may take no notice: that a device has no keys is
+    said again with the next events.
 
     Which those are is in memory only: bridges log in whenever they start, and each key
     that is claimed tells of it again. All processes note it for a while, so that it
@@ -61,6 +65,8 @@ class AppserviceKeyCounts:
         # Of each application service its users, and which change was the last.
         self._changed: dict[str, dict[UserId, int]] = {}
         self._changes = count()
+        # Of each, those with a device without keys: how often to say so again.
+        self._reminders: dict[str, dict[UserId, int]] = {}
         slots.on_gone(self._slots_gone)
         appservices.on_changed(self._appservice_changed)
         journal.subscribe(KEYS_TOPIC, self._keys_changed)
@@ -75,16 +81,17 @@ class AppserviceKeyCounts:
         return ()
 
     async def gather(
-        self, appservice: Appservice, _events: Sequence[StoredEvent]
+        self, appservice: Appservice, events: Sequence[StoredEvent]
     ) -> Gathered | None:
         """See `TransactionPart`."""
-        changed = self._changed.get(appservice.id)
-        if not changed:
+        changed = self._changed.get(appservice.id, {})
+        reminders = self._reminders.get(appservice.id, {}) if events else {}
+        if not changed and not reminders:
             return None
         told = dict(islice(changed.items(), _USERS_MAX))
         counts: _ByDevice = {}
         unused: _ByDevice = {}
-        for user_id in told:
+        for user_id in {**told, **reminders}:
             for device in await self._devices.all_of(user_id):
                 device_id = device.device_id
                 left = await self._keys.counts(user_id, device_id)
@@ -99,17 +106,32 @@ class AppserviceKeyCounts:
         unstable = {f"org.matrix.msc3202.{key}": members[key] for key in members}
         return Gathered(
             {**members, **unstable},
-            lambda _unit: self._told(appservice.id, told),
+            lambda _unit: self._told(appservice.id, told, reminders, counts),
+            is_news=bool(told),
             is_more=len(told) < len(changed),
         )
 
-    def _told(self, appservice_id: str, told: dict[UserId, int]) -> None:
+    def _told(
+        self,
+        appservice_id: str,
+        told: Mapping[UserId, int],
+        reminded: Mapping[UserId, int],
+        counts: _ByDevice,
+    ) -> None:
         changed = self._changed.get(appservice_id, {})
         for user_id, change in told.items():
             if changed.get(user_id) == change:
                 del changed[user_id]
         if not changed:
             self._changed.pop(appservice_id, None)
+        reminders = self._reminders.pop(appservice_id, {})
+        for user_id in {**told, **reminded}:
+            left = _REMINDERS if user_id in told else reminded[user_id] - 1
+            reminders.pop(user_id, None)
+            if left and len(reminders) < _USERS_MAX and _lacks_keys(counts, user_id):
+                reminders[user_id] = left
+        if reminders:
+            self._reminders[appservice_id] = reminders
 
     async def run(self) -> None:
         """Note for ever who is to be told; meant for the supervisor."""
@@ -132,7 +154,13 @@ class AppserviceKeyCounts:
 
     def _appservice_changed(self, appservice_id: str) -> None:
         self._changed.pop(appservice_id, None)
+        self._reminders.pop(appservice_id, None)
 
     def _slots_gone(self, slots: Collection[int]) -> None:
-        for appservice_id in [each for each in self._changed if slot_of(each) in slots]:
-            del self._changed[appservice_id]
+        for appservice_id in {*self._changed, *self._reminders}:
+            if slot_of(appservice_id) in slots:
+                self._appservice_changed(appservice_id)
+
+
+def _lacks_keys(counts: _ByDevice, user_id: UserId) -> bool:
+    return any(not any(left.values()) for left in counts.get(user_id, {}).values())
