@@ -17,6 +17,7 @@ from tremula.features.account_data.sync import (
     GlobalAccountDataPart,
     RoomAccountDataPart,
 )
+from tremula.features.appservice_encryption.messages import wants as wants_messages
 from tremula.features.device_keys.signatures import Signatures
 from tremula.features.device_lists import routes as device_lists_routes
 from tremula.features.device_lists.encounters import Company
@@ -52,6 +53,7 @@ from tremula.features.to_device.sync import DeviceInbox
 from tremula.features.typing import routes as typing_routes
 from tremula.features.typing.service import Typing
 from tremula.features.typing.sync import TypingPart
+from tremula.protocol.identifiers import UserId
 from tremula.rooms.member_changes import MemberChanges
 
 
@@ -180,7 +182,10 @@ def _left_rooms(
 
 
 def _device_inbox(base: Base) -> DeviceInbox:
-    inbox = DeviceInbox(base.database, base.journal)
+    def are_told_by_transactions(user_id: UserId) -> bool:
+        return any(map(wants_messages, base.appservices.of_user(user_id)))
+
+    inbox = DeviceInbox(base.database, base.journal, are_told_by_transactions)
     base.metrics.caches.watch("to_device", inbox.cache)
     base.supervisor.keep_running("to_device_received", inbox.run)
     return inbox

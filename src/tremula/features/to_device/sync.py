@@ -1,7 +1,7 @@
 """The inbox of a device in `/sync`."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -53,12 +53,19 @@ class DeviceInbox:
 
     Deleting what was received is put off, by a second: a device that is sent one
     message after the other, and all that sync meanwhile, have it in one unit. Should
-    the process die before, the client's next token proves it again.
+    the process die before, the client's next token proves it again. Not put off is
+    that of users who *are_told_otherwise* too, of what they have not received yet.
     """
 
-    def __init__(self, db: Reader, journal: Journal) -> None:
+    def __init__(
+        self,
+        db: Reader,
+        journal: Journal,
+        are_told_otherwise: Callable[[UserId], bool] = lambda _: False,
+    ) -> None:
         self._db = db
         self._journal = journal
+        self._are_told_otherwise = are_told_otherwise
         self.cache: ByteLRU[tuple[UserId, DeviceId], _Known] = ByteLRU(_KNOWN_BYTES)
         """Of what is known of inboxes without a query."""
         # Up to where messages are still to be deleted: at most one entry a device.
@@ -84,6 +91,8 @@ class DeviceInbox:
         ):
             self._received[place] = max(received_pos, self._received.get(place, 0))
             self._has_received.set()
+            if self._are_told_otherwise(user_id):
+                await self.delete_received()
         known.received_pos = received_pos
         self.cache.put(place, known, _ENTRY_BYTES)
 
