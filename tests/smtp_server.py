@@ -48,7 +48,8 @@ class Delivered:
         return self.part("text/plain")
 
 
-@dataclass(slots=True)
+# Without slots: aiosmtpd looks at all that it has, where Python 3.11.2 fails.
+@dataclass
 class SmtpServer:
     """Takes mail for everybody but *refused*, whose answer is the one given."""
 
