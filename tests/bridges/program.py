@@ -86,9 +86,13 @@ class Program:
         """Wait until it has said a line with *text*, since it was started."""
         await self._until(lambda: any(text in line for line in self._lines))
 
-    async def has_told(self, *, times: int = 1, **fields: object) -> None:
-        """Wait until it has told objects of JSON with these *fields* so many times."""
-        await self._until(lambda: len(self.all_told(**fields)) >= times)
+    async def has_told(self, **fields: object) -> None:
+        """Wait until it has told an object of JSON with these *fields*."""
+        await self._until(lambda: bool(self.all_told(**fields)))
+
+    async def has_told_all(self, count: int, **fields: object) -> None:
+        """Wait until it has told *count* of them."""
+        await self._until(lambda: len(self.all_told(**fields)) >= count)
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S), self._news:

@@ -104,7 +104,7 @@ async def test_a_user_is_themself_on_both_sides(bridge: Bridge, sides: Sides) ->
             "Alice's to the right",
         ]
     # It says so only after it was answered, when others may have heard it already.
-    await bridge.program.has_told(times=4, seen="carried")
+    await bridge.program.has_told_all(4, seen="carried")
     assert len(bridge.program.all_told(seen="carried")) == 4
 
 
