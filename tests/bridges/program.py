@@ -82,9 +82,13 @@ class Program:
             if fields.items() <= told.items():
                 return told
 
+    def said(self, text: str) -> bool:
+        """Whether it has said a line with *text*, since it was started."""
+        return any(text in line for line in self._lines)
+
     async def has_said(self, text: str) -> None:
         """Wait until it has said a line with *text*, since it was started."""
-        await self._until(lambda: any(text in line for line in self._lines))
+        await self._until(lambda: self.said(text))
 
     async def has_told(self, **fields: object) -> None:
         """Wait until it has told an object of JSON with these *fields*."""
