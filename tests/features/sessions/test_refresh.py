@@ -6,7 +6,9 @@ from tests.features.accounts import AccountsServer, Policy
 from tests.http_client import HttpResponse
 from tremula.features.users.service import User, Users
 from tremula.infra.config import Tokens
-from tremula.protocol.identifiers import UserId
+from tremula.infra.db import Conflict
+from tremula.protocol.errors import UnknownToken
+from tremula.protocol.identifiers import DeviceId, UserId
 
 HOUR_S = 3600
 DAY_MS = 24 * HOUR_S * 1000
@@ -154,16 +156,65 @@ async def test_tokens_are_stored_only_as_hashes(accounts: AccountsServer) -> Non
 async def test_a_token_in_use_is_recognised_without_a_query(
     accounts: AccountsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    token = (await accounts.register("alice"))["access_token"]
+    await accounts.register("alice")
+    token = (await accounts.log_in("alice")).json["access_token"]
     await accounts.sessions.authenticate(token, client_ip="", user_agent="")
+    refuse_queries(monkeypatch)
 
+    requester = await accounts.sessions.authenticate(token, client_ip="", user_agent="")
+    assert requester.user_id == "@alice:test"
+
+
+async def test_a_new_users_token_is_recognised_without_a_query(
+    accounts: AccountsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = await accounts.register("alice", device_id="PHONE")
+    refuse_queries(monkeypatch)
+
+    requester = await accounts.sessions.authenticate(
+        answer["access_token"], client_ip="", user_agent=""
+    )
+
+    assert requester.user_id == "@alice:test"
+    assert requester.device_id == "PHONE"
+    assert not requester.is_guest
+
+
+async def test_a_new_users_token_that_was_never_used_can_be_revoked(
+    accounts: AccountsServer,
+) -> None:
+    token = (await accounts.register("alice", device_id="PHONE"))["access_token"]
+    unit = accounts.journal.unit()
+    accounts.sessions.revoke_user(unit, accounts.users.id_of("alice"))
+    await accounts.journal.commit(unit)
+
+    with pytest.raises(UnknownToken):
+        await accounts.sessions.authenticate(token, client_ip="", user_agent="")
+
+
+async def test_nothing_is_remembered_of_a_user_who_could_not_be_made(
+    accounts: AccountsServer,
+) -> None:
+    sessions = accounts.sessions
+    user = await accounts.accounts.new_user(accounts.users.id_of("alice"), "secret")
+    unit = accounts.journal.unit()
+    tokens = sessions.issue(
+        unit, user.user_id, DeviceId("PHONE"), refreshable=False, new_user=user
+    )
+    for _ in range(2):
+        accounts.users.add(unit, user)
+    with pytest.raises(Conflict):
+        await accounts.journal.commit(unit)
+
+    with pytest.raises(UnknownToken):
+        await sessions.authenticate(tokens.access_token, client_ip="", user_agent="")
+
+
+def refuse_queries(monkeypatch: pytest.MonkeyPatch) -> None:
     async def refuse(*args: object, **kwargs: object) -> None:
         raise AssertionError("a query")
 
     monkeypatch.setattr("tremula.features.sessions.storage.grant_by_access", refuse)
-
-    requester = await accounts.sessions.authenticate(token, client_ip="", user_agent="")
-    assert requester.user_id == "@alice:test"
 
 
 async def test_a_new_administrator_is_one_at_once(accounts: AccountsServer) -> None:
@@ -180,7 +231,8 @@ async def test_a_new_administrator_is_one_at_once(accounts: AccountsServer) -> N
 async def test_a_token_that_is_revoked_while_it_is_read_is_not_kept(
     accounts: AccountsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    token = (await accounts.register("alice"))["access_token"]
+    await accounts.register("alice")
+    token = (await accounts.log_in("alice")).json["access_token"]
     find_user = Users.find
 
     async def find_user_slowly(users: Users, user_id: UserId) -> User | None:

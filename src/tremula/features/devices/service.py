@@ -13,6 +13,7 @@ from tremula.features.devices.last_seen import LastSeen
 from tremula.features.devices.storage import Device, DeviceUse
 from tremula.features.sessions.service import IssuedTokens, Sessions
 from tremula.features.uia.service import Uia
+from tremula.features.users.service import User
 from tremula.infra.clock import Clock
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
@@ -161,15 +162,27 @@ class Devices(Struct, frozen=True):
         """Have *hook* add to every unit that gives a device another name."""
         self.watched_by.on_renamed.append(hook)
 
-    def log_in(self, unit: JournalUnit, user_id: UserId, device: NewDevice) -> LoggedIn:
-        """Add or take over a device in *unit* and issue its tokens.
+    def log_in(
+        self,
+        unit: JournalUnit,
+        user_id: UserId,
+        device: NewDevice,
+        *,
+        new_user: User | None = None,
+    ) -> LoggedIn:
+        """Add or take over a device in *unit*, which may make its user as well, and
+        issue its tokens.
 
         To be called right before the commit: it takes journal positions.
         """
         device_id = device.device_id or _generate_device_id()
         self.add(unit, user_id, device_id, device.display_name)
         tokens = self.sessions.issue(
-            unit, user_id, device_id, refreshable=device.refreshable
+            unit,
+            user_id,
+            device_id,
+            refreshable=device.refreshable,
+            new_user=new_user,
         )
         return LoggedIn(user_id, device_id, tokens)
 

@@ -176,7 +176,9 @@ class Registrations(Struct, frozen=True):
         self.accounts.add(unit, user)
         added: UserId | LoggedIn = user.user_id
         if device is not None:
-            added = self.accounts.devices.log_in(unit, user.user_id, device)
+            added = self.accounts.devices.log_in(
+                unit, user.user_id, device, new_user=user
+            )
         try:
             await self.journal.commit(unit)
         except Conflict as conflict:

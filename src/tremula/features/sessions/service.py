@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from tremula.features.sessions import storage
 from tremula.features.sessions.storage import Grant
-from tremula.features.users.service import Users
+from tremula.features.users.service import User, Users
 from tremula.infra.clock import Clock
 from tremula.infra.config import Tokens
 from tremula.infra.db import Reader
@@ -73,6 +73,14 @@ class _Session(Struct):
     seen_ts_ms: int = 0
 
 
+class _NewSession(Struct, frozen=True):
+    """One of a user made with it, from the commit until its position is told."""
+
+    pos: int
+    access_hash: bytes
+    session: _Session
+
+
 class Sessions:
     """Knows users' tokens, and issues and revokes them.
 
@@ -97,6 +105,7 @@ class Sessions:
         self._on_sighting = on_sighting
         self._cached: OrderedDict[bytes, _Session] = OrderedDict()
         self._hashes_of: dict[UserId, set[bytes]] = {}
+        self._issued: dict[UserId, _NewSession] = {}
         self._revocations = 0
         journal.subscribe(TOPIC, self._forget_user)
         journal.on_forget(self._forget_all)
@@ -156,19 +165,25 @@ class Sessions:
         device_id: DeviceId,
         *,
         refreshable: bool,
+        new_user: User | None = None,
     ) -> IssuedTokens:
         """New tokens for a device, in place of all it had.
 
         "If the client sets the `device_id`, the server will invalidate any access and
-        refresh tokens previously assigned to that device."
+        refresh tokens previously assigned to that device." Of a *new_user*, whom *unit*
+        makes, they are in memory from the beginning.
         """
-        storage.delete_grants_of_devices(unit, user_id, [device_id])
+        if new_user is None:
+            storage.delete_grants_of_devices(unit, user_id, [device_id])
         pos = unit.pos()
         unit.announce(TOPIC, user_id, None, pos=pos)
         tokens, grant = self._new_grant(
             pos, user_id, device_id, refreshable=refreshable
         )
         storage.insert_grant(unit, grant)
+        if new_user is not None:
+            issued = _NewSession(pos, grant.access_hash, _session_of(grant, new_user))
+            self._remember_on_commit(unit, user_id, issued)
         return tokens
 
     async def refresh(self, refresh_token: str) -> IssuedTokens:
@@ -271,32 +286,27 @@ class Sessions:
                 unit.announce(TOPIC, grant.user_id, None, pos=unit.pos())
                 await self._journal.commit(unit)
                 continue
-            session = await self._session_of(grant)
+            user = await self._users.find(grant.user_id)
+            if user is None or user.is_deactivated:
+                raise UnknownToken("unknown access token")
+            session = _session_of(grant, user)
             # Nothing may be kept that was revoked while it was read.
             if revocations == self._revocations:
                 break
         self._remember(access_hash, session)
         return session
 
-    async def _session_of(self, grant: Grant) -> _Session:
-        user = await self._users.find(grant.user_id)
-        if user is None or user.is_deactivated:
-            raise UnknownToken("unknown access token")
-        requester = Requester(
-            user_id=grant.user_id,
-            device_id=grant.device_id,
-            is_guest=user.is_guest,
-            token_id=grant.grant_id,
-            is_admin=user.is_admin,
-            is_locked=user.is_locked,
-            is_suspended=user.is_suspended,
-        )
-        expires_ts_ms = grant.access_expires_ts_ms
-        return _Session(
-            requester,
-            grant.device_id,
-            _NEVER if expires_ts_ms is None else expires_ts_ms,
-        )
+    def _remember_on_commit(
+        self, unit: JournalUnit, user_id: UserId, issued: _NewSession
+    ) -> None:
+        before = self._journal.changed_pos(TOPIC, user_id)
+
+        def keep() -> None:
+            # Another process may have revoked it by now.
+            if self._journal.changed_pos(TOPIC, user_id) == before:
+                self._issued[user_id] = issued
+
+        unit.on_commit(keep)
 
     def _remember(self, access_hash: bytes, session: _Session) -> None:
         self._cached[access_hash] = session
@@ -313,12 +323,35 @@ class Sessions:
         self._revocations += 1
         self._cached.clear()
         self._hashes_of.clear()
+        self._issued.clear()
 
-    def _forget_user(self, _pos: int, key: Hashable, _payload: object) -> None:
+    def _forget_user(self, pos: int, key: Hashable, _payload: object) -> None:
         self._revocations += 1
         assert isinstance(key, str)
-        for access_hash in self._hashes_of.pop(UserId(key), ()):
+        user_id = UserId(key)
+        for access_hash in self._hashes_of.pop(user_id, ()):
             self._cached.pop(access_hash, None)
+        issued = self._issued.pop(user_id, None)
+        if issued is not None and issued.pos == pos:
+            self._remember(issued.access_hash, issued.session)
+
+
+def _session_of(grant: Grant, user: User) -> _Session:
+    requester = Requester(
+        user_id=grant.user_id,
+        device_id=grant.device_id,
+        is_guest=user.is_guest,
+        token_id=grant.grant_id,
+        is_admin=user.is_admin,
+        is_locked=user.is_locked,
+        is_suspended=user.is_suspended,
+    )
+    expires_ts_ms = grant.access_expires_ts_ms
+    return _Session(
+        requester,
+        grant.device_id,
+        _NEVER if expires_ts_ms is None else expires_ts_ms,
+    )
 
 
 def _hash(token: str) -> bytes:

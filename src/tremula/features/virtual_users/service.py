@@ -90,7 +90,7 @@ class VirtualUsers(Struct, frozen=True):
         self.accounts.add(unit, user)
         added: UserId | LoggedIn = user_id
         if device is not None:
-            added = self.accounts.devices.log_in(unit, user_id, device)
+            added = self.accounts.devices.log_in(unit, user_id, device, new_user=user)
         try:
             await self.journal.commit(unit)
         except Conflict:
