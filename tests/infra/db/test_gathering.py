@@ -1,35 +1,37 @@
-"""How many units share a commit on PostgreSQL."""
+"""How many units share a commit, on both databases."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from tests.conftest import new_database
+from tests.conftest import DatabaseSource
 from tests.infra.db.things import open_with_things, thing
-from tests.postgres_server import PostgresServer
 from tremula.infra.db import Database, gathering
 
-BATCH = "SELECT batch FROM infra_writers WHERE writer = 1"
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
 
 
 @pytest.fixture
 async def db(
-    postgres_server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database_source: DatabaseSource,
+    registry: CollectorRegistry,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Database]:
     # Whoever waits until then waits for ever.
     monkeypatch.setattr(gathering, "_LEAST_S", 3_600)
     monkeypatch.setattr(gathering, "_MOST_S", 3_600)
-    async with new_database(postgres_server, tmp_path) as source:
-        database = await open_with_things(source)
-        yield database
-        await database.close()
+    database = await open_with_things(database_source, registry)
+    yield database
+    await database.close()
 
 
-async def batch_of(db: Database) -> int:
-    ((batch,),) = await db.all(BATCH)
-    return int(batch)
+def commits(registry: CollectorRegistry) -> int:
+    return int(registry.get_sample_value("tremula_db_batch_units_count") or 0)
 
 
 def begun(db: Database, *nids: int) -> list[asyncio.Task[None]]:
@@ -38,21 +40,21 @@ def begun(db: Database, *nids: int) -> list[asyncio.Task[None]]:
 
 
 async def test_a_batch_waits_for_as_many_units_as_the_last_one_had(
-    db: Database,
+    db: Database, registry: CollectorRegistry
 ) -> None:
     await asyncio.gather(*begun(db, 0, 1, 2, 3))
-    before = await batch_of(db)
+    before = commits(registry)
 
     async with asyncio.TaskGroup() as group:
         for nid in range(4, 8):
             group.create_task(db.commit(thing(nid, str(nid))))
-            await db.all(BATCH)
+            await db.all("SELECT name FROM things")
 
-    assert await batch_of(db) == before + 1
+    assert commits(registry) == before + 1
 
 
 async def test_who_comes_during_a_commit_waits_for_those_who_share_it(
-    db: Database,
+    db: Database, registry: CollectorRegistry
 ) -> None:
     """Or two halves would take turns for good."""
     first = begun(db, 0, 1)
@@ -61,11 +63,11 @@ async def test_who_comes_during_a_commit_waits_for_those_who_share_it(
     await asyncio.sleep(0)
     second = begun(db, 2, 3)
     await asyncio.gather(*first)
-    before = await batch_of(db)
+    before = commits(registry)
 
     await asyncio.gather(*second, *begun(db, 4, 5))
 
-    assert await batch_of(db) == before + 1
+    assert commits(registry) == before + 1
 
 
 async def test_who_does_not_come_back_is_waited_for_no_longer_than_that(

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from prometheus_client import CollectorRegistry
+
 from tremula.infra.config.tree import PostgresUrl, SqliteFile
 from tremula.infra.db import Database, Reader, Statements, Unit, open_database
 from tremula.infra.db.migrations import Migration, all_migrations
@@ -25,9 +27,12 @@ THINGS: Final = Migration(
 )
 
 
-async def open_with_things(source: SqliteFile | PostgresUrl) -> Database:
+async def open_with_things(
+    source: SqliteFile | PostgresUrl, registry: CollectorRegistry | None = None
+) -> Database:
     """Open *source* with the tables of this module."""
-    return await open_database(source, migrations=[*all_migrations(), THINGS])
+    migrations = [*all_migrations(), THINGS]
+    return await open_database(source, registry=registry, migrations=migrations)
 
 
 def insert_thing(unit: Unit, nid: int, name: str, data: bytes | None = None) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 _COMMITS: Final = 4.0
@@ -21,44 +23,53 @@ class Gathering:
     waits.
     """
 
-    __slots__ = ("_complete", "_expected", "_until_s")
+    __slots__ = ("_begin", "_deadline", "_expected", "_until_s")
 
     def __init__(self) -> None:
         self._expected = 0
         self._until_s = 0.0
-        self._complete: asyncio.Future[None] | None = None
+        self._begin: Callable[[], None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
 
     def came(self) -> None:
         """A unit came."""
         if self._expected:
             self._expected -= 1
-            if not self._expected and self._complete is not None:
-                _let_go(self._complete)
+            if not self._expected:
+                self._let_go()
 
     def settled(self, units: int, took_s: float) -> None:
         """So many shared a commit that took so long, and are told now."""
         self._expected = self._expected + units if units > 1 else 0
         self._until_s = time.monotonic() + _patience_s(took_s)
 
+    def then(self, begin: Callable[[], None]) -> None:
+        """Call *begin* when they are back, or their time is up: now, if they are."""
+        left_s = self._until_s - time.monotonic() if self._expected else 0.0
+        if left_s <= 0:
+            self._expected = 0
+            begin()
+            return
+        self._begin = begin
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(left_s, self._let_go)
+
     async def complete(self) -> None:
         """Wait until they are back, or their time is up."""
-        if not self._expected:
+        if self._expected:
+            back = asyncio.get_running_loop().create_future()
+            self.then(partial(back.set_result, None))
+            await back
+
+    def _let_go(self) -> None:
+        if self._begin is None or self._deadline is None:
             return
-        left_s = self._until_s - time.monotonic()
-        if left_s > 0:
-            loop = asyncio.get_running_loop()
-            self._complete = loop.create_future()
-            deadline = loop.call_later(left_s, _let_go, self._complete)
-            await self._complete
-            deadline.cancel()
-            self._complete = None
+        self._deadline.cancel()
+        begin, self._begin = self._begin, None
         self._expected = 0
+        # At the end of this turn of the loop: what else it submits joins in.
+        asyncio.get_running_loop().call_soon(begin)
 
 
 def _patience_s(took_s: float) -> float:
     return min(max(_COMMITS * took_s, _LEAST_S), _MOST_S)
-
-
-def _let_go(waiting: asyncio.Future[None]) -> None:
-    if not waiting.done():
-        waiting.set_result(None)

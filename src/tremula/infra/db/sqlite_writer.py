@@ -11,6 +11,7 @@ import apsw
 
 from tremula.infra.db.database import Settled
 from tremula.infra.db.errors import DatabaseUnavailable
+from tremula.infra.db.gathering import Gathering
 from tremula.infra.db.metrics import WriterMetrics
 from tremula.infra.db.params import sqlite_text
 from tremula.infra.db.sqlite_errors import translated
@@ -28,8 +29,9 @@ class SqliteWriter:
 
     The statements of a batch run inline on the event loop: they only touch pages in
     memory, 3 to 10 µs each, less than handing them over. Only the COMMIT with its
-    fsync runs in a thread; units that come meanwhile are the next batch. A batch of
-    more than ``INLINE_STATEMENTS_MAX`` statements runs in the thread as a whole.
+    fsync runs in a thread; units that come meanwhile are the next batch, which waits
+    for those that shared this one (`Gathering`). A batch of more than
+    ``INLINE_STATEMENTS_MAX`` statements runs in the thread as a whole.
 
     A batch is run without savepoints first. If a statement fails, all is rolled back
     and run again with a savepoint around each unit, so that only the failing ones fail.
@@ -50,6 +52,8 @@ class SqliteWriter:
         self._cursor = connection.cursor()
         self._loop = loop
         self._queue: list[Pending] = []
+        self._gathering = Gathering()
+        self._began_s = 0.0
         self._busy = False
         self._closed = False
         self._drained: asyncio.Future[None] | None = None
@@ -64,10 +68,11 @@ class SqliteWriter:
         if len(self._queue) >= QUEUE_UNITS_MAX:
             raise DatabaseUnavailable("too many writes are waiting")
         self._queue.append((unit, settled))
+        self._gathering.came()
         if not self._busy:
             # At the end of this turn of the loop: what else it submits joins in.
             self._busy = True
-            self._loop.call_soon(self._start_batch)
+            self._loop.call_soon(self._gather)
 
     async def close(self) -> None:
         """Finish what was submitted, then stop the thread."""
@@ -80,8 +85,15 @@ class SqliteWriter:
 
     # On the event loop
 
+    def _gather(self) -> None:
+        if self._closed:
+            self._start_batch()
+        else:
+            self._gathering.then(self._start_batch)
+
     def _start_batch(self) -> None:
         batch, self._queue = self._queue, []
+        self._began_s = time.monotonic()
         self._metrics.batch_begun(len(batch))
         statements = sum(
             len(statement.rows) for unit, _ in batch for statement in unit.statements
@@ -94,10 +106,11 @@ class SqliteWriter:
 
     def _finish_batch(self, batch: Sequence[Pending], outcomes: Outcomes) -> None:
         self._metrics.batch_settled(outcomes)
+        self._gathering.settled(len(batch), time.monotonic() - self._began_s)
         for (_, settled), outcome in zip(batch, outcomes, strict=True):
             settled(outcome)
         if self._queue:
-            self._loop.call_soon(self._start_batch)
+            self._loop.call_soon(self._gather)
             return
         self._busy = False
         if self._drained is not None:
