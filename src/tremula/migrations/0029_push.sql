@@ -37,8 +37,5 @@ CREATE TABLE push_marks (
     PRIMARY KEY (room_nid, ruleset, room_pos)
 ) /* sqlite: WITHOUT ROWID */;
 
--- A redaction takes the marks of an event away.
-CREATE INDEX push_marks_by_event ON push_marks (room_nid, room_pos);
-
 -- Since which journal position each of our users has been what they are to a room.
 ALTER TABLE rooms_memberships ADD COLUMN began_pos BIGINT NOT NULL DEFAULT 0;

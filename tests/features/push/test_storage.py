@@ -126,19 +126,38 @@ async def test_highlights_are_listed_alone(database: Database) -> None:
 async def test_the_marks_of_the_newest_events_are_kept(
     database: Database, kept: int
 ) -> None:
-    await store(database, [event(pos) for pos in range(1, 9)])
+    named = EventMarks(105, ROOM, 5, 105, "main", BOB, {ALICE: HIGHLIGHT})
+    await store(
+        database,
+        [
+            *(event(pos) for pos in range(1, 9) if pos != 5),
+            named,
+            event(1, room_nid=OTHER_ROOM),
+        ],
+    )
     unit = Statements()
     with patch.object(storage, "MARKS_KEPT", kept):
-        storage.delete_old_marks(unit, ROOM)
+        storage.delete_old_marks(unit, ROOM, newest_pos=8)
     await database.commit(unit)
 
-    assert await newest(database) == [8, 7, 6]
+    assert await newest(database, "", ALICE) == [8, 7, 6]
+    assert await database.all("SELECT room_nid FROM push_marks WHERE room_pos = 1") == [
+        (OTHER_ROOM,)
+    ]
 
 
 async def test_an_events_marks_go_with_it(database: Database) -> None:
-    await store(database, [event(1), event(2)])
+    """All of them, whoever they are for, and no others."""
+    marks = {"": NOTIFY, ALICE: HIGHLIGHT, "some-rules": NOTIFY}
+    first = EventMarks(101, ROOM, 1, 101, "main", BOB, marks)
+    other = EventMarks(102, ROOM, 2, 102, "main", BOB, marks)
+    await store(database, [first, other, event(1, room_nid=OTHER_ROOM)])
     unit = Statements()
     storage.delete_marks(unit, ROOM, 1)
     await database.commit(unit)
 
-    assert await newest(database) == [2]
+    rows = await database.all("SELECT room_nid, room_pos, ruleset FROM push_marks")
+    assert sorted(rows) == [
+        *((ROOM, 2, ruleset) for ruleset in sorted(marks)),
+        (OTHER_ROOM, 1, ""),
+    ]

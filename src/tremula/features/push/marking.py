@@ -216,7 +216,7 @@ class PushMarker:
         )
         storage.insert_marks(unit, marked)
         if stored.room_pos % _CLEARED_EVERY == 0:
-            storage.delete_old_marks(unit, stored.room_nid)
+            storage.delete_old_marks(unit, stored.room_nid, newest_pos=stored.room_pos)
         unit.announce(
             TOPIC,
             stored.room_nid,

@@ -13,7 +13,7 @@ from tremula.protocol.identifiers import UserId
 USERS_PER_QUERY: Final = 500
 
 MARKS_KEPT: Final = 10_000
-"""Of how many of the newest events a room keeps the marks at least."""
+"""Of how many of its newest events a room keeps the marks at least."""
 
 PAST_KEPT: Final = 100
 """How many of the newest rows of ``push_past_rulesets`` a user keeps."""
@@ -90,6 +90,22 @@ _LISTS: Final[dict[Engine, LiteralString]] = {
     Engine.SQLITE: _WANTED_SQLITE + _LISTED,
     Engine.POSTGRES: _WANTED_POSTGRES + _LISTED,
 }
+
+# By way of the rulesets of the room's marks, each found from the one before: an index
+# by event would be written with every mark, for the few that are deleted.
+_DELETE: LiteralString = """
+    WITH RECURSIVE rulesets (ruleset) AS (
+        SELECT MIN(ruleset) FROM push_marks WHERE room_nid = :room_nid
+        UNION ALL
+        SELECT (SELECT MIN(m.ruleset) FROM push_marks m
+                WHERE m.room_nid = :room_nid AND m.ruleset > r.ruleset)
+        FROM rulesets r WHERE r.ruleset IS NOT NULL
+    )
+    DELETE FROM push_marks
+    WHERE room_nid = :room_nid AND ruleset IN (SELECT ruleset FROM rulesets)
+"""
+_DELETE_OF_EVENT: Final[LiteralString] = _DELETE + "AND room_pos = :room_pos"
+_DELETE_UP_TO: Final[LiteralString] = _DELETE + "AND room_pos <= :room_pos"
 
 
 class StoredRules(Struct, frozen=True):
@@ -282,27 +298,16 @@ def delete_mark(unit: Unit, room_nid: int, ruleset: str, room_pos: int) -> None:
 
 
 def delete_marks(unit: Unit, room_nid: int, room_pos: int) -> None:
-    """Delete the marks of an event (push_marks_by_event)."""
-    unit.run(
-        "DELETE FROM push_marks WHERE room_nid = :room_nid AND room_pos = :room_pos",
-        room_nid=room_nid,
-        room_pos=room_pos,
-    )
+    """Delete the marks of an event; a look-up for each ruleset of the room's marks."""
+    unit.run(_DELETE_OF_EVENT, room_nid=room_nid, room_pos=room_pos)
 
 
-def delete_old_marks(unit: Unit, room_nid: int) -> None:
-    """Keep the marks of the newest events of a room only (push_marks_by_event)."""
-    unit.run(
-        """
-        DELETE FROM push_marks
-        WHERE room_nid = :room_nid AND room_pos <= (
-            SELECT DISTINCT room_pos FROM push_marks WHERE room_nid = :room_nid
-            ORDER BY room_pos DESC LIMIT 1 OFFSET :kept
-        )
-        """,
-        room_nid=room_nid,
-        kept=MARKS_KEPT,
-    )
+def delete_old_marks(unit: Unit, room_nid: int, *, newest_pos: int) -> None:
+    """Keep the marks of the newest events of a room only; *newest_pos* is the place of
+    the last one.
+    """
+    oldest_pos = newest_pos - MARKS_KEPT
+    unit.run(_DELETE_UP_TO, room_nid=room_nid, room_pos=oldest_pos)
 
 
 async def thread_counts(
