@@ -21,6 +21,10 @@ from bench.servers import NotStarted
 from bench.starting import ALONE, ENGINES
 from bench.table import markdown, put_into
 
+# What is made of events later, such as an index, is gathered for five seconds.
+_QUIET_S = 6.0
+_QUIET_QUICK_S = 0.5
+
 
 def main(arguments: Sequence[str]) -> int:
     """Do what *arguments* say; 1 if a check failed or a server did not start."""
@@ -58,6 +62,7 @@ def _plan(options: argparse.Namespace, command: str) -> Plan:
         engines=options.engines,
         synapse_venv=options.synapse_venv,
         rounds=options.rounds,
+        quiet_s=_QUIET_QUICK_S if options.quick else _QUIET_S,
         folder=options.folder,
         file=options.file,
         command=command,

@@ -19,6 +19,9 @@ _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _PROC: Final = Path("/proc")
 # clock_getcpuclockid(3): a process's CPU time in nanoseconds, where /proc has ticks.
 _CPU_CLOCK: Final = 2
+# Less than this share of a core is what a server uses that does nothing.
+_QUIET_SHARE: Final = 0.02
+_LOOK_S: Final = 0.5
 # Fields of /proc/PID/stat, counted from the state, which follows the command's name.
 _PARENT, _CHILD_USER, _CHILD_SYSTEM, _RSS = 1, 13, 14, 21
 
@@ -85,6 +88,22 @@ async def measured(
     await asyncio.sleep(settle_s)
     after = processes.cpu_s()
     usage.cpu_s = {label: after[label] - before[label] for label in after}
+
+
+async def quiet(processes: Processes, *, for_s: float, patience_s: float = 30) -> bool:
+    """Wait until nothing has been done *for_s*, so that what the server has put off is
+    not charged to what comes next; False if it never rests.
+
+    Half a second counts as nothing that takes less than 2 % of a core.
+    """
+    quiet_s, ends_s = 0.0, time.perf_counter() + patience_s
+    used_s = sum(processes.cpu_s().values())
+    while quiet_s < for_s and time.perf_counter() < ends_s:
+        await asyncio.sleep(_LOOK_S)
+        before_s, used_s = used_s, sum(processes.cpu_s().values())
+        is_quiet = used_s - before_s < _QUIET_SHARE * _LOOK_S
+        quiet_s = quiet_s + _LOOK_S if is_quiet else 0.0
+    return quiet_s >= for_s
 
 
 def machine_cpu_s() -> float:

@@ -9,7 +9,8 @@ from pathlib import Path
 import uvloop
 
 from bench.client import connected
-from bench.outcome import outcome
+from bench.outcome import outcome, say
+from bench.processes import quiet
 from bench.results import Report, new_report
 from bench.scenarios.subject import Scenario, Subject
 from bench.servers import Server
@@ -18,12 +19,16 @@ from bench.starting import Kind, new_server
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be run; databases go below ``folder``, None the system's own."""
+    """What is to be run; databases go below ``folder``, None the system's own.
+
+    Before each scenario its server has done nothing for ``quiet_s``.
+    """
 
     scenarios: Mapping[str, Scenario]
     engines: Sequence[str]
     synapse_venv: Path | None
     rounds: int
+    quiet_s: float
     folder: Path | None
     file: Path
     command: str
@@ -69,6 +74,8 @@ async def _measure(
         for number, (name, scenario) in enumerate(plan.scenarios.items(), first):
             # Not always the same server goes first.
             for subject in subjects if number % 2 == 0 else reversed(subjects):
+                if not await quiet(subject.processes, for_s=plan.quiet_s):
+                    say(f"{subject.server.name}: still busy before {name}")
                 result = await outcome(
                     subject.server.name,
                     name,

@@ -33,7 +33,7 @@ SCENARIOS: Final[Mapping[str, Sizes]] = {
     "fan_out": Sizes(FanOut(), FanOut(clients=50, messages=5)),
     "create_room": Sizes(CreateRooms(), CreateRooms(rooms=24)),
     "growing_room": Sizes(
-        GrowingRoom(), GrowingRoom(members=240, part=60, messages=48)
+        GrowingRoom(), GrowingRoom(members=240, part=60, messages=48, settle_s=0.5)
     ),
     "initial_sync": Sizes(InitialSync(), InitialSync(rooms=20)),
     "pages": Sizes(Pages(), Pages(events=800)),
