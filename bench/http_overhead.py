@@ -75,6 +75,10 @@ class OneUser:
         del token, client_ip, user_agent, query_string
         return ALICE
 
+    def is_current(self, requester: Requester) -> bool:
+        """Whether it is."""
+        return requester is ALICE
+
 
 def application() -> HttpApp:
     """An application with the one endpoint and generous limits."""

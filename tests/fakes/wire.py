@@ -1,7 +1,6 @@
 """A connection of whose answers the pieces are kept."""
 
 import asyncio
-from collections.abc import Callable
 
 from tremula.infra.http.websocket import Conversation, WebSocket
 
@@ -16,7 +15,6 @@ class FakeWire:
         self.pieces: list[bytes] = []
         self.is_reading = True
         self.writable: asyncio.Event | None = None
-        self.on_hang_up: Callable[[], None] | None = None
 
     def write(self, data: bytes) -> None:
         """Keep it."""

@@ -92,6 +92,9 @@ class TokensAreUserIds:
             is_admin=False,
         )
 
+    def is_current(self, requester: Requester) -> bool:
+        return bool(requester.token_id)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserDataServer:

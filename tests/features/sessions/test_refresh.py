@@ -244,3 +244,22 @@ async def test_a_token_that_is_revoked_while_it_is_read_is_not_kept(
 
     assert (await whoami(accounts, token)).status == 401
     assert (await whoami(accounts, token)).status == 401
+
+
+async def test_whoever_made_a_request_is_current_until_something_changes(
+    accounts: AccountsServer,
+) -> None:
+    """So that a long poll, which tells its client of a change, need not read again."""
+    token = (await accounts.register("alice", refresh_token=True))["access_token"]
+    sessions, user_id = accounts.sessions, accounts.users.id_of("alice")
+    before = await sessions.authenticate(token, client_ip="", user_agent="")
+    assert sessions.is_current(before)
+
+    await accounts.accounts.set_admin(user_id, is_admin=True)
+    assert not sessions.is_current(before)
+    after = await sessions.authenticate(token, client_ip="", user_agent="")
+    assert sessions.is_current(after)
+    assert not sessions.is_current(before)
+
+    accounts.clock.advance_ms(HOUR_S * 1000)
+    assert not sessions.is_current(after)

@@ -37,6 +37,9 @@ class FakeAuthenticator:
             is_admin=False,
         )
 
+    def is_current(self, requester: Requester) -> bool:
+        return bool(requester.token_id)
+
 
 @dataclass(slots=True)
 class FakeServers:

@@ -5,8 +5,11 @@ import logging
 import pytest
 from structlog.testing import capture_logs
 
+from tests.fakes.wire import FakeWire
 from tests.http_client import Client
+from tests.infra.http.routes import Notes
 from tremula.infra.http.application import Application
+from tremula.infra.http.exchange import Exchange
 from tremula.infra.metrics import Metrics
 
 
@@ -102,3 +105,17 @@ async def test_the_access_log_can_be_off(client: Client) -> None:
         await client.get("/maybe")
 
     assert logs == []
+
+
+async def test_nothing_is_begun_for_a_client_that_has_gone(
+    application: Application, notes: Notes
+) -> None:
+    """It may go while its token is read, and nobody would tell who waits for it."""
+    wire = FakeWire()
+    exchange = Exchange(wire, "GET", (b"/wait", b""), {})
+    exchange.lose()
+
+    await application.for_listener()(exchange)
+
+    assert not notes.entered.is_set()
+    assert not wire.pieces

@@ -107,6 +107,10 @@ class TokenOwners:
         user = known.user if known else None
         return _requester(appservice, user_id, user, device_id)
 
+    def is_current(self, requester: Requester) -> bool:
+        """Whether the token of *requester* is a user's, and nothing has changed."""
+        return requester.appservice_id is None and self._sessions.is_current(requester)
+
     def _see(
         self,
         user_id: UserId,

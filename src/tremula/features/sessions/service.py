@@ -104,7 +104,8 @@ class Sessions:
         self._lifetimes = lifetimes
         self._on_sighting = on_sighting
         self._cached: OrderedDict[bytes, _Session] = OrderedDict()
-        self._hashes_of: dict[UserId, set[bytes]] = {}
+        # {user id: {token id: the token's hash}}, of those.
+        self._hashes_of: dict[UserId, dict[int, bytes]] = {}
         self._issued: dict[UserId, _NewSession] = {}
         self._revocations = 0
         journal.subscribe(TOPIC, self._forget_user)
@@ -137,6 +138,19 @@ class Sessions:
         if session is None:
             return None
         return self._use(access_hash, session, client_ip, user_agent)
+
+    def is_current(self, requester: Requester) -> bool:
+        """Whether *requester*, of a request before, would be the same now for certain:
+        the token is in use, and nothing was announced of it or its owner.
+        """
+        hashes = self._hashes_of.get(requester.user_id)
+        access_hash = None if hashes is None else hashes.get(requester.token_id)
+        session = None if access_hash is None else self._cached.get(access_hash)
+        return (
+            session is not None
+            and session.requester is requester
+            and self._clock.now_ms() < session.expires_ts_ms
+        )
 
     def _use(
         self, access_hash: bytes, session: _Session, client_ip: str, user_agent: str
@@ -310,12 +324,14 @@ class Sessions:
 
     def _remember(self, access_hash: bytes, session: _Session) -> None:
         self._cached[access_hash] = session
-        self._hashes_of.setdefault(session.requester.user_id, set()).add(access_hash)
+        requester = session.requester
+        hashes = self._hashes_of.setdefault(requester.user_id, {})
+        hashes[requester.token_id] = access_hash
         while len(self._cached) > _CACHED_MAX:
-            old_hash, old = self._cached.popitem(last=False)
+            _, old = self._cached.popitem(last=False)
             user_id = old.requester.user_id
             hashes = self._hashes_of[user_id]
-            hashes.discard(old_hash)
+            hashes.pop(old.requester.token_id, None)
             if not hashes:
                 del self._hashes_of[user_id]
 
@@ -329,7 +345,7 @@ class Sessions:
         self._revocations += 1
         assert isinstance(key, str)
         user_id = UserId(key)
-        for access_hash in self._hashes_of.pop(user_id, ()):
+        for access_hash in self._hashes_of.pop(user_id, {}).values():
             self._cached.pop(access_hash, None)
         issued = self._issued.pop(user_id, None)
         if issued is not None and issued.pos == pos:

@@ -21,6 +21,7 @@ from tremula.infra.http.auth import (
     Requester,
     Restrictions,
     ServerAuthenticator,
+    find_access_token,
 )
 from tremula.infra.http.body import RequestBody
 from tremula.infra.http.client_address import TrustedProxies, rate_limit_key
@@ -28,7 +29,6 @@ from tremula.infra.http.cors import PREFLIGHT_HEAD
 from tremula.infra.http.endpoint import EVERY_API, ends_with_client, is_long_poll
 from tremula.infra.http.errors import HungUpError, error_response
 from tremula.infra.http.exchange import Exchange, HttpApp
-from tremula.infra.http.hang_up import unless_hung_up
 from tremula.infra.http.request import (
     FederationRequest,
     Request,
@@ -208,6 +208,9 @@ class _ListenerApp:
             log.debug("client_hung_up", operation=observers.operation)
             return
         except asyncio.CancelledError:
+            if exchange.is_lost and exchange.ends_with_client:
+                log.debug("client_hung_up", operation=observers.operation)
+                return
             if not self._app.shutting_down.is_set():
                 raise
             # `HttpServer.stop` has waited long enough; its client is told.
@@ -223,10 +226,11 @@ class _ListenerApp:
             )
             return
         try:
-            if isinstance(encoded.body, bytes):
-                await exchange.answer(encoded.head, encoded.body)
-            else:
-                await send_streamed(encoded, exchange)
+            await (
+                exchange.answer(encoded.head, encoded.body)
+                if isinstance(encoded.body, bytes)
+                else send_streamed(encoded, exchange)
+            )
         except HungUpError:
             log.debug("client_hung_up", operation=observers.operation)
             return
@@ -247,7 +251,7 @@ class _ListenerApp:
             await route.catch_up(writes=endpoint.method != "GET")
         requester = None
         if endpoint.auth.takes_token:
-            requester = await self._authenticate(route, request)
+            requester = await self._authenticate(route, exchange, request)
             request.requester = requester
         if route.limit is not None and (requester is None or requester.is_rate_limited):
             route.limit.check(
@@ -259,18 +263,26 @@ class _ListenerApp:
             request.stream = body
         elif not body.is_finished:
             request.raw_body = await body.read(endpoint.max_body)
-        work = route.function(request, route.service)
-        # What writes must not stop half-way because its client has gone.
-        answer = await (
-            unless_hung_up(work, exchange.wire) if route.ends_with_client else work
-        )
-        if requester is not None and route.is_long_poll:
-            await self._authenticate(route, request)
+        if route.ends_with_client:
+            if exchange.is_lost:
+                raise HungUpError
+            # What writes must not stop half-way because its client has gone.
+            exchange.ends_with_client = True
+        answer = await route.function(request, route.service)
+        exchange.ends_with_client = False
+        if (
+            requester is not None
+            and route.is_long_poll
+            and not self._app.authenticator.is_current(requester)
+        ):
+            await self._authenticate(route, exchange, request)
         return answer
 
-    async def _authenticate(self, route: _Route, request: Request) -> Requester | None:
+    async def _authenticate(
+        self, route: _Route, exchange: Exchange, request: Request
+    ) -> Requester | None:
         endpoint = route.endpoint
-        token = request.access_token
+        token = find_access_token(exchange.headers, exchange.query_string)
         if token is None:
             if endpoint.auth.needs_token:
                 raise MissingToken("an access token is needed")
@@ -279,7 +291,7 @@ class _ListenerApp:
             token,
             client_ip=request.client_ip,
             user_agent=request.user_agent,
-            query_string=request.query_string,
+            query_string=exchange.query_string,
         )
         if requester.is_guest and not endpoint.guest:
             raise GuestAccessForbidden("guests may not do this")

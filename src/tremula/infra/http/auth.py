@@ -71,6 +71,12 @@ class Authenticator(Protocol):
         """
         ...
 
+    def is_current(self, requester: Requester) -> bool:
+        """Whether the token of *requester*, and who that is, are certainly what they
+        were: else `authenticate` tells.
+        """
+        ...
+
 
 class ServerAuthenticator(Protocol):
     """Knows the keys of other servers; the server_keys feature implements it."""

@@ -1,6 +1,6 @@
 """Reading request bodies, within bounds of size. Their pace is the transport's task."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from tremula.infra.http.errors import HungUpError
@@ -19,7 +19,13 @@ class RequestBody:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._declared = _declared_length(exchange.headers)
+        headers = exchange.headers
+        # None if the body is chunked. The HTTP parser has refused anything but digits.
+        self._declared: int | None = 0
+        if b"transfer-encoding" in headers:
+            self._declared = None
+        elif b"content-length" in headers:
+            self._declared = int(headers[b"content-length"])
 
     @property
     def is_finished(self) -> bool:
@@ -85,14 +91,6 @@ class RequestBody:
             raise NotJson("the request body must not be compressed", status=415)
         if self._declared is not None and self._declared > bytes_max:
             raise _too_large(bytes_max)
-
-
-def _declared_length(headers: Mapping[bytes, bytes]) -> int | None:
-    """The length that the head announces; None if the body is chunked."""
-    if b"transfer-encoding" in headers:
-        return None
-    # The HTTP parser has refused anything but digits.
-    return int(headers.get(b"content-length", b"0"))
 
 
 def _too_large(bytes_max: int) -> TooLarge:

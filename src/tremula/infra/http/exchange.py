@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
 from tremula.infra.http.errors import HungUpError
-from tremula.infra.http.hang_up import Connection
+from tremula.infra.http.websocket import Conversation, WebSocket
 
 BUFFERED_BYTES_MAX: Final = 262_144
 """Of more than that of a body, no more is read until it is taken. One read of uvloop's
@@ -17,7 +17,7 @@ _LARGE_BYTES: Final = 65_536
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Wire(Connection, Protocol):
+class Wire(Protocol):
     """What an exchange goes over. ``writable`` is there while the client is slow, and
     ``peer`` is the address at the other end.
     """
@@ -42,6 +42,14 @@ class Wire(Connection, Protocol):
         """Read no more until `read_on`."""
         ...
 
+    def abort(self) -> None:
+        """End it amid an answer, which the client sees to be incomplete."""
+        ...
+
+    def become_websocket(self, head: bytes, conversation: Conversation) -> WebSocket:
+        """Answer the handshake with *head*, and be no HTTP connection any more."""
+        ...
+
 
 class Exchange:
     """One request, from its head on, until it is answered.
@@ -49,7 +57,8 @@ class Exchange:
     ``target`` is its path and query string as they came, ``headers`` have lower-case
     names. ``keeps_alive``: the connection is not to be closed after it. ``has_begun``
     and ``is_answered``: some of the answer is sent, or all of it. ``is_lost``: nobody
-    is there to be answered.
+    is there to be answered. While it ``ends_with_client``, the task that answers it is
+    cancelled by that.
     """
 
     __slots__ = (
@@ -60,6 +69,7 @@ class Exchange:
         "_left_bytes",
         "_news",
         "_pieces",
+        "ends_with_client",
         "has_begun",
         "headers",
         "is_answered",
@@ -89,6 +99,7 @@ class Exchange:
         self.has_begun = False
         self.is_answered = False
         self.is_lost = False
+        self.ends_with_client = False
         self.is_body_taken = False
         self._has_whole_body = False
         self._expects_continue = (
@@ -98,9 +109,6 @@ class Exchange:
         self._buffered_bytes = 0
         # There is one while somebody waits for more of the body.
         self._news: asyncio.Event | None = None
-        # Of a streamed body: kept back, so that it is one system call with the first.
-        self._head = b""
-        self._left_bytes = 0
 
     # From the wire
 
@@ -167,6 +175,7 @@ class Exchange:
         piece.
         """
         self.has_begun = True
+        # Kept back, so that it is one system call with the first piece.
         self._head = b"".join((head, *self._end_of_head()))
         self._left_bytes = size_bytes
 

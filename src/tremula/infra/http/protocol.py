@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from typing import Final, cast
 
 import httptools
@@ -45,7 +44,6 @@ class HttpConnection(asyncio.Protocol):
         "_transport",
         "_unheeded_bytes",
         "_waiting",
-        "on_hang_up",
         "peer",
         "writable",
     )
@@ -71,7 +69,6 @@ class HttpConnection(asyncio.Protocol):
         self._waiting: deque[Exchange] | None = None
         self._task: asyncio.Task[None] | None = None
         self.peer = LOCAL_SOCKET
-        self.on_hang_up: Callable[[], None] | None = None
         self.writable: asyncio.Event | None = None
         self._is_reading = True
         self._is_in_message = False
@@ -99,8 +96,11 @@ class HttpConnection(asyncio.Protocol):
             if exchange is not None:
                 exchange.lose()
         self.resume_writing()
-        if self.on_hang_up is not None:
-            self.on_hang_up()
+        # A second task that waits for that would cost 2 KB a long poll.
+        answering = self._answering
+        if answering is not None and answering.ends_with_client:
+            assert self._task is not None
+            self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Parse, and watch the pace of a request that has not come whole."""
@@ -187,7 +187,7 @@ class HttpConnection(asyncio.Protocol):
         assert self._receiving is not None
         self._receiving.end_body()
 
-    # What exchanges and their handlers need (`Wire`, `Connection`)
+    # What exchanges and their handlers need (`Wire`)
 
     @property
     def date_line(self) -> bytes:

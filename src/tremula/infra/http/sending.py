@@ -8,7 +8,6 @@ import structlog
 
 from tremula.infra.http.errors import HungUpError
 from tremula.infra.http.exchange import Exchange
-from tremula.infra.http.hang_up import unless_hung_up
 from tremula.infra.http.response import Encoded, StreamedBody
 from tremula.infra.http.websocket import CloseCode, Conversation, converse
 
@@ -44,7 +43,13 @@ async def send_streamed(encoded: Encoded, exchange: Exchange) -> None:
         await exchange.answer(encoded.head, b"")
     else:
         exchange.begin(encoded.head, body.size_bytes)
-        await unless_hung_up(_stream(body, exchange), exchange.wire)
+        exchange.ends_with_client = True
+        try:
+            await _stream(body, exchange)
+        except asyncio.CancelledError:
+            if not exchange.is_lost:
+                raise
+            raise HungUpError from None
 
 
 async def _stream(body: StreamedBody, exchange: Exchange) -> None:
@@ -59,6 +64,6 @@ async def _stream(body: StreamedBody, exchange: Exchange) -> None:
         # Its head is sent: all that is left to say is that it is not whole.
         if not isinstance(error, TimeoutError):
             log.exception("streaming_failed")
-        exchange.wire.on_hang_up = None
+        exchange.ends_with_client = False
         exchange.wire.abort()
         raise HungUpError from error
