@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections.abc import Container, Iterable, Sized
 from typing import Final, Protocol
 
+from tremula.infra.deadlines import Deadlines
 from tremula.protocol.identifiers import UserId
 
 WAKES_MAX: Final = 8_192
@@ -28,7 +29,14 @@ class Notifier:
     a set of 10,000 users of whom one waits.
     """
 
-    __slots__ = ("_floor", "_members", "_waiting", "_wake_pos", "_wake_users")
+    __slots__ = (
+        "_deadlines",
+        "_floor",
+        "_members",
+        "_waiting",
+        "_wake_pos",
+        "_wake_users",
+    )
 
     def __init__(self, position: int) -> None:
         # The last wakes, in order of position: whoever comes to wait at a position
@@ -38,6 +46,7 @@ class Notifier:
         self._members = 0
         self._floor = position
         self._waiting: dict[UserId, list[asyncio.Future[bool]]] = {}
+        self._deadlines = Deadlines()
 
     def wake(self, users: Users, pos: int) -> None:
         """Wake those of *users* who wait; *pos* never falls from call to call."""
@@ -72,22 +81,22 @@ class Notifier:
         """Wait until something wakes the user after position *after*.
 
         Returns False if nothing has by the end of *timeout_s*, which may be over.
-        Costs one future and one timer.
+        Costs one future.
         """
         if self.was_woken(user_id, after):
             return True
         if timeout_s <= 0:
             return False
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[bool] = loop.create_future()
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(user_id, []).append(future)
-        timer = loop.call_later(timeout_s, _give_up, future)
+        due = self._deadlines.add(future, timeout_s)
         try:
             # Something may have come after the time was up, and before this goes on.
             return await future or self.was_woken(user_id, after)
         finally:
-            timer.cancel()
-            self._stop_waiting(user_id, future)
+            due.discard(future)
+            if user_id in self._waiting:
+                self._stop_waiting(user_id, future)
 
     def forget(self, up_to: int) -> None:
         """Wake all: nobody can say what came up to there."""
@@ -105,7 +114,8 @@ class Notifier:
         """Let everyone who waits go, as if their time were up."""
         for futures in self._waiting.values():
             for future in futures:
-                _give_up(future)
+                if not future.done():
+                    future.set_result(False)
 
     @property
     def waiting_users(self) -> int:
@@ -113,8 +123,8 @@ class Notifier:
         return len(self._waiting)
 
     def _stop_waiting(self, user_id: UserId, future: asyncio.Future[bool]) -> None:
-        futures = self._waiting.get(user_id)
-        if futures is not None and future in futures:
+        futures = self._waiting[user_id]
+        if future in futures:
             futures.remove(future)
             if not futures:
                 del self._waiting[user_id]
@@ -125,8 +135,3 @@ class Notifier:
         del self._wake_pos[:count]
         del self._wake_users[:count]
         self._members = sum(map(len, self._wake_users))
-
-
-def _give_up(future: asyncio.Future[bool]) -> None:
-    if not future.done():
-        future.set_result(False)
