@@ -45,6 +45,11 @@ class EventMarks(Struct, frozen=True, tag=True):
     sender: UserId
     marks: Mapping[str, Mark]
 
+    @property
+    def of_all(self) -> Mark | None:
+        """The mark of all but the sender; None if it is not the same for all."""
+        return self.marks.get(PREDEFINED_KEY) if len(self.marks) == 1 else None
+
     def of_user(self, user_id: UserId, ruleset: str) -> tuple[int, int]:
         """What it adds to the unread notifications and highlights of a user in the
         room, whose rules have the key *ruleset*.
@@ -53,8 +58,6 @@ class EventMarks(Struct, frozen=True, tag=True):
             return 0, 0
         marks = self.marks
         of_all = marks.get(PREDEFINED_KEY, _NO_MARK)
-        if len(marks) == 1 and of_all is not _NO_MARK:
-            return of_all.notifies, of_all.highlights
         of_user = marks.get(user_id, _NO_MARK)
         of_rules = _NO_MARK
         if ruleset != PREDEFINED_KEY:

@@ -1,6 +1,7 @@
 """Unread counts in `/sync` (CS "Receiving notifications")."""
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 
 import orjson
 from msgspec import Struct
@@ -52,10 +53,13 @@ class UnreadRooms(Struct, frozen=True):
         if not room_nids:
             return {}
         by_thread = ctx.filter.room.timeline.unread_thread_notifications
-        return {
-            nid: _fields(unread, by_thread=by_thread)
-            for nid, unread in (await self.counts.of(ctx.user_id, room_nids)).items()
-        }
+        found: dict[int, bytes] = {}
+        for nid, unread in (await self.counts.of(ctx.user_id, room_nids)).items():
+            if unread.threads:
+                found[nid] = _fields(unread, by_thread=by_thread)
+            else:
+                found[nid] = _main_fields(unread.main)
+        return found
 
     async def _changed_in_db(self, ctx: SyncContext, since: int) -> Collection[int]:
         return await self.receipts.read_since(
@@ -87,15 +91,20 @@ def _payload(entry: tuple[int, object]) -> StoredReceipt:
 
 
 def _fields(unread: Unread, *, by_thread: bool) -> bytes:
-    main = unread.main if by_thread else unread.total
-    fields = b'"unread_notifications":%b' % _count(main)
-    if not by_thread or not unread.threads:
-        return fields
+    if not by_thread:
+        return _main_fields(unread.total)
+    fields = _main_fields(unread.main)
     threads = b",".join(
         b"%b:%b" % (orjson.dumps(root), _count(count))
         for root, count in unread.threads.items()
     )
     return b'%b,"unread_thread_notifications":{%b}' % (fields, threads)
+
+
+@lru_cache(maxsize=1_024)
+def _main_fields(count: Count) -> bytes:
+    """The same for all who have as much unread, of whom there are many."""
+    return b'"unread_notifications":%b' % _count(count)
 
 
 def _count(count: Count) -> bytes:

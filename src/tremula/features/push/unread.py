@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct, field
@@ -86,10 +87,18 @@ class _Counted(Struct):
 
     def add(self, marked: EventMarks, user_id: UserId, rules: UserRules) -> None:
         """Count an event that came."""
-        key = rules.key_at(self.room_id, marked.pos)
-        notifies, highlights = marked.of_user(user_id, key)
+        if user_id == marked.sender:
+            return
+        of_all = marked.of_all
+        if of_all is not None:
+            notifies, highlights = of_all.notifies, of_all.highlights
+        else:
+            key = rules.key_at(self.room_id, marked.pos)
+            notifies, highlights = marked.of_user(user_id, key)
         if notifies or highlights:
-            thread = self.threads.setdefault(marked.thread, _Thread())
+            thread = self.threads.get(marked.thread)
+            if thread is None:
+                thread = self.threads[marked.thread] = _Thread()
             thread.notifies += notifies
             thread.highlights += highlights
             thread.newest_room_pos = marked.room_pos
@@ -112,13 +121,20 @@ class _Counted(Struct):
         if not self.threads:
             return NOTHING_UNREAD
         if len(self.threads) == 1 and MAIN in self.threads:
-            return Unread(self.threads[MAIN].count())
+            thread = self.threads[MAIN]
+            return _in_main(max(thread.notifies, 0), max(thread.highlights, 0))
         counts = {name: thread.count() for name, thread in self.threads.items()}
         main = counts.pop(MAIN, NONE)
         return Unread(main, {n: each for n, each in counts.items() if each != NONE})
 
 
 NOTHING_UNREAD: Final = Unread()
+
+
+@lru_cache(maxsize=1_024)
+def _in_main(notifications: int, highlights: int) -> Unread:
+    """The same for all who have as much unread, of whom there are many."""
+    return Unread(Count(notifications, highlights))
 
 
 class UnreadCounts:
