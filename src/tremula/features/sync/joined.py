@@ -52,16 +52,19 @@ class JoinedRooms(Struct, frozen=True):
         if not changed.nids:
             return {}
         entries: dict[int, bytes] | None = None
-        if stayed and changed.has_events_only:
+        if stayed and not (changed.by_part or changed.read):
+            # There is nothing but events.
             entries = self.built.shared.find_all(ctx, changed.nids, since, state_form)
         if entries is None:
             entries = await self._build(ctx, changed, since, state_form)
         unread = await self.unread.fields(ctx, entries)
-        rooms = ctx.joined_rooms
-        return {
-            rooms[nid]: _with_fields(entry, unread.get(nid))
-            for nid, entry in entries.items()
-        }
+        found: dict[RoomId, bytes] = {}
+        for nid, entry in entries.items():
+            fields = unread.get(nid)
+            # The entry is the same for others, and the fields are the user's own.
+            whole = entry if fields is None else b"%b,%b}" % (entry[:-1], fields)
+            found[ctx.joined_rooms[nid]] = whole
+        return found
 
     async def _build(
         self, ctx: SyncContext, changed: "_Changed", since: int, state_form: StateForm
@@ -98,11 +101,12 @@ class JoinedRooms(Struct, frozen=True):
         joined = ctx.joined_rooms.keys()
         if not since:
             return _Changed(joined, (), ())
-        heard = self.journal.heard(since)
-        by_part = [
-            (part, await part.changed_rooms(ctx, since))
-            for part in self.parts.speaking(heard)
-        ]
+        heard = ctx.heard
+        by_part: Sequence[tuple[RoomPart, Collection[int]]] = ()
+        if speaking := self.parts.speaking(heard):
+            by_part = [
+                (part, await part.changed_rooms(ctx, since)) for part in speaking
+            ]
         read: Collection[int] = ()
         if heard is None or not heard.isdisjoint(self.unread.topics):
             read = await self.unread.changed_rooms(ctx, since)
@@ -117,11 +121,14 @@ class JoinedRooms(Struct, frozen=True):
     async def _rooms_with_events(self, ctx: SyncContext, since: int) -> set[int]:
         joined = ctx.joined_rooms.keys()
         with_events = self.journal.changed_keys(EVENT_TOPIC, since)
-        completed = self.journal.changed_keys(COMPLETED_TOPIC, since)
+        completed: AbstractSet[object] | None = frozenset()
+        if ctx.may_have(COMPLETED_TOPIC):
+            completed = self.journal.changed_keys(COMPLETED_TOPIC, since)
         if with_events is None or completed is None:
             newest = await self.rooms.newest_nids(joined)
             return {nid for nid, event_nid in newest.items() if event_nid > since}
-        return joined & with_events | joined & completed
+        found = joined & with_events
+        return found | (joined & completed) if completed else found
 
     async def _split(
         self, ctx: SyncContext, changed: "_Changed", since: int
@@ -160,16 +167,6 @@ class _Changed(Struct, frozen=True):
     nids: AbstractSet[int]
     by_part: Sequence[tuple[RoomPart, Collection[int]]]
     read: Collection[int]
-
-    @property
-    def has_events_only(self) -> bool:
-        """Whether no part may have anything, and the user has read nothing."""
-        return not (self.by_part or self.read)
-
-
-def _with_fields(entry: bytes, fields: bytes | None) -> bytes:
-    """*entry*, which is the same for others, and what is the user's own."""
-    return entry if fields is None else b"%b,%b}" % (entry[:-1], fields)
 
 
 async def _collect(

@@ -19,6 +19,8 @@ _ROOMS_MAX: Final = 50_000
 _MEMBERS_MAX: Final = 200
 _ENDS_MAX: Final = 50_000
 
+_NEVER: Final = (-1, -1)
+
 
 class DeviceRoom(Struct, frozen=True):
     """One room on one device."""
@@ -67,11 +69,12 @@ class LazyMembers:
         if not sent:
             return dict(members)
         end = self._end_of(room)
-        return {
-            user_id: nid
-            for user_id, nid in members.items()
-            if not _was_sent(sent.get(user_id), nid, end, since)
-        }
+        missing: dict[str, int] = {}
+        for user_id, nid in members.items():
+            sent_nid, pos = sent.get(user_id, _NEVER)
+            if sent_nid != nid or not end <= pos <= since:
+                missing[user_id] = nid
+        return missing
 
     def has_sent(
         self, room: DeviceRoom, members: Mapping[str, int], *, since: int
@@ -82,7 +85,8 @@ class LazyMembers:
             return not members
         end = self._end_of(room)
         for user_id, nid in members.items():
-            if not _was_sent(sent.get(user_id), nid, end, since):
+            sent_nid, pos = sent.get(user_id, _NEVER)
+            if sent_nid != nid or not end <= pos <= since:
                 return False
         return True
 
@@ -134,9 +138,3 @@ class LazyMembers:
 
     def _forget_all(self) -> None:
         self._sent.clear()
-
-
-def _was_sent(
-    entry: tuple[int, int] | None, nid: int, earliest: int, since: int
-) -> bool:
-    return entry is not None and entry[0] == nid and earliest <= entry[1] <= since

@@ -29,7 +29,9 @@ class SyncContext(Struct, frozen=True):
     """Who syncs, and up to which position the answer reaches.
 
     ``joined_rooms`` maps the room nids of the rooms that the user is joined to.
-    Events of ``ignored_users`` are not shown. ``full_state`` is the request's.
+    Events of ``ignored_users`` are not shown. ``full_state`` is the request's. Topics
+    that are not in ``heard`` have said nothing since the request's token, up to
+    ``now``; None if any may have.
     """
 
     user_id: UserId
@@ -39,6 +41,11 @@ class SyncContext(Struct, frozen=True):
     ignored_users: frozenset[UserId] = frozenset()
     filter: Filter = NO_FILTER
     full_state: bool = False
+    heard: AbstractSet[str] | None = None
+
+    def may_have(self, topic: str) -> bool:
+        """Whether *topic* may have said something since the request's token."""
+        return self.heard is None or topic in self.heard
 
 
 class RoomSection(StrEnum):
@@ -160,6 +167,11 @@ class InboxPage(Struct, frozen=True):
 
 class Inbox(Protocol):
     """Has what was sent to a device and it has not received."""
+
+    @property
+    def topic(self) -> str:
+        """While it is silent, nothing is sent."""
+        ...
 
     async def received(
         self, user_id: UserId, device_id: DeviceId, since: StreamToken

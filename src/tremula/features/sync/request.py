@@ -33,3 +33,10 @@ class SyncRequest(Struct, frozen=True):
     timeout_s: float
     full_state: bool
     state_form: StateForm
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there may be more messages to the device than the last answer had
+        room for.
+        """
+        return self.since is not None and self.since.device_pos is not None

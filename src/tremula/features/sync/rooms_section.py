@@ -12,6 +12,7 @@ from tremula.features.sync.parts import IgnoredUsers, SyncContext
 from tremula.features.sync.request import StateForm, SyncRequest
 from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import RoomId
+from tremula.rooms.memberships import TOPIC as MEMBERSHIP_TOPIC
 from tremula.rooms.memberships import Memberships
 
 # {"join": {room id: entry}, "invite": …}
@@ -36,6 +37,7 @@ class RoomsSection(Struct, frozen=True):
             await self.lazy_members.begin(user_id, request.device_id)
         ignored = await self.account_data.ignored_users(user_id)
         joined = await self.memberships.joined_by(user_id)
+        since = request.since.pos if request.since else 0
         # Everything below shows what is committed up to here, and no later news.
         return SyncContext(
             user_id=user_id,
@@ -45,6 +47,7 @@ class RoomsSection(Struct, frozen=True):
             ignored_users=ignored,
             filter=request.filter,
             full_state=request.full_state,
+            heard=self.journal.heard(since) if since else None,
         )
 
     async def build(
@@ -53,14 +56,17 @@ class RoomsSection(Struct, frozen=True):
         """The sections by name, each with its rooms' entries by room id."""
         sections: dict[str, dict[RoomId, bytes]] = {}
         user_id = ctx.user_id
-        has_changed = not since or self.memberships.changed_pos(user_id) > since
+        has_changed = not since or (
+            ctx.may_have(MEMBERSHIP_TOPIC)
+            and self.memberships.changed_pos(user_id) > since
+        )
         if has_changed or ctx.filter.room.include_leave:
             user_rooms = list((await self.memberships.of_user(user_id)).values())
             sections = await self.invited.sections(ctx, user_rooms, since)
             sections["leave"] = await self.left.entries(
                 ctx, user_rooms, since, state_form=state_form
             )
-        joined = await self.joined.entries(
+        sections["join"] = await self.joined.entries(
             ctx, since, state_form=state_form, stayed=not has_changed
         )
-        return {**sections, "join": joined}
+        return sections

@@ -56,19 +56,20 @@ class Sync(Struct, frozen=True):
 
     async def _news(self, request: SyncRequest, since: int) -> "_Answer":
         user_id = request.user_id
-        deadline_s = self.clock.monotonic_s() + min(request.timeout_s, TIMEOUT_MAX_S)
-        # There may be more messages to the device than the last answer had room for.
-        is_due = request.since is not None and request.since.device_pos is not None
-        checked = since
+        left_s = min(request.timeout_s, TIMEOUT_MAX_S)
+        deadline_s = self.clock.monotonic_s() + left_s
+        is_due, checked = request.is_due, since
         while True:
-            left_s = deadline_s - self.clock.monotonic_s()
             if left_s > 0 and not self.journal.is_alone:
                 # Other processes wake by rooms: whose members are found in memory.
                 await self.rooms.memberships.joined_by(user_id)
             if not is_due and not await self.journal.wait(user_id, checked, left_s):
                 return _Answer(StreamToken(self.journal.position), {}, {})
             answer = await self._build(request, since)
-            if answer.has_news or self.clock.monotonic_s() >= deadline_s:
+            if answer.has_news:
+                return answer
+            left_s = deadline_s - self.clock.monotonic_s()
+            if left_s <= 0:
                 return answer
             is_due, checked = False, answer.token.pos
 
@@ -76,15 +77,18 @@ class Sync(Struct, frozen=True):
         ctx = await self.rooms.context(request)
         rooms = await self.rooms.build(ctx, since, state_form=request.state_form)
         sections = {}
-        heard = self.journal.heard(since) if since else None
-        for part in self.parts.speaking(heard):
+        for part in self.parts.speaking(ctx.heard):
             value = await part.user_section(ctx, since)
             if value is not None:
                 sections[part.key] = value
-        page = await self.inbox.page(ctx, request.since)
-        if page.events:
-            sections["to_device"] = b'{"events":[%b]}' % ",".join(page.events).encode()
-        return _Answer(StreamToken(ctx.now, page.device_pos), rooms, sections)
+        device_pos = None
+        if request.is_due or ctx.may_have(self.inbox.topic):
+            page = await self.inbox.page(ctx, request.since)
+            device_pos = page.device_pos
+            if page.events:
+                events = ",".join(page.events).encode()
+                sections["to_device"] = b'{"events":[%b]}' % events
+        return _Answer(StreamToken(ctx.now, device_pos), rooms, sections)
 
 
 class _Answer(Struct, frozen=True):

@@ -57,6 +57,8 @@ class DeviceInbox:
     that of users who *are_told_otherwise* too, of what they have not received yet.
     """
 
+    topic = TOPIC
+
     def __init__(
         self,
         db: Reader,
