@@ -79,6 +79,9 @@ async def test_new_bytes_cost_one_unit_of_work(
         if any("media" in statement.sql for statement in unit.statements)
     ]
     assert len(kept) == RESERVED - 1
+    # Whether they may be here, and are, is one question.
+    asked = [sql for sql in queries.reads if "media" in sql]
+    assert len(asked) == RESERVED - 1
     # Beside the one with the mark.
     folders = {path.parent for path in stored_files(tmp_path)}
     assert len(folders) == 1

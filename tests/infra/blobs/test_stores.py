@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -98,7 +99,7 @@ async def test_what_is_put_is_read(store: BlobStore, spool: Spool, size: int) ->
     assert await read(store, "key", 0, size // 3) == data[: size // 3]
     async with store.as_file("key") as file:
         assert file.read_bytes() == data
-    assert not list(spool.folder.iterdir())
+    assert not any(spool.folder.glob("*"))
 
 
 async def test_the_same_can_be_put_again(store: BlobStore, spool: Spool) -> None:
@@ -142,7 +143,24 @@ async def test_a_megabyte_is_put_down_in_its_place_at_once(
 
     assert disk.runs == 1
     assert await read(store, "key", 0, len(data)) == data
-    assert not list(spool.folder.iterdir())
+    # It was never anywhere else.
+    assert not spool.folder.exists()
+
+
+async def test_what_comes_in_several_goes_is_moved_to_its_place(
+    store: BlobStore, spool: Spool
+) -> None:
+    data = os.urandom(2_097_152)
+
+    async def find_place() -> Place:
+        assert len(list(spool.folder.iterdir())) == 1
+        return store.place("key")
+
+    async with spool.receive(pieces(data), find_place) as file:
+        await store.put("key", file)
+
+    assert await read(store, "key", 0, len(data)) == data
+    assert not any(spool.folder.iterdir())
 
 
 async def test_what_is_not_put_is_gone_from_its_place(
@@ -156,7 +174,7 @@ async def test_what_is_not_put_is_gone_from_its_place(
 
     with pytest.raises(BlobMissing):
         await read(store, "refused", 0, 7)
-    assert not list(spool.folder.iterdir())
+    assert not any(spool.folder.glob("*"))
 
 
 async def test_what_was_put_down_elsewhere_is_moved(
@@ -223,7 +241,23 @@ async def test_what_breaks_off_leaves_nothing(spool: Spool) -> None:
         async with spool.receive(breaking()):
             pytest.fail("it never came to its end")
 
-    assert not list(spool.folder.iterdir())
+    assert not any(spool.folder.glob("*"))
+
+
+async def test_a_thread_that_nobody_waits_for_tells_nobody(disk: Disk) -> None:
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, e: failures.append(e))
+    go_on = threading.Event()
+    waiting = asyncio.create_task(disk.run(go_on.wait))
+    await asyncio.sleep(0)
+    waiting.cancel()
+
+    go_on.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await asyncio.gather(*(disk.run(os.getpid) for _ in range(8)))
+    assert failures == []
 
 
 async def test_a_disk_that_fails_is_a_failure_of_the_store(

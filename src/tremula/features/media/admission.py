@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from tremula.features.media.blobs import Blobs
+from tremula.features.media.blobs_storage import Standing
 from tremula.features.media.limits import UploadLimits
 from tremula.features.media.scanning import Scanner
 from tremula.infra.blobs.store import SpooledFile
@@ -17,21 +18,23 @@ class Admission(Struct, frozen=True):
     blobs: Blobs
     scanner: Scanner
 
-    async def check_upload(self, user_id: UserId, file: SpooledFile) -> None:
-        """Whether *user_id* may upload this.
+    async def check_upload(self, user_id: UserId, file: SpooledFile) -> Standing:
+        """Whether *user_id* may upload this, of which the standing is returned.
 
         Raises:
             TooLarge, Forbidden: see `UploadLimits.check`, and `check`.
         """
         await self.limits.check(user_id, file.size_bytes)
-        await self.check(file)
+        return await self.check(file)
 
-    async def check(self, file: SpooledFile) -> None:
-        """Whether this may be here at all.
+    async def check(self, file: SpooledFile) -> Standing:
+        """Whether this may be here at all; its standing is returned.
 
         Raises:
             Forbidden: see `Scanner.check`, or it is in quarantine.
         """
-        if await self.blobs.is_quarantined(file.sha256):
+        standing = await self.blobs.standing_of(file.sha256)
+        if standing.is_quarantined:
             raise Forbidden("this file is not served here")
         await self.scanner.check(file.path)
+        return standing

@@ -14,6 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from tremula.features.media import blobs_storage as storage
+from tremula.features.media.blobs_storage import Standing
 from tremula.features.media.object_keys import HOLD_MS, ObjectKeys
 from tremula.infra.blobs.spool import Spool
 from tremula.infra.blobs.store import (
@@ -77,18 +78,25 @@ class Blobs:
         return self._store.place(await self._keys.take())
 
     async def keep(
-        self, file: SpooledFile, refer: Callable[[JournalUnit], None]
+        self,
+        file: SpooledFile,
+        refer: Callable[[JournalUnit], None],
+        *,
+        standing: Standing | None = None,
     ) -> None:
         """Store what is in *file*, and with it the rows that *refer* adds.
 
-        That is one read and one commit for bytes that are new here. *refer* is called
-        a second time, for another unit, if the same come elsewhere at the same moment.
+        That is one commit for bytes that are new here, and one read unless the caller
+        has just asked for their *standing*. *refer* is called a second time, for
+        another unit, if the same come elsewhere at the same moment.
 
         Raises:
             BlobError: the store can't be used, or not in time.
         """
         await self.check_store()
-        if not await storage.is_known(self._db, file.sha256):
+        if standing is None:
+            standing = await self.standing_of(file.sha256)
+        if not standing.is_known:
             with suppress(Conflict):
                 await self._keep_new(file, refer)
                 return
@@ -165,9 +173,9 @@ class Blobs:
         """What all blobs weigh."""
         return await storage.total_bytes(self._db)
 
-    async def is_quarantined(self, sha256: str) -> bool:
-        """Whether these bytes are to be served to nobody."""
-        return await storage.is_quarantined(self._db, sha256)
+    async def standing_of(self, sha256: str) -> Standing:
+        """What is known of these bytes."""
+        return await storage.standing_of(self._db, sha256)
 
     async def collect(self) -> int:
         """Delete what nothing refers to any more, and what crashes left behind.

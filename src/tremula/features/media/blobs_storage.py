@@ -7,7 +7,18 @@ one. With ``given-up:``, nothing will be stored there any more.
 
 from collections.abc import Sequence
 
+from msgspec import Struct
+
 from tremula.infra.db import Reader, Returned, Unit
+
+
+class Standing(Struct, frozen=True):
+    """Of bytes: ``is_known`` if they are in the store, or somebody is about to put them
+    there; ``is_quarantined`` if they are to be served to nobody.
+    """
+
+    is_known: bool
+    is_quarantined: bool
 
 
 def claim_blob(
@@ -50,12 +61,17 @@ def mark_stored(
     )
 
 
-async def is_known(db: Reader, sha256: str) -> bool:
-    """Whether these bytes are in the store, or somebody is about to put them there."""
+async def standing_of(db: Reader, sha256: str) -> Standing:
+    """What is known of these bytes."""
     row = await db.first(
-        "SELECT 1 FROM media_blobs WHERE sha256 = :sha256", sha256=sha256
+        """
+        SELECT EXISTS (SELECT 1 FROM media_blobs WHERE sha256 = :sha256),
+            EXISTS (SELECT 1 FROM media_quarantined_blobs WHERE sha256 = :sha256)
+        """,
+        sha256=sha256,
     )
-    return row is not None
+    assert row is not None
+    return Standing(is_known=bool(row[0]), is_quarantined=bool(row[1]))
 
 
 def insert_reserved(unit: Unit, keys: Sequence[str], *, check_ts_ms: int) -> None:
@@ -213,14 +229,6 @@ async def total_bytes(db: Reader) -> int:
     )
     total: int = size_bytes
     return total
-
-
-async def is_quarantined(db: Reader, sha256: str) -> bool:
-    """Whether these bytes are hidden."""
-    row = await db.first(
-        "SELECT 1 FROM media_quarantined_blobs WHERE sha256 = :sha256", sha256=sha256
-    )
-    return row is not None
 
 
 def insert_quarantined(unit: Unit, sha256: str, *, quarantined_by: str) -> None:

@@ -84,13 +84,13 @@ class Uploads(Struct, frozen=True):
         """
         await self.admission.limits.check(user_id, declared_bytes)
         async with self.blobs.receive(chunks) as file:
-            await self.admission.check_upload(user_id, file)
+            standing = await self.admission.check_upload(user_id, file)
             media = self._media(self._new_mxc(), user_id, file, description)
 
             def refer(unit: JournalUnit) -> None:
                 storage.insert_media(unit, media)
 
-            await self.blobs.keep(file, refer)
+            await self.blobs.keep(file, refer, standing=standing)
         self._note(media)
         return media.mxc
 
@@ -104,13 +104,13 @@ class Uploads(Struct, frozen=True):
             BlobError: it can't be stored.
         """
         async with self.blobs.receive(chunks) as file:
-            await self.admission.check(file)
+            standing = await self.admission.check(file)
             media = self._media(self._new_mxc(), None, file, description)
 
             def refer(unit: JournalUnit) -> None:
                 storage.insert_media(unit, media)
 
-            await self.blobs.keep(file, refer)
+            await self.blobs.keep(file, refer, standing=standing)
         return Kept(media.mxc, media.size_bytes)
 
     async def create(self, user_id: UserId, unique_id: str | None = None) -> Created:
@@ -179,7 +179,7 @@ class Uploads(Struct, frozen=True):
         await self._check_pending(mxc, user_id)
         await self.admission.limits.check(user_id, declared_bytes)
         async with self.blobs.receive(chunks) as file:
-            await self.admission.check_upload(user_id, file)
+            standing = await self.admission.check_upload(user_id, file)
             media = self._media(mxc, user_id, file, description)
             filled: list[Returned] = []
 
@@ -189,7 +189,7 @@ class Uploads(Struct, frozen=True):
                 )
                 unit.announce(TOPIC, str(mxc), None, pos=unit.pos())
 
-            await self.blobs.keep(file, refer)
+            await self.blobs.keep(file, refer, standing=standing)
         if not filled[-1].rows:
             # Somebody else was faster, or the time was over.
             await self._check_pending(mxc, user_id)

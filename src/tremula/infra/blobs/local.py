@@ -26,9 +26,8 @@ class LocalBlobs:
 
     async def put(self, key: str, file: SpooledFile) -> None:
         """Move *file* to its place, unless it is there."""
-        path = self._path(key)
-        if file.path != path:
-            await self._disk.run(move, file.path, path)
+        if file.place != Place(key, file.path):
+            await self._disk.run(move, file.path, self._path(key))
         file.is_moved = True
 
     async def read(self, key: str, start: int, length: int) -> AsyncGenerator[bytes]:

@@ -40,14 +40,35 @@ class Disk:
         Raises:
             BlobError: of an OSError.
         """
+        loop = asyncio.get_running_loop()
+        # `wrap_future` costs more than a read of 100 KB.
+        result: asyncio.Future[T] = loop.create_future()
+        self._threads.submit(_work, loop, result, partial(work, *args))
         try:
-            return await asyncio.wrap_future(self._threads.submit(work, *args))
+            return await result
         except OSError as error:
             raise BlobError(str(error)) from error
 
     def close(self) -> None:
         """End the threads, after what they are doing."""
         self._threads.shutdown(wait=True)
+
+
+def _work(
+    loop: asyncio.AbstractEventLoop, result: asyncio.Future[T], work: Callable[[], T]
+) -> None:
+    try:
+        done = work()
+    except BaseException as error:  # noqa: BLE001 - for who waits
+        loop.call_soon_threadsafe(_settle, result, result.set_exception, error)
+    else:
+        loop.call_soon_threadsafe(_settle, result, result.set_result, done)
+
+
+def _settle(result: asyncio.Future[T], settle: Callable[[Any], None], by: Any) -> None:  # noqa: ANN401
+    # It is, if it was cancelled: nobody waits any more.
+    if not result.done():
+        settle(by)
 
 
 class Spool:
@@ -66,14 +87,15 @@ class Spool:
         """Put *chunks* down in a file, which is gone afterwards unless it was moved.
 
         Once it is complete it is moved to where *find_place* says, by the thread that
-        has written it: to wake another one costs as much as hashing 100 KB.
+        has written it: to wake another one costs as much as hashing 100 KB. What comes
+        whole in one go is written there.
 
         In memory is no more than a megabyte of them, and the one that comes next.
 
         Raises:
             BlobError: the disk is full or broken.
         """
-        writing = _Writing(self.new_path())
+        writing = _Writing(self.new_path)
         file: SpooledFile | None = None
         try:
             file = await self._write(writing, chunks, find_place)
@@ -138,8 +160,9 @@ class _Writing:
     first bytes, and one of a megabyte, as most are, comes whole in one go.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, new_path: Callable[[], Path]) -> None:
+        self._new_path = new_path
+        self._path: Path | None = None
         self.place: Place | None = None
         self._digest = hashlib.sha256()
         self._size_bytes = 0
@@ -147,6 +170,7 @@ class _Writing:
 
     def append(self, pieces: list[bytes]) -> BinaryIO:
         if self._file is None:
+            self._path = self._path or self._new_path()
             self._file = _create(self._path)
         for piece in pieces:
             self._digest.update(piece)
@@ -157,15 +181,25 @@ class _Writing:
         return self._file
 
     def finish(self, pieces: list[bytes]) -> SpooledFile:
+        place = self.place.path if self.place is not None else None
+        if self._path is None:
+            # Half of it may be there after a crash, but nobody knows the key.
+            self._path = place
         os.fsync(self.append(pieces).fileno())
-        path = self._path
-        if self.place is not None and self.place.path is not None:
-            path = self.place.path
-            move(self._path, path)
-        return SpooledFile(path, self._digest.hexdigest(), self._size_bytes, self.place)
+        assert self._path is not None
+        if place is None:
+            place = self._path
+        elif place is self._path:
+            fsync_folder(place.parent)
+        else:
+            move(self._path, place)
+        return SpooledFile(
+            place, self._digest.hexdigest(), self._size_bytes, self.place
+        )
 
     def remove(self) -> None:
-        self._path.unlink(missing_ok=True)
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
         # Last: until now a thread that nobody waits for might have moved it there.
         if self.place is not None and self.place.path is not None:
             self.place.path.unlink(missing_ok=True)
