@@ -98,6 +98,9 @@ def test_what_is_not_json_is_refused(raw: bytes) -> None:
         b'[[{"b":{"a":1,"a":2}}]]',
         b'{"a":{"b":1},"a":{}}',
         b'{"a":[1,2],"a":":"}',
+        b'{"a":{"b":1,"b":2},"c":"::"}',
+        b'{"a":{"b":1,"b":2},"c":"\\u003a"}',
+        b'{"a":{"b":1,"b":2},"c":"\\u003A"}',
     ],
 )
 def test_a_duplicate_key_is_refused(raw: bytes) -> None:
