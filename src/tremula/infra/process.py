@@ -10,6 +10,7 @@ from msgspec import Struct
 from tremula.infra.config import PostgresUrl, SqliteFile
 from tremula.infra.db import Database
 from tremula.infra.db.opening import open_database
+from tremula.infra.http.application import CatchUp
 from tremula.infra.journal import Journal
 from tremula.infra.metrics import Metrics
 from tremula.infra.slots import SingleProcessSlots, Slots
@@ -55,12 +56,9 @@ class Process(Protocol):
         """
         ...
 
-    async def catch_up(self, *, writes: bool) -> None:
-        """Wait until a request can be answered with all that was acknowledged before.
-
-        Raises:
-            Unknown: (503) that is not to be had in time.
-        """
+    @property
+    def catch_up(self) -> CatchUp | None:
+        """What requests wait for; None if there is never anything."""
         ...
 
     async def leave(self) -> None:
@@ -84,8 +82,10 @@ class Alone(Struct, frozen=True):
     async def begin(self) -> None:
         """Everything is there already."""
 
-    async def catch_up(self, *, writes: bool) -> None:
+    @property
+    def catch_up(self) -> None:
         """There is nothing to catch up with."""
+        return None
 
     async def leave(self) -> None:
         """There is nobody to hand over to."""

@@ -104,7 +104,9 @@ class RouteTable(Generic[T]):
         answer = answers.get("GET" if method == "HEAD" else method)
         if answer is None:
             raise Unrecognized("the endpoint has no such method", status=405)
-        path = {name: parts[place] for name, place in answer.parameters}
+        path: dict[str, str] = {}
+        for name, place in answer.parameters:
+            path[name] = parts[place]
         return self._targets[answer.number], path
 
     def _match(self, parts: list[str]) -> "_Answers | None":
