@@ -15,9 +15,9 @@ from tests.federation.rooms import Inbox, RemoteRoom
 from tests.http_client import Client
 from tests.query_counter import counted
 from tests.server import Server, config_for, running_server
-from tremula.features.remote_devices import untold_storage
-from tremula.features.remote_devices.untold_storage import SIGNING_KEYS
-from tremula.infra.db import Statements
+from tremula.features.remote_devices import telling, untold_storage
+from tremula.features.remote_devices.untold_storage import SIGNING_KEYS, Untold
+from tremula.infra.db import Statements, Unit
 from tremula.protocol.identifiers import DeviceId, RoomId, ServerName, UserId
 
 ALICE = "@alice:two.test"
@@ -235,11 +235,11 @@ async def test_hostile_broken_keys_of_one_user_keep_nobody_elses_back(
 
     renamed = await phone.put("/v3/devices/PHONE", {"display_name": "broken"})
     assert renamed.status == 200
-    assert await untold_storage.untold(server.db, UserId(ALICE))
+    assert await _untold(server)
     await publish(other, CryptoDevice("@other:two.test", "TABLET"))
 
     assert (await updates(inbox, 2))[-1]["device_id"] == "TABLET"
-    assert await untold_storage.untold(server.db, UserId(ALICE))
+    assert await _untold(server)
 
 
 @pytest.mark.one_process(reason="it counts the queries of one process")
@@ -275,13 +275,63 @@ async def test_what_would_be_told_is_not_read_if_there_is_nobody_to_tell(
         await _until_told(server)
 
     assert not [sql for sql in queries.reads if "remote_devices_told" in sql]
-    assert "INSERT INTO remote_devices_told" in "".join(
-        statement.sql for unit in queries.units for statement in unit.statements
-    )
+    stored = "".join(_sql_of(unit) for unit in queries.units)
+    assert "INSERT INTO remote_devices_told" in stored
+
+
+@pytest.mark.one_process(reason="it counts the units of one process")
+async def test_that_there_was_nobody_to_tell_is_noted_of_many_users_at_once(
+    server: Server, phone: Client
+) -> None:
+    others = [f"@user{number}:two.test" for number in range(5)]
+    clients = [server.client(user_id, device_id="PHONE") for user_id in others]
+    for client in clients:
+        await client.get("/v3/account/whoami")
+
+    with counted(server.db) as queries:
+        await publish(phone, CryptoDevice(ALICE, "PHONE"))
+        for user_id, client in zip(others, clients, strict=True):
+            await publish(client, CryptoDevice(user_id, "PHONE"))
+        await _until_told(server)
+
+    noted = [unit for unit in queries.units if "remote_devices_told" in _sql_of(unit)]
+    assert len(noted) == 1
+    users = await untold_storage.untold_users(server.db)
+    assert not users
+    for user_id in (ALICE, *others):
+        assert await untold_storage.told_stream_id(server.db, UserId(user_id))
+
+
+async def test_who_joins_before_it_is_noted_that_there_is_nobody_is_told(
+    server: Server,
+    remote: Remote,
+    phone: Client,
+    inbox: Inbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(telling, "_NOTED_AFTER_S", 5.0)
+    keys = await publish(phone, CryptoDevice(ALICE, "PHONE"))
+    assert await _untold(server)
+
+    await shared_room(server, remote, phone)
+
+    [told] = await updates(inbox, 1)
+    assert (told["device_id"], told["keys"], told["prev_id"]) == ("PHONE", keys, [])
+    await _until_told(server)
+    assert (await listed(remote, server))["stream_id"] == told["stream_id"]
+
+
+def _sql_of(unit: Unit) -> str:
+    return "".join(statement.sql for statement in unit.statements)
+
+
+async def _untold(server: Server) -> list[Untold]:
+    pos = server.app.journal.position
+    return await untold_storage.untold(server.db, UserId(ALICE), up_to=pos)
 
 
 async def _until_told(server: Server) -> None:
     """Nothing is left to be told."""
     positions = server.app.journal
-    while await untold_storage.untold(server.db, UserId(ALICE)):
+    while await _untold(server):
         await positions.wait(UserId(ALICE), positions.position, 0.01)

@@ -122,7 +122,9 @@ def start_keys(accounts: AccountsServer) -> KeysServer:
     db, journal = accounts.database, accounts.journal
     changes: list[tuple[UserId, DeviceListChange]] = []
 
-    def note(_unit: JournalUnit, user_id: UserId, change: DeviceListChange) -> None:
+    def note(
+        _unit: JournalUnit, user_id: UserId, change: DeviceListChange, _pos: int
+    ) -> None:
         changes.append((user_id, change))
 
     lists = DeviceLists(db, OWN, Memberships(db, journal), note)

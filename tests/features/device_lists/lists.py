@@ -69,7 +69,9 @@ def start_lists(server: UserDataServer) -> Lists:
     """Build the services as ``app.py`` does."""
     noted: list[tuple[UserId, DeviceListChange]] = []
 
-    def note(_unit: JournalUnit, user_id: UserId, change: DeviceListChange) -> None:
+    def note(
+        _unit: JournalUnit, user_id: UserId, change: DeviceListChange, _pos: int
+    ) -> None:
         noted.append((user_id, change))
 
     shared = SharedRooms(SERVER, server.database, server.reader, server.memberships)

@@ -26,8 +26,10 @@ class DeviceListChange(Struct, frozen=True):
     signing_keys: bool = False
 
 
-OwnListener = Callable[[JournalUnit, UserId, DeviceListChange], None]
-"""Adds to the unit what is to be stored with a change of one of our own users."""
+OwnListener = Callable[[JournalUnit, UserId, DeviceListChange, int], None]
+"""Adds to the unit what is to be stored with a change of one of our own users, whose
+position comes last.
+"""
 
 
 class DeviceLists(Struct, frozen=True):
@@ -80,7 +82,7 @@ class DeviceLists(Struct, frozen=True):
         if server_of(user_id) == self.own:
             joined = self.memberships.find_joined(user_id)
             room_nids = None if joined is None else joined.keys()
-            self.on_own_change(unit, user_id, change)
+            self.on_own_change(unit, user_id, change, pos)
             unit.wake([user_id])
         unit.announce(TOPIC, user_id, change, pos=pos)
         unit.wake_rooms(OwnUsersInRooms(self.memberships, room_nids), room_nids)

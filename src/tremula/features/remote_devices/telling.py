@@ -1,7 +1,8 @@
 """Tells other servers what changes of our users' devices (SS "Device Management")."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import orjson
@@ -15,7 +16,7 @@ from tremula.features.remote_devices.untold_storage import SIGNING_KEYS, Untold
 from tremula.infra.db import Reader, SlotLost
 from tremula.infra.federation.durable_edus import DurableEdus
 from tremula.infra.journal import Journal, JournalUnit
-from tremula.infra.slots import Slots
+from tremula.infra.slots import SlotLease, Slots
 from tremula.infra.together import together
 from tremula.protocol.identifiers import DeviceId, ServerName, UserId, server_of
 from tremula.rooms.sharing import SharedRooms
@@ -27,6 +28,10 @@ SIGNING_KEY_UPDATE: Final = "m.signing_key_update"
 
 # So many users are told of at once.
 _AT_ONCE: Final = 20
+
+# Of so many is noted at once, after so long, that there was nobody to tell.
+_NOTED_AT_ONCE: Final = 500
+_NOTED_AFTER_S: Final = 1.0
 
 # Of more devices that changed at once, others fetch the whole list.
 _UPDATES_MAX: Final = 20
@@ -40,6 +45,9 @@ class DeviceListSender:
 
     Updates of one user are a line, each naming the one before it. A server that lacks
     one, or was not in a room with the user then, sees that and fetches the list.
+
+    If there is no such server, that is looked at again a second later, and noted for
+    all who changed meanwhile in one unit: until then their change is untold.
     """
 
     def __init__(
@@ -61,6 +69,8 @@ class DeviceListSender:
         self._edus = edus
         self._slots = slots
         self._changed: set[UserId] = set()
+        self._unheard: set[UserId] = set()
+        self._noted_at_s = 0.0
         self._may_be_untold = True
         self._something_changed = asyncio.Event()
         journal.subscribe(TOPIC, self._device_list_changed)
@@ -86,6 +96,8 @@ class DeviceListSender:
     async def tell_changes(self) -> None:
         """Tell what has changed so far."""
         self._something_changed.clear()
+        if self._unheard and asyncio.get_running_loop().time() >= self._noted_at_s:
+            await self._note_unheard()
         while self._changed:
             users = [
                 self._changed.pop() for _ in range(min(len(self._changed), _AT_ONCE))
@@ -94,16 +106,21 @@ class DeviceListSender:
             await together({user_id: self._try_to_tell(user_id) for user_id in users})
 
     async def _try_to_tell(self, user_id: UserId) -> None:
-        try:
+        with self._failing_alone(user_id=user_id):
             if self._slots.holds(user_id):
                 await self._tell(user_id)
+
+    @contextmanager
+    def _failing_alone(self, **who: object) -> Iterator[None]:
+        try:
+            yield
         except SlotLost as error:
-            log.info("device_list_left", user_id=user_id, reason=str(error))
+            log.info("device_list_left", **who, reason=str(error))
             self._may_be_untold = True
         except Exception:
             # CVE-2025-61672: whatever is wrong with the keys of one user, others are
             # told of. What is untold is tried again with the next change.
-            log.exception("device_list_not_told", user_id=user_id)
+            log.exception("device_list_not_told", **who)
 
     def _look_again(self) -> None:
         self._may_be_untold = True
@@ -116,27 +133,67 @@ class DeviceListSender:
             self._something_changed.set()
 
     async def _tell(self, user_id: UserId) -> None:
-        untold = await storage.untold(self._db, user_id)
+        # Who joins after this is to be told of what changes after this.
+        seen_pos = self._journal.position
+        servers = await self._shared.servers_with(user_id)
+        if not servers:
+            self._put_off(user_id)
+            return
+        untold = await storage.untold(self._db, user_id, up_to=seen_pos)
         if not untold:
             return
-        servers = await self._shared.servers_with(user_id)
-        told = await self._told(user_id) if servers else None
+        told = await self._told(user_id)
         unit = self._journal.unit()
         unit.under(self._slots.lease(user_id))
         devices = [each for each in untold if each.device_id != SIGNING_KEYS]
         if devices:
-            # Also if nobody is told: who was in a room before is not, and sees a gap.
-            last = (
-                unit.pos()
-                if told is None
-                else self._add_updates(unit, servers, told, devices)
-            )
+            last = self._add_updates(unit, servers, told, devices)
             storage.upsert_told(unit, user_id, stream_id=last)
-        if told is not None and len(devices) < len(untold):
+        if len(devices) < len(untold):
             content = _signing_keys(user_id, told.keys)
             self._add(unit, servers, SIGNING_KEY_UPDATE, content, SIGNING_KEYS)
         storage.delete_untold(unit, user_id, untold)
         await self._journal.commit(unit)
+
+    def _put_off(self, user_id: UserId) -> None:
+        if not self._unheard:
+            loop = asyncio.get_running_loop()
+            self._noted_at_s = loop.time() + _NOTED_AFTER_S
+            loop.call_at(self._noted_at_s, self._something_changed.set)
+        self._unheard.add(user_id)
+
+    async def _note_unheard(self) -> None:
+        """Note that there was nobody to tell, of those of whom that is still so."""
+        users, self._unheard = self._unheard, set()
+        seen_pos = self._journal.position
+        by_lease: dict[SlotLease | None, list[UserId]] = {}
+        for user_id in users:
+            with self._failing_alone(user_id=user_id):
+                if await self._shared.servers_with(user_id):
+                    self._changed.add(user_id)
+                elif self._slots.holds(user_id):
+                    by_lease.setdefault(self._slots.lease(user_id), []).append(user_id)
+        # Their units are one commit.
+        await together(
+            {
+                (lease, start): self._try_to_note(
+                    lease, alike[start : start + _NOTED_AT_ONCE], seen_pos
+                )
+                for lease, alike in by_lease.items()
+                for start in range(0, len(alike), _NOTED_AT_ONCE)
+            }
+        )
+
+    async def _try_to_note(
+        self, lease: SlotLease | None, user_ids: Sequence[UserId], seen_pos: int
+    ) -> None:
+        with self._failing_alone(users=len(user_ids)):
+            unit = self._journal.unit()
+            unit.under(lease)
+            # Who was in a room before is not told, and sees a gap.
+            storage.upsert_told_of(unit, user_ids, up_to=seen_pos, stream_id=unit.pos())
+            storage.delete_untold_of(unit, user_ids, up_to=seen_pos)
+            await self._journal.commit(unit)
 
     async def _told(self, user_id: UserId) -> "_Told":
         keys = await self._published.of_user(user_id) or _NO_KEYS

@@ -50,20 +50,33 @@ def delete_untold(unit: Unit, user_id: UserId, told: Sequence[Untold]) -> None:
     )
 
 
+def delete_untold_of(unit: Unit, user_ids: Sequence[UserId], *, up_to: int) -> None:
+    """Forget what is to be told of users (at most 500) that changed up to there."""
+    unit.run(
+        """
+        DELETE FROM remote_devices_untold
+        WHERE user_id IN :user_ids AND pos <= :up_to
+        """,
+        user_ids=list(user_ids),
+        up_to=up_to,
+    )
+
+
 async def untold_users(db: Reader) -> set[UserId]:
     """Of whom anything is to be told."""
     rows = await db.all("SELECT DISTINCT user_id FROM remote_devices_untold")
     return {UserId(user_id) for (user_id,) in rows}
 
 
-async def untold(db: Reader, user_id: UserId) -> list[Untold]:
-    """What is to be told of a user, in the order of the changes."""
+async def untold(db: Reader, user_id: UserId, *, up_to: int) -> list[Untold]:
+    """What is to be told of a user, of what changed up to a position, in that order."""
     rows = await db.all(
         """
         SELECT device_id, pos FROM remote_devices_untold
-        WHERE user_id = :user_id ORDER BY pos, device_id
+        WHERE user_id = :user_id AND pos <= :up_to ORDER BY pos, device_id
         """,
         user_id=user_id,
+        up_to=up_to,
     )
     return [Untold(*row) for row in rows]
 
@@ -77,6 +90,26 @@ def upsert_told(unit: Unit, user_id: UserId, *, stream_id: int) -> None:
         ON CONFLICT (user_id) DO UPDATE SET stream_id = excluded.stream_id
         """,
         user_id=user_id,
+        stream_id=stream_id,
+    )
+
+
+def upsert_told_of(
+    unit: Unit, user_ids: Sequence[UserId], *, up_to: int, stream_id: int
+) -> None:
+    """Those of these users (at most 500) of whom a device is untold that changed up to
+    a position have an update with this ID.
+    """
+    unit.run(
+        """
+        INSERT INTO remote_devices_told (user_id, stream_id)
+        SELECT DISTINCT user_id, CAST(:stream_id AS BIGINT) FROM remote_devices_untold
+        WHERE user_id IN :user_ids AND device_id <> :signing_keys AND pos <= :up_to
+        ON CONFLICT (user_id) DO UPDATE SET stream_id = excluded.stream_id
+        """,
+        user_ids=list(user_ids),
+        signing_keys=SIGNING_KEYS,
+        up_to=up_to,
         stream_id=stream_id,
     )
 
