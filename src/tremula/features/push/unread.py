@@ -122,7 +122,7 @@ class _Counted(Struct):
             return NOTHING_UNREAD
         if len(self.threads) == 1 and MAIN in self.threads:
             thread = self.threads[MAIN]
-            return _in_main(max(thread.notifies, 0), max(thread.highlights, 0))
+            return _in_main(thread.notifies, thread.highlights)
         counts = {name: thread.count() for name, thread in self.threads.items()}
         main = counts.pop(MAIN, NONE)
         return Unread(main, {n: each for n, each in counts.items() if each != NONE})
@@ -132,9 +132,9 @@ NOTHING_UNREAD: Final = Unread()
 
 
 @lru_cache(maxsize=1_024)
-def _in_main(notifications: int, highlights: int) -> Unread:
+def _in_main(notifies: int, highlights: int) -> Unread:
     """The same for all who have as much unread, of whom there are many."""
-    return Unread(Count(notifications, highlights))
+    return Unread(Count(max(notifies, 0), max(highlights, 0)))
 
 
 class UnreadCounts:
