@@ -4,14 +4,14 @@ Member events of all kinds count, be they of the past or known from a state only
 word that somebody has no more, nobody is found (`features/user_directory/service.py`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from tremula.features.user_directory import storage
-from tremula.features.user_directory.storage import TermOfUser
 from tremula.infra.db import Unit
+from tremula.protocol.identifiers import UserId
 from tremula.protocol.search_text import index_terms
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import StoredEvent
@@ -50,9 +50,11 @@ class UserTerms(Struct, frozen=True):
 
     async def add(self, unit: Unit, events: Sequence[StoredEvent]) -> None:
         """See ``Derived.add``."""
-        storage.insert_terms(
-            unit, sorted({term for event in events for term in _terms_of(event)})
-        )
+        texts = {text for event in events if (text := _text_of(event)) is not None}
+        terms = [(t, user_id) for user_id, text in texts for t in index_terms(text)]
+        if terms:
+            # In one order: nobody waits for another in a circle.
+            storage.insert_terms(unit, self.events.db.engine, sorted(set(terms)))
 
     def delete_all(self, unit: Unit) -> None:
         """See ``Derived.delete_all``."""
@@ -66,10 +68,9 @@ def searched_text(user_id: str, displayname: object) -> str:
     return f"{user_id}\n{displayname[:_NAME_CHARS_MAX]}"
 
 
-def _terms_of(event: StoredEvent) -> Iterator[TermOfUser]:
-    user_id = event.state_key
-    if user_id is None or event.content.get("membership") != "join":
-        return
-    text = searched_text(user_id, event.content.get("displayname"))
-    for term in index_terms(text):
-        yield TermOfUser(term, user_id)
+def _text_of(event: StoredEvent) -> tuple[UserId, str] | None:
+    """Of somebody who has joined: their ID, and what of them is searched."""
+    content, user_id = event.content, event.state_key
+    if user_id is None or content.get("membership") != "join":
+        return None
+    return UserId(user_id), searched_text(user_id, content.get("displayname"))

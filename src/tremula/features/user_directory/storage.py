@@ -3,30 +3,47 @@
 A user takes some 40 bytes a word of their ID and of the names that they ever had.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Final, LiteralString
 
+import orjson
 from msgspec import Struct
 
-from tremula.infra.db import Reader, Unit
+from tremula.infra.db import Engine, Reader, Unit
 from tremula.protocol.identifiers import UserId
 
+# As JSON, since no list can carry more than one value a row. SQLite would take the
+# ON of ON CONFLICT for that of a join.
+_INSERT_SQLITE: Final[LiteralString] = """
+    INSERT INTO user_directory_terms (term, user_id)
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]')
+    FROM json_each(:terms) WHERE true
+    ON CONFLICT (term, user_id) DO NOTHING
+"""
+_INSERT_POSTGRES: Final[LiteralString] = """
+    INSERT INTO user_directory_terms (term, user_id)
+    SELECT value ->> 0, value ->> 1
+    FROM jsonb_array_elements(CAST(CAST(:terms AS TEXT) AS JSONB)) AS t(value)
+    ON CONFLICT (term, user_id) DO NOTHING
+"""
 
-class TermOfUser(Struct, frozen=True, order=True):
-    """A row of ``user_directory_terms``, in their order."""
+
+class TermOfUser(Struct, frozen=True):
+    """A row of ``user_directory_terms``."""
 
     term: str
     user_id: str
 
 
-def insert_terms(unit: Unit, terms: Iterable[TermOfUser]) -> None:
-    """Have users found by terms, which they may have already."""
-    unit.run_many(
-        """
-        INSERT INTO user_directory_terms (term, user_id) VALUES (:term, :user_id)
-        ON CONFLICT (term, user_id) DO NOTHING
-        """,
-        [{"term": each.term, "user_id": each.user_id} for each in terms],
-    )
+def insert_terms(
+    unit: Unit, engine: Engine, terms: Sequence[tuple[str, UserId]]
+) -> None:
+    """Have users found by *terms*, ``(term, user ID)``, which they may have already.
+
+    One statement, however many there are.
+    """
+    insert = _INSERT_POSTGRES if engine is Engine.POSTGRES else _INSERT_SQLITE
+    unit.run(insert, terms=orjson.dumps(terms).decode())
 
 
 def delete_all_terms(unit: Unit) -> None:
