@@ -49,6 +49,29 @@ async def test_a_call_is_done_where_the_slot_is_held(cluster: Cluster) -> None:
 
 
 @in_cluster
+async def test_a_command_waits_for_its_turn_where_it_is_done(cluster: Cluster) -> None:
+    one, other = await two(cluster)
+    turn = asyncio.Event()
+
+    async def wait() -> None:
+        await turn.wait()
+
+    other.slots.turn = wait
+    calls = [
+        asyncio.create_task(each.note(cluster.key_of(other), "a"))
+        for each in (one, other)
+    ]
+    await one.note(cluster.key_of(one), "b")
+    await asyncio.sleep(1)
+    assert not other.notes
+
+    turn.set()
+    await asyncio.gather(*calls)
+
+    assert len(other.notes) == 2
+
+
+@in_cluster
 async def test_refusals_come_back_as_they_were_raised(cluster: Cluster) -> None:
     one, other = await two(cluster)
     key = cluster.key_of(other)

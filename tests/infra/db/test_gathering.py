@@ -9,6 +9,14 @@ from prometheus_client import CollectorRegistry
 from tests.conftest import DatabaseSource
 from tests.infra.db.things import open_with_things, thing
 from tremula.infra.db import Database, gathering
+from tremula.infra.db.gathering import Gathering
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits until it ends waits for ever."""
+    for name in ("_LEAST_S", "_MOST_S", "_LATE_S"):
+        monkeypatch.setattr(gathering, name, 3_600)
 
 
 @pytest.fixture
@@ -20,11 +28,7 @@ def registry() -> CollectorRegistry:
 async def db(
     database_source: DatabaseSource,
     registry: CollectorRegistry,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Database]:
-    # Whoever waits until then waits for ever.
-    monkeypatch.setattr(gathering, "_LEAST_S", 3_600)
-    monkeypatch.setattr(gathering, "_MOST_S", 3_600)
     database = await open_with_things(database_source, registry)
     yield database
     await database.close()
@@ -86,3 +90,117 @@ async def test_who_writes_alone_does_not_wait(db: Database) -> None:
         await db.commit(thing(nid, str(nid)))
 
     assert len(await db.all("SELECT name FROM things")) == 3
+
+
+# Before a unit is made
+
+
+@pytest.fixture
+def shared() -> Gathering:
+    """Three have shared the last commit."""
+    gathering = Gathering()
+    gathering.begun()
+    gathering.settled(3, took_s=1)
+    return gathering
+
+
+async def turns_of(gathering: Gathering, count: int) -> list[asyncio.Task[None]]:
+    """Those who wait for their turn, or have it."""
+    tasks = [asyncio.create_task(gathering.turn()) for _ in range(count)]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return tasks
+
+
+def done(tasks: list[asyncio.Task[None]]) -> int:
+    return sum(task.done() for task in tasks)
+
+
+async def test_who_shared_a_commit_have_their_turn_together(shared: Gathering) -> None:
+    two = await turns_of(shared, 2)
+    assert done(two) == 0
+
+    third = await turns_of(shared, 1)
+
+    assert done([*two, *third]) == 3
+
+
+async def test_nobody_has_a_turn_during_a_commit(shared: Gathering) -> None:
+    await turns_of(shared, 3)
+    shared.begun()
+    tasks = await turns_of(shared, 3)
+    assert done(tasks) == 0
+
+    shared.settled(3, took_s=1)
+    more = await turns_of(shared, 3)
+
+    # The next commit is that of those who came during this one, and of these.
+    assert done([*tasks, *more]) == 6
+
+
+async def test_after_a_commit_of_one_alone_it_is_everybodys_turn(
+    shared: Gathering,
+) -> None:
+    alone = Gathering()
+    assert done(await turns_of(alone, 1)) == 1
+    alone.begun()
+    tasks = await turns_of(alone, 2)
+
+    alone.settled(1, took_s=1)
+    await asyncio.gather(*tasks)
+
+    assert done(await turns_of(alone, 1)) == 1
+
+
+async def test_a_commit_waits_for_the_units_of_all_who_have_their_turn(
+    shared: Gathering,
+) -> None:
+    await turns_of(shared, 3)
+    shared.came(had_turn=True)
+    commit = asyncio.create_task(shared.complete())
+    shared.came(had_turn=True)
+    await asyncio.sleep(0)
+    assert not commit.done()
+
+    shared.came(had_turn=True)
+
+    await commit
+
+
+async def test_it_waits_no_longer_for_who_makes_no_unit(
+    shared: Gathering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "_LATE_S", 0)
+    await turns_of(shared, 3)
+    shared.came(had_turn=True)
+
+    await shared.complete()
+
+
+async def test_who_stops_waiting_for_its_turn_is_not_waited_for(
+    shared: Gathering,
+) -> None:
+    one, *_ = await turns_of(shared, 2)
+    one.cancel()
+    await turns_of(shared, 1)
+
+    for _ in range(2):
+        shared.came(had_turn=True)
+
+    await shared.complete()
+
+
+async def test_what_holds_others_back_waits_for_nobody(shared: Gathering) -> None:
+    shared.came(had_turn=False)
+    commit = asyncio.create_task(shared.complete())
+    tasks = await turns_of(shared, 1)
+    assert not commit.done()
+
+    shared.hurry()
+    await commit
+
+    # Its own comes back, too, to share the next one with who has not had its turn.
+    shared.begun()
+    shared.settled(1, took_s=1)
+    assert done(tasks) == 0
+    assert done(await turns_of(shared, 2)) + done(tasks) == 3

@@ -236,10 +236,13 @@ class Network:
             for process in self.processes.values():
                 while process.database.waiting:
                     process.settle()
-            for _ in self._until_quiet():
-                pass
+            self.deliver()
             for process in self.processes.values():
                 process.replica.beat()
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Everything under way arrives."""
         for _ in self._until_quiet():
             pass
 

@@ -215,3 +215,22 @@ async def test_who_is_not_counted_on_shows_nothing_new() -> None:
     assert [payload for _, payload in one.told] == ["news"]
     assert not dropped.told
     assert dropped.journal.position == shown
+
+
+async def test_units_that_hold_back_what_others_have_stored_are_hurried() -> None:
+    network = Network(random.Random(0))  # noqa: S311 - a seed
+    one, other = await network.start(1), await network.start(2)
+    hurried: list[int] = []
+    other.replica.hurry = lambda: hurried.append(len(other.database.waiting))
+    one.write(["first"])
+    one.settle()
+    network.deliver()
+    assert not hurried
+
+    other.write(["waits"])
+    one.write(["second"])
+    one.settle()
+    network.deliver()
+
+    assert hurried == [1]
+    assert [payload for _, payload in other.told] == ["first"]

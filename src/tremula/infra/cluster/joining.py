@@ -22,7 +22,7 @@ from tremula.infra.cluster.members import LeaseTable
 from tremula.infra.cluster.metrics import CallMetrics, watch_bus, watch_leases
 from tremula.infra.cluster.slots import ClusterSlots
 from tremula.infra.config import Cluster, PostgresUrl
-from tremula.infra.db import Database, migrate_together, open_member_database
+from tremula.infra.db import MemberDatabase, migrate_together, open_member_database
 from tremula.infra.metrics import Metrics
 from tremula.infra.supervisor import Supervisor
 
@@ -46,7 +46,7 @@ class Membership(Struct, frozen=True):
     calls are registered; before it ends, ``keeper.leave()`` hands them over.
     """
 
-    database: Database
+    database: MemberDatabase
     writer: int
     incarnation: int
     bus: Bus

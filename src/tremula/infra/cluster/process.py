@@ -215,5 +215,8 @@ async def _open(
     )
     positions = await Positions.open(database, writer=writer, writers=WRITERS)
     journal = Journal(database, positions, replica)
+    # What waits with a position would hold back all that is stored anywhere.
+    membership.slots.turn = database.turn
+    replica.hurry = database.hurry
     supervisor.keep_running("replication", link.carry)
     return OneOfSeveral(membership, journal, replica, link, supervisor)

@@ -1,7 +1,7 @@
 """Slots of a cluster: a call for what is held here is a call, another one travels."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import structlog
@@ -75,6 +75,8 @@ class ClusterSlots:
         self._server = CallServer(self._perform, bus, supervisor, clock)
         self._handlers: dict[str, SlotHandler] = {}
         self._wires: dict[str, Wire] = {}
+        self.turn: Callable[[], Awaitable[None]] = _at_once
+        """Waits until commands shall be done, several together."""
 
     async def open(self) -> None:
         """Hold slots from now on, and do what other members ask for."""
@@ -150,6 +152,7 @@ class ClusterSlots:
         )
 
     async def _do_here(self, call: _Call, command: Any) -> Any:  # noqa: ANN401 - the kind fixes both types
+        await self.turn()
         lease = self.lease(call.key)
         with self._in_flight.command(call.slot), doing(lease):
             return await self._handlers[call.kind](call.key, command)
@@ -204,3 +207,7 @@ class ClusterSlots:
             if reply is None:
                 raise
             return reply
+
+
+async def _at_once() -> None:
+    """Unless there is a database to say when."""

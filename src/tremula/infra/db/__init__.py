@@ -1,6 +1,6 @@
 """SQLite and PostgreSQL behind one interface."""
 
-from tremula.infra.db.database import Database, Settled
+from tremula.infra.db.database import Database, MemberDatabase, Settled
 from tremula.infra.db.errors import (
     Conflict,
     CopyRefused,
@@ -37,6 +37,7 @@ __all__ = [
     "DatabaseUnavailable",
     "Engine",
     "InvalidValue",
+    "MemberDatabase",
     "Params",
     "Reader",
     "Returned",

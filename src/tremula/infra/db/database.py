@@ -44,6 +44,20 @@ class Database(Reader, Protocol):
         ...
 
 
+class MemberDatabase(Database, Protocol):
+    """That of one of several processes, who wait for each other's units."""
+
+    async def turn(self) -> None:
+        """Wait, before a unit is made under a slot's lease, for those who are about to
+        make others: one commit stores them all. Who writes alone does not wait.
+        """
+        ...
+
+    def hurry(self) -> None:
+        """Wait for nobody else to store what was submitted: it holds others back."""
+        ...
+
+
 async def commit_through(submit: Callable[[Unit, Settled], None], unit: Unit) -> None:
     """Implement ``Database.commit`` by its ``submit``."""
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

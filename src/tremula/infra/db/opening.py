@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry
 
 from tremula.infra.config.tree import PostgresUrl, SqliteFile
 from tremula.infra.db.copy_marker import check_finished
-from tremula.infra.db.database import Database
+from tremula.infra.db.database import Database, MemberDatabase
 from tremula.infra.db.fencing import WriterLease
 from tremula.infra.db.migrations import (
     Migratable,
@@ -41,7 +41,7 @@ async def open_member_database(
     lease: WriterLease,
     *,
     registry: CollectorRegistry | None = None,
-) -> Database:
+) -> MemberDatabase:
     """Open *source*, migrated before, for a member of a cluster.
 
     Raises:

@@ -26,7 +26,7 @@ _LOCK_PAUSE_S: Final = 0.1
 
 
 class PostgresDatabase:
-    """Implements ``Database`` over a pool of readers and one writer.
+    """Implements ``MemberDatabase`` over a pool of readers and one writer.
 
     The writer holds an advisory lock, so that a second process can't write to the same
     database, unless both are members of a cluster. Readers and writer reconnect by
@@ -80,6 +80,14 @@ class PostgresDatabase:
     async def commit(self, unit: Unit) -> None:
         """See ``Database.commit``."""
         await commit_through(self.submit, unit)
+
+    async def turn(self) -> None:
+        """See ``MemberDatabase.turn``."""
+        await self._writer.turn()
+
+    def hurry(self) -> None:
+        """See ``MemberDatabase.hurry``."""
+        self._writer.hurry()
 
     async def run_script(self, script: str) -> None:
         """See ``Migratable.run_script``."""

@@ -96,13 +96,22 @@ class PostgresWriter:
         if len(self._queue) >= QUEUE_UNITS_MAX:
             raise DatabaseUnavailable("too many writes are waiting")
         self._queue.append((unit, settled))
-        self._gathering.came()
+        self._gathering.came(had_turn=unit.lease is not None)
         if self._task is None:
             # It begins at the next turn of the loop: what else this one submits joins
             # in. Held here, and it answers every failure to the units' waiters.
             self._task = asyncio.get_running_loop().create_task(
                 self._drain(), name="postgres-writer"
             )
+
+    async def turn(self) -> None:
+        """See ``MemberDatabase.turn``."""
+        await self._gathering.turn()
+
+    def hurry(self) -> None:
+        """See ``MemberDatabase.hurry``."""
+        if self._queue:
+            self._gathering.hurry()
 
     async def run_script(self, script: str) -> None:
         """Run *script* in one transaction, before the first unit is submitted."""
@@ -122,6 +131,7 @@ class PostgresWriter:
             if not self._is_closed:
                 await self._gathering.complete()
             batch, self._queue = self._queue, []
+            self._gathering.begun()
             began_s = time.monotonic()
             self._metrics.batch_begun(len(batch))
             outcomes = await self._store(batch)

@@ -93,6 +93,7 @@ class SqliteWriter:
 
     def _start_batch(self) -> None:
         batch, self._queue = self._queue, []
+        self._gathering.begun()
         self._began_s = time.monotonic()
         self._metrics.batch_begun(len(batch))
         statements = sum(

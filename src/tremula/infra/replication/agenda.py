@@ -2,7 +2,7 @@
 
 import asyncio
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 
 from tremula.infra.replication.lag import Lag
@@ -21,10 +21,11 @@ class Agenda:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._numbers = count()
 
-    def add(self, pos: int, actions: Sequence[Action]) -> None:
-        """Do *actions* at *pos*, after what was added for it before."""
-        self._lag.came(pos)
-        heapq.heappush(self._due, (pos, next(self._numbers), actions))
+    def add(self, actions: Mapping[int, Sequence[Action]]) -> None:
+        """Do *actions* at their positions, after what was added for each before."""
+        for pos, each in actions.items():
+            self._lag.came(pos)
+            heapq.heappush(self._due, (pos, next(self._numbers), each))
 
     def has_due(self, floor: int) -> bool:
         """Whether there is something to be done up to *floor*."""

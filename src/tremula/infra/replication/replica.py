@@ -1,7 +1,7 @@
 """This process's part in the one order: what it announces, and what it hears."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Protocol
 
@@ -97,6 +97,8 @@ class Replica:
         self._takes_part = False
         self._is_releasing = False
         self._teller: Teller | None = None
+        self.hurry: Callable[[], None] = _nothing
+        """Called when what is not stored yet holds back what another has stored."""
 
     @property
     def peers(self) -> Collection[int]:
@@ -150,7 +152,7 @@ class Replica:
             tell = partial(teller.tell, announcement)
             actions.setdefault(announcement[3], []).append(tell)
         actions.setdefault(unit.last_pos, []).extend((unit.wake, unit.answer))
-        self._put(actions)
+        self._agenda.add(actions)
 
     def flush(self) -> None:
         """Tell the others what was stored, and what they wait for."""
@@ -263,17 +265,15 @@ class Replica:
         for woken in message.woken:
             wake = partial(teller.wake, woken)
             actions.setdefault(woken.pos, []).append(wake)
-        self._put(actions)
+        self._agenda.add(actions)
         self._heard_pos = max(self._heard_pos, *actions, 0)
         teller.observe(self._heard_pos)
+        if actions and self._watermark < self._heard_pos:
+            self.hurry()
         if message.is_urgent and not self._owes:
             self._owes = True
             self._soon(self._answer)
         self._release()
-
-    def _put(self, actions: Mapping[int, Sequence[Action]]) -> None:
-        for pos, each in actions.items():
-            self._agenda.add(pos, each)
 
     def _answer(self) -> None:
         if self._owes:
@@ -352,3 +352,7 @@ class Replica:
             self._active_teller.reach(floor)
             return True
         return self._agenda.has_due(self._floor)
+
+
+def _nothing() -> None:
+    """Nobody has to know."""
