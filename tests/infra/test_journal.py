@@ -252,6 +252,20 @@ async def test_after_a_restart_memory_claims_nothing_about_the_past() -> None:
     assert journal.changed_keys("event", 100) == frozenset()
 
 
+async def test_what_shares_a_commit_is_visible_at_once_and_told_in_order(
+    database: Database,
+) -> None:
+    """The work of making a commit known is done once, not for each of its units."""
+    journal = await Journal.open(database)
+    told: list[tuple[object, int]] = []
+    journal.subscribe("event", lambda _, key, __: told.append((key, journal.position)))
+    units = [announced(journal, key) for key in "abc"]
+
+    await asyncio.gather(*map(journal.submit, units))
+
+    assert told == [(key, units[-1].last_pos) for key in "abc"]
+
+
 async def test_a_conflict_on_a_real_database_reaches_the_waiter(
     database: Database,
 ) -> None:

@@ -1,7 +1,7 @@
 """The whole database: reading, and storing units in groups."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from tremula.infra.db.reader import Reader
@@ -9,6 +9,8 @@ from tremula.infra.db.unit import Unit
 
 Settled = Callable[[Exception | None], None]
 """Told the outcome of a unit, on the event loop: None once it is durable."""
+
+Pending = tuple[Unit, Settled]
 
 
 class Database(Reader, Protocol):
@@ -73,3 +75,13 @@ async def commit_through(submit: Callable[[Unit, Settled], None], unit: Unit) ->
 
     submit(unit, settled)
     await future
+
+
+def settle(batch: Sequence[Pending], outcomes: Sequence[Exception | None]) -> None:
+    """Tell how the units of a batch ended, that of the last one first.
+
+    The journal makes known in order what is settled: all of it at once, with the first.
+    """
+    pairs = zip(reversed(batch), reversed(outcomes), strict=True)
+    for (_, settled), outcome in pairs:
+        settled(outcome)

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from tremula.infra.db.batches import Group, grouped
-from tremula.infra.db.database import Settled
+from tremula.infra.db.database import Pending, Settled, settle
 from tremula.infra.db.errors import (
     DatabaseError,
     DatabaseUnavailable,
@@ -41,7 +41,6 @@ _RECONNECT_MOST_S: Final = 2.0
 _DEADLOCKS_MAX: Final = 5
 _TAKEN_FOR_DEAD: Final = "this process was taken for dead"
 
-Pending = tuple[Unit, Settled]
 Outcomes = list[Exception | None]
 
 
@@ -137,8 +136,7 @@ class PostgresWriter:
             outcomes = await self._store(batch)
             self._metrics.batch_settled(outcomes)
             self._gathering.settled(len(batch), time.monotonic() - began_s)
-            for (_, settled), outcome in zip(batch, outcomes, strict=True):
-                settled(outcome)
+            settle(batch, outcomes)
             if self._is_down:
                 await self._reconnect()
         self._task = None

@@ -2,25 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
 from threading import Thread
 from typing import Final
 
 import apsw
 
-from tremula.infra.db.database import Settled
+from tremula.infra.db.batches import grouped
+from tremula.infra.db.database import Pending, Settled, settle
 from tremula.infra.db.errors import DatabaseUnavailable
 from tremula.infra.db.gathering import Gathering
 from tremula.infra.db.metrics import WriterMetrics
 from tremula.infra.db.params import sqlite_text
 from tremula.infra.db.sqlite_errors import translated
-from tremula.infra.db.unit import Unit, check_predecessor
+from tremula.infra.db.unit import Statement, Unit, check_predecessor
 
 QUEUE_UNITS_MAX: Final = 20_000
 INLINE_STATEMENTS_MAX: Final = 2_000
 
-Pending = tuple[Unit, Settled]
 Outcomes = list[Exception | None]
 
 
@@ -108,8 +108,7 @@ class SqliteWriter:
     def _finish_batch(self, batch: Sequence[Pending], outcomes: Outcomes) -> None:
         self._metrics.batch_settled(outcomes)
         self._gathering.settled(len(batch), time.monotonic() - self._began_s)
-        for (_, settled), outcome in zip(batch, outcomes, strict=True):
-            settled(outcome)
+        settle(batch, outcomes)
         if self._queue:
             self._loop.call_soon(self._gather)
             return
@@ -124,7 +123,8 @@ class SqliteWriter:
         try:
             self._cursor.execute("BEGIN IMMEDIATE")
             for unit, _ in batch:
-                self._run(unit)
+                check_predecessor(unit)
+            self._run(each for unit, _ in batch for each in unit.statements)
         except Exception:  # noqa: BLE001 - found again below, in the unit that raises it
             self._roll_back()
             return self._execute_isolated(batch)
@@ -146,7 +146,8 @@ class SqliteWriter:
     def _run_isolated(self, unit: Unit) -> Exception | None:
         self._cursor.execute("SAVEPOINT unit")
         try:
-            self._run(unit)
+            check_predecessor(unit)
+            self._run(unit.statements)
         except Exception as error:  # noqa: BLE001 - raised where the unit is awaited
             self._cursor.execute("ROLLBACK TO unit")
             self._cursor.execute("RELEASE unit")
@@ -156,15 +157,13 @@ class SqliteWriter:
         self._cursor.execute("RELEASE unit")
         return None
 
-    def _run(self, unit: Unit) -> None:
-        check_predecessor(unit)
+    def _run(self, statements: Iterable[Statement]) -> None:
         cursor = self._cursor
-        for statement in unit.statements:
-            text = sqlite_text(statement.sql)
-            for row in statement.rows:
-                cursor.execute(text.sql, text.bind(row))
-            if statement.returned is not None:
-                statement.returned.rows = cursor.fetchall()
+        for group in grouped(statements):
+            text = sqlite_text(group.sql)
+            cursor.executemany(text.sql, map(text.bind, group.rows))
+            if group.returned is not None:
+                group.returned.rows = cursor.fetchall()
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:
