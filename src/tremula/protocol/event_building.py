@@ -5,6 +5,7 @@ the order of the keys, into what is hashed, what is signed, and what is stored.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Final
@@ -26,6 +27,8 @@ from tremula.protocol.signing import LateKey, SigningKey
 # {event ID: reference hash in unpadded Base64}
 ReferenceHashes = Mapping[EventId, str]
 _NO_HASHES: Final[ReferenceHashes] = MappingProxyType({})
+# Of whom parts of the JSON are remembered.
+_SENDERS_MAX: Final = 10_000
 
 
 def build_event(
@@ -247,7 +250,19 @@ def _choose_event_id(
 
 
 def _signatures(sender: UserId, key: SigningKey | LateKey, message: bytes) -> bytes:
-    by_server = {server_of(sender): {key.key_id: key.sign(message)}}
+    if isinstance(key, LateKey):
+        return _late_signatures(sender, key)
+    return _signatures_member(sender, key.key_id, key.sign(message))
+
+
+@lru_cache(_SENDERS_MAX)
+def _late_signatures(sender: UserId, key: LateKey) -> bytes:
+    """What takes as much room as the signatures will."""
+    return _signatures_member(sender, key.key_id, key.sign(b""))
+
+
+def _signatures_member(sender: UserId, key_id: str, signature: str) -> bytes:
+    by_server = {server_of(sender): {key_id: signature}}
     return b',"signatures":' + _encode(by_server)
 
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from tremula.protocol.identifiers import ServerName, server_of
 from tremula.rooms.events import StoredEvent
-from tremula.rooms.state import MEMBER, Members, StateMap, StateUpdate
+from tremula.rooms.state import MEMBER, NO_UPDATE, Members, StateMap, StateUpdate
 
 
 class ServerChanges(Struct, frozen=True):
@@ -43,6 +43,8 @@ class HeadServers(Struct):
 
     def follow(self, state: StateMap, update: StateUpdate) -> ServerChanges:
         """Take over what *update* changes of *state*; who has come or gone by it."""
+        if update is NO_UPDATE:
+            return NO_SERVER_CHANGES
         members = update.members
         if not members:
             return NO_SERVER_CHANGES

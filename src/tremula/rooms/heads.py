@@ -43,6 +43,8 @@ class Head(Struct, frozen=True):
     @property
     def depth(self) -> int:
         """That of the deepest extremity."""
+        if len(self.extremities) == 1:
+            return self.extremities[0].depth
         return max((each.depth for each in self.extremities), default=0)
 
 

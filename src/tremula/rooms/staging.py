@@ -216,9 +216,9 @@ class EventWriter(Struct, frozen=True):
             _write_graph(unit, view.nid, stored, item.graph)
         if item.part.standing is not Standing.ACCEPTED:
             return
-        self.write_update(
-            unit, view, item.update, room_pos=stored.room_pos, pos=stored.journal_pos
-        )
+        if item.update is not NO_UPDATE:
+            room_pos, pos = stored.room_pos, stored.journal_pos
+            self.write_update(unit, view, item.update, room_pos=room_pos, pos=pos)
         record_relation(unit, stored, item.event.content)
         if item.redaction is not None:
             _write_redaction(unit, view.nid, item.redaction, stored)

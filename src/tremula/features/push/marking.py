@@ -5,7 +5,7 @@ for each way in which the event names some of them; no query once their rules ar
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -154,10 +154,14 @@ class PushMarker:
         """Those whom an event names, who look for their names, or who are subscribed to
         its thread.
         """
-        members = view.joined_members()
-        mentioned = {each for each in _mentioned(event) if each in members}
+        mentioned = _mentioned(event)
         whose_state = self._whose_state(view, event)
         subscribed = self._subscribers_of(view, event)
+        if not (mentioned or whose_state or subscribed or rulesets.names):
+            # As most events.
+            return {}
+        members = view.joined_members()
+        mentioned = {each for each in mentioned if each in members}
         named = {*mentioned, *whose_state, *rulesets.names, *subscribed}
         named.discard(event.sender)
         return {
@@ -380,7 +384,7 @@ def _unmark(unit: JournalUnit, item: Staged, redaction: Redaction) -> None:
     )
 
 
-def _mentioned(event: Event) -> Iterable[UserId]:
+def _mentioned(event: Event) -> Collection[UserId]:
     """CS "User and room mentions": ``m.mentions.user_ids``."""
     mentions = event.content.get("m.mentions")
     user_ids = mentions.get("user_ids") if isinstance(mentions, dict) else None

@@ -7,6 +7,7 @@ the newer one (`features/search/judging.py`).
 import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -47,6 +48,7 @@ _KEY: Final = "\ue001"
 _SENDER: Final = "\ue002"
 _REPLACED: Final = "\ue003"
 _HASH_BYTES: Final = 6
+_SENDERS_MAX: Final = 1_000
 _LIVE_MIN: Final = 1
 
 
@@ -136,6 +138,7 @@ def key_term(key: Key) -> str:
     return f"{_KEY}{key.name.lower()[0]}"
 
 
+@lru_cache(_SENDERS_MAX)
 def sender_term(sender: str) -> str:
     """What the documents of a sender have in common, and hardly any others."""
     return _SENDER + _hash(sender)
