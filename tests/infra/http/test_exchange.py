@@ -127,3 +127,26 @@ async def test_what_is_lost_is_not_answered(wire: FakeWire, exchange: Exchange) 
         await exchange.receive()
     await exchange.answer(START, b"abcd")
     assert wire.pieces == []
+
+
+async def test_the_end_of_a_streamed_body_is_no_write(
+    wire: FakeWire, exchange: Exchange
+) -> None:
+    exchange.begin(START, 4)
+    await exchange.send(b"abcd")
+
+    await exchange.send(b"")
+
+    assert wire.pieces == [HEAD + b"abcd"]
+    assert exchange.is_answered
+
+
+async def test_who_takes_nothing_is_not_waited_for_for_ever(
+    wire: FakeWire, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tremula.infra.http.exchange._PIECE_S", 0)
+    wire.writable = asyncio.Event()
+    exchange.begin(START, 4)
+
+    with pytest.raises(TimeoutError):
+        await exchange.send(b"ab")

@@ -153,14 +153,19 @@ class Blobs:
         except TimeoutError as error:
             raise BlobError("the store takes too long") from error
 
-    async def read(
-        self, object_key: str, start: int, length: int
-    ) -> AsyncGenerator[bytes]:
+    def read(self, object_key: str, start: int, length: int) -> AsyncGenerator[bytes]:
         """A part of a blob, piece by piece.
 
         Raises:
             BlobError: it can't be read.
         """
+        if self._is_checked:
+            return self._store.read(object_key, start, length)
+        return self._read_checked(object_key, start, length)
+
+    async def _read_checked(
+        self, object_key: str, start: int, length: int
+    ) -> AsyncGenerator[bytes]:
         await self.check_store()
         async for chunk in self._store.read(object_key, start, length):
             yield chunk

@@ -14,6 +14,9 @@ is less: whoever takes each at once never stops the reading.
 
 _LARGE_BYTES: Final = 65_536
 
+_PIECE_S: Final = 60
+"""How long a client may take for a piece: else it could hold one for ever."""
+
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -183,6 +186,9 @@ class Exchange:
         """Send more of the body. An empty piece is its end.
 
         Returns when the next one may be read: never are two of them in memory.
+
+        Raises:
+            TimeoutError: the client takes it too slowly.
         """
         if self.is_lost:
             return
@@ -195,10 +201,11 @@ class Exchange:
             # A second system call costs less than a copy.
             self.wire.write(head)
             self.wire.write(piece)
-        else:
+        elif head or piece:
             self.wire.write(head + piece)
         if piece and self.wire.writable is not None:
-            await self.wire.writable.wait()
+            async with asyncio.timeout(_PIECE_S):
+                await self.wire.writable.wait()
 
     def _end_of_head(self) -> tuple[bytes, bytes]:
         if self._expects_continue:

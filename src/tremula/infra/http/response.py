@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -77,10 +78,7 @@ def _encode_whole(response: Response) -> Encoded:
     body = response.body
     if isinstance(body, dict):
         body = orjson.dumps(body)
-    own = [
-        (name.lower().encode("ascii"), _header_value(value))
-        for name, value in response.headers.items()
-    ]
+    own = [_header(name, value) for name, value in response.headers.items()]
     if isinstance(body, Conversation):
         return _encoded(response.status, own, body)
     if response.status in _WITHOUT_BODY:
@@ -97,7 +95,9 @@ def _encoded(
     return Encoded(status, format_head(status, headers), body)
 
 
-def _header_value(text: str) -> bytes:
-    if _CONTROLS.search(text):
+@lru_cache(maxsize=256)
+def _header(name: str, value: str) -> tuple[bytes, bytes]:
+    """Most are the same in each answer that has them."""
+    if _CONTROLS.search(value):
         raise ValueError("a header may not contain control characters")
-    return text.encode("latin-1")
+    return name.lower().encode("ascii"), value.encode("latin-1")

@@ -14,8 +14,6 @@ from tremula.infra.http.websocket import CloseCode, Conversation, converse
 log = structlog.get_logger(__name__)
 
 SWITCHING_PROTOCOLS: Final = 101
-_PIECE_S: Final = 60
-"""How long a client may take for a piece: else it could hold one for ever."""
 
 
 async def hold_conversation(
@@ -57,8 +55,7 @@ async def _stream(body: StreamedBody, exchange: Exchange) -> None:
         async with aclosing(body.chunks()) as chunks:
             async for chunk in chunks:
                 if chunk:
-                    async with asyncio.timeout(_PIECE_S):
-                        await exchange.send(chunk)
+                    await exchange.send(chunk)
         await exchange.send(b"")
     except Exception as error:
         # Its head is sent: all that is left to say is that it is not whole.
