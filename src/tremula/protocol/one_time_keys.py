@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -67,6 +68,8 @@ def parse_one_time_keys(
         InvalidParam: there are too many, or one is not what its algorithm demands.
         NotJson, BadJson: one is not strict, or not canonical JSON.
     """
+    if raw == NO_KEYS:
+        return []
     keys = _usual_keys(_signer(user_id, device_id), raw)
     if keys is None:
         texts = _texts(raw)
@@ -112,9 +115,9 @@ def check_signed_by(
         InvalidSignature: it has not.
     """
     verify_keys = {f"ed25519:{device_id}": ed25519}
-    signed = [key for key in keys if key.algorithm == SIGNED_CURVE25519]
+    signed = (key for key in reversed(keys) if key.algorithm == SIGNED_CURVE25519)
     of_fallbacks = [key for key in fallbacks if key.algorithm == SIGNED_CURVE25519]
-    for key in (*signed[-1:], *of_fallbacks):
+    for key in (*islice(signed, 1), *of_fallbacks):
         check_signed(orjson.loads(key.content), user_id, verify_keys)
 
 

