@@ -34,15 +34,21 @@ _TABLE: Final = re.compile(
 )
 _Arguments = Callable[[Params], Sequence[object]]
 _is_text: Final = cast("Callable[[object], TypeGuard[str]]", str.__instancecheck__)
+# What may begin with WITH may also change something.
+_QUERY: Final = re.compile(r"\s*SELECT\b", re.IGNORECASE)
 _READS: Final = re.compile(r"\b(?:SELECT|RETURNING|WITH)\b", re.IGNORECASE)
 
 
 class SqliteText(Struct, frozen=True):
-    """A statement as SQLite takes it; ``lists`` are bound as JSON arrays."""
+    """A statement as SQLite takes it; ``lists`` are bound as JSON arrays.
+
+    ``is_query``: it certainly changes nothing.
+    """
 
     sql: str
     lists: tuple[str, ...]
     arguments: _Arguments
+    is_query: bool
 
     def bind(self, params: Params) -> Sequence[object]:
         """The parameters in order of their numbers.
@@ -92,7 +98,8 @@ def sqlite_text(sql: str) -> SqliteText:
         within="IN (SELECT value FROM json_each(?{}))",
         without="NOT IN (SELECT value FROM json_each(?{}))",
     )
-    return SqliteText(found.sql, found.lists, found.arguments)
+    is_query = _QUERY.match(found.sql) is not None
+    return SqliteText(found.sql, found.lists, found.arguments, is_query)
 
 
 @cache

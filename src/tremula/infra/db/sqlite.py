@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from tremula.infra.db.database import Settled, commit_through
 from tremula.infra.db.errors import DatabaseRefused
 from tremula.infra.db.metrics import WriterMetrics
-from tremula.infra.db.params import sqlite_text
+from tremula.infra.db.params import SqliteText, sqlite_text
 from tremula.infra.db.reader import Engine, Row
 from tremula.infra.db.sqlite_errors import translated
 from tremula.infra.db.sqlite_file import connect, take_lock
@@ -26,10 +26,12 @@ _WRITE_CACHE_KIB: Final = 16 * 1024
 class SqliteDatabase:
     """Implements ``Database`` over three connections to one file.
 
-    Short reads run on the event loop on a connection of their own, so that they never
-    wait for the writer (WAL). ``scan`` has a thread and the third connection. The file
-    is held by a lock on ``<file>.lock``, because the writer keeps in memory what no
-    other process may change.
+    Short reads run on the event loop and never wait for the writer (WAL): on its own
+    connection while it has nothing under way, for it knows the newest pages, and else
+    on another, whose cache is worth nothing after each commit (17 system calls for a
+    key's owner). ``scan`` has a thread and the third connection. The file is held by a
+    lock on ``<file>.lock``, because the writer keeps in memory what no other process
+    may change.
     """
 
     engine = Engine.SQLITE
@@ -64,17 +66,28 @@ class SqliteDatabase:
 
     async def all(self, sql: LiteralString, /, **params: object) -> list[Row]:
         """See ``Reader.all``."""
-        return _fetch(self._cursor, sql, params)
+        return self._read(sql, params)
 
     async def first(self, sql: LiteralString, /, **params: object) -> Row | None:
         """See ``Reader.first``."""
-        rows = _fetch(self._cursor, sql, params)
+        rows = self._read(sql, params)
         return rows[0] if rows else None
+
+    def _read(self, sql: str, params: Params) -> list[Row]:
+        text = sqlite_text(sql)
+        idle = self._writer.idle_cursor
+        # What is no query is refused by the connection for reading.
+        cursor = idle if idle is not None and text.is_query else self._cursor
+        return _fetch(cursor, text, params)
 
     async def scan(self, sql: LiteralString, /, **params: object) -> list[Row]:
         """See ``Reader.scan``."""
         return await asyncio.get_running_loop().run_in_executor(
-            self._scanner, _fetch, self._scan_connection.cursor(), sql, params
+            self._scanner,
+            _fetch,
+            self._scan_connection.cursor(),
+            sqlite_text(sql),
+            params,
         )
 
     def submit(self, unit: Unit, settled: Settled) -> None:
@@ -103,8 +116,7 @@ class SqliteDatabase:
         self._lock.close()
 
 
-def _fetch(cursor: apsw.Cursor, sql: str, params: Params) -> list[Row]:
-    text = sqlite_text(sql)
+def _fetch(cursor: apsw.Cursor, text: SqliteText, params: Params) -> list[Row]:
     try:
         rows: Sequence[Any] = cursor.execute(text.sql, text.bind(params)).fetchall()
     except (apsw.Error, OverflowError, UnicodeEncodeError) as error:

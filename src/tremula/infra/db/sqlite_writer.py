@@ -50,6 +50,9 @@ class SqliteWriter:
         self._metrics = metrics
         self._connection = connection
         self._cursor = connection.cursor()
+        self._query_cursor = connection.cursor()
+        self.idle_cursor: apsw.Cursor | None = self._query_cursor
+        """For queries that end before the loop goes on; None amid a batch."""
         self._loop = loop
         self._queue: list[Pending] = []
         self._gathering = Gathering()
@@ -94,6 +97,7 @@ class SqliteWriter:
     def _start_batch(self) -> None:
         batch, self._queue = self._queue, []
         self._gathering.begun()
+        self.idle_cursor = None
         self._began_s = time.monotonic()
         self._metrics.batch_begun(len(batch))
         statements = sum(
@@ -106,6 +110,7 @@ class SqliteWriter:
         self._jobs.put(lambda: self._commit(batch, outcomes))
 
     def _finish_batch(self, batch: Sequence[Pending], outcomes: Outcomes) -> None:
+        self.idle_cursor = self._query_cursor
         self._metrics.batch_settled(outcomes)
         self._gathering.settled(len(batch), time.monotonic() - self._began_s)
         settle(batch, outcomes)
