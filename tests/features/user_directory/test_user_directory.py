@@ -179,6 +179,19 @@ async def test_more_than_wanted_are_told_of(
     assert (len(everybody.json["results"]), everybody.json["limited"]) == (5, False)
 
 
+async def test_a_whole_user_id_is_found_however_many_share_its_server(
+    server: Server, alice: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_CANDIDATES_AT_ONCE", 2)
+    monkeypatch.setattr(service, "_BATCHES_MAX", 1)
+    others = [server.client(f"@{name}:test") for name in ("a", "b", "c", "zoe")]
+    await share_a_room(alice, *others)
+
+    assert await found(alice, " @Zoe:test ") == ["@zoe:test"]
+    assert await found(alice, "@nobody:test") == []
+    assert await found(alice, "@quill:not a server") == []
+
+
 async def test_nobody_finds_themselves(alice: Client, bob: Client) -> None:
     await share_a_room(alice, bob)
 

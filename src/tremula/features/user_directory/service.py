@@ -8,6 +8,7 @@ each other, those who were in no room yet are found by the beginning of their ID
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -20,7 +21,7 @@ from tremula.features.user_directory.storage import TermOfUser
 from tremula.features.users.service import Users
 from tremula.infra.db import Reader
 from tremula.protocol.errors import InvalidParam
-from tremula.protocol.identifiers import UserId, server_of
+from tremula.protocol.identifiers import UserId, parse_user_id, server_of
 from tremula.protocol.profiles import AVATAR_URL, DISPLAYNAME
 from tremula.protocol.search_query import TERM_CHARS_MAX, matches_beginnings
 from tremula.protocol.search_text import (
@@ -99,7 +100,7 @@ class UserDirectory(Struct, frozen=True):
             return People((), is_limited=False)
         await self.terms.catch_up()
         left_out = {user_id, *await self.account_data.ignored_users(user_id)}
-        called = await self._called(search_term) if self.shows_all_ours else ()
+        called = await self._called(search_term.strip())
         found = await self._new_among(user_id, called, wanted, left_out)
         after: TermOfUser | None = None
         for _ in range(_BATCHES_MAX):
@@ -117,12 +118,18 @@ class UserDirectory(Struct, frozen=True):
         found.sort(key=lambda person: person.rank(wanted.text.strip()))
         return People(found[:limit], len(found) > limit or not is_last)
 
-    async def _called(self, search_term: str) -> Sequence[UserId]:
-        """Our users whose IDs begin like that."""
-        localpart = search_term.strip().removeprefix("@").partition(":")[0].lower()
-        if not localpart:
-            return ()
-        return await self.users.beginning(localpart, limit=_CANDIDATES_AT_ONCE)
+    async def _called(self, name: str) -> Sequence[UserId]:
+        """Whose ID *name* is, and where all of ours are shown, those whose IDs begin
+        like that.
+        """
+        called: list[UserId] = []
+        with suppress(InvalidParam):
+            # Its longest word may be the server's, which fits all users of that.
+            called.append(parse_user_id(name.lower()))
+        localpart = name.removeprefix("@").partition(":")[0].lower()
+        if self.shows_all_ours and localpart:
+            called += await self.users.beginning(localpart, limit=_CANDIDATES_AT_ONCE)
+        return called
 
     async def _new_among(
         self,
