@@ -19,7 +19,9 @@ from tremula.infra.db.sqlite_file import connect, take_lock
 from tremula.infra.db.sqlite_writer import SqliteWriter
 from tremula.infra.db.unit import Params, Unit
 
-_READ_CACHE_KIB: Final = 8 * 1024
+# A commit empties it.
+_READ_CACHE_KIB: Final = 2 * 1024
+_SCAN_CACHE_KIB: Final = 8 * 1024
 _WRITE_CACHE_KIB: Final = 16 * 1024
 
 
@@ -43,7 +45,7 @@ class SqliteDatabase:
         self._cursor = self._connection.cursor()
         self._scanner = ThreadPoolExecutor(1, thread_name_prefix="sqlite-scan")
         self._scan_connection = connect(
-            path, cache_kib=_READ_CACHE_KIB, query_only=True
+            path, cache_kib=_SCAN_CACHE_KIB, query_only=True
         )
         self._writer = SqliteWriter(
             self._write_connection, asyncio.get_running_loop(), metrics
