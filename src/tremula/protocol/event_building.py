@@ -1,7 +1,7 @@
 """Building events of our own.
 
-Their content is encoded once, and goes as it is into the canonical JSON of what is
-hashed, what is signed, and what is stored.
+Their canonical JSON is put together by hand: each member is encoded once and goes, in
+the order of the keys, into what is hashed, what is signed, and what is stored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,20 +11,14 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
-from orjson import Fragment
+from msgspec import Struct
 
 from tremula.protocol.base64 import encode_base64, encode_base64_urlsafe
 from tremula.protocol.errors import BadJson
 from tremula.protocol.event_format import check_size, redacts_of
 from tremula.protocol.event_values import BuiltEvent, Event, EventDraft
 from tremula.protocol.hashes import encode_event_json, event_id_from_hash
-from tremula.protocol.identifiers import (
-    EventId,
-    RoomId,
-    ServerName,
-    UserId,
-    server_of,
-)
+from tremula.protocol.identifiers import EventId, RoomId, UserId, server_of
 from tremula.protocol.json import loads_exact
 from tremula.protocol.redaction import redact_content
 from tremula.protocol.room_versions import EventIdFormat, RoomVersion
@@ -33,8 +27,8 @@ from tremula.protocol.signing import LateKey, SigningKey
 # {event ID: reference hash in unpadded Base64}
 ReferenceHashes = Mapping[EventId, str]
 _NO_HASHES: Final[ReferenceHashes] = MappingProxyType({})
-_HASHES_BYTES: Final = len(',"hashes":{"sha256":""}') + 43  # of Base64
-_SERVERS_MAX: Final = 100
+# Of whom parts of the JSON are remembered.
+_SENDERS_MAX: Final = 10_000
 
 
 def build_event(
@@ -59,24 +53,25 @@ def build_event(
     depth = min(depth, version.depth_max)
     content = _content(version, draft)
     content_json = encode_event_json(version, content)
-    seen = _seen(version, draft)
-    links: dict[str, Any] = {
-        "auth_events": event_links(version, auth_events, reference_hashes),
-        "depth": depth,
-        "prev_events": event_links(version, prev_events, reference_hashes),
-    }
-    pdu = {**seen, **links, "content": Fragment(content_json)}
-    chosen_id = _choose_event_id(version, pdu, draft.sender)
-    if chosen_id is not None:
-        pdu["event_id"] = chosen_id
-    unhashed = _encode(pdu)
-    digest = sha256(unhashed).digest()
-    links["hashes"] = pdu["hashes"] = {"sha256": encode_base64(digest)}
     kept_json = _redacted(version, draft.type, content, content_json)
-    pdu["content"] = Fragment(kept_json)
-    pdu.pop("redacts", None)
-    signed = _encode(pdu)
+    members = _Members(
+        auth_events=b'{"auth_events":' + _links(version, auth_events, reference_hashes),
+        content=b',"content":' + content_json,
+        redacted_content=b',"content":' + kept_json,
+        depth=b',"depth":%d' % depth,
+        origin_server_ts=b',"origin_server_ts":%d' % draft.origin_server_ts,
+        prev_events=b',"prev_events":' + _links(version, prev_events, reference_hashes),
+        redacts=_redacts(version, draft),
+        room_id=_optional(b"room_id", draft.room_id),
+        sender_to_type=_sender_to_type(draft),
+    )
+    chosen_id = _choose_event_id(version, members, draft.sender)
+    id_member = _optional(b"event_id", chosen_id)
+    unhashed = members.pdu(event_id=id_member)
+    hashes = b',"hashes":{"sha256":"%b"}' % _base64_of_hash(unhashed)
+    signed = members.redacted_pdu(event_id=id_member, hashes=hashes)
     event_id = chosen_id or event_id_from_hash(version, sha256(signed).digest())
+    signatures = _signatures(draft.sender, signing_key, signed)
     event = Event(
         event_id=event_id,
         room_id=draft.room_id or RoomId("!" + event_id[1:]),
@@ -90,13 +85,11 @@ def build_event(
         auth_events=tuple(auth_events),
         redacts=_redacted_event(version, draft, content),
     )
-    if not isinstance(signing_key, LateKey):
-        links["signatures"] = _signatures(draft.sender, signing_key, signed)
-    added_bytes = _added_bytes(server_of(draft.sender), signing_key.key_id)
-    check_size(event, pdu_size_bytes=len(unhashed) + added_bytes)
-    ids = {"event_id": event_id, "room_id": event.room_id}
-    seen = {**seen, **ids, "content": Fragment(content_json)}
-    return BuiltEvent(event, _encode(seen), _encode(links))
+    check_size(event, pdu_size_bytes=len(unhashed) + len(hashes) + len(signatures))
+    if isinstance(signing_key, LateKey):
+        signatures = b""
+    server_json = members.server_json(hashes=hashes, signatures=signatures)
+    return BuiltEvent(event, members.client_json(event), server_json)
 
 
 def pdu_json(
@@ -129,20 +122,73 @@ def event_links(
     ]
 
 
-def _seen(version: RoomVersion, draft: EventDraft) -> dict[str, Any]:
-    """What clients see of the event as servers do; but for the content."""
-    seen: dict[str, Any] = {
-        "origin_server_ts": draft.origin_server_ts,
-        "sender": draft.sender,
-        "type": draft.type,
-    }
-    if draft.room_id is not None:
-        seen["room_id"] = draft.room_id
-    if draft.state_key is not None:
-        seen["state_key"] = draft.state_key
-    if draft.redacts is not None and not version.redacts_in_content:
-        seen["redacts"] = draft.redacts
-    return seen
+class _Members(Struct, frozen=True):
+    """The members of the event's JSON, each with the comma before it.
+
+    The first has the opening brace instead, the last the closing one as well.
+    """
+
+    auth_events: bytes
+    content: bytes
+    redacted_content: bytes
+    depth: bytes
+    origin_server_ts: bytes
+    prev_events: bytes
+    redacts: bytes  # may be empty
+    room_id: bytes  # may be empty
+    sender_to_type: bytes
+
+    def pdu(self, *, event_id: bytes) -> bytes:
+        """What the content hash covers."""
+        return b"".join(
+            (
+                self.auth_events,
+                self.content,
+                self.depth,
+                event_id,
+                self.origin_server_ts,
+                self.prev_events,
+                self.redacts,
+                self.room_id,
+                self.sender_to_type,
+            )
+        )
+
+    def redacted_pdu(self, *, event_id: bytes, hashes: bytes) -> bytes:
+        """What the signature and the reference hash cover."""
+        return b"".join(
+            (
+                self.auth_events,
+                self.redacted_content,
+                self.depth,
+                event_id,
+                hashes,
+                self.origin_server_ts,
+                self.prev_events,
+                self.room_id,
+                self.sender_to_type,
+            )
+        )
+
+    def client_json(self, event: Event) -> bytes:
+        """The half that clients see."""
+        return b"".join(
+            (
+                b"{",
+                self.content[1:],
+                _member(b"event_id", event.event_id),
+                self.origin_server_ts,
+                self.redacts,
+                self.room_id or _member(b"room_id", event.room_id),
+                self.sender_to_type,
+            )
+        )
+
+    def server_json(self, *, hashes: bytes, signatures: bytes) -> bytes:
+        """The half that only servers need."""
+        return b"".join(
+            (self.auth_events, self.depth, hashes, self.prev_events, signatures, b"}")
+        )
 
 
 def _content(version: RoomVersion, draft: EventDraft) -> dict[str, Any]:
@@ -169,8 +215,29 @@ def _redacted(
     return encode_event_json(version, kept) if kept else b"{}"
 
 
+def _links(
+    version: RoomVersion, event_ids: Sequence[EventId], known_hashes: ReferenceHashes
+) -> bytes:
+    return _encode(event_links(version, event_ids, known_hashes))
+
+
+def _redacts(version: RoomVersion, draft: EventDraft) -> bytes:
+    return b"" if version.redacts_in_content else _optional(b"redacts", draft.redacts)
+
+
+def _sender_to_type(draft: EventDraft) -> bytes:
+    return b"".join(
+        (
+            _member(b"sender", draft.sender),
+            _optional(b"state_key", draft.state_key),
+            _member(b"type", draft.type),
+            b"}",
+        )
+    )
+
+
 def _choose_event_id(
-    version: RoomVersion, pdu: dict[str, Any], sender: UserId
+    version: RoomVersion, members: _Members, sender: UserId
 ) -> EventId | None:
     """An ID for an event of a room version in which the sending server chooses it.
 
@@ -178,26 +245,41 @@ def _choose_event_id(
     """
     if version.event_ids is not EventIdFormat.DOMAIN:
         return None
-    digest = sha256(_encode(pdu)).digest()
+    digest = sha256(members.pdu(event_id=b"")).digest()
     return EventId(f"${encode_base64_urlsafe(digest)}:{server_of(sender)}")
 
 
-def _signatures(
-    sender: UserId, key: SigningKey, message: bytes
-) -> dict[ServerName, dict[str, str]]:
-    return {server_of(sender): {key.key_id: key.sign(message)}}
+def _signatures(sender: UserId, key: SigningKey | LateKey, message: bytes) -> bytes:
+    if isinstance(key, LateKey):
+        return _late_signatures(sender, key)
+    return _signatures_member(sender, key.key_id, key.sign(message))
 
 
-@lru_cache(_SERVERS_MAX)
-def _added_bytes(server_name: ServerName, key_id: str) -> int:
-    """What hashes and signatures, each as long as any, add to the size of an event."""
-    signatures = {server_name: {key_id: LateKey(key_id).sign(b"")}}
-    return _HASHES_BYTES + len(',"signatures":') + len(_encode(signatures))
+@lru_cache(_SENDERS_MAX)
+def _late_signatures(sender: UserId, key: LateKey) -> bytes:
+    """What takes as much room as the signatures will."""
+    return _signatures_member(sender, key.key_id, key.sign(b""))
+
+
+def _signatures_member(sender: UserId, key_id: str, signature: str) -> bytes:
+    by_server = {server_of(sender): {key_id: signature}}
+    return b',"signatures":' + _encode(by_server)
+
+
+def _base64_of_hash(message: bytes) -> bytes:
+    return encode_base64(sha256(message).digest()).encode()
+
+
+def _optional(key: bytes, value: str | None) -> bytes:
+    return b"" if value is None else _member(key, value)
+
+
+def _member(key: bytes, value: str) -> bytes:
+    return b',"%b":%b' % (key, _encode(value))
 
 
 def _encode(value: object) -> bytes:
-    """Canonical JSON of what holds no content but what is encoded already."""
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(value)
     except orjson.JSONEncodeError as error:
         raise BadJson(f"the event cannot be encoded: {error}") from error
