@@ -18,6 +18,8 @@ from tests.federation.far_devices import (
     query,
     token_of,
 )
+from tests.federation.hosted import hosted_room
+from tests.federation.memberships import join, leave
 from tests.federation.network import Federation, Letter
 from tests.federation.remote import FAR, Refusal, Remote, add_remote
 from tests.federation.rooms import Inbox, RemoteRoom, send_edu
@@ -172,6 +174,26 @@ async def test_who_was_away_is_asked_for_anew(
 
     assert (await query(alice, BOB))["device_keys"][BOB]["LAPTOP"] == laptop
     assert len(federation.network.asked("far.test", LIST)) == 2
+
+
+async def test_whose_devices_changed_while_we_were_away_is_told(
+    bob: Client, server: Server, remote: Remote
+) -> None:
+    """Nobody told us then; and of the room itself nothing has changed."""
+    room = hosted_room(remote)
+    owners = FarDevices(server, remote, room.owner)
+    owners.add("PHONE")
+    await join(bob, room.id, FAR)
+    await query(bob, room.owner)
+    since = await token_of(bob)
+
+    await leave(bob, room.id)
+    owners.add("LAPTOP")
+    await join(bob, room.id, FAR)
+
+    assert await changed_since(bob, since) == [room.owner]
+    found = await query(bob, room.owner)
+    assert found["device_keys"] == {room.owner: owners.keys}
 
 
 async def test_what_was_known_last_counts_while_a_server_is_down(

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from tremula.infra.journal import Journal
-from tremula.protocol.identifiers import RoomId, UserId
+from tremula.protocol.identifiers import UserId
 from tremula.rooms.member_changes import MemberChanges, MembersThen
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.reader import RoomReader
 from tremula.rooms.sharing import SharedRooms
 from tremula.rooms.staging import MEMBERS_TOPIC
+from tremula.rooms.storage import UserRoom
 
 
 class Encounters(Struct, frozen=True):
@@ -38,17 +39,17 @@ class Company(Struct, frozen=True):
         met: set[UserId] = set()
         parted: set[UserId] = set()
         then_by_room: dict[int, MembersThen] = {}
-        for room_id in await self._rooms_with_changes(user_id, since):
-            view = await self.reader.find_room(room_id)
+        for room in await self._rooms_with_changes(user_id, since):
+            view = await self.reader.find_room(room.room_id)
             if view is None:
                 continue
             then = then_by_room[view.nid] = await self.changes.since(view, since)
             was_there = then.had(user_id)
-            # Before, it was not known who was there.
-            knew_all = view.completed_pos <= since
             if view.is_joined(user_id):
-                is_known = was_there and knew_all
-                met |= then.come() if is_known else view.joined_members()
+                # While none of our users was there, we were told of nobody's devices;
+                # before it was completed, we did not know who was.
+                stayed = was_there and max(room.began_pos, view.completed_pos) <= since
+                met |= then.come() if stayed else view.joined_members()
             if was_there:
                 is_there = view.is_joined(user_id)
                 parted |= then.gone() if is_there else then.all()
@@ -60,20 +61,20 @@ class Company(Struct, frozen=True):
             parted -= await self.shared.sharing_with(user_id, parted)
         return Encounters(met, parted)
 
-    async def _rooms_with_changes(self, user_id: UserId, since: int) -> list[RoomId]:
+    async def _rooms_with_changes(self, user_id: UserId, since: int) -> list[UserRoom]:
         """The rooms that the user is in, or has left since, whose members changed."""
         changed = self.journal.changed_keys(MEMBERS_TOPIC, since)
         if changed is not None and not changed:
             return []
         rooms = {
-            room.room_nid: room.room_id
+            room.room_nid: room
             for room in (await self.memberships.of_user(user_id)).values()
             if room.membership == "join" or room.event_nid > since
         }
         if changed is None:
             newest = await self.reader.newest_nids(rooms)
             changed = {nid for nid, pos in newest.items() if pos > since}
-        return [room_id for nid, room_id in rooms.items() if nid in changed]
+        return [room for nid, room in rooms.items() if nid in changed]
 
     async def _shared_all_along(
         self,
