@@ -1,6 +1,7 @@
 """Endpoints whose bodies come and go piece by piece."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
@@ -26,6 +27,15 @@ async def post_count(req: Request, _streams: Streams) -> Json:
     """How long the body is, and in how many pieces it came."""
     sizes = [len(chunk) async for chunk in req.stream.chunks(BYTES_MAX)]
     return {"size": sum(sizes), "declared": req.stream.declared_bytes}
+
+
+@endpoint("POST", "/digest", auth=Auth.NONE, max_body=None)
+async def post_digest(req: Request, _streams: Streams) -> Json:
+    """The SHA-256 of a long body."""
+    digest = hashlib.sha256()
+    async for chunk in req.stream.chunks(100 * BYTES_MAX):
+        digest.update(chunk)
+    return {"sha256": digest.hexdigest()}
 
 
 @endpoint("GET", "/pieces", auth=Auth.NONE)

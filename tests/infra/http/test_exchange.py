@@ -120,6 +120,50 @@ async def test_no_more_is_read_than_is_taken(
     assert wire.is_reading
 
 
+async def test_who_wants_much_is_woken_once(wire: FakeWire, exchange: Exchange) -> None:
+    """And is given what came as it came."""
+    piece = b"x" * BUFFERED_BYTES_MAX
+    receiving = asyncio.ensure_future(exchange.receive_pieces(2 * len(piece)))
+    await asyncio.sleep(0)
+    exchange.take(piece)
+    await asyncio.sleep(0)
+    assert not receiving.done()
+    assert wire.is_reading
+
+    exchange.take(piece)
+
+    taken = await receiving
+    assert [each is piece for each in taken] == [True, True]
+    assert wire.is_reading
+
+
+async def test_no_more_is_read_than_is_wanted(
+    wire: FakeWire, exchange: Exchange
+) -> None:
+    piece = b"x" * BUFFERED_BYTES_MAX
+    receiving = asyncio.ensure_future(exchange.receive_pieces(len(piece) + 1))
+    await asyncio.sleep(0)
+    exchange.take(piece)
+    assert wire.is_reading
+    exchange.take(piece)
+    assert not wire.is_reading
+
+    await receiving
+
+    assert wire.is_reading
+
+
+async def test_of_a_body_that_ends_early_all_is_given(exchange: Exchange) -> None:
+    receiving = asyncio.ensure_future(exchange.receive_pieces(1_000_000))
+    await asyncio.sleep(0)
+
+    exchange.take(b"x")
+    exchange.end_body()
+
+    assert await receiving == [b"x"]
+    assert exchange.is_body_taken
+
+
 async def test_what_is_lost_is_not_answered(wire: FakeWire, exchange: Exchange) -> None:
     exchange.lose()
 

@@ -1,6 +1,7 @@
 """Bodies that are too large for memory, over real sockets."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -57,6 +58,35 @@ async def test_a_body_is_read_as_it_comes(wire: Wire) -> None:
 
     assert head.startswith("http/1.1 200")
     assert body == b'{"size":90000,"declared":90000}'
+
+
+@pytest.mark.parametrize("size", [100_000, 1_048_576, 2_500_001])
+async def test_what_follows_a_long_body_is_the_next_request(
+    wire: Wire, size: int
+) -> None:
+    """Such a body goes past the parser, also if it comes with what is behind it."""
+    body = b"POST /count HTTP/1.1\r\n\r\n" * (size // 24 + 1)
+    body = body[:size]
+    expected = b'{"sha256":"%b"}' % hashlib.sha256(body).hexdigest().encode()
+
+    for _ in range(2):
+        ask(wire, "POST", "/digest", f"Content-Length: {size}", body=body)
+    ask(wire, "POST", "/count", "Content-Length: 3", body=b"abc")
+
+    assert (await answer(wire))[1] == expected
+    assert (await answer(wire))[1] == expected
+    assert (await answer(wire))[1] == b'{"size":3,"declared":3}'
+    ask(wire, "POST", "/count", "Content-Length: 4", body=b"abcd")
+    assert (await answer(wire))[1] == b'{"size":4,"declared":4}'
+
+
+async def test_what_follows_a_long_body_must_be_http(wire: Wire) -> None:
+    ask(wire, "POST", "/digest", "Content-Length: 200000", body=b"x" * 200_000)
+    await answer(wire)
+
+    wire[1].write(b"xxx\r\n\r\n")
+
+    assert (await answer(wire))[0].startswith("http/1.1 400")
 
 
 async def test_a_chunked_body_is_read_as_it_comes(wire: Wire) -> None:

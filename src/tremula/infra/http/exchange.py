@@ -72,6 +72,7 @@ class Exchange:
         "_left_bytes",
         "_news",
         "_pieces",
+        "_wanted_bytes",
         "ends_with_client",
         "has_begun",
         "headers",
@@ -110,8 +111,9 @@ class Exchange:
         )
         self._pieces: list[bytes] = []
         self._buffered_bytes = 0
-        # There is one while somebody waits for more of the body.
+        # There is one while somebody waits for so many bytes of the body.
         self._news: asyncio.Event | None = None
+        self._wanted_bytes = 0
 
     # From the wire
 
@@ -119,7 +121,9 @@ class Exchange:
         """More of the body has come."""
         self._pieces.append(piece)
         self._buffered_bytes += len(piece)
-        if self._buffered_bytes > BUFFERED_BYTES_MAX:
+        if self._buffered_bytes < self._wanted_bytes:
+            return
+        if self._buffered_bytes > max(BUFFERED_BYTES_MAX, self._wanted_bytes):
             self.wire.pause_reading()
         if self._news is not None:
             self._news.set()
@@ -144,23 +148,31 @@ class Exchange:
         Raises:
             HungUpError: the client is gone.
         """
+        return b"".join(await self.receive_pieces(1))
+
+    async def receive_pieces(self, bytes_min: int) -> list[bytes]:
+        """The same uncopied, once it is *bytes_min* or all that is to come: whoever
+        has use for a megabyte only is not woken before.
+        """
         if self._expects_continue:
             self._expects_continue = False
             self.wire.write(_CONTINUE)
-        while not (self._pieces or self._has_whole_body or self.is_lost):
+        self._wanted_bytes = bytes_min
+        while not (
+            self._buffered_bytes >= bytes_min or self._has_whole_body or self.is_lost
+        ):
             self.wire.read_on()
             self._news = asyncio.Event()
             await self._news.wait()
         if self.is_lost:
             raise HungUpError
-        body = b"".join(self._pieces)
-        self._pieces.clear()
-        self._buffered_bytes = 0
+        pieces, self._pieces = self._pieces, []
+        self._buffered_bytes = self._wanted_bytes = 0
         if self._has_whole_body:
             self.is_body_taken = True
         else:
             self.wire.read_on()
-        return body
+        return pieces
 
     async def answer(self, head: bytes, body: bytes) -> None:
         """Send a whole answer. *head* has all but the headers of the connection."""

@@ -21,6 +21,9 @@ them, such as trailers.
 """
 KEEP_ALIVE_S: Final = 75.0
 
+# A body whose length has so many digits is more than is read at once.
+_LONG_LENGTH_DIGITS: Final = 6
+
 
 class HttpConnection(asyncio.Protocol):
     """One connection: its requests, answered one after the other.
@@ -36,6 +39,7 @@ class HttpConnection(asyncio.Protocol):
         "_headers",
         "_is_in_message",
         "_is_reading",
+        "_left_bytes",
         "_parser",
         "_patience",
         "_receiving",
@@ -57,10 +61,9 @@ class HttpConnection(asyncio.Protocol):
             start_s, on_silence=self._close, on_slowness=self._refuse_slowness
         )
         self._transport: asyncio.Transport
-        parser = httptools.HttpRequestParser(self)
-        # Else what follows a request that closes the connection would undo it.
-        parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._parser: httptools.HttpRequestParser | None = parser
+        self._parser: httptools.HttpRequestParser | None = _parser_for(self)
+        # Of a long body: how much of it is still to come, and goes past the parser.
+        self._left_bytes = 0
         self._target = b""
         self._headers: RawHeaders = []
         # The newest request, the one being answered, and those that came meanwhile.
@@ -104,20 +107,16 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, and watch the pace of a request that has not come whole."""
-        assert self._parser is not None
-        self._unheeded_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # Endpoints take upgrades, and others need not.
-            pass
-        except httptools.HttpParserError:
+        received_bytes = len(data)
+        if self._left_bytes > 0:
+            data = self._take_body(data)
+        if data and not self._parse(data):
             self._refuse(Unknown("this is not HTTP", status=400))
             return
         if not self._is_in_message or not self._is_reading:
             self._patience.rest()
             return
-        self._patience.watch(len(data))
+        self._patience.watch(received_bytes)
         if self._unheeded_bytes > HEAD_BYTES_MAX:
             self._refuse(TooLarge("the request has too many headers", status=431))
 
@@ -157,6 +156,8 @@ class HttpConnection(asyncio.Protocol):
         assert parser is not None
         headers = headers_by_name(self._headers)
         self._headers.clear()
+        length = headers.get(b"content-length", b"")
+        self._left_bytes = int(length) if len(length) >= _LONG_LENGTH_DIGITS else 0
         exchange = self._receiving = Exchange(
             self,
             parser.get_method().decode("ascii"),
@@ -177,6 +178,7 @@ class HttpConnection(asyncio.Protocol):
         """Some of the body."""
         assert self._receiving is not None
         self._unheeded_bytes = 0
+        self._left_bytes -= len(piece)
         if not self._receiving.is_answered:
             self._receiving.take(piece)
 
@@ -249,6 +251,31 @@ class HttpConnection(asyncio.Protocol):
 
     # What goes on inside
 
+    def _parse(self, data: bytes) -> bool:
+        assert self._parser is not None
+        self._unheeded_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # Endpoints take upgrades, and others need not.
+            pass
+        except httptools.HttpParserError:
+            return False
+        return True
+
+    def _take_body(self, data: bytes) -> bytes:
+        """Take what of *data* is of a long body, and return what is behind it.
+
+        The parser would only copy it. It never learns that the body has ended: what
+        follows is for another one.
+        """
+        left = self._left_bytes
+        self.on_body(data[:left])
+        if self._left_bytes == 0:
+            self._parser = _parser_for(self)
+            self.on_message_complete()
+        return data[left:]
+
     def _split_target(self) -> tuple[bytes, bytes]:
         path, _, query_string = self._target.partition(b"?")
         if not path.startswith(b"/"):
@@ -297,3 +324,10 @@ class HttpConnection(asyncio.Protocol):
             assert isinstance(encoded.body, bytes)
             self._transport.write(encoded.head + b"\r\n" + encoded.body)
         self._transport.close()
+
+
+def _parser_for(connection: HttpConnection) -> httptools.HttpRequestParser:
+    parser = httptools.HttpRequestParser(connection)
+    # Else what follows a request that closes the connection would undo it.
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
