@@ -1,6 +1,7 @@
 """SS sendTransaction: what comes in, once, and none by another's fault."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,8 +14,11 @@ from tests.federation.rooms import RemoteRoom, send
 from tests.http_client import Client
 from tests.query_counter import counted
 from tests.server import Server
+from tremula.infra.db import DatabaseUnavailable
+from tremula.protocol.errors import Unknown
 from tremula.protocol.events import BuiltEvent
 from tremula.protocol.identifiers import RoomId
+from tremula.rooms.rooms import Rooms
 
 ALICE = "@alice:a.test"
 BOB = "@bob:far.test"
@@ -158,6 +162,41 @@ async def test_txn_ids_are_those_of_one_server(
     response = await send(server, remote, [pdu], txn_id="t")
 
     assert len(response.json["pdus"]) == 1
+
+
+def _is_away(*_: object) -> None:
+    raise DatabaseUnavailable("it is being restarted")
+
+
+async def _is_nobodys(*_: object, **_named: object) -> None:
+    raise Unknown("this part of the server is moving", status=503)
+
+
+@pytest.mark.parametrize(
+    ("what", "failure"),
+    [("db", _is_away), ("slots", _is_nobodys)],
+    ids=["database", "slot"],
+)
+@pytest.mark.one_process(reason="it takes away what one process has")
+async def test_what_can_not_be_stored_now_is_to_be_sent_again(
+    server: Server,
+    remote: Remote,
+    room: RemoteRoom,
+    alice: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+    failure: Callable[..., object],
+) -> None:
+    pdu = await room.pdu(await message(room, "one"))
+    place, name = (type(server.db), "submit") if what == "db" else (Rooms, "receive")
+
+    with monkeypatch.context() as away:
+        away.setattr(place, name, failure)
+        first = await send(server, remote, [pdu], txn_id="t")
+    again = await send(server, remote, [pdu], txn_id="t")
+
+    assert (first.status, again.status) == (503, 200)
+    assert await texts(alice, room) == ["one"]
 
 
 async def test_many_transactions_at_once_are_refused(

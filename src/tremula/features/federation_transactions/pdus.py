@@ -1,12 +1,14 @@
 """PDUs of other servers: sorted by room, verified, and handed to the room engine."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import structlog
 from msgspec import Struct
 
 from tremula.features.federation_transactions.inbound_metrics import InboundMetrics
+from tremula.infra.db import DatabaseUnavailable
 from tremula.infra.together import together
 from tremula.protocol.errors import MatrixError
 from tremula.protocol.hashes import event_id_of
@@ -45,6 +47,10 @@ class InboundPdus(Struct, frozen=True):
 
         *origin* may pass on events of other servers: each is verified by the keys of
         its sender's. What one of them does wrong is without effect on the others.
+
+        Raises:
+            DatabaseUnavailable, Unknown: some can't be stored now; *origin* is to send
+                all of them again.
         """
         by_room: dict[str, list[dict[str, Any]]] = {}
         for pdu in pdus:
@@ -61,12 +67,17 @@ class InboundPdus(Struct, frozen=True):
         )
         results: Results = {}
         for of_room in found.values():
+            if isinstance(of_room, Exception):
+                raise of_room
             results |= of_room
         return results
 
     async def _receive_in(
         self, origin: ServerName, room_id: RoomId, pdus: Sequence[dict[str, Any]]
-    ) -> Results:
+    ) -> Results | Exception:
+        """What became of the PDUs of one room, or why they can't be stored now: other
+        rooms are not to be left half-way for that.
+        """
         try:
             view = await self.reader.find_room(room_id)
             if view is None or self.own not in view.joined_servers:
@@ -77,7 +88,10 @@ class InboundPdus(Struct, frozen=True):
                 reason = "the room does not admit your server"
                 return self._refuse_all(view, origin, room_id, pdus, reason)
             return await self._take(view, origin, pdus)
-        except Exception:
+        except Exception as error:
+            if _is_outage(error):
+                self.metrics.pdus.labels("failed").inc(len(pdus))
+                return error
             # CVE-2025-30355: a bug that one event meets must neither cost the others,
             # nor make the origin repeat the transaction for ever.
             if len(pdus) > 1:
@@ -88,10 +102,13 @@ class InboundPdus(Struct, frozen=True):
 
     async def _receive_singly(
         self, origin: ServerName, room_id: RoomId, pdus: Sequence[dict[str, Any]]
-    ) -> Results:
+    ) -> Results | Exception:
         results: Results = {}
         for pdu in pdus:
-            results |= await self._receive_in(origin, room_id, [pdu])
+            of_one = await self._receive_in(origin, room_id, [pdu])
+            if isinstance(of_one, Exception):
+                return of_one
+            results |= of_one
         return results
 
     async def _take_outside(
@@ -185,6 +202,13 @@ class InboundPdus(Struct, frozen=True):
                 {} if receipt.reason is None else {"error": receipt.reason}
             )
         return results
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether it is neither the peer's fault nor a bug: it is gone in a moment."""
+    if isinstance(error, MatrixError):
+        return error.http_status == HTTPStatus.SERVICE_UNAVAILABLE
+    return isinstance(error, DatabaseUnavailable)
 
 
 def _event_id(version: RoomVersion | None, pdu: Mapping[str, Any]) -> str | None:
