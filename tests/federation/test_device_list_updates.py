@@ -17,7 +17,7 @@ from tests.query_counter import counted
 from tests.server import Server, config_for, running_server
 from tremula.features.remote_devices import telling, untold_storage
 from tremula.features.remote_devices.untold_storage import SIGNING_KEYS, Untold
-from tremula.infra.db import Statements, Unit
+from tremula.infra.db import DatabaseUnavailable, Reader, Statements, Unit
 from tremula.protocol.identifiers import DeviceId, RoomId, ServerName, UserId
 
 ALICE = "@alice:two.test"
@@ -214,6 +214,30 @@ async def test_what_a_crash_left_untold_is_told_at_the_next_start(
     async with running_server(config, transport=line):
         assert (await updates(inbox, 1))[0]["device_id"] == "GONE"
         await inbox.until(lambda inbox: bool(inbox.edus(SIGNING)))
+
+
+async def test_what_the_database_was_away_for_is_told_when_it_is_back(
+    server: Server,
+    remote: Remote,
+    phone: Client,
+    inbox: Inbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await shared_room(server, remote, phone)
+    asked: list[UserId] = []
+    untold = untold_storage.untold
+
+    async def is_away_once(db: Reader, user_id: UserId, *, up_to: int) -> list[Untold]:
+        asked.append(user_id)
+        if len(asked) == 1:
+            raise DatabaseUnavailable("it is being restarted")
+        return await untold(db, user_id, up_to=up_to)
+
+    monkeypatch.setattr(untold_storage, "untold", is_away_once)
+    await publish(phone, CryptoDevice(ALICE, "PHONE"))
+
+    assert (await updates(inbox, 1))[0]["device_id"] == "PHONE"
+    assert not await _untold(server)
 
 
 async def test_hostile_broken_keys_of_one_user_keep_nobody_elses_back(

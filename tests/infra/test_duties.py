@@ -4,6 +4,7 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.slots import HeldSlots, SharedSlots
+from tremula.infra.db import DatabaseUnavailable
 from tremula.infra.duties import Duties
 from tremula.infra.slots import SingleProcessSlots
 
@@ -112,3 +113,27 @@ async def test_who_has_given_it_away_does_it_no_more(
     slots.give(other.slots, "!room")
 
     assert await do(processes) == [["leave, too"], ["leave"]]
+
+
+async def test_what_the_database_was_away_for_is_done_later(
+    slots: SharedSlots, clock: FakeClock
+) -> None:
+    outages = [DatabaseUnavailable("it is being restarted")]
+    done: list[str] = []
+
+    async def do(duty: str) -> None:
+        if outages:
+            raise outages.pop()
+        done.append(duty)
+
+    holder = slots.process()
+    slots.give(holder)
+    duties: Duties[str] = Duties(holder, clock, do)
+    for duty in ("first", "second"):
+        duties.note("!room", duty, duty)
+
+    with pytest.raises(DatabaseUnavailable):
+        await duties.do_noted()
+    await duties.do_noted()
+
+    assert done == ["first", "second"]

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Hashable
 from typing import Final, Generic, TypeVar
 
 from tremula.infra.clock import Clock
+from tremula.infra.db import DatabaseUnavailable
 from tremula.infra.slots import Slots, slot_of
 
 # Longer than it takes until the slots of a process that crashed are held again.
@@ -54,12 +55,23 @@ class Duties(Generic[T]):
             await self._something_waits.wait()
 
     async def do_noted(self) -> None:
-        """Do what was noted so far, in this order."""
+        """Do what was noted so far, in this order.
+
+        Raises:
+            DatabaseUnavailable: the rest, and what this was raised by, still waits.
+        """
         self._something_waits.clear()
         while self._waiting:
-            _, (key, duty) = self._waiting.popitem(last=False)
-            if self._slots.holds(key):
+            name, (key, duty) = self._waiting.popitem(last=False)
+            if not self._slots.holds(key):
+                continue
+            try:
                 await self._do(duty)
+            except DatabaseUnavailable:
+                # Unless a newer one was noted meanwhile.
+                self._waiting.setdefault(name, (key, duty))
+                self._waiting.move_to_end(name, last=False)
+                raise
 
     def _taken(self, slots: Collection[int]) -> None:
         self._forget_old(self._clock.monotonic_s())

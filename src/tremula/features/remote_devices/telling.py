@@ -13,7 +13,7 @@ from tremula.features.device_keys.service import PublishedKeys, UserKeys
 from tremula.features.device_lists.service import TOPIC
 from tremula.features.remote_devices import untold_storage as storage
 from tremula.features.remote_devices.untold_storage import SIGNING_KEYS, Untold
-from tremula.infra.db import Reader, SlotLost
+from tremula.infra.db import DatabaseUnavailable, Reader, SlotLost
 from tremula.infra.federation.durable_edus import DurableEdus
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.slots import SlotLease, Slots
@@ -89,7 +89,8 @@ class DeviceListSender:
         while True:
             if self._may_be_untold:
                 self._may_be_untold = False
-                self._changed |= await storage.untold_users(self._db)
+                with self._failing_alone():
+                    self._changed |= await storage.untold_users(self._db)
             await self.tell_changes()
             await self._something_changed.wait()
 
@@ -117,6 +118,10 @@ class DeviceListSender:
         except SlotLost as error:
             log.info("device_list_left", **who, reason=str(error))
             self._may_be_untold = True
+        except DatabaseUnavailable:
+            # That is nobody's fault: `run` begins anew, and finds all that is untold.
+            self._may_be_untold = True
+            raise
         except Exception:
             # CVE-2025-61672: whatever is wrong with the keys of one user, others are
             # told of. What is untold is tried again with the next change.
