@@ -63,3 +63,23 @@ async def test_a_redaction_may_be_sent_as_any_event(
     assert redaction["event_id"] == redaction_id
     assert redaction["redacts"] == target
     assert redaction["content"] == content
+
+
+async def test_nobody_redacts_by_state_what_they_may_not_redact(server: Server) -> None:
+    """Who may set state need not have the power to redact."""
+    alice, bob = server.client("@alice:test"), server.client("@bob:test")
+    levels = {"users": {"@bob:test": 50}, "redact": 100}
+    room_id = await create_room(
+        alice, preset="public_chat", power_level_content_override=levels
+    )
+    room = f"/v3/rooms/{quote(room_id)}"
+    await bob.post(f"{room}/join", {})
+    target = await send(alice, room_id)
+
+    response = await bob.put(
+        f"{room}/state/m.room.redaction/{quote('@bob:test')}", {"redacts": target}
+    )
+
+    assert (response.status, response.json["errcode"]) == (400, "M_INVALID_PARAM")
+    shown = (await alice.get(f"{room}/event/{quote(target)}")).json
+    assert shown["content"]["body"]

@@ -15,6 +15,7 @@ from tremula.protocol.errors import (
     BadAlias,
     BadJson,
     Forbidden,
+    InvalidParam,
     NotFound,
     Unknown,
     UserSuspended,
@@ -172,6 +173,7 @@ class Messages(Struct, frozen=True):
             Forbidden: the requester may not set it.
             UserSuspended: the requester may do nothing but leave.
             BadAlias, InvalidParam: an alias that a canonical alias event adds.
+            InvalidParam: a redaction, which is no state.
         """
         event_type, state_key = key
         user_id = requester.user_id
@@ -180,6 +182,9 @@ class Messages(Struct, frozen=True):
         )
         if requester.is_suspended and not is_own_leave:
             raise _suspended()
+        if event_type == REDACTION:
+            # Servers redact by it as by any, and `_check_redaction` was not asked.
+            raise InvalidParam("a redaction is no state event")
         if event_type == MEMBER:
             change = MemberChange(
                 sender=user_id,
