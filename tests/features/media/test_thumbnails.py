@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.backends import one_engine
 from tests.features.media.files import (
@@ -69,6 +70,74 @@ async def test_a_small_image_is_its_own_thumbnail(alice: UserClient) -> None:
 
     assert response.body == original
     assert response.headers["content-type"] == "image/png"
+
+
+@pytest.mark.parametrize("said", ["text/html", "application/octet-stream"])
+async def test_a_small_image_is_what_it_is_and_not_what_it_was_said_to_be(
+    alice: UserClient, said: str
+) -> None:
+    """It "MUST be `inline`", and bridges upload images of no type."""
+    path = await upload(alice, picture(20, 10, "WEBP"), said, "page.html")
+
+    response = await thumbnail(alice, path)
+
+    assert response.headers["content-type"] == "image/webp"
+    disposition = response.headers["content-disposition"]
+    assert disposition == 'inline; filename="thumbnail.webp"'
+
+
+@one_engine
+async def test_a_small_image_of_a_format_that_no_thumbnail_has_is_made_one(
+    alice: UserClient,
+) -> None:
+    path = await upload(alice, picture(20, 10, "AVIF"), "image/avif")
+
+    response = await thumbnail(alice, path)
+
+    assert response.headers["content-type"] == "image/jpeg"
+    assert (opened(response).format, opened(response).size) == ("JPEG", (20, 10))
+
+
+@one_engine
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
+async def test_the_thumbnail_of_a_small_image_says_nothing_of_its_origin(
+    alice: UserClient, image_format: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010E] = "taken at home"
+    original = picture(20, 10, image_format, exif=exif.tobytes())
+    path = await upload(alice, original)
+
+    response = await thumbnail(alice, path)
+
+    assert b"taken at home" not in response.body
+    assert opened(response).size == (10, 20)
+
+
+@one_engine
+async def test_the_text_of_a_small_png_is_not_in_its_thumbnail(
+    alice: UserClient,
+) -> None:
+    text = PngInfo()
+    text.add_text("Location", "at home")
+    path = await upload(alice, picture(20, 10, pnginfo=text))
+
+    response = await thumbnail(alice, path)
+
+    assert b"at home" not in response.body
+
+
+@one_engine
+async def test_several_pictures_in_a_jpeg_do_not_move(alice: UserClient) -> None:
+    """Cameras put a depth map or the like behind the picture itself."""
+    other = Image.new("RGB", (1000, 700), "green")
+    several = picture(image_format="MPO", save_all=True, append_images=[other])
+    path = await upload(alice, several, "image/jpeg")
+
+    response = await thumbnail(alice, path, 320, 240, animated="true")
+
+    assert response.headers["content-type"] == "image/jpeg"
 
 
 @one_engine

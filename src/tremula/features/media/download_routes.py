@@ -108,10 +108,6 @@ async def _thumbnail(req: Request, downloads: Downloads, wanted: Wanted) -> Json
     wish = parse_wish(req)
     stored = await downloads.library.get(wanted)
     made = await downloads.thumbnails.of(stored, wish)
-    if made is None:
-        # "Servers should return the original content rather than thumbnail it."
-        headers = media_headers(stored.media, is_public=wanted.public_only)
-        return serve(req, downloads.blobs, stored.blob, headers)
     headers = thumbnail_headers(made.content_type, is_public=wanted.public_only)
     return serve(req, downloads.blobs, made.blob, headers)
 

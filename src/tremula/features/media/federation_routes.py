@@ -45,8 +45,6 @@ async def get_content_thumbnail(req: FederationRequest, downloads: Downloads) ->
     wish = parse_wish(req)
     stored = await downloads.library.get(_wanted(req, downloads))
     made = await downloads.thumbnails.of(stored, wish)
-    if made is None:
-        return _multipart(downloads, stored.blob, media_headers(stored.media))
     return _multipart(downloads, made.blob, thumbnail_headers(made.content_type))
 
 

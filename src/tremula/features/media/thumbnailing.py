@@ -25,7 +25,7 @@ _RETRY_MS: Final = 60_000
 
 
 class ThumbnailImage(Struct, frozen=True):
-    """A thumbnail that was made."""
+    """A thumbnail that was made, or an image that is its own."""
 
     blob: Blob
     content_type: str
@@ -40,8 +40,8 @@ class Thumbnails(Struct, frozen=True):
     locks: KeyedLocks[tuple[str, str]]
     server_name: ServerName
 
-    async def of(self, stored: Stored, wish: Thumbnail) -> ThumbnailImage | None:
-        """The thumbnail of *stored* that suits *wish*; None for the original.
+    async def of(self, stored: Stored, wish: Thumbnail) -> ThumbnailImage:
+        """The thumbnail of *stored* that suits *wish*.
 
         Raises:
             TooLarge: the image is (502 if it is another server's).
@@ -62,7 +62,8 @@ class Thumbnails(Struct, frozen=True):
                 blob = Blob(known.sha256, known.object_key, known.size_bytes)
                 return ThumbnailImage(blob, known.content_type)
             case Outcome.ORIGINAL:
-                return None
+                # "Servers should return the original content rather than thumbnail it."
+                return ThumbnailImage(source, known.content_type)
             case Outcome.TOO_LARGE:
                 is_own = stored.media.mxc.server_name == self.server_name
                 raise TooLarge("the image is too large", status=413 if is_own else 502)
@@ -101,7 +102,7 @@ class Thumbnails(Struct, frozen=True):
                 log.warning("thumbnail_failed", sha256=source.sha256, reason=str(error))
                 raise Unknown("there is no thumbnail now", status=503) from error
             if made.outcome is not Outcome.MADE:
-                known = Known(made.outcome, "", 0, None, None)
+                known = Known(made.outcome, made.content_type, 0, None, None)
                 unit = Statements()
                 storage.upsert_thumbnail(unit, source.sha256, thumbnail.name, known)
                 await self.db.commit(unit)

@@ -6,7 +6,9 @@ from tremula.infra.db import Reader, Unit
 
 
 class Known(Struct, frozen=True):
-    """What is known of a thumbnail; the last three only if it was made."""
+    """What is known of a thumbnail; the last three only if it was made, and the type
+    if there is one.
+    """
 
     outcome: str
     content_type: str

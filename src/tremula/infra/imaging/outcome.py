@@ -8,7 +8,7 @@ class Outcome(StrEnum):
 
     MADE = "made"
     ORIGINAL = "original"
-    """The image is no larger than was asked for: it is its own thumbnail."""
+    """The image is no larger than was asked for, and what a thumbnail may be."""
 
     TOO_LARGE = "too_large"
     UNDECODABLE = "undecodable"

@@ -41,7 +41,7 @@ class Making(Struct, frozen=True, kw_only=True):
 
 
 class Made(Struct, frozen=True):
-    """What the worker answered; ``content_type`` of what it has made."""
+    """What the worker answered; ``content_type`` of the thumbnail, if there is one."""
 
     outcome: Outcome
     content_type: str = ""

@@ -16,6 +16,16 @@ from tremula.infra.imaging.outcome import Outcome
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
 """What may be decoded, whatever a file says it is: no other decoder is reached."""
 
+_CONTENT_TYPES: Final = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+}
+"""Of formats that a thumbnail may have."""
+
+_METADATA: Final = {"exif", "xmp", "photoshop", "comment"}
+
 _FRAMES_MAX: Final = 200
 _ANIMATED_PIXELS_MAX: Final = 400_000_000
 _TARGET_BYTES_MAX: Final = 32 * 1024 * 1024
@@ -65,12 +75,14 @@ def _make(request: dict[str, Any]) -> dict[str, str]:
     with Image.open(request["source"], formats=_FORMATS) as image:
         if image.width * image.height > request["pixels_max"]:
             return {"outcome": Outcome.TOO_LARGE}
-        moves = bool(getattr(image, "is_animated", False))
+        # The pictures of an MPO, a JPEG with more behind it, are no animation.
+        moves = image.format != "MPO" and bool(getattr(image, "is_animated", False))
         animates = moves and request["is_animated"] and _may_animate(image)
         size = _turned_size(image)
         fits = size[0] <= box[0] and size[1] <= box[1]
-        if fits and animates is moves:
-            return {"outcome": Outcome.ORIGINAL}
+        content_type = _CONTENT_TYPES.get(image.format or "")
+        if fits and animates is moves and content_type and not _tells_more(image):
+            return {"outcome": Outcome.ORIGINAL, "content_type": content_type}
         crops = request["method"] == "crop"
         if animates:
             return _save_animation(image, box, request["target"], crops=crops)
@@ -82,6 +94,13 @@ def _may_animate(image: Any) -> bool:  # noqa: ANN401 - any format's own class
     return (
         frames <= _FRAMES_MAX
         and frames * image.width * image.height <= _ANIMATED_PIXELS_MAX
+    )
+
+
+def _tells_more(image: Image.Image) -> bool:
+    """Whether there is more in the file than is seen; PNG has text by any name."""
+    return bool(_METADATA & image.info.keys()) or any(
+        isinstance(value, str) for value in image.info.values()
     )
 
 
