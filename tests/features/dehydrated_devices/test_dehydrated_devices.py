@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.device_keys import CryptoDevice
+from tests.device_keys import CrossSigningIdentity, CryptoDevice
 from tests.features.one_time_keys.keys import SIGNED
 from tests.http_client import Client, HttpResponse
 from tests.server import Server
@@ -23,6 +23,9 @@ BOB = "@bob:test"
 # "The client must use the public Curve25519 identity key of the device": with a slash.
 ASLEEP = CryptoDevice(ALICE, "0vtWqNc9PqZ3/+kV7sUd3l4nXcGkNQm0iE8bT5QYp2o")
 OTHER = CryptoDevice(ALICE, "1vtWqNc9PqZ3/+kV7sUd3l4nXcGkNQm0iE8bT5QYp2o")
+SIGNED_BY_OTHER = CryptoDevice(ALICE, ASLEEP.device_id, "other").sign(
+    {"key": encode_base64(b"k" * 32)}
+)
 DATA = {"algorithm": "org.matrix.msc3814.v1.olm", "device_pickle": "c2VjcmV0"}
 
 
@@ -161,6 +164,8 @@ async def test_an_upload_may_be_repeated(server: Server, alice: Client) -> None:
         ({"device_data": DATA | {"x": "x" * DEVICE_DATA_BYTES_MAX}}, "M_TOO_LARGE"),
         ({"one_time_keys": {f"{SIGNED}:A": "unsigned"}}, "M_INVALID_PARAM"),
         ({"fallback_keys": {f"{SIGNED}:A": {}}}, "M_INVALID_PARAM"),
+        ({"one_time_keys": {f"{SIGNED}:A": SIGNED_BY_OTHER}}, "M_INVALID_SIGNATURE"),
+        ({"fallback_keys": {f"{SIGNED}:A": SIGNED_BY_OTHER}}, "M_INVALID_SIGNATURE"),
         ({"initial_device_display_name": "x" * 200}, "M_INVALID_PARAM"),
     ],
 )
@@ -174,6 +179,34 @@ async def test_what_is_malformed_replaces_nothing(
     assert refused.json["errcode"] == errcode
     assert (await alice.get(PATH)).json["device_id"] == OTHER.device_id
     assert list(await devices_of(alice)) == [OTHER.device_id]
+
+
+async def test_what_the_self_signing_key_has_not_signed_replaces_nothing(
+    alice: Client,
+) -> None:
+    await alice.put(PATH, upload(OTHER))
+    identity = CrossSigningIdentity(ALICE)
+    await alice.post("/v3/keys/device_signing/upload", identity.upload())
+    keys = identity.sign("self_signing", ASLEEP.keys())
+    keys["signatures"][ALICE][identity.key("self_signing").key_id] = "A" * 86
+
+    refused = await alice.put(PATH, upload(device_keys=keys))
+
+    assert refused.json["errcode"] == "M_INVALID_SIGNATURE"
+    assert (await alice.get(PATH)).json["device_id"] == OTHER.device_id
+
+
+async def test_what_has_the_id_of_a_key_replaces_nothing(alice: Client) -> None:
+    await alice.put(PATH, upload(OTHER))
+    identity = CrossSigningIdentity(ALICE)
+    await alice.post("/v3/keys/device_signing/upload", identity.upload())
+
+    refused = await alice.put(
+        PATH, upload(CryptoDevice(ALICE, identity.name("master")))
+    )
+
+    assert refused.json["errcode"] == "M_INVALID_PARAM"
+    assert (await alice.get(PATH)).json["device_id"] == OTHER.device_id
 
 
 @pytest.mark.parametrize("missing", ["device_id", "device_data", "device_keys"])

@@ -13,7 +13,6 @@ from tremula.features.devices.service import Devices
 from tremula.features.to_device.service import ToDevice
 from tremula.infra.db import Conflict, Reader
 from tremula.infra.journal import Journal, JournalUnit
-from tremula.protocol.device_keys import parse_device_keys
 from tremula.protocol.errors import (
     BadJson,
     Forbidden,
@@ -22,11 +21,7 @@ from tremula.protocol.errors import (
     TooLarge,
 )
 from tremula.protocol.identifiers import DeviceId, UserId
-from tremula.protocol.one_time_keys import (
-    KeysJson,
-    parse_fallback_keys,
-    parse_one_time_keys,
-)
+from tremula.protocol.one_time_keys import KeysJson
 
 __all__ = ["DehydratedDevice", "DehydratedDevices", "Events", "NewDevice"]
 
@@ -82,9 +77,13 @@ class DehydratedDevices(Struct, frozen=True):
         """
         device = DehydratedDevice(new.device_id, _encode_data(new.device_data))
         # Nothing is replaced by what would be refused.
-        parse_device_keys(new.device_keys, user_id, new.device_id)
-        parse_one_time_keys(user_id, new.device_id, new.one_time_keys)
-        parse_fallback_keys(user_id, new.device_id, new.fallback_keys)
+        await self.keys.check(
+            user_id,
+            new.device_id,
+            device_keys=new.device_keys,
+            one_time_keys=new.one_time_keys,
+            fallback_keys=new.fallback_keys,
+        )
         await self._set(user_id, device, new.display_name)
         await self.keys.upload(
             user_id,

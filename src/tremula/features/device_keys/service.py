@@ -160,6 +160,33 @@ class DeviceKeyUploads(Struct, frozen=True):
         async with self.changing.of(user_id):
             return await reread_on_conflict(attempt)
 
+    async def check(
+        self,
+        user_id: UserId,
+        device_id: DeviceId,
+        *,
+        device_keys: object,
+        one_time_keys: KeysJson,
+        fallback_keys: KeysJson,
+    ) -> None:
+        """See that `upload` would take these keys, if the device is there by then.
+
+        Raises:
+            TooLarge, NotJson, BadJson, InvalidParam, MissingParam, InvalidSignature:
+                see `upload`.
+        """
+        keys = parse_device_keys(device_keys, user_id, device_id)
+        stored = await storage.find_key(self.db, user_id, device_id)
+        if stored is None:
+            stored = StoredKey(user_id, device_id, None, None)
+        _check_is_device(stored)
+        published = await self._published(keys, stored)
+        upload = KeyUpload(
+            user_id, device_id, one_time_keys, fallback_keys, keys.ed25519
+        )
+        forgets = published is not None and published.is_other
+        await self.one_time.plan(upload, forgets=forgets)
+
     async def _published(
         self, keys: DeviceKeys, stored: StoredKey
     ) -> _Published | None:
@@ -236,10 +263,7 @@ class DeviceKeyUploads(Struct, frozen=True):
         stored = await storage.find_key(self.db, user_id, device_id)
         if stored is None:
             raise _gone()
-        if stored.usage is not None:
-            # "servers MUST not allow devices to have the same IDs as cross-signing
-            # keys"
-            raise InvalidParam("the device has the ID of a cross-signing key")
+        _check_is_device(stored)
         return stored
 
     def device_added(
@@ -287,6 +311,12 @@ def _ed25519(keys: DeviceKeys | None, stored: StoredKey) -> bytes | None:
 
 def _say_the_same(one: Json, other: Json) -> bool:
     return without_signatures(one) == without_signatures(other)
+
+
+def _check_is_device(stored: StoredKey) -> None:
+    if stored.usage is not None:
+        # "servers MUST not allow devices to have the same IDs as cross-signing keys"
+        raise InvalidParam("the device has the ID of a cross-signing key")
 
 
 def _gone() -> UnknownToken:
