@@ -226,6 +226,30 @@ async def test_a_reader_that_goes_leaves_no_file_open(tmp_path: Path) -> None:
         os.open(slow, os.O_WRONLY | os.O_NONBLOCK)
 
 
+async def test_what_comes_one_after_the_other_takes_one_thread() -> None:
+    disk = Disk()
+
+    names = {await disk.run(lambda: threading.current_thread().name) for _ in range(3)}
+
+    disk.close()
+    assert len(names) == 1
+
+
+async def test_what_comes_at_once_waits_for_nobody_until_all_threads_are_busy() -> None:
+    disk = Disk()
+    all_busy = threading.Barrier(8, timeout=20)
+
+    first = [disk.run(all_busy.wait) for _ in range(8)]
+    last = disk.run(threading.active_count)
+    *places, threads = await asyncio.gather(*first, last)
+
+    assert sorted(places) == list(range(8))
+    before = threading.active_count()
+    assert threads == before
+    disk.close()
+    assert threading.active_count() == before - 8
+
+
 @pytest.mark.parametrize("key", ["../x", "a/b", "", "a.b", "\0"])
 async def test_a_key_is_no_path(store: BlobStore, key: str) -> None:
     with pytest.raises(AssertionError):

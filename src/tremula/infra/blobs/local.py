@@ -26,7 +26,8 @@ class LocalBlobs:
 
     async def put(self, key: str, file: SpooledFile) -> None:
         """Move *file* to its place, unless it is there."""
-        if file.place != Place(key, file.path):
+        place = file.place
+        if place is None or place.object_key != key or place.path is None:
             await self._disk.run(move, file.path, self._path(key))
         file.is_moved = True
 
@@ -34,7 +35,7 @@ class LocalBlobs:
         """Read in pieces, each in a thread. A client that is slow, or goes, holds no
         descriptor.
         """
-        path = self._path(key)
+        path = self._file_name(key)
         end = start + length
         while start < end:
             piece = await self._disk.run(
@@ -61,11 +62,14 @@ class LocalBlobs:
         """Nothing is open."""
 
     def _path(self, key: str) -> Path:
+        return Path(self._file_name(key))
+
+    def _file_name(self, key: str) -> str:
         assert KEY.fullmatch(key), f"not a key: {key!r}"
-        return self._folder / f"{key[:2]}/{key}"
+        return f"{self._folder}/{key[:2]}/{key}"
 
 
-def _read(path: Path, start: int, length: int) -> bytes:
+def _read(path: str, start: int, length: int) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError as error:
