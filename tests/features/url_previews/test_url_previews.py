@@ -241,6 +241,30 @@ async def test_a_page_that_never_ends_costs_little(
     assert time.process_time() - begun_s < 2
 
 
+@pytest.mark.parametrize("start", ["", "One word "])
+async def test_what_is_written_without_spaces_is_shortened_too(
+    alice: UserClient, web: FakePages, start: str
+) -> None:
+    title = start + "日本語" * 500
+    web.pages[PAGE] = WebPage(f"<meta property=og:title content='{title}'>".encode())
+
+    shown = (await previewed(alice))["og:title"]
+
+    assert shown.endswith(("語…", "本…", "日…"))
+    assert len(shown) > 100
+
+
+async def test_a_host_that_no_name_is_encoded_as_is_unreachable(
+    alice: UserClient, web: FakePages
+) -> None:
+    """An "xn--" label need not decode."""
+    image = "<title>T</title><meta property='og:image' content='https://xn--a/i.png'>"
+    web.pages[PAGE] = WebPage(image.encode())
+
+    assert await previewed(alice) == {"og:title": "T"}
+    assert (await preview(alice, "https://xn--a/")).status == 502
+
+
 @table_of_refusals
 @pytest.mark.parametrize(
     "url",

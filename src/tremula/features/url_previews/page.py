@@ -138,11 +138,15 @@ async def read_page(chunks: AsyncIterator[bytes], content_type: str) -> Page:
 
 
 def tidied(text: str, chars_max: int) -> str:
-    """*text* on one line, shortened at a word's end where there is one."""
+    """*text* on one line, shortened at a word's end if there is one near: not all that
+    is written has spaces.
+    """
     text = _SPACE.sub(" ", text.replace("\0", "")).strip()
     if len(text) <= chars_max:
         return text
-    return text[: chars_max - 1].rpartition(" ")[0] + "…"
+    start = text[: chars_max - 1]
+    words = start.rpartition(" ")[0]
+    return (words if len(words) > chars_max // 2 else start) + "…"
 
 
 async def _beginning(

@@ -42,7 +42,7 @@ def parse_url(raw: str) -> str:
         url = URL(raw.strip()).with_fragment(None)
     except (ValueError, TypeError):
         raise InvalidParam("not a URL") from None
-    if url.scheme not in {"http", "https"} or not url.host:
+    if url.scheme not in {"http", "https"} or not url.raw_host:
         raise InvalidParam("only http and https URLs have previews")
     if url.user is not None or url.password is not None:
         raise InvalidParam("a URL with a password has no preview")
