@@ -27,8 +27,21 @@ __all__ = [
     "auth_event_keys",
     "check_auth",
     "check_auth_events",
+    "is_judged_by_sender",
     "never_signed",
 ]
+
+# Types of which a rule asks for more than who sends them.
+_JUDGED_BY_CONTENT = frozenset(
+    {
+        "m.room.aliases",
+        "m.room.create",
+        "m.room.member",
+        "m.room.power_levels",
+        "m.room.redaction",
+        "m.room.third_party_invite",
+    }
+)
 
 
 def check_auth(
@@ -60,6 +73,14 @@ def check_auth(
         _check_aliases(version, event)
         return
     _check_sender(version, event, auth)
+
+
+def is_judged_by_sender(event_type: str, state_key: str | None) -> bool:
+    """Whether one room state allows all such events of a sender, or none of them.
+
+    They have the same auth events, too.
+    """
+    return state_key is None and event_type not in _JUDGED_BY_CONTENT
 
 
 def _check_create(version: RoomVersion, event: Event) -> None:

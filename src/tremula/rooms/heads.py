@@ -1,5 +1,6 @@
 """What the next event of a room is built upon, and how it is."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -8,9 +9,10 @@ from tremula.protocol.auth_selection import auth_event_keys
 from tremula.protocol.auth_state import AuthState
 from tremula.protocol.errors import Forbidden
 from tremula.protocol.events import BuiltEvent, Event, EventDraft, build_event
-from tremula.protocol.identifiers import parse_user_id
+from tremula.protocol.identifiers import EventId, parse_user_id
 from tremula.protocol.local_events import build_local_event
 from tremula.protocol.room_state import CREATE
+from tremula.protocol.room_versions import RoomVersion
 from tremula.protocol.signing import LateKey
 from tremula.rooms.events import Draft, new_local_event_id
 from tremula.rooms.graph import PREV_EVENTS_CITED_MAX, Extremity
@@ -56,9 +58,11 @@ def event_after(
     *,
     now_ms: int,
     is_signed: bool = True,
+    auth_events: Sequence[EventId] | None = None,
 ) -> BuiltEvent:
     """The event that *draft* makes after *head*, in a room of which *view* need not be
-    up to date. Unless it *is_signed*, that has yet to be done.
+    up to date. Unless it *is_signed*, that has yet to be done. Its *auth_events* are
+    looked up unless they are known.
 
     Raises:
         TooLarge: the event is past the size limits.
@@ -91,20 +95,25 @@ def event_after(
         )
     if draft.event_id is not None:
         raise Forbidden("In a room that may federate, no event ID can be chosen")
-    keys = auth_event_keys(
-        version, draft.type, draft.state_key, draft.sender, draft.content
-    )
     assert len(prev_events) <= PREV_EVENTS_CITED_MAX
     return build_event(
         version,
         event,
         prev_events=prev_events,
-        auth_events=[
-            entry.event_id for key in keys if (entry := head.state.get(key)) is not None
-        ],
+        auth_events=(
+            _auth_events(head, version, draft) if auth_events is None else auth_events
+        ),
         depth=depth,
         signing_key=own.key if is_signed else LateKey(own.key.key_id),
     )
+
+
+def _auth_events(head: Head, version: RoomVersion, draft: Draft) -> list[EventId]:
+    keys = auth_event_keys(
+        version, draft.type, draft.state_key, draft.sender, draft.content
+    )
+    found = map(head.state.get, keys)
+    return [entry.event_id for entry in found if entry is not None]
 
 
 def check_forced(head: Head, event: Event) -> None:

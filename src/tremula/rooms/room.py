@@ -8,7 +8,6 @@ from typing import Final
 from msgspec.structs import replace
 
 from tremula.infra.journal import Journal, JournalUnit
-from tremula.protocol.auth_rules import check_auth
 from tremula.protocol.auth_state import AuthState
 from tremula.protocol.errors import Forbidden
 from tremula.protocol.events import BuiltEvent, Event
@@ -30,8 +29,9 @@ from tremula.rooms.head_servers import (
     HeadServers,
     ServerChanges,
 )
-from tremula.rooms.heads import Head, check_forced, event_after
+from tremula.rooms.heads import Head, event_after
 from tremula.rooms.marking import Markers
+from tremula.rooms.permits import Permits
 from tremula.rooms.staging import (
     EVENT_TOPIC,
     NO_GRAPH_CHANGES,
@@ -65,6 +65,7 @@ class Room:
     """
 
     __slots__ = (
+        "_permits",
         "_servers",
         "head",
         "in_flight",
@@ -100,6 +101,7 @@ class Room:
         self.writer = writer
         # Copied when they are first asked for: most rooms are only read.
         self._servers: HeadServers | None = None
+        self._permits = Permits()
 
     @property
     def version(self) -> RoomVersion:
@@ -137,21 +139,12 @@ class Room:
         staged = []
         for draft in drafts:
             check_replaces(head, draft)
-            built = event_after(
+            built = self._permits.event_after(
                 head, self.view, draft, self.own, now_ms=now_ms, is_signed=is_shared
             )
             if not head.extremities:
                 # RV12: the create event's hash is the room's ID, known only now.
                 self.view.room_id = built.event.room_id
-            if draft.is_forced:
-                check_forced(head, built.event)
-            else:
-                check_auth(
-                    self.version,
-                    built.event,
-                    head.auth,
-                    server_signed=self.own.is_named,
-                )
             head, item = self._advance(head, unit, draft, built, redacted)
             staged.append(item)
         self.commit(unit, head, staged)
