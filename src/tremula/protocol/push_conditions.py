@@ -71,6 +71,7 @@ class PushEvent:
         "_root",
         "_texts",
         "_words",
+        "asked_type",
         "content",
         "member_count",
         "power_levels",
@@ -92,7 +93,9 @@ class PushEvent:
         if event.state_key is not None:
             self._root["state_key"] = event.state_key
         self._properties: dict[Path, object] = {}
-        self._texts: dict[Path, str | None] = {TYPE: event.type.lower()}
+        self.asked_type = event.type.lower()
+        """As rules ask for it, whatever its case."""
+        self._texts: dict[Path, str | None] = {TYPE: self.asked_type}
         self._words: frozenset[str] | None = None
         self.content = event.content
         self.sender = event.sender

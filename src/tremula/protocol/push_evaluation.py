@@ -11,7 +11,6 @@ from tremula.protocol.base64 import encode_base64_urlsafe
 from tremula.protocol.push_conditions import (
     PROPERTY_IS,
     THREAD_SUBSCRIPTION,
-    TYPE,
     Condition,
     PushEvent,
     Reader,
@@ -84,7 +83,7 @@ class _Rules:
     def met(self, event: PushEvent, reader: Reader) -> _Compiled | None:
         """The first rule that *event* meets."""
         content = event.content
-        for rule in self._by_type.get(event.text(TYPE) or "", self._of_any_type):
+        for rule in self._by_type.get(event.asked_type, self._of_any_type):
             if rule.content_key is not None and rule.content_key not in content:
                 continue
             for condition in rule.conditions:

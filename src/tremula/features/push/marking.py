@@ -130,8 +130,14 @@ class PushMarker:
         self, view: RoomView, rulesets: RoomRulesets, event: Event, looked_at: PushEvent
     ) -> dict[str, Mark]:
         is_member = self._is_ours(event.sender) and view.is_joined(event.sender)
-        sender = event.sender if is_member else None
         count = view.joined_servers.get(self._server_name, 0)
+        named_users = self._named(view, rulesets, event)
+        if rulesets.are_predefined and not named_users:
+            # As most: there is one question, if there is anybody else.
+            if count <= is_member:
+                return {}
+            return _marks_of_all(PREDEFINED.evaluate(looked_at, ANYBODY))
+        sender = event.sender if is_member else None
         for_most = _Outcomes(looked_at, ANYBODY)
         by_ruleset = {
             ruleset: for_most.of(ruleset)
@@ -139,7 +145,7 @@ class PushMarker:
         }
         marks = _shared_marks(by_ruleset, for_most.known.get(PREDEFINED, NOTHING))
         for_named: dict[Named, _Outcomes] = {}
-        for user_id, named in self._named(view, rulesets, event).items():
+        for user_id, named in named_users.items():
             ruleset = self._ruleset_of(view, rulesets, user_id)
             usual = for_most.of(ruleset) if view.is_joined(user_id) else NOTHING
             alike = for_named.setdefault(named, _Outcomes(looked_at, named))
@@ -354,9 +360,11 @@ def _shared_marks(
         for ruleset, outcome in by_ruleset.items()
         if outcome != usual
     }
-    if usual.notifies:
-        marks[PREDEFINED_KEY] = _mark(usual, NOTHING)
-    return marks
+    return marks | _marks_of_all(usual)
+
+
+def _marks_of_all(outcome: Outcome) -> dict[str, Mark]:
+    return {PREDEFINED_KEY: _mark(outcome, NOTHING)} if outcome.notifies else {}
 
 
 def _mark(outcome: Outcome, usual: Outcome) -> Mark:

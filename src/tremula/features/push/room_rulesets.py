@@ -55,6 +55,11 @@ class RoomRulesets:
         self._counts: dict[Ruleset, int] = {}
 
     @property
+    def are_predefined(self) -> bool:
+        """Whether no member has other rules than the predefined ones."""
+        return not self._counts
+
+    @property
     def know_threads(self) -> bool:
         """Whether it counts for anybody who is subscribed to a thread."""
         return any(ruleset.knows_threads for ruleset in self._counts)
