@@ -1,16 +1,21 @@
 """Unpadded Base64 (Appendices "Unpadded Base64")."""
 
-from base64 import b64decode, b64encode
+from base64 import b64decode
+from binascii import b2a_base64
+from typing import Final
+
+_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
 def encode_base64(raw: bytes) -> str:
     """Standard alphabet, without padding."""
-    return b64encode(raw).rstrip(b"=").decode()
+    return b2a_base64(raw, newline=False).rstrip(b"=").decode()
 
 
 def encode_base64_urlsafe(raw: bytes) -> str:
     """URL-safe alphabet (``-`` and ``_``), without padding."""
-    return b64encode(raw, b"-_").rstrip(b"=").decode()
+    encoded = b2a_base64(raw, newline=False)
+    return encoded.translate(_URLSAFE).rstrip(b"=").decode()
 
 
 def decode_base64(text: str) -> bytes:

@@ -29,6 +29,8 @@ ReferenceHashes = Mapping[EventId, str]
 _NO_HASHES: Final[ReferenceHashes] = MappingProxyType({})
 # Of whom parts of the JSON are remembered.
 _SENDERS_MAX: Final = 10_000
+_ROOMS_MAX: Final = 2_000
+_SENDERS_TO_TYPES_MAX: Final = 2_000
 
 
 def build_event(
@@ -62,8 +64,8 @@ def build_event(
         origin_server_ts=b',"origin_server_ts":%d' % draft.origin_server_ts,
         prev_events=b',"prev_events":' + _links(version, prev_events, reference_hashes),
         redacts=_redacts(version, draft),
-        room_id=_optional(b"room_id", draft.room_id),
-        sender_to_type=_sender_to_type(draft),
+        room_id=_room_id(draft.room_id),
+        sender_to_type=_sender_to_type(draft.sender, draft.state_key, draft.type),
     )
     chosen_id = _choose_event_id(version, members, draft.sender)
     id_member = _optional(b"event_id", chosen_id)
@@ -225,12 +227,18 @@ def _redacts(version: RoomVersion, draft: EventDraft) -> bytes:
     return b"" if version.redacts_in_content else _optional(b"redacts", draft.redacts)
 
 
-def _sender_to_type(draft: EventDraft) -> bytes:
+@lru_cache(_ROOMS_MAX)
+def _room_id(room_id: RoomId | None) -> bytes:
+    return _optional(b"room_id", room_id)
+
+
+@lru_cache(_SENDERS_TO_TYPES_MAX)
+def _sender_to_type(sender: UserId, state_key: str | None, event_type: str) -> bytes:
     return b"".join(
         (
-            _member(b"sender", draft.sender),
-            _optional(b"state_key", draft.state_key),
-            _member(b"type", draft.type),
+            _member(b"sender", sender),
+            _optional(b"state_key", state_key),
+            _member(b"type", event_type),
             b"}",
         )
     )
