@@ -61,7 +61,8 @@ class ByteLRU(Generic[K, V]):
 
     def put(self, key: K, value: V, size_bytes: int) -> None:
         """Keep *value* under *key*, in place of an earlier one."""
-        self.discard(key)
+        if key in self._entries:
+            self.discard(key)
         if size_bytes > self.size_max_bytes // 8:
             return
         self._entries[key] = (value, size_bytes)

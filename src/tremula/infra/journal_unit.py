@@ -7,7 +7,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import Final, LiteralString
 
-from tremula.infra.db import Params, Returned, Statement, Statements
+from tremula.infra.db import Params, Returned, Statement
 from tremula.infra.notifier import Users
 from tremula.infra.replication.messages import Woken
 from tremula.infra.replication.units import Announcement, OwnUnit
@@ -42,7 +42,6 @@ class JournalUnit:
     """
 
     __slots__ = (
-        "_statements",
         "_take_pos",
         "announcements",
         "commit_hooks",
@@ -54,6 +53,7 @@ class JournalUnit:
         "lease",
         "predecessor",
         "stage",
+        "statements",
         "wakes",
         "woken_rooms",
         "woken_users",
@@ -61,7 +61,8 @@ class JournalUnit:
 
     def __init__(self, take_pos: Callable[["JournalUnit"], int]) -> None:
         self._take_pos = take_pos
-        self._statements = Statements()
+        self.statements: list[Statement] = []
+        """What was collected so far."""
         self.announcements: list[Announcement] = []
         self.wakes: list[Users] = []
         self.commit_hooks: list[Callable[[], None]] = []
@@ -76,22 +77,20 @@ class JournalUnit:
         self.predecessor: JournalUnit | None = None
         self.lease = current_lease()
 
-    @property
-    def statements(self) -> list[Statement]:
-        """What was collected so far."""
-        return self._statements.statements
-
     def run(self, sql: LiteralString, /, **params: object) -> None:
         """Add one statement."""
-        self._statements.run(sql, **params)
+        self.statements.append(Statement(sql, (params,)))
 
     def run_many(self, sql: LiteralString, rows: Sequence[Params], /) -> None:
         """Add one statement for each of *rows*; none for an empty list."""
-        self._statements.run_many(sql, rows)
+        if rows:
+            self.statements.append(Statement(sql, rows))
 
     def returning(self, sql: LiteralString, /, **params: object) -> Returned:
         """Add one statement whose ``RETURNING`` rows the caller needs."""
-        return self._statements.returning(sql, **params)
+        returned = Returned()
+        self.statements.append(Statement(sql, (params,), returned))
+        return returned
 
     def pos(self) -> int:
         """A new position, above every other; each call takes another.

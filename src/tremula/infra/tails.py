@@ -23,17 +23,22 @@ class Tails:
         self, topic: str, pos: int, key: Hashable, payload: object, size_bytes: int
     ) -> None:
         """Remember an announcement."""
-        self._tail(topic).append(pos, key, payload, size_bytes)
-
-    def skip(self, topic: str, pos: int, key: Hashable) -> None:
-        """Remember nothing of *key* up to *pos*, as not all of it was announced."""
-        self._tail(topic).skip(key, pos)
-
-    def _tail(self, topic: str) -> TopicTail:
         self._heard = None
         tail = self._by_topic.get(topic)
         if tail is None:
-            tail = self._by_topic[topic] = TopicTail(self.start_pos)
+            tail = self._new_tail(topic)
+        tail.append(pos, key, payload, size_bytes)
+
+    def skip(self, topic: str, pos: int, key: Hashable) -> None:
+        """Remember nothing of *key* up to *pos*, as not all of it was announced."""
+        self._heard = None
+        tail = self._by_topic.get(topic)
+        if tail is None:
+            tail = self._new_tail(topic)
+        tail.skip(key, pos)
+
+    def _new_tail(self, topic: str) -> TopicTail:
+        tail = self._by_topic[topic] = TopicTail(self.start_pos)
         return tail
 
     def forget(self, up_to: int) -> None:

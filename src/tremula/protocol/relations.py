@@ -34,7 +34,10 @@ def relation_of(content: Mapping[str, Any]) -> Relation | None:
 
     "Relationships which don't match the schema … are simply ignored."
     """
-    relation = content.get(RELATES_TO)
+    if RELATES_TO not in content:
+        # As most.
+        return None
+    relation = content[RELATES_TO]
     if not isinstance(relation, dict):
         return None
     rel_type, event_id = relation.get("rel_type"), relation.get("event_id")

@@ -79,6 +79,9 @@ def has_recipients(
     servers: Collection[ServerName], stored: StoredEvent, own: ServerName
 ) -> bool:
     """Whether there are any; looks at three servers at most."""
+    if stored.type != MEMBER and len(servers) == 1 and own in servers:
+        # As in most rooms.
+        return False
     have_it = _have_it(stored, own)
     for each in servers:
         if each not in have_it:

@@ -139,6 +139,8 @@ class Staged(Struct, frozen=True):
     def is_own_state_only(self) -> bool:
         """Whether the current state changes by the event itself, or not at all."""
         update, nid = self.update, self.stored.event_nid
+        if update is NO_UPDATE:
+            return not self.stored.is_state
         if update.removed or len(update.replaced) != self.stored.is_state:
             return False
         return all(event.event_nid == nid for event in update.replaced)
@@ -230,13 +232,13 @@ class EventWriter(Struct, frozen=True):
         says whether it is to be sent to any.
         """
         stored = item.stored
+        if not has_recipients(servers, stored, self.own.name):
+            return False
         # One of our own that another server has sent us need not be sent to others.
         is_ours = stored.arrived_pos is None and self.own.is_named(
             server_of(stored.sender)
         )
         if not (is_ours or item.is_relayed):
-            return False
-        if not has_recipients(servers, stored, self.own.name):
             return False
         entry = Entry(stored.journal_pos, stored.event_nid)
         self.outbox.add(unit, entry, room_nid=stored.room_nid)

@@ -100,10 +100,7 @@ class SqliteWriter:
         self.idle_cursor = None
         self._began_s = time.monotonic()
         self._metrics.batch_begun(len(batch))
-        statements = sum(
-            len(statement.rows) for unit, _ in batch for statement in unit.statements
-        )
-        if statements > INLINE_STATEMENTS_MAX:
+        if _rows_of(batch) > INLINE_STATEMENTS_MAX:
             self._jobs.put(lambda: self._commit(batch, self._execute(batch)))
             return
         outcomes = self._execute(batch)
@@ -129,7 +126,7 @@ class SqliteWriter:
             self._cursor.execute("BEGIN IMMEDIATE")
             for unit, _ in batch:
                 check_predecessor(unit)
-            self._run(each for unit, _ in batch for each in unit.statements)
+            self._run([each for unit, _ in batch for each in unit.statements])
         except Exception:  # noqa: BLE001 - found again below, in the unit that raises it
             self._roll_back()
             return self._execute_isolated(batch)
@@ -190,3 +187,11 @@ class SqliteWriter:
             self._roll_back()
         self._metrics.commit_seconds.observe(time.perf_counter() - started_s)
         self._loop.call_soon_threadsafe(self._finish_batch, batch, outcomes)
+
+
+def _rows_of(batch: Sequence[Pending]) -> int:
+    rows = 0
+    for unit, _ in batch:
+        for statement in unit.statements:
+            rows += len(statement.rows)
+    return rows
