@@ -26,8 +26,7 @@ class LocalBlobs:
 
     async def put(self, key: str, file: SpooledFile) -> None:
         """Move *file* to its place, unless it is there."""
-        place = file.place
-        if place is None or place.object_key != key or place.path is None:
+        if not file.is_at(key):
             await self._disk.run(move, file.path, self._path(key))
         file.is_moved = True
 

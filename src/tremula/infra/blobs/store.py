@@ -44,6 +44,11 @@ class SpooledFile(Struct):
     place: Place | None = None
     is_moved: bool = False
 
+    def is_at(self, key: str) -> bool:
+        """Whether it is in the place of *key* already."""
+        place = self.place
+        return place is not None and place.path is not None and place.object_key == key
+
 
 class BlobStore(Protocol):
     """Keeps blobs. All methods raise `BlobError` if the store can't be used."""
