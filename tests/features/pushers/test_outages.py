@@ -17,7 +17,9 @@ from tests.features.pushers.push_gateway import PushGateway
 from tests.features.rooms import send
 from tests.http_client import Client
 from tests.server import Server, running_server
+from tremula.features.pushers.pushed_users import PushedRoom, PushedUsers
 from tremula.infra.config import Config
+from tremula.infra.db import DatabaseUnavailable
 
 HOUR_MS = 3_600_000
 
@@ -53,6 +55,26 @@ async def test_what_was_not_taken_is_told_again(
     assert (await told_later(gateway, alice, clock))["event_id"] == event_id
     newer = await send(bob, room_id)
     assert (await gateway.take())["event_id"] == newer
+
+
+async def test_what_the_database_was_away_for_is_told_when_it_is_back(
+    server: Server, gateway: PushGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob, room_id = await two_in_a_room(server)
+    await push_to(alice, gateway)
+    asked: list[int] = []
+    in_room = PushedUsers.in_room
+
+    async def is_away_once(users: PushedUsers, room_nid: int) -> PushedRoom:
+        asked.append(room_nid)
+        if len(asked) == 1:
+            raise DatabaseUnavailable("it is being restarted")
+        return await in_room(users, room_nid)
+
+    monkeypatch.setattr(PushedUsers, "in_room", is_away_once)
+    event_id = await send(bob, room_id)
+
+    assert (await gateway.take())["event_id"] == event_id
 
 
 async def test_pushers_of_others_go_on_during_an_outage(

@@ -49,6 +49,8 @@ class Watch:
 
     async def run(self) -> None:
         """Watch for ever; meant for the supervisor."""
+        # What an earlier run has failed at was not noted.
+        self._deliveries.note_all()
         while True:
             self._something_waits.clear()
             while self._waiting:
