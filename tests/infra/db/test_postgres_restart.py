@@ -190,6 +190,34 @@ async def test_an_answer_lost_during_commit_is_found_out(
     assert await _stored(url) == (["1"] if is_committed else [])
 
 
+@pytest.mark.parametrize("is_committed", [True, False])
+async def test_an_answer_lost_with_all_that_came_at_once_is_found_out(
+    db: Database, own_server: PostgresServer, *, is_committed: bool
+) -> None:
+    """As above; the rows, and the commit, are one statement."""
+    await db.close()
+    url = own_server.url("postgres")
+
+    def cut(connection: Connection) -> Execute:
+        async def execute(query: str, *args: object) -> str:
+            if not query.lstrip().startswith("WITH"):
+                return await connection.execute(query, *args)
+            if is_committed:
+                await connection.execute(query, *args)
+            connection.terminate()
+            raise ConnectionResetError("cable cut")
+
+        return execute
+
+    async with _writer(url, cut) as writer:
+        assert await _outcome(writer, 1) is None
+        outcome = await _outcome(writer, 2)
+        assert await _outcome(writer, 3) is None
+
+    assert isinstance(outcome, NoneType if is_committed else DatabaseUnavailable)
+    assert await _stored(url) == (["1", "2", "3"] if is_committed else ["1", "3"])
+
+
 async def test_a_driver_that_loses_its_way_leaves_nobody_waiting(
     db: Database, own_server: PostgresServer
 ) -> None:

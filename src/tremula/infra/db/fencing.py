@@ -19,6 +19,24 @@ from tremula.infra.slots import SlotLease
 LOCKED_EPOCHS: Final = """
     SELECT slot, epoch FROM infra_slots WHERE slot = ANY($1) ORDER BY slot FOR SHARE
 """
+ALONE: Final = 1
+"""The number of a process that writes alone."""
+# In its own statement, which locks and asks as the steps of a batch do: with the number
+# of the batch, the writer's and its epoch (NULL if it is alone), and of the slots, each
+# with its epoch.
+BEGUN: Final = """
+    WITH held AS MATERIALIZED (
+        SELECT FROM infra_slots
+        WHERE slot = ANY($4::int8[])
+            AND epoch = ($5::int8[])[array_position($4::int8[], slot)]
+        ORDER BY slot FOR SHARE
+    ), begun AS MATERIALIZED (
+        UPDATE infra_writers SET batch = $1
+        WHERE writer = $2 AND epoch = COALESCE($3::int8, epoch)
+            AND (SELECT count(*) FROM held) = cardinality($4::int8[])
+        RETURNING writer
+    )
+"""
 IS_WRITER: Final = "SELECT 1 FROM infra_writers WHERE writer = $1 AND epoch = $2"
 
 

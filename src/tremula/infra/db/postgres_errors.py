@@ -15,6 +15,11 @@ SERVER_GONE: Final = (
 )
 """What asyncpg raises when the server is gone, going or not there yet."""
 
+REFUSED: Final = (asyncpg.PostgresError, ValueError)
+"""What it raises when the server has refused a statement, or asyncpg its parameters,
+unless the server is gone.
+"""
+
 DEADLOCK: Final = asyncpg.DeadlockDetectedError
 """What it raises where two sessions wait for each other: the whole may be repeated."""
 

@@ -15,7 +15,7 @@ from tremula.infra.db.errors import (
     DatabaseUnavailable,
     WriterLost,
 )
-from tremula.infra.db.fencing import WriterLease
+from tremula.infra.db.fencing import ALONE, WriterLease
 from tremula.infra.db.postgres_errors import SERVER_GONE
 
 CONNECT_TIMEOUT_S: Final = 10
@@ -24,7 +24,6 @@ CONNECT_TIMEOUT_S: Final = 10
 _WRITER_LOCK: Final = int.from_bytes(b"TREMULA1")
 # Each of those has one of its own, of this class.
 MEMBER_LOCKS: Final = int.from_bytes(b"TREM")
-_ONE_WRITER: Final = 1
 
 CONNECTION_OPTIONS: Final[dict[str, Any]] = {
     "timeout": CONNECT_TIMEOUT_S,
@@ -46,6 +45,23 @@ _WRITER_SETTINGS: Final = {"synchronous_commit": "on"}
 _MEMBER_SETTINGS: Final = {"idle_in_transaction_session_timeout": "2s"}
 
 
+class ParameterType(Protocol):
+    """What we use of ``asyncpg.Type``."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def schema(self) -> str: ...
+
+
+class Prepared(Protocol):
+    """What we use of ``asyncpg.prepared_stmt.PreparedStatement``."""
+
+    def get_parameters(self) -> Sequence[ParameterType]: ...
+
+
 class Connection(Protocol):
     """What we use of ``asyncpg.Connection``."""
 
@@ -56,6 +72,7 @@ class Connection(Protocol):
     async def fetch(self, query: str, /, *args: object) -> list[Sequence[Any]]: ...
     async def fetchrow(self, query: str, /, *args: object) -> Sequence[Any] | None: ...
     async def fetchval(self, query: str, /, *args: object) -> Any: ...  # noqa: ANN401 - one value of any type
+    async def prepare(self, query: str, /) -> Prepared: ...
     def transaction(self) -> AbstractAsyncContextManager[None]: ...
     def is_closed(self) -> bool: ...
     def terminate(self) -> None: ...
@@ -173,4 +190,4 @@ async def _last_batch(connection: Connection) -> int:
         return 0
     # There is none in a copy that was just begun.
     last = "SELECT COALESCE(MAX(batch), 0) FROM infra_writers WHERE writer = $1"
-    return int(await connection.fetchval(last, _ONE_WRITER))
+    return int(await connection.fetchval(last, ALONE))

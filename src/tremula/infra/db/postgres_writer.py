@@ -28,8 +28,14 @@ from tremula.infra.db.fencing import (
 from tremula.infra.db.gathering import Gathering
 from tremula.infra.db.metrics import WriterMetrics
 from tremula.infra.db.params import postgres_text
-from tremula.infra.db.postgres_errors import DEADLOCK, SERVER_GONE, translated
-from tremula.infra.db.postgres_session import Session, end
+from tremula.infra.db.postgres_at_once import AtOnce, Composer
+from tremula.infra.db.postgres_errors import (
+    DEADLOCK,
+    REFUSED,
+    SERVER_GONE,
+    translated,
+)
+from tremula.infra.db.postgres_session import Connection, Session, end
 from tremula.infra.db.unit import Unit, check_predecessor
 from tremula.infra.slots import SlotLease
 
@@ -47,6 +53,8 @@ Outcomes = list[Exception | None]
 class PostgresWriter:
     """Stores units in the order of their submission.
 
+    A batch of new rows alone is one statement, and a transaction by itself
+    (``postgres_at_once``). Any other goes in steps, and so does one that was refused.
     Rows for the same text go in one round trip where order permits (``batches``). A
     batch is run without savepoints first; if a statement fails, again with a savepoint
     around each unit, so that only the failing ones fail.
@@ -77,6 +85,7 @@ class PostgresWriter:
         self._connect = connect
         self._metrics = metrics
         self._lease = lease
+        self._composer = Composer()
         self._queue: list[Pending] = []
         self._gathering = Gathering()
         self._task: asyncio.Task[None] | None = None
@@ -147,6 +156,44 @@ class PostgresWriter:
             self._is_down = not await self._try_reconnect()
             if self._is_down:
                 return _all_failed(batch, "it went away")
+        at_once = self._composed(batch)
+        outcomes = None if at_once is None else await self._try_at_once(batch, at_once)
+        return await self._store_in_steps(batch) if outcomes is None else outcomes
+
+    def _composed(self, batch: Sequence[Pending]) -> AtOnce | None:
+        for unit, _ in batch:
+            if unit.predecessor is not None and unit.predecessor.error is not None:
+                return None
+        try:
+            return self._composer.compose(
+                grouped(each for unit, _ in batch for each in unit.statements),
+                batch=self._batch + 1,
+                writer=self._lease,
+                leases=leases_of(unit for unit, _ in batch),
+            )
+        except (LookupError, ValueError):
+            # A unit lacks a parameter: steps find out which.
+            return None
+
+    async def _try_at_once(
+        self, batch: Sequence[Pending], at_once: AtOnce
+    ) -> Outcomes | None:
+        """None if nothing was stored, for a reason that steps will find."""
+        started_s = time.perf_counter()
+        try:
+            done = await self._connection.execute(at_once.sql, *at_once.arguments)
+        except Exception as error:  # noqa: BLE001 - asyncpg has many words for "gone"
+            if isinstance(error, REFUSED) and not self._is_lost(error):
+                return None
+            is_committed = await self._is_committed(self._batch + 1, error)
+            return _all_stored(batch) if is_committed else _all_failed(batch, error)
+        if done != "SELECT 1":
+            return None
+        self._metrics.commit_seconds.observe(time.perf_counter() - started_s)
+        self._batch += 1
+        return _all_stored(batch)
+
+    async def _store_in_steps(self, batch: Sequence[Pending]) -> Outcomes:
         try:
             outcomes = await self._execute(batch)
         except WriterLost as error:
@@ -161,13 +208,17 @@ class PostgresWriter:
         try:
             await self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - the same
-            committing = self._batch + 1
-            self._lose(error)
-            await self._reconnect()
-            return outcomes if self._batch == committing else _all_failed(batch, error)
+            is_committed = await self._is_committed(self._batch + 1, error)
+            return outcomes if is_committed else _all_failed(batch, error)
         self._metrics.commit_seconds.observe(time.perf_counter() - started_s)
         self._batch += 1
         return outcomes
+
+    async def _is_committed(self, committing: int, error: Exception) -> bool:
+        """Whether the batch of that number is stored, whose answer was lost."""
+        self._lose(error)
+        await self._reconnect()
+        return self._batch == committing
 
     async def _execute(self, batch: Sequence[Pending]) -> Outcomes:
         """Run the statements in a transaction that is left open."""
@@ -190,14 +241,15 @@ class PostgresWriter:
                 for unit, _ in batch:
                     check_predecessor(unit)
                 for group in grouped(statements):
-                    await self._send(group)
+                    await _send(self._connection, group)
+                    await self._composer.learn(self._connection, group.sql)
             except Exception as error:
                 if self._is_lost(error) or isinstance(error, DEADLOCK):
                     raise
                 await self._connection.execute("ROLLBACK")
                 lost = await self._begin(batch)
             else:
-                return [None] * len(batch)
+                return _all_stored(batch)
         return [await self._run_isolated(unit, lost) for unit, _ in batch]
 
     async def _begin(self, batch: Sequence[Pending]) -> AbstractSet[SlotLease]:
@@ -242,7 +294,7 @@ class PostgresWriter:
             check_lease(unit, lost)
             check_predecessor(unit)
             for group in grouped(unit.statements):
-                await self._send(group)
+                await _send(self._connection, group)
         except Exception as error:
             if self._is_lost(error) or isinstance(error, DEADLOCK):
                 raise
@@ -254,19 +306,6 @@ class PostgresWriter:
             return unit.error
         await self._connection.execute("RELEASE SAVEPOINT unit")
         return None
-
-    async def _send(self, group: Group) -> None:
-        text = postgres_text(group.sql)
-        if group.returned is not None:
-            (row,) = group.rows
-            records = await self._connection.fetch(text.sql, *text.bind(row))
-            group.returned.rows = [tuple(record) for record in records]
-        elif len(group.rows) == 1:
-            await self._connection.execute(text.sql, *text.bind(group.rows[0]))
-        else:
-            await self._connection.executemany(
-                text.sql, [text.bind(row) for row in group.rows]
-            )
 
     # The session
 
@@ -304,6 +343,22 @@ class PostgresWriter:
         self._batch = session.batch
         log.info("postgres_writer_back", batch=session.batch)
         return True
+
+
+async def _send(connection: Connection, group: Group) -> None:
+    text = postgres_text(group.sql)
+    if group.returned is not None:
+        (row,) = group.rows
+        records = await connection.fetch(text.sql, *text.bind(row))
+        group.returned.rows = [tuple(record) for record in records]
+    elif len(group.rows) == 1:
+        await connection.execute(text.sql, *text.bind(group.rows[0]))
+    else:
+        await connection.executemany(text.sql, [text.bind(row) for row in group.rows])
+
+
+def _all_stored(batch: Sequence[Pending]) -> Outcomes:
+    return [None] * len(batch)
 
 
 def _all_failed(batch: Sequence[Pending], reason: object) -> Outcomes:
