@@ -68,7 +68,7 @@ def _build_directory(base: Base, engine: Engine) -> Directory:
     return directory
 
 
-def _build_history(base: Base, engine: Engine) -> History:
+def _build_history(base: Base, engine: Engine, people: People) -> History:
     gaps = GapFilling(engine.past, engine.rooms, base.server_name)
     times = RemoteEvents(base.federation, engine.verifier)
     return History(
@@ -78,6 +78,7 @@ def _build_history(base: Base, engine: Engine) -> History:
         engine.places,
         gaps,
         Elsewhere(times, gaps),
+        people.account_data,
     )
 
 
@@ -132,7 +133,7 @@ def add_rooms(
     base.router.add(room_creation_routes, creation)
     state = RoomState(engine.access, events, engine.serializer, engine.places)
     base.router.add(room_state_routes, state)
-    history = _build_history(base, engine)
+    history = _build_history(base, engine, people)
     base.router.add(history_routes, history)
     previews = RoomPreviews(
         engine.access, state, history, directory, people.account_data

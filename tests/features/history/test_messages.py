@@ -303,3 +303,39 @@ class TestVisibility:
         other_room = await create_room(bob)
         refused = await bob.get(f"/v3/rooms/{other_room}/event/{event_id}")
         assert error_of(refused) == (404, "M_NOT_FOUND")
+
+
+async def test_messages_of_ignored_users_are_not_shown(server: Server) -> None:
+    """CS "Ignoring Users": "the client will no longer receive events sent by that
+    user", whom /sync has left out before; state is shown.
+    """
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await create_room(
+        alice, preset="public_chat", power_level_content_override={"state_default": 0}
+    )
+    await join(bob, room_id)
+    await send(bob, room_id, "noise")
+    await set_state(bob, room_id, "m.room.topic", {"topic": "bob's"})
+    event_id = await send(alice, room_id, "hello")
+    path = f"/v3/user/{ALICE}/account_data/m.ignored_user_list"
+    await alice.put(path, {"ignored_users": {BOB: {}}})
+
+    page = await messages(alice, room_id, dir="b", limit=4)
+    around = await alice.get(
+        f"/v3/rooms/{room_id}/context/{event_id}", query={"limit": 6}
+    )
+    others = await messages(bob, room_id, dir="b", limit=4)
+
+    assert [e["type"] for e in page["chunk"]] == [
+        "m.room.message",
+        "m.room.topic",
+        "m.room.member",
+        "m.room.guest_access",
+    ]
+    before = around.json["events_before"]
+    assert [e["type"] for e in before] == [
+        "m.room.topic",
+        "m.room.member",
+        "m.room.guest_access",
+    ]
+    assert texts(others)[::2] == ["hello", "noise"]

@@ -1,6 +1,6 @@
 """The events of a room, read page by page or around one of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from msgspec import Struct, field
@@ -14,6 +14,7 @@ from tremula.protocol.errors import NotFound
 from tremula.protocol.filters import RoomEventFilter
 from tremula.protocol.identifiers import EventId, RoomId, UserId
 from tremula.rooms.access import Access, RoomAccess
+from tremula.rooms.aggregations import IgnoredUsers
 from tremula.rooms.event_store import END_POS, EventStore
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.peers import EventAt
@@ -61,7 +62,10 @@ class Context(Struct, frozen=True):
 
 
 class History(Struct, frozen=True):
-    """Shows the events of rooms to those who may see them, event by event."""
+    """Shows the events of rooms to those who may see them, event by event.
+
+    Messages of users whom they ignore only if they ask for one by its ID.
+    """
 
     access: RoomAccess
     events: EventStore
@@ -69,6 +73,7 @@ class History(Struct, frozen=True):
     places: Places
     gaps: GapFilling
     elsewhere: Elsewhere
+    ignored: IgnoredUsers
 
     async def page(
         self, requester: Requester, room_id: RoomId, request: PageRequest
@@ -128,7 +133,7 @@ class History(Struct, frozen=True):
         return await read_span(
             self.events,
             span,
-            _accepting(await self._viewer(access, user_id), wanted),
+            await self._accepting(await self._viewer(access, user_id), wanted),
             limit=request.limit,
             batch=0 if wanted.admits_all else _FILTERED_BATCH,
         )
@@ -184,7 +189,7 @@ class History(Struct, frozen=True):
         view = access.view
         event = await self.events.get(view.nid, event_id)
         viewer = await self._visible_to(view, requester.user_id, event)
-        accept, pos = _accepting(viewer, wanted), event.room_pos
+        accept, pos = await self._accepting(viewer, wanted), event.room_pos
         before = await read_span(
             self.events,
             Span(view.nid, pos, -END_POS, backwards=True),
@@ -285,6 +290,18 @@ class History(Struct, frozen=True):
             )
         return list((await self.events.by_nids(nids.values())).values())
 
+    async def _accepting(
+        self, viewer: Viewer, wanted: RoomEventFilter
+    ) -> Callable[[StoredEvent], bool]:
+        ignored = await self.ignored.ignored_users(viewer.user_id)
+        if wanted.admits_all and not ignored:
+            return viewer.can_see
+        return lambda event: (
+            viewer.can_see(event)
+            and _admits(wanted, event)
+            and not _is_ignored(event, ignored)
+        )
+
     async def _viewer(self, access: Access, user_id: UserId) -> Viewer:
         return await self.access.visibility.viewer(access.view, user_id)
 
@@ -307,9 +324,6 @@ def _admits(wanted: RoomEventFilter, event: StoredEvent) -> bool:
     return wanted.admits(event.type, event.sender, content)
 
 
-def _accepting(
-    viewer: Viewer, wanted: RoomEventFilter
-) -> Callable[[StoredEvent], bool]:
-    if wanted.admits_all:
-        return viewer.can_see
-    return lambda event: viewer.can_see(event) and _admits(wanted, event)
+def _is_ignored(event: StoredEvent, ignored: Collection[UserId]) -> bool:
+    # "Servers must still send state events sent by ignored users to clients."
+    return event.sender in ignored and not event.is_state
