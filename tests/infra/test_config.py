@@ -145,6 +145,10 @@ BAD_FILES = [
     ("registration.mode = 'opne'", 'registration.mode: must be one of "open", "token"'),
     ("password_hashing.memory_kib = 7", "password_hashing.memory_kib: must be from 8"),
     (
+        "media.upload_bytes_max = -1",
+        "media.upload_bytes_max: must be from 1 to 4398046511104, not -1",
+    ),
+    (
         "password_hashing = { memory_kib = 8, parallelism = 2 }",
         "password_hashing.memory_kib: must be at least 16",
     ),

@@ -127,7 +127,7 @@ def _parse_choice(kind: type[StrEnum], raw: object, key: str) -> StrEnum:
 def _bounded(value: object, bounds: Bounds, key: str) -> object:
     assert isinstance(value, int | float)
     if not bounds.least <= value <= bounds.most:
-        _refuse(key, f"must be from {bounds.least:g} to {bounds.most:.12g}", value)
+        _refuse(key, f"must be from {bounds.least:.16g} to {bounds.most:.16g}", value)
     return value
 
 
