@@ -50,15 +50,17 @@ class UnreadRooms(Struct, frozen=True):
         self, ctx: SyncContext, room_nids: Collection[int]
     ) -> Mapping[int, bytes]:
         """What the entry of each room says of it, as members of a JSON object."""
-        if not room_nids:
-            return {}
-        by_thread = ctx.filter.room.timeline.unread_thread_notifications
         found: dict[int, bytes] = {}
-        for nid, unread in (await self.counts.of(ctx.user_id, room_nids)).items():
-            if unread.threads:
-                found[nid] = _fields(unread, by_thread=by_thread)
+        missing: list[int] = []
+        for nid in room_nids:
+            unread = self.counts.recall(ctx.user_id, nid)
+            if unread is None:
+                missing.append(nid)
             else:
-                found[nid] = _main_fields(unread.main)
+                found[nid] = _fields(ctx, unread)
+        if missing:
+            counted = await self.counts.of(ctx.user_id, missing)
+            found |= {nid: _fields(ctx, unread) for nid, unread in counted.items()}
         return found
 
     async def _changed_in_db(self, ctx: SyncContext, since: int) -> Collection[int]:
@@ -90,8 +92,10 @@ def _payload(entry: tuple[int, object]) -> StoredReceipt:
     return stored
 
 
-def _fields(unread: Unread, *, by_thread: bool) -> bytes:
-    if not by_thread:
+def _fields(ctx: SyncContext, unread: Unread) -> bytes:
+    if not unread.threads:
+        return _main_fields(unread.main)
+    if not ctx.filter.room.timeline.unread_thread_notifications:
         return _main_fields(unread.total)
     fields = _main_fields(unread.main)
     threads = b",".join(

@@ -85,16 +85,8 @@ class _Counted(Struct):
     pos: int
     threads: dict[str, _Thread] = field(default_factory=dict[str, _Thread])
 
-    def add(self, marked: EventMarks, user_id: UserId, rules: UserRules) -> None:
-        """Count an event that came."""
-        if user_id == marked.sender:
-            return
-        of_all = marked.of_all
-        if of_all is not None:
-            notifies, highlights = of_all.notifies, of_all.highlights
-        else:
-            key = rules.key_at(self.room_id, marked.pos)
-            notifies, highlights = marked.of_user(user_id, key)
+    def add(self, marked: EventMarks, *, notifies: int, highlights: int) -> None:
+        """Count an event that came, and is this to the user."""
         if notifies or highlights:
             thread = self.threads.get(marked.thread)
             if thread is None:
@@ -169,17 +161,14 @@ class UnreadCounts:
 
     async def of(self, user_id: UserId, room_nids: Iterable[int]) -> dict[int, Unread]:
         """What is unread in those of the rooms that the user is joined to."""
-        rules = await self._rules.of(user_id)
         found: dict[int, Unread] = {}
         missing: list[int] = []
         for nid in room_nids:
-            # Only what they are joined to is kept.
-            counted = self._up_to_date((user_id, nid), rules)
-            if counted is None:
+            unread = self.recall(user_id, nid)
+            if unread is None:
                 missing.append(nid)
             else:
-                counted.pos = self._journal.position
-                found[nid] = counted.unread()
+                found[nid] = unread
         if missing:
             rooms = await self._memberships.of_user(user_id)
             joined = [
@@ -188,8 +177,19 @@ class UnreadCounts:
                 if (room := rooms.get(nid)) is not None and room.membership == "join"
             ]
             if joined:
-                found.update(await self._count(user_id, joined, rules))
+                found.update(await self._count(user_id, joined))
         return found
+
+    def recall(self, user_id: UserId, room_nid: int) -> Unread | None:
+        """What is unread in a room, if it was asked for lately; else only `of` can
+        tell.
+        """
+        # Only what they are joined to is kept.
+        counted = self._up_to_date((user_id, room_nid))
+        if counted is None:
+            return None
+        counted.pos = self._journal.position
+        return counted.unread()
 
     async def total(self, user_id: UserId) -> int:
         """How many notifications are unread in all rooms."""
@@ -197,11 +197,16 @@ class UnreadCounts:
         unread = await self.of(user_id, joined)
         return sum(each.total.notifications for each in unread.values())
 
-    def _up_to_date(self, key: _Key, rules: UserRules) -> _Counted | None:
+    def _up_to_date(self, key: _Key) -> _Counted | None:
+        """What is counted with all that was told since; None if that is not known.
+
+        The user's rules are looked up only for what is not the same for all.
+        """
         counted = self.cache.get(key)
         if counted is None:
             return None
-        told = self._journal.tail(TOPIC, key[1], counted.pos)
+        user_id, room_nid = key
+        told = self._journal.tail(TOPIC, room_nid, counted.pos)
         if told is None:
             self.cache.discard(key)
             return None
@@ -210,13 +215,26 @@ class UnreadCounts:
                 # An event was redacted: whether it had counted is not known.
                 self.cache.discard(key)
                 return None
-            counted.add(marked, key[0], rules)
+            of_all = marked.of_all
+            if of_all is None:
+                rules = self._rules.cache.get(user_id)
+                if rules is None:
+                    return None
+                of_user = marked.of_user(
+                    user_id, rules.key_at(counted.room_id, marked.pos)
+                )
+                counted.add(marked, notifies=of_user[0], highlights=of_user[1])
+            elif user_id != marked.sender:
+                counted.add(
+                    marked, notifies=of_all.notifies, highlights=of_all.highlights
+                )
             counted.pos = pos
         return counted
 
     async def _count(
-        self, user_id: UserId, rooms: Sequence[UserRoom], rules: UserRules
+        self, user_id: UserId, rooms: Sequence[UserRoom]
     ) -> dict[int, Unread]:
+        rules = await self._rules.of(user_id)
         keys = [(user_id, room.room_nid) for room in rooms]
         self._counting.update(keys)
         pos = self._journal.position
@@ -271,8 +289,7 @@ class UnreadCounts:
             self._stale.add(key)
         if key not in self.cache:
             return
-        rules = self._rules.cache.get(receipt.user_id)
-        counted = None if rules is None else self._up_to_date(key, rules)
+        counted = self._up_to_date(key)
         if counted is None or not counted.read(receipt):
             self.cache.discard(key)
 
