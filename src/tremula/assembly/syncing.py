@@ -38,9 +38,10 @@ from tremula.features.sync import routes as sync_routes
 from tremula.features.sync.event_shapes import EventShapes
 from tremula.features.sync.invited_rooms import InvitedRooms
 from tremula.features.sync.joined import JoinedRooms
+from tremula.features.sync.last_answers import LastAnswers
 from tremula.features.sync.lazy_members import LazyMembers
 from tremula.features.sync.left_rooms import LeftRooms
-from tremula.features.sync.parts import Parts
+from tremula.features.sync.parts import Parts, UserPart
 from tremula.features.sync.room_entries import RoomEntries
 from tremula.features.sync.rooms_section import RoomsSection
 from tremula.features.sync.routes import SyncEdge
@@ -149,20 +150,28 @@ def _add_sync(
     presence = PresencePart(
         journal, people.presence, people.profiles, people.audience, engine.reader
     )
+    rooms = RoomsSection(
+        journal,
+        engine.memberships,
+        people.account_data,
+        JoinedRooms(journal, engine.reader, entries, Parts(room_parts), unread),
+        parts.invited,
+        _left_rooms(base, engine, entries, parts.room_account_data),
+        parts.lazy_members,
+    )
+    user_parts: Parts[UserPart] = Parts(
+        (parts.account_data, presence, parts.device_lists)
+    )
+    topics = rooms.topics.union(
+        user_parts.topics, (parts.inbox.topic, parts.key_status.topic)
+    )
     sync = Sync(
         journal,
-        RoomsSection(
-            journal,
-            engine.memberships,
-            people.account_data,
-            JoinedRooms(journal, engine.reader, entries, Parts(room_parts), unread),
-            parts.invited,
-            _left_rooms(base, engine, entries, parts.room_account_data),
-            parts.lazy_members,
-        ),
-        Parts((parts.account_data, presence, parts.device_lists)),
+        rooms,
+        user_parts,
         parts.inbox,
         parts.key_status,
+        LastAnswers(journal, topics),
         base.clock,
     )
     base.router.add(sync_routes, SyncEdge(sync, people.filters, people.presence))

@@ -83,7 +83,9 @@ class Notifier:
         Returns False if nothing has by the end of *timeout_s*, which may be over.
         Costs one future.
         """
-        if self.was_woken(user_id, after):
+        wake_pos = self._wake_pos
+        has_news = after < self._floor or (wake_pos and wake_pos[-1] > after)
+        if has_news and self.was_woken(user_id, after):
             return True
         if timeout_s <= 0:
             return False

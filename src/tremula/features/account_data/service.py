@@ -66,6 +66,8 @@ class Follower(Protocol):
 class AccountData:
     """Reads and changes account data; knows whom a user ignores."""
 
+    topic = TOPIC
+
     def __init__(
         self,
         *,

@@ -20,6 +20,8 @@ _NO_KEYS: Final = {SIGNED_CURVE25519: 0}
 class KeyStatus:
     """Implements `DeviceStatus`: how many keys are left. No query if known already."""
 
+    topic = TOPIC
+
     def __init__(self, keys: OneTimeKeys, journal: Journal) -> None:
         self._keys = keys
         self._journal = journal

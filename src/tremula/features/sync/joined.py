@@ -48,7 +48,10 @@ class JoinedRooms(Struct, frozen=True):
         who *stayed* in all rooms since, and is to be shown what others were, costs a
         look at a dict a room.
         """
-        changed = await self._changed(ctx, since)
+        if ctx.only_events_in is None:
+            changed = await self._changed(ctx, since)
+        else:
+            changed = _Changed(ctx.joined_rooms.keys() & ctx.only_events_in)
         if not changed.nids:
             return {}
         entries: dict[int, bytes] | None = None
@@ -100,7 +103,7 @@ class JoinedRooms(Struct, frozen=True):
     async def _changed(self, ctx: SyncContext, since: int) -> "_Changed":
         joined = ctx.joined_rooms.keys()
         if not since:
-            return _Changed(joined, (), ())
+            return _Changed(joined)
         heard = ctx.heard
         by_part: Sequence[tuple[RoomPart, Collection[int]]] = ()
         if speaking := self.parts.speaking(heard):
@@ -165,8 +168,8 @@ class _Changed(Struct, frozen=True):
     """
 
     nids: AbstractSet[int]
-    by_part: Sequence[tuple[RoomPart, Collection[int]]]
-    read: Collection[int]
+    by_part: Sequence[tuple[RoomPart, Collection[int]]] = ()
+    read: Collection[int] = ()
 
 
 async def _collect(

@@ -31,7 +31,10 @@ class SyncContext(Struct, frozen=True):
     ``joined_rooms`` maps the room nids of the rooms that the user is joined to.
     Events of ``ignored_users`` are not shown. ``full_state`` is the request's. Topics
     that are not in ``heard`` have said nothing since the request's token, up to
-    ``now``; None if any may have.
+    ``now``; None if any may have. If there is no news but events, ``only_events_in``
+    has the nids of the rooms with any; None if there may be other news. In
+    ``sent_members`` are numbers of member events that the device has for certain, to
+    which more may be added.
     """
 
     user_id: UserId
@@ -42,6 +45,8 @@ class SyncContext(Struct, frozen=True):
     filter: Filter = NO_FILTER
     full_state: bool = False
     heard: AbstractSet[str] | None = None
+    only_events_in: AbstractSet[object] | None = None
+    sent_members: set[int] | None = None
 
     def may_have(self, topic: str) -> bool:
         """Whether *topic* may have said something since the request's token."""
@@ -150,6 +155,11 @@ class Parts(Generic[P]):
 class DeviceStatus(Protocol):
     """Says in every answer how things are with a device. That is no news by itself."""
 
+    @property
+    def topic(self) -> str:
+        """While it is silent, things are as they were."""
+        ...
+
     async def fields(self, user_id: UserId, device_id: DeviceId) -> bytes:
         """What is said at the top level of the answer: members of a JSON object."""
         ...
@@ -186,6 +196,11 @@ class Inbox(Protocol):
 
 class IgnoredUsers(Protocol):
     """Knows whose events a user does not want to see."""
+
+    @property
+    def topic(self) -> str:
+        """While it is silent, nobody ignores others than before."""
+        ...
 
     async def ignored_users(self, user_id: UserId) -> frozenset[UserId]:
         """Whom *user_id* ignores."""

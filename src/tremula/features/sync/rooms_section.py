@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from tremula.features.sync.invited_rooms import InvitedRooms
 from tremula.features.sync.joined import JoinedRooms
+from tremula.features.sync.lazy_members import TOPIC as LAZY_MEMBERS_TOPIC
 from tremula.features.sync.lazy_members import LazyMembers
 from tremula.features.sync.left_rooms import LeftRooms
 from tremula.features.sync.parts import IgnoredUsers, SyncContext
@@ -14,6 +15,7 @@ from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import RoomId
 from tremula.rooms.memberships import TOPIC as MEMBERSHIP_TOPIC
 from tremula.rooms.memberships import Memberships
+from tremula.rooms.partial import COMPLETED_TOPIC
 
 # {"join": {room id: entry}, "invite": …}
 Sections = Mapping[str, Mapping[RoomId, bytes]]
@@ -29,6 +31,19 @@ class RoomsSection(Struct, frozen=True):
     invited: InvitedRooms
     left: LeftRooms
     lazy_members: LazyMembers
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """While these are silent, there is no news but events."""
+        own = frozenset(
+            (
+                MEMBERSHIP_TOPIC,
+                COMPLETED_TOPIC,
+                LAZY_MEMBERS_TOPIC,
+                self.account_data.topic,
+            )
+        )
+        return own.union(self.joined.parts.topics, self.joined.unread.topics)
 
     async def context(self, request: SyncRequest) -> SyncContext:
         """What an answer to *request* reaches up to, were it built now."""
@@ -57,7 +72,8 @@ class RoomsSection(Struct, frozen=True):
         sections: dict[str, dict[RoomId, bytes]] = {}
         user_id = ctx.user_id
         has_changed = not since or (
-            ctx.may_have(MEMBERSHIP_TOPIC)
+            ctx.only_events_in is None
+            and ctx.may_have(MEMBERSHIP_TOPIC)
             and self.memberships.changed_pos(user_id) > since
         )
         if has_changed or ctx.filter.room.include_leave:

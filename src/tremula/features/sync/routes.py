@@ -13,7 +13,8 @@ from tremula.infra.http import Auth, Json, UserRequest, endpoint, long_poll
 from tremula.infra.http.query import Query
 from tremula.infra.tokens import StreamToken
 from tremula.protocol.errors import InvalidParam
-from tremula.protocol.filters import NO_FILTER
+from tremula.protocol.filters import NO_FILTER, Filter
+from tremula.protocol.identifiers import UserId
 from tremula.protocol.presence import PresenceState
 
 _REMEMBERED_BYTES_MAX: Final = 1024
@@ -32,15 +33,14 @@ class SyncEdge(Struct, frozen=True):
 async def sync(req: UserRequest, edge: SyncEdge) -> Json:
     """CS sync. Errors: M_INVALID_PARAM, M_BAD_JSON, M_NOT_JSON."""
     wanted = _parameters(req.query_string)
+    shape = wanted.resolved
+    if shape is None:
+        shape = await _resolve(edge.filters, req.user_id, wanted)
     request = SyncRequest(
         user_id=req.user_id,
         device_id=req.device_id,
         since=wanted.since,
-        filter=(
-            await edge.filters.resolve(req.user_id, wanted.filter)
-            if wanted.filter
-            else NO_FILTER
-        ),
+        filter=shape,
         timeout_s=wanted.timeout_s,
         full_state=wanted.full_state,
         state_form=wanted.state_form,
@@ -49,13 +49,24 @@ async def sync(req: UserRequest, edge: SyncEdge) -> Json:
     return await edge.sync.answer(request)
 
 
-class _Parameters(Struct, frozen=True):
+class _Parameters(Struct):
+    """``resolved`` is the filter, once it is known and the same for all users."""
+
     since: StreamToken | None
     filter: str | None
     timeout_s: float
     full_state: bool
     state_form: StateForm
     presence: PresenceState
+    resolved: Filter | None = None
+
+
+async def _resolve(filters: Filters, user_id: UserId, wanted: _Parameters) -> Filter:
+    raw = wanted.filter
+    found = await filters.resolve(user_id, raw) if raw else NO_FILTER
+    if not raw or raw.startswith("{"):
+        wanted.resolved = found
+    return found
 
 
 def _parameters(query_string: bytes) -> _Parameters:

@@ -1,18 +1,27 @@
 """Syncing (CS "Syncing"): what is new for one device, or will be soon."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import orjson
 from msgspec import Struct
 
-from tremula.features.sync.parts import DeviceStatus, Inbox, Parts, UserPart
+from tremula.features.sync.last_answers import LastAnswer, LastAnswers
+from tremula.features.sync.parts import (
+    DeviceStatus,
+    Inbox,
+    Parts,
+    SyncContext,
+    UserPart,
+)
 from tremula.features.sync.request import StateForm, SyncRequest
 from tremula.features.sync.rooms_section import RoomsSection, Sections
 from tremula.infra.clock import Clock
 from tremula.infra.journal import Journal
 from tremula.infra.tokens import StreamToken
 from tremula.protocol.errors import InvalidParam
+from tremula.protocol.identifiers import RoomId
 
 __all__ = ["TIMEOUT_MAX_S", "StateForm", "Sync", "SyncRequest"]
 
@@ -32,6 +41,7 @@ class Sync(Struct, frozen=True):
     parts: Parts[UserPart]
     inbox: Inbox
     device_status: DeviceStatus
+    last_answers: LastAnswers
     clock: Clock
 
     async def answer(self, request: SyncRequest) -> bytes:
@@ -41,68 +51,109 @@ class Sync(Struct, frozen=True):
             InvalidParam: ``since`` is ahead of everything this server handed out.
         """
         since = request.since.pos if request.since else 0
+        last = self.last_answers.find(request)
+        if last is None:
+            await self._receive(request, since)
+        if not since or request.full_state:
+            answer = await self._build(request, since, None)
+        else:
+            answer = await self._news(request, since, last)
+        ctx = answer.ctx
+        if last is not None and ctx is not None and ctx.only_events_in is not None:
+            last.pos = ctx.now
+            return answer.only_events(last.status)
+        status = b""
+        if request.device_id:
+            status = await self.device_status.fields(request.user_id, request.device_id)
+            if ctx is not None and answer.is_last:
+                self.last_answers.keep(ctx, status)
+        return answer.to_json(status)
+
+    async def _receive(self, request: SyncRequest, since: int) -> None:
         if since > self.journal.position and not await self.journal.covers(since):
             raise InvalidParam("since is not a token of this server")
         if request.since and request.device_id:
             await self.inbox.received(request.user_id, request.device_id, request.since)
-        if not since or request.full_state:
-            answer = await self._build(request, since)
-        else:
-            answer = await self._news(request, since)
-        status = b""
-        if request.device_id:
-            status = await self.device_status.fields(request.user_id, request.device_id)
-        return answer.to_json(status)
 
-    async def _news(self, request: SyncRequest, since: int) -> "_Answer":
+    async def _news(
+        self, request: SyncRequest, since: int, last: LastAnswer | None
+    ) -> "_Answer":
         user_id = request.user_id
         left_s = min(request.timeout_s, TIMEOUT_MAX_S)
         deadline_s = self.clock.monotonic_s() + left_s
-        is_due, checked = request.is_due, since
+        is_due, checked = last is None and request.is_due, since
         while True:
             if left_s > 0 and not self.journal.is_alone:
                 # Other processes wake by rooms: whose members are found in memory.
                 await self.rooms.memberships.joined_by(user_id)
             if not is_due and not await self.journal.wait(user_id, checked, left_s):
-                return _Answer(StreamToken(self.journal.position), {}, {})
-            answer = await self._build(request, since)
+                return _Answer(self.journal.position)
+            answer = await self._build(request, since, last)
             if answer.has_news:
                 return answer
             left_s = deadline_s - self.clock.monotonic_s()
             if left_s <= 0:
                 return answer
-            is_due, checked = False, answer.token.pos
+            is_due, checked = False, answer.pos
 
-    async def _build(self, request: SyncRequest, since: int) -> "_Answer":
-        ctx = await self.rooms.context(request)
+    async def _build(
+        self, request: SyncRequest, since: int, last: LastAnswer | None
+    ) -> "_Answer":
+        ctx = None
+        if last is not None:
+            ctx = self.last_answers.context(request, since, last)
+        pos = self.journal.position
+        if ctx is None:
+            ctx = await self.rooms.context(request)
         rooms = await self.rooms.build(ctx, since, state_form=request.state_form)
+        if ctx.only_events_in is not None:
+            return _Answer(ctx.now, rooms=rooms, ctx=ctx)
         sections = {}
         for part in self.parts.speaking(ctx.heard):
             value = await part.user_section(ctx, since)
             if value is not None:
                 sections[part.key] = value
         device_pos = None
+        # What was read while something else was told may not be all of one time.
+        is_last = pos == ctx.now
         if request.is_due or ctx.may_have(self.inbox.topic):
             page = await self.inbox.page(ctx, request.since)
             device_pos = page.device_pos
             if page.events:
+                is_last = False
                 events = ",".join(page.events).encode()
                 sections["to_device"] = b'{"events":[%b]}' % events
-        return _Answer(StreamToken(ctx.now, device_pos), rooms, sections)
+        return _Answer(ctx.now, device_pos, rooms, sections, ctx, is_last)
 
 
 class _Answer(Struct, frozen=True):
-    token: StreamToken
-    rooms: Sections
-    sections: Mapping[str, bytes]
+    """``ctx`` is that of an answer that was built. With ``is_last`` nothing is left to
+    tell that it knows of, nor does the device have to prove that it received it.
+    """
+
+    pos: int
+    device_pos: int | None = None
+    rooms: Sections = {}
+    sections: Mapping[str, bytes] = {}
+    ctx: SyncContext | None = None
+    is_last: bool = False
 
     @property
     def has_news(self) -> bool:
         return bool(self.sections) or any(self.rooms.values())
 
+    def only_events(self, status: bytes) -> bytes:
+        """As `to_json`: mostly of one room, where many are shown the same event."""
+        joined = self.rooms["join"]
+        if len(joined) != 1:
+            return self.to_json(status)
+        [(room_id, entry)] = joined.items()
+        return _of_one_room(self.pos, room_id, entry, status)
+
     def to_json(self, status: bytes) -> bytes:
         # Of pieces, put together once: an initial sync has megabytes.
-        pieces = [b'{"next_batch":"%b","rooms":{' % str(self.token).encode()]
+        token = StreamToken(self.pos, self.device_pos)
+        pieces = [b'{"next_batch":"%b","rooms":{' % str(token).encode()]
         between_sections = b""
         for name, rooms in self.rooms.items():
             if rooms:
@@ -120,3 +171,9 @@ class _Answer(Struct, frozen=True):
             pieces += (b",", status)
         pieces.append(b"}")
         return b"".join(pieces)
+
+
+@lru_cache(maxsize=16)
+def _of_one_room(pos: int, room_id: RoomId, entry: bytes, status: bytes) -> bytes:
+    """The same for all who have as much unread there, of whom there are many."""
+    return _Answer(pos, rooms={"join": {room_id: entry}}).to_json(status)

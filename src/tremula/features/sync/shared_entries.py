@@ -20,6 +20,8 @@ from tremula.protocol.room_state import member_key
 from tremula.rooms.view import RoomView
 
 _ENTRIES_MAX: Final = 256
+# Of the members that are known to be sent to a device.
+_SENT_MAX: Final = 50
 
 # Since, now, the filter's identity and the form of the state.
 _Moment = tuple[int, int, int, StateForm]
@@ -33,6 +35,7 @@ class _Shared(Struct, frozen=True):
     senders: AbstractSet[str]
     # The senders' member events, which the reader must know already.
     members: Mapping[str, int]
+    member_nids: frozenset[int]
     # Kept so that its identity stays its own.
     filter: Filter
 
@@ -85,14 +88,19 @@ class SharedEntries:
         """Whether one who saw all of it is shown the same."""
         if ctx.user_id in shared.senders:
             return False
-        return (
-            not ctx.filter.room.state.lazy_load_members
-            or self._lazy_members.has_sent(
-                DeviceRoom(ctx.user_id, ctx.device_id, room_nid),
-                shared.members,
-                since=since,
-            )
-        )
+        sent = ctx.sent_members
+        if not ctx.filter.room.state.lazy_load_members or (
+            sent is not None and shared.member_nids <= sent
+        ):
+            return True
+        room = DeviceRoom(ctx.user_id, ctx.device_id, room_nid)
+        if not self._lazy_members.has_sent(room, shared.members, since=since):
+            return False
+        if sent is not None:
+            if len(sent) > _SENT_MAX:
+                sent.clear()
+            sent |= shared.member_nids
+        return True
 
     def offer(
         self,
@@ -124,7 +132,12 @@ class SharedEntries:
         moment = self._moments.setdefault((since, ctx.now, id(ctx.filter), form), {})
         self._count += view.nid not in moment
         moment[view.nid] = _Shared(
-            entry, timeline.start_pos, senders, members, ctx.filter
+            entry=entry,
+            start_pos=timeline.start_pos,
+            senders=senders,
+            members=members,
+            member_nids=frozenset(members.values()),
+            filter=ctx.filter,
         )
         while self._count > _ENTRIES_MAX:
             self._count -= len(self._moments.popitem(last=False)[1])
