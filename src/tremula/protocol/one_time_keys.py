@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -50,16 +49,22 @@ class OneTimeKey(Struct, frozen=True):
     key_id: str
     content: bytes
 
-    @property
-    def name(self) -> tuple[str, str]:
-        """The algorithm and the ID."""
-        return self.algorithm, self.key_id
+
+class KeyBatch(Struct, frozen=True):
+    """Keys of one algorithm in their order: the ID and the content of each.
+
+    Of what is uploaded by fifties, there is no object a key.
+    """
+
+    algorithm: str
+    key_ids: Sequence[str]
+    contents: Sequence[bytes]
 
 
 def parse_one_time_keys(
     user_id: UserId, device_id: DeviceId, raw: KeysJson
-) -> list[OneTimeKey]:
-    """The keys of *raw* of a device, in their order.
+) -> list[KeyBatch]:
+    """The keys of *raw* of a device, in their order, by algorithm.
 
     Signed keys that are written as usual cost one search for a pattern, and none is
     decoded: what they say is stored, and given out, as it is.
@@ -70,16 +75,15 @@ def parse_one_time_keys(
     """
     if raw == NO_KEYS:
         return []
-    keys = _usual_keys(_signer(user_id, device_id), raw)
-    if keys is None:
-        texts = _texts(raw)
-        _check_number(texts)
-        return [
-            _parse(user_id, device_id, name, bytes(text))
-            for name, text in texts.items()
-        ]
-    _check_number(keys)
-    return keys
+    usual = _usual_keys(_signer(user_id, device_id), raw)
+    if usual is not None:
+        _check_number(len(usual.key_ids))
+        return [usual]
+    texts = _texts(raw)
+    _check_number(len(texts))
+    return _batches(
+        [_parse(user_id, device_id, name, bytes(text)) for name, text in texts.items()]
+    )
 
 
 def parse_fallback_keys(
@@ -91,17 +95,20 @@ def parse_fallback_keys(
         InvalidParam, NotJson, BadJson: as with `parse_one_time_keys`, or an algorithm
             has two.
     """
-    keys = parse_one_time_keys(user_id, device_id, raw)
-    if len({key.algorithm for key in keys}) < len(keys):
+    batches = parse_one_time_keys(user_id, device_id, raw)
+    if any(len(batch.key_ids) > 1 for batch in batches):
         raise InvalidParam("there is one fallback key an algorithm")
-    return keys
+    return [
+        OneTimeKey(batch.algorithm, batch.key_ids[0], batch.contents[0])
+        for batch in batches
+    ]
 
 
 def check_signed_by(
     ed25519: bytes,
     user_id: UserId,
     device_id: DeviceId,
-    keys: Sequence[OneTimeKey],
+    keys: Sequence[KeyBatch],
     fallbacks: Sequence[OneTimeKey],
 ) -> None:
     """See that the device with this Ed25519 key has signed what needs to be signed.
@@ -115,23 +122,38 @@ def check_signed_by(
         InvalidSignature: it has not.
     """
     verify_keys = {f"ed25519:{device_id}": ed25519}
-    signed = (key for key in reversed(keys) if key.algorithm == SIGNED_CURVE25519)
-    of_fallbacks = [key for key in fallbacks if key.algorithm == SIGNED_CURVE25519]
-    for key in (*islice(signed, 1), *of_fallbacks):
-        check_signed(orjson.loads(key.content), user_id, verify_keys)
+    signed = [
+        batch.contents[-1] for batch in keys if batch.algorithm == SIGNED_CURVE25519
+    ]
+    signed += [key.content for key in fallbacks if key.algorithm == SIGNED_CURVE25519]
+    for content in signed:
+        check_signed(orjson.loads(content), user_id, verify_keys)
 
 
-def _usual_keys(signer: bytes, raw: KeysJson) -> list[OneTimeKey] | None:
+def _usual_keys(signer: bytes, raw: KeysJson) -> KeyBatch | None:
     """The keys of *raw*, if there is nothing else in it and each has its own name."""
     found: list[tuple[bytes, bytes, bytes]] = _USUAL.findall(raw)
-    by_id = {key_id: content for key_id, content, _ in found}
-    size = 1 + len(by_id) * _USUAL_BYTES
-    size += sum(map(len, by_id)) + sum(map(len, by_id.values()))
-    if size != len(raw) or {by for _, _, by in found} != {signer}:
+    if not found:
         return None
+    key_ids, contents, signers = zip(*found, strict=True)
+    size = 1 + len(found) * _USUAL_BYTES
+    size += sum(map(len, key_ids)) + sum(map(len, contents))
+    is_all = size == len(raw) and len(set(key_ids)) == len(found)
+    if not is_all or set(signers) != {signer}:
+        return None
+    # All decoded at once: no ID has a space.
+    return KeyBatch(SIGNED_CURVE25519, b" ".join(key_ids).decode().split(" "), contents)
+
+
+def _batches(keys: Sequence[OneTimeKey]) -> list[KeyBatch]:
+    by_algorithm: dict[str, list[OneTimeKey]] = {}
+    for key in keys:
+        by_algorithm.setdefault(key.algorithm, []).append(key)
     return [
-        OneTimeKey(SIGNED_CURVE25519, key_id.decode(), content)
-        for key_id, content in by_id.items()
+        KeyBatch(
+            algorithm, [key.key_id for key in alike], [key.content for key in alike]
+        )
+        for algorithm, alike in by_algorithm.items()
     ]
 
 
@@ -154,8 +176,8 @@ def _texts(raw: KeysJson) -> Mapping[str, Raw]:
         raise NotJson("not valid JSON") from error
 
 
-def _check_number(keys: Sequence[OneTimeKey] | Mapping[str, Raw]) -> None:
-    if len(keys) > KEYS_MAX:
+def _check_number(keys: int) -> None:
+    if keys > KEYS_MAX:
         raise InvalidParam(f"at most {KEYS_MAX} keys can be uploaded at once")
 
 

@@ -14,6 +14,7 @@ from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import DeviceId, UserId
 from tremula.protocol.one_time_keys import (
+    KeyBatch,
     KeysJson,
     OneTimeKey,
     check_signed_by,
@@ -34,7 +35,9 @@ TOPIC: Final = "one_time_keys"
 """Announced with the user ID as key when the keys of a device have changed."""
 
 ClaimedKeys = dict[UserId, dict[DeviceId, dict[str, Any]]]
-"""`{user_id: {device_id: {"<algorithm>:<key_id>": key}}}`."""
+"""`{user_id: {device_id: {"<algorithm>:<key_id>": key}}}`; our users' keys are JSON as
+it is stored (`orjson.Fragment`).
+"""
 
 # Clients keep 50 to 100 on the server.
 _KEYS_KEPT_MAX: Final = 2_000
@@ -66,7 +69,7 @@ class PlannedKeys(Struct, frozen=True):
     device_id: DeviceId
     upload: int
     forgets: bool
-    new: Sequence[OneTimeKey]
+    new: Sequence[KeyBatch]
     fallbacks: Sequence[OneTimeKey]
     counts: Mapping[str, int]
 
@@ -102,7 +105,8 @@ class OneTimeKeys(Struct, frozen=True):
         )
         new = _new_ones(await self._known(upload, rows, keys), keys)
         counts = _counts(rows)
-        counts.update([key.algorithm for key in new])
+        for batch in new:
+            counts[batch.algorithm] += len(batch.key_ids)
         if new and sum(counts.values()) > _KEYS_KEPT_MAX:
             raise InvalidParam(f"at most {_KEYS_KEPT_MAX} one-time keys a device")
         last = max((row.upload for row in rows), default=0)
@@ -187,7 +191,7 @@ class OneTimeKeys(Struct, frozen=True):
     # Adding
 
     async def _known(
-        self, upload: KeyUpload, rows: Sequence[KeyRow], keys: Sequence[OneTimeKey]
+        self, upload: KeyUpload, rows: Sequence[KeyRow], keys: Sequence[KeyBatch]
     ) -> Mapping[tuple[str, str], StoredKey]:
         """What is stored under the names of *keys*. No query if nothing is."""
         if not rows:
@@ -197,7 +201,12 @@ class OneTimeKeys(Struct, frozen=True):
             for row in rows
             for key_id in row.key_ids
         }
-        uploads = {newest[key.name] for key in keys if key.name in newest}
+        uploads = {
+            newest[batch.algorithm, key_id]
+            for batch in keys
+            for key_id in batch.key_ids
+            if (batch.algorithm, key_id) in newest
+        }
         if not uploads:
             return {}
         return await storage.keys_of_uploads(
@@ -250,27 +259,33 @@ def _counts(rows: Sequence[KeyRow]) -> Counter[str]:
 
 
 def _new_ones(
-    known: Mapping[tuple[str, str], StoredKey], keys: Sequence[OneTimeKey]
-) -> list[OneTimeKey]:
+    known: Mapping[tuple[str, str], StoredKey], keys: Sequence[KeyBatch]
+) -> Sequence[KeyBatch]:
     """Those of *keys* that were never uploaded before.
 
     A key that was given out already is not taken in again. Another one may have its
     name: the device has forgotten about the first.
     """
     if not known:
-        return list(keys)
-    new: list[OneTimeKey] = []
-    for key in keys:
-        stored = known.get(key.name)
-        if stored is None or (stored.is_claimed and stored.content != key.content):
-            new.append(key)
-        elif stored.content != key.content:
-            raise InvalidParam(
-                f"there is another key {key.algorithm}:{key.key_id} already"
-            )
+        return keys
+    new: list[KeyBatch] = []
+    for batch in keys:
+        key_ids: list[str] = []
+        contents: list[bytes] = []
+        for key_id, content in zip(batch.key_ids, batch.contents, strict=True):
+            stored = known.get((batch.algorithm, key_id))
+            if stored is None or (stored.is_claimed and stored.content != content):
+                key_ids.append(key_id)
+                contents.append(content)
+            elif stored.content != content:
+                raise InvalidParam(
+                    f"there is another key {batch.algorithm}:{key_id} already"
+                )
+        if key_ids:
+            new.append(KeyBatch(batch.algorithm, key_ids, contents))
     return new
 
 
 def _note(claimed: ClaimedKeys, claim: KeyClaim, key_id: str, content: bytes) -> None:
     keys = claimed.setdefault(claim.user_id, {}).setdefault(claim.device_id, {})
-    keys[f"{claim.algorithm}:{key_id}"] = orjson.loads(content)
+    keys[f"{claim.algorithm}:{key_id}"] = orjson.Fragment(content)

@@ -7,9 +7,9 @@ from typing import Final, LiteralString
 import orjson
 from msgspec import Struct
 
-from tremula.infra.db import Engine, Reader, Returned, Row, Unit
+from tremula.infra.db import Engine, Params, Reader, Returned, Row, Unit
 from tremula.protocol.identifiers import DeviceId, UserId
-from tremula.protocol.one_time_keys import OneTimeKey
+from tremula.protocol.one_time_keys import KeyBatch, OneTimeKey
 
 # As many as fit into a page with their names, usually: a row costs as much as a key.
 _KEYS_A_ROW: Final = 15
@@ -79,36 +79,38 @@ def insert_keys(
     unit: Unit,
     user_id: UserId,
     device_id: DeviceId,
-    keys: Sequence[OneTimeKey],
+    keys: Sequence[KeyBatch],
     *,
     upload: int,
     engine: Engine,
 ) -> None:
     """Add keys as the device's *upload*, of which there must be none yet.
 
-    One statement for all of an algorithm; on SQLite, one for 15 of them.
+    One row of parameters for all of an algorithm; on SQLite, one for 15 of them.
     """
-    algorithms = dict.fromkeys([key.algorithm for key in keys])
     on_postgres = engine is Engine.POSTGRES
-    for algorithm in algorithms:
-        alike = [key for key in keys if key.algorithm == algorithm]
-        in_row = len(alike) if on_postgres else _KEYS_A_ROW
-        for part, start in enumerate(range(0, len(alike), in_row)):
-            few = alike[start : start + in_row]
-            contents = [key.content for key in few]
+    rows: list[Params] = []
+    for batch in keys:
+        in_row = len(batch.key_ids) if on_postgres else _KEYS_A_ROW
+        for part, start in enumerate(range(0, len(batch.key_ids), in_row)):
+            contents = batch.contents[start : start + in_row]
             ends = accumulate(map(len, contents))
-            places = dict(zip([key.key_id for key in few], ends, strict=True))
-            unit.run(
-                _INSERT_POSTGRES if on_postgres else _INSERT,
-                user_id=user_id,
-                device_id=device_id,
-                algorithm=algorithm,
-                upload=upload,
-                part=part,
-                total=len(few),
-                places=orjson.dumps(places).decode(),
-                contents=b"".join(contents),
+            key_ids = batch.key_ids[start : start + in_row]
+            rows.append(
+                {
+                    "user_id": user_id,
+                    "device_id": device_id,
+                    "algorithm": batch.algorithm,
+                    "upload": upload,
+                    "part": part,
+                    "total": len(key_ids),
+                    "places": orjson.dumps(
+                        dict(zip(key_ids, ends, strict=True))
+                    ).decode(),
+                    "contents": b"".join(contents),
+                }
             )
+    unit.run_many(_INSERT_POSTGRES if on_postgres else _INSERT, rows)
 
 
 async def rows_of_device(
@@ -213,7 +215,10 @@ def claimed_key(row: Row) -> tuple[str, bytes]:
     """``(key_id, content)`` of what `update_oldest_claimed` has returned."""
     claimed: int
     claimed, places, contents = row
-    return _keys_in(places, contents)[claimed - 1]
+    ends = list(orjson.loads(places).items())
+    key_id, end = ends[claimed - 1]
+    start = ends[claimed - 2][1] if claimed > 1 else 0
+    return key_id, contents[start:end]
 
 
 def delete_claimed(
