@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, Final
 
@@ -15,16 +15,21 @@ from tremula.features.to_device.storage import Delivery, InboxMessage, Txn
 from tremula.infra.clock import Clock
 from tremula.infra.db import Conflict, Reader, Unit
 from tremula.infra.federation.durable_edus import DurableEdus
-from tremula.infra.journal import Journal, JournalUnit
+from tremula.infra.journal import DEFAULT_PAYLOAD_BYTES, Journal, JournalUnit
 from tremula.protocol.identifiers import DeviceId, ServerName, UserId, server_of
 from tremula.protocol.to_device import ALL_DEVICES, DeviceMessage
 
-__all__ = ["EDU_TYPE", "TOPIC", "InboxMessage", "ToDevice", "Txn"]
+__all__ = ["EDU_TYPE", "TOPIC", "InboxMessage", "ToDevice", "Told", "Txn"]
 
 log = structlog.get_logger(__name__)
 
 TOPIC: Final = "to_device"
-"""Announced with the user ID as key when some device of the user gets a message."""
+"""Announced with the user ID as key when some device of the user gets a message, or is
+deleted. The payload is `Told` if it is all that has changed in the user's inboxes.
+"""
+
+Told = Mapping[DeviceId, str]
+"""The messages as JSON; only in the process that took them, if there is no other."""
 
 EDU_TYPE: Final = "m.direct_to_device"
 
@@ -69,8 +74,8 @@ class ToDevice(Struct, frozen=True):
         """Deliver what one of our users sends; once, however often it comes.
 
         Devices that nobody knows are left out. One unit, and no read; its way through
-        the recipient's `/sync` is a read, and its part in the unit that deletes what
-        all have received in a second.
+        the recipient's `/sync` is its part in the unit that deletes what all have
+        received in a second, and a read if there are other processes.
         """
         unit = self.journal.unit()
         storage.insert_txn(unit, txn, ts_ms=self.clock.now_ms())
@@ -166,6 +171,7 @@ class ToDevice(Struct, frozen=True):
     ) -> None:
         """Their inboxes go with them."""
         storage.delete_inboxes(unit, user_id, device_ids)
+        unit.announce(TOPIC, user_id, None, pos=unit.pos())
 
     def all_devices_deleted(
         self,
@@ -177,6 +183,7 @@ class ToDevice(Struct, frozen=True):
     ) -> None:
         """Their inboxes go with them."""
         storage.delete_inboxes_of_user(unit, user_id, but_device_id=but_device_id or "")
+        unit.announce(TOPIC, user_id, None, pos=unit.pos())
 
     # Here
 
@@ -204,12 +211,25 @@ class ToDevice(Struct, frozen=True):
                 storage.insert_for_all_devices(
                     unit, each.user_id, each.event, but_device_ids=others, pos=pos
                 )
-        user_ids = {each.user_id for each in messages}
-        for user_id in user_ids:
-            unit.announce(TOPIC, user_id, None, pos=pos)
+        told: dict[UserId, dict[DeviceId, str]] = {}
+        for each in deliveries:
+            told.setdefault(each.user_id, {})[each.device_id] = each.event
+        for user_id, events in told.items():
+            self._announce(unit, user_id, events, pos)
+        user_ids = set(told)
         for hook in self.delivered:
             hook(unit, user_ids, pos)
         unit.wake(user_ids)
+
+    def _announce(
+        self, unit: JournalUnit, user_id: UserId, events: Told, pos: int
+    ) -> None:
+        if self.journal.is_alone and ALL_DEVICES not in events:
+            size_bytes = DEFAULT_PAYLOAD_BYTES + sum(map(len, events.values()))
+            unit.announce(TOPIC, user_id, events, pos=pos, size_bytes=size_bytes)
+        else:
+            # All processes would be sent the messages, for one that reads them.
+            unit.announce(TOPIC, user_id, None, pos=pos)
 
     async def _empty_overfull(self, messages: Sequence[DeviceMessage]) -> None:
         if next(self._requests) % _LOOK_EVERY or not messages:

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 import structlog
 from msgspec import Struct
 
 from tremula.features.sync.parts import InboxPage, SyncContext
 from tremula.features.to_device import storage
-from tremula.features.to_device.service import TOPIC
+from tremula.features.to_device.service import TOPIC, Told
 from tremula.infra.cache import ByteLRU
 from tremula.infra.db import DatabaseUnavailable, Reader
 from tremula.infra.journal import Journal
@@ -55,6 +55,9 @@ class DeviceInbox:
     message after the other, and all that sync meanwhile, have it in one unit. Should
     the process die before, the client's next token proves it again. Not put off is
     that of users who *are_told_otherwise* too, of what they have not received yet.
+
+    A device that waits is shown its messages as they were announced: no query. The
+    inbox is read if memory may not have them all, or may have others.
     """
 
     topic = TOPIC
@@ -136,12 +139,14 @@ class DeviceInbox:
         received_pos = max(
             since.received_pos if since else 0, self._received.get(place, 0)
         )
-        found: Sequence[tuple[int, str]] = ()
+        found: Sequence[tuple[int, str]] | None = ()
         if self._journal.changed_pos(TOPIC, ctx.user_id) > received_pos:
             limit = min(limit, PAGE_MAX)
-            found = await storage.messages_after(
-                self._db, *place, after=received_pos, up_to=ctx.now, limit=limit + 1
-            )
+            found = self._remembered(place, received_pos, up_to=ctx.now)
+            if found is None:
+                found = await storage.messages_after(
+                    self._db, *place, after=received_pos, up_to=ctx.now, limit=limit + 1
+                )
         if not found:
             if since is None:
                 # There is nothing to delete when its first token comes back.
@@ -155,3 +160,27 @@ class DeviceInbox:
             events=[event for _, event in page],
             device_pos=page[-1][0] if len(found) > len(page) else None,
         )
+
+    def _remembered(
+        self, place: tuple[UserId, DeviceId], after: int, *, up_to: int
+    ) -> list[tuple[int, str]] | None:
+        """The messages between two positions as they were announced; None if those may
+        not be what is in the inbox.
+
+        What the device has proven to have is left out, as it may be deleted.
+        """
+        user_id, device_id = place
+        known = self.cache.get(place)
+        if known is None or known.received_pos is None:
+            return None
+        told = self._journal.tail(TOPIC, user_id, max(after, known.received_pos))
+        if told is None or self._are_told_otherwise(user_id):
+            return None
+        found: list[tuple[int, str]] = []
+        for pos, payload in told:
+            if payload is None:
+                return None
+            event = cast("Told", payload).get(device_id)
+            if event is not None and pos <= up_to:
+                found.append((pos, event))
+        return found
