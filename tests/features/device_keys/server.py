@@ -54,11 +54,18 @@ class FakeOneTimeKeys:
         self.fallback.setdefault(place, {}).update(_parsed(upload.fallback_keys))
         counts = await self.counts(*place)
         return PlannedKeys(
-            *place, upload=1, forgets=False, new=(), fallbacks=(), counts=counts
+            *place,
+            upload=1,
+            forgets_all=forgets,
+            forgets_claimed=False,
+            new=(),
+            fallbacks=(),
+            counts=counts,
         )
 
     def add(self, unit: JournalUnit, planned: PlannedKeys) -> None:
-        """Nothing to do: `plan` has it."""
+        if planned.forgets_all:
+            self.dropped.append((planned.user_id, (planned.device_id,)))
 
     async def counts(self, user_id: UserId, device_id: DeviceId) -> Mapping[str, int]:
         counts: dict[str, int] = {}

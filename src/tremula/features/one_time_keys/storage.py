@@ -292,6 +292,25 @@ def update_fallback_used(unit: Unit, claim: KeyClaim, key_id: str) -> None:
     )
 
 
+def delete_of_device(unit: Unit, user_id: UserId, device_id: DeviceId) -> None:
+    """Remove all keys of a device."""
+    unit.run(
+        """
+        DELETE FROM one_time_keys WHERE user_id = :user_id AND device_id = :device_id
+        """,
+        user_id=user_id,
+        device_id=device_id,
+    )
+    unit.run(
+        """
+        DELETE FROM one_time_keys_fallback
+        WHERE user_id = :user_id AND device_id = :device_id
+        """,
+        user_id=user_id,
+        device_id=device_id,
+    )
+
+
 def delete_of_devices(
     unit: Unit, user_id: UserId, device_ids: Sequence[DeviceId]
 ) -> None:
