@@ -16,7 +16,15 @@ import uvloop
 from tests.fakes.wire import FakeWire
 from tremula.infra.clock import SystemClock
 from tremula.infra.config import RateLimit, RateLimits
-from tremula.infra.http import Auth, Json, Requester, Router, UserRequest, endpoint
+from tremula.infra.http import (
+    Auth,
+    Json,
+    Requester,
+    RequestingClient,
+    Router,
+    UserRequest,
+    endpoint,
+)
 from tremula.infra.http.application import Application
 from tremula.infra.http.exchange import Exchange, HttpApp
 from tremula.infra.metrics import Metrics
@@ -68,11 +76,16 @@ async def put_note(req: UserRequest, _service: None) -> Json:
 class OneUser:
     """Knows one user, by any token."""
 
+    def recall(self, token: str, client: RequestingClient) -> Requester | None:
+        """That user."""
+        del token, client
+        return ALICE
+
     async def authenticate(
-        self, token: str, *, client_ip: str, user_agent: str, query_string: bytes
+        self, token: str, client: RequestingClient, *, query_string: bytes
     ) -> Requester:
         """That user."""
-        del token, client_ip, user_agent, query_string
+        del token, client, query_string
         return ALICE
 
     def is_current(self, requester: Requester) -> bool:

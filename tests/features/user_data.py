@@ -51,7 +51,7 @@ from tremula.infra.db import Database
 from tremula.infra.federation.client import FederationClient
 from tremula.infra.federation.outbox import Outbox
 from tremula.infra.federation.peers import Peers
-from tremula.infra.http import Requester, Router
+from tremula.infra.http import Requester, RequestingClient, Router
 from tremula.infra.http.application import Application
 from tremula.infra.journal import Journal
 from tremula.infra.metrics import Metrics
@@ -81,8 +81,11 @@ _KEY: Final = SigningKey.from_seed("ed25519:test", bytes(32))
 class TokensAreUserIds:
     """An `Authenticator` that believes everybody."""
 
+    def recall(self, token: str, client: RequestingClient) -> Requester | None:
+        return None
+
     async def authenticate(
-        self, token: str, *, client_ip: str, user_agent: str, query_string: bytes
+        self, token: str, client: RequestingClient, *, query_string: bytes
     ) -> Requester:
         return Requester(
             user_id=UserId(token),

@@ -1,5 +1,6 @@
 """Whom application services act as, over HTTP."""
 
+from tests.fakes.requesting_client import FakeRequestingClient
 from tests.features.appservices.clients import (
     GHOST,
     IRC,
@@ -141,7 +142,7 @@ async def test_limits_are_for_masqueraded_users(server: Server) -> None:
 
     async def is_limited(token: str, query_string: bytes = b"") -> bool:
         requester = await owners.authenticate(
-            token, client_ip="", user_agent="", query_string=query_string
+            token, FakeRequestingClient(), query_string=query_string
         )
         return requester.is_rate_limited
 

@@ -2,8 +2,10 @@
 
 import pytest
 
+from tests.fakes.requesting_client import FakeRequestingClient
 from tests.features.accounts import AccountsServer, Policy
 from tests.http_client import HttpResponse
+from tremula.features.sessions import service
 from tremula.features.users.service import User, Users
 from tremula.infra.config import Tokens
 from tremula.infra.db import Conflict
@@ -12,6 +14,7 @@ from tremula.protocol.identifiers import DeviceId, UserId
 
 HOUR_S = 3600
 DAY_MS = 24 * HOUR_S * 1000
+NOBODY = FakeRequestingClient()
 
 
 async def refresh(accounts: AccountsServer, token: str) -> HttpResponse:
@@ -158,10 +161,24 @@ async def test_a_token_in_use_is_recognised_without_a_query(
 ) -> None:
     await accounts.register("alice")
     token = (await accounts.log_in("alice")).json["access_token"]
-    await accounts.sessions.authenticate(token, client_ip="", user_agent="")
+    await accounts.sessions.authenticate(token, NOBODY)
     refuse_queries(monkeypatch)
 
-    requester = await accounts.sessions.authenticate(token, client_ip="", user_agent="")
+    requester = await accounts.sessions.authenticate(token, NOBODY)
+    assert requester.user_id == "@alice:test"
+
+
+async def test_a_token_in_use_is_not_hashed_again(
+    accounts: AccountsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That would cost as much as all else that a request asks of it."""
+    await accounts.register("alice")
+    token = (await accounts.log_in("alice")).json["access_token"]
+    await accounts.sessions.authenticate(token, NOBODY)
+    monkeypatch.setattr(service, "_hash", None)
+
+    requester = accounts.sessions.recall(token, NOBODY)
+    assert requester is not None
     assert requester.user_id == "@alice:test"
 
 
@@ -171,9 +188,7 @@ async def test_a_new_users_token_is_recognised_without_a_query(
     answer = await accounts.register("alice", device_id="PHONE")
     refuse_queries(monkeypatch)
 
-    requester = await accounts.sessions.authenticate(
-        answer["access_token"], client_ip="", user_agent=""
-    )
+    requester = await accounts.sessions.authenticate(answer["access_token"], NOBODY)
 
     assert requester.user_id == "@alice:test"
     assert requester.device_id == "PHONE"
@@ -189,7 +204,7 @@ async def test_a_new_users_token_that_was_never_used_can_be_revoked(
     await accounts.journal.commit(unit)
 
     with pytest.raises(UnknownToken):
-        await accounts.sessions.authenticate(token, client_ip="", user_agent="")
+        await accounts.sessions.authenticate(token, NOBODY)
 
 
 async def test_nothing_is_remembered_of_a_user_who_could_not_be_made(
@@ -207,7 +222,7 @@ async def test_nothing_is_remembered_of_a_user_who_could_not_be_made(
         await accounts.journal.commit(unit)
 
     with pytest.raises(UnknownToken):
-        await sessions.authenticate(tokens.access_token, client_ip="", user_agent="")
+        await sessions.authenticate(tokens.access_token, NOBODY)
 
 
 def refuse_queries(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,11 +235,11 @@ def refuse_queries(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_new_administrator_is_one_at_once(accounts: AccountsServer) -> None:
     token = (await accounts.register("alice"))["access_token"]
     user_id = accounts.users.id_of("alice")
-    before = await accounts.sessions.authenticate(token, client_ip="", user_agent="")
+    before = await accounts.sessions.authenticate(token, NOBODY)
 
     await accounts.accounts.set_admin(user_id, is_admin=True)
 
-    after = await accounts.sessions.authenticate(token, client_ip="", user_agent="")
+    after = await accounts.sessions.authenticate(token, NOBODY)
     assert (before.is_admin, after.is_admin) == (False, True)
 
 
@@ -252,12 +267,12 @@ async def test_whoever_made_a_request_is_current_until_something_changes(
     """So that a long poll, which tells its client of a change, need not read again."""
     token = (await accounts.register("alice", refresh_token=True))["access_token"]
     sessions, user_id = accounts.sessions, accounts.users.id_of("alice")
-    before = await sessions.authenticate(token, client_ip="", user_agent="")
+    before = await sessions.authenticate(token, NOBODY)
     assert sessions.is_current(before)
 
     await accounts.accounts.set_admin(user_id, is_admin=True)
     assert not sessions.is_current(before)
-    after = await sessions.authenticate(token, client_ip="", user_agent="")
+    after = await sessions.authenticate(token, NOBODY)
     assert sessions.is_current(after)
     assert not sessions.is_current(before)
 

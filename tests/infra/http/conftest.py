@@ -1,5 +1,6 @@
 """A small application, whose endpoints are in ``routes``."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -7,10 +8,12 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.http_client import Client
 from tests.infra.http import routes
+from tests.infra.http.connections import EVERYTHING, Listen
 from tests.infra.http.routes import Notes
-from tremula.infra.config import RateLimit, RateLimits
-from tremula.infra.http import Requester, Router
+from tremula.infra.config import Listener, RateLimit, RateLimits
+from tremula.infra.http import Requester, RequestingClient, Router
 from tremula.infra.http.application import Application
+from tremula.infra.http.server import HttpServer
 from tremula.infra.metrics import Metrics
 from tremula.infra.ratelimit import RateLimiter
 from tremula.protocol.errors import Forbidden, Unauthorized, UnknownToken
@@ -22,8 +25,11 @@ from tremula.protocol.x_matrix import XMatrix, parse_authorization
 class FakeAuthenticator:
     """Knows the tokens ``alice``, ``guest`` and ``stale``."""
 
+    def recall(self, token: str, client: RequestingClient) -> Requester | None:
+        return None
+
     async def authenticate(
-        self, token: str, *, client_ip: str, user_agent: str, query_string: bytes
+        self, token: str, client: RequestingClient, *, query_string: bytes
     ) -> Requester:
         if token == "stale":
             raise UnknownToken("expired", soft_logout=True)
@@ -106,3 +112,19 @@ def client(application: Application) -> Client:
 @pytest.fixture
 def alice(client: Client) -> Client:
     return Client(client.app, "alice")
+
+
+@pytest.fixture
+async def listen(application: Application) -> AsyncIterator[Listen]:
+    """Starts servers, which are stopped after the test."""
+    servers: list[HttpServer] = []
+
+    async def start(*listeners: Listener, start_s: float = 20) -> HttpServer:
+        server = HttpServer(application, start_s=start_s)
+        servers.append(server)
+        await server.listen(listeners or [EVERYTHING])
+        return server
+
+    yield start
+    for server in servers:
+        await server.stop(grace_s=0)

@@ -3,111 +3,28 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.infra.http.connections import (
+    ANY_PORT,
+    Connection,
+    Listen,
+    connected,
+    event,
+)
 from tests.infra.http.routes import Notes
 from tremula.infra.config import Api, Listener, Tls
 from tremula.infra.http.application import Application
 from tremula.infra.http.errors import ListenError
 from tremula.infra.http.protocol import HEAD_BYTES_MAX
-from tremula.infra.http.server import HttpServer
 
-ANY_PORT = 0
-EVERYTHING = Listener(port=ANY_PORT, apis=tuple(Api))
-DEADLINE_S = 10
 # Signed by itself, for "localhost", and good for a hundred years.
 CERTIFICATE = Tls(
     certificate=Path(__file__).with_name("localhost.pem"),
     key=Path(__file__).with_name("localhost.key.pem"),
 )
-
-Listen = Callable[..., Awaitable[HttpServer]]
-
-
-class Connection:
-    """One connection of a client that sends whatever bytes it likes."""
-
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        self._reader = reader
-        self.writer = writer
-
-    def send(self, *lines: str, body: str = "") -> None:
-        """Send a request's head, and as much of its body as there is."""
-        head = "\r\n".join([*lines, "Host: test", "", ""])
-        self.writer.write((head + body).encode())
-
-    async def head(self) -> str:
-        """Read the head of an answer."""
-        async with asyncio.timeout(DEADLINE_S):
-            return (await self._reader.readuntil(b"\r\n\r\n")).decode()
-
-    async def status(self) -> int:
-        """Read one answer whole; its status."""
-        head = await self.head()
-        async with asyncio.timeout(DEADLINE_S):
-            length = head.lower().partition("content-length: ")[2].split("\r\n")[0]
-            await self._reader.readexactly(int(length or 0))
-        return int(head.split()[1])
-
-    async def body(self, size: int) -> bytes:
-        """Read so much of a body."""
-        async with asyncio.timeout(DEADLINE_S):
-            return await self._reader.readexactly(size)
-
-    async def is_closed(self) -> bool:
-        """Whether the server ends the connection without another word."""
-        async with asyncio.timeout(DEADLINE_S):
-            try:
-                return await self._reader.read(1) == b""
-            except ConnectionResetError:
-                return True
-
-    def hang_up(self) -> None:
-        """Be gone at once."""
-        self.writer.transport.abort()
-
-
-@asynccontextmanager
-async def connected(
-    server: HttpServer, index: int = 0, tls: ssl.SSLContext | None = None
-) -> AsyncGenerator[Connection]:
-    """A connection to one of the listeners."""
-    name = "localhost" if tls else None
-    reader, writer = await asyncio.open_connection(
-        "127.0.0.1", server.ports[index], ssl=tls, server_hostname=name
-    )
-    try:
-        yield Connection(reader, writer)
-    finally:
-        writer.transport.abort()
-
-
-@pytest.fixture
-async def listen(application: Application) -> AsyncIterator[Listen]:
-    """Starts servers, which are stopped after the test."""
-    servers: list[HttpServer] = []
-
-    async def start(*listeners: Listener, start_s: float = 20) -> HttpServer:
-        server = HttpServer(application, start_s=start_s)
-        servers.append(server)
-        await server.listen(listeners or [EVERYTHING])
-        return server
-
-    yield start
-    for server in servers:
-        await server.stop(grace_s=0)
-
-
-async def event(happened: asyncio.Event) -> None:
-    """Wait for what must happen soon."""
-    async with asyncio.timeout(DEADLINE_S):
-        await happened.wait()
 
 
 async def test_an_answer_to_head_comes_without_its_body(listen: Listen) -> None:
@@ -218,6 +135,8 @@ async def test_stopping_finishes_what_was_accepted(
     async with connected(server) as idle, connected(server) as busy:
         idle.send("GET /bytes HTTP/1.1")
         assert await idle.status() == 200
+        busy.send("GET /bytes HTTP/1.1")
+        assert await busy.status() == 200
         busy.send("POST /wait HTTP/1.1", "Content-Length: 0")
         await event(notes.entered)
 

@@ -10,8 +10,9 @@ import pytest
 import uvloop
 from aiohttp import ClientWebSocketResponse, WSMsgType
 
+from tests.infra.http.connections import EVERYTHING, connected
 from tests.infra.http.routes import Notes
-from tests.infra.http.test_server import CERTIFICATE, EVERYTHING, connected
+from tests.infra.http.test_server import CERTIFICATE
 from tremula.infra.config import Listener
 from tremula.infra.http.application import Application
 from tremula.infra.http.server import HttpServer

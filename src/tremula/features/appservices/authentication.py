@@ -14,7 +14,7 @@ from tremula.features.sessions.service import SEEN_EVERY_MS, Sessions, Sighting
 from tremula.features.sessions.service import TOPIC as TOKENS_TOPIC
 from tremula.features.users.service import User, Users
 from tremula.infra.cache import ByteLRU
-from tremula.infra.http import Query, Requester
+from tremula.infra.http import Query, Requester, RequestingClient
 from tremula.infra.journal import Journal
 from tremula.protocol.errors import Forbidden, UnknownDevice
 from tremula.protocol.identifiers import DeviceId, UserId
@@ -66,8 +66,18 @@ class TokenOwners:
             journal.subscribe(topic, self._forget)
         journal.on_forget(self.cache.clear)
 
+    def recall(self, token: str, client: RequestingClient) -> Requester | None:
+        """Who makes a request, if it is a user who has made some before.
+
+        Users' tokens are made here, at random: none is an application service's.
+
+        Raises:
+            UnknownToken: the token has expired (a soft logout).
+        """
+        return self._sessions.recall(token, client)
+
     async def authenticate(
-        self, token: str, *, client_ip: str, user_agent: str, query_string: bytes
+        self, token: str, client: RequestingClient, *, query_string: bytes
     ) -> Requester:
         """Who makes a request. Without a query for those who have made some before.
 
@@ -81,12 +91,7 @@ class TokenOwners:
             await self._appservices.catch_up()
         appservice = self._appservices.by_token(token)
         if appservice is None:
-            sessions = self._sessions
-            return sessions.recall(
-                token, client_ip=client_ip, user_agent=user_agent
-            ) or await sessions.authenticate(
-                token, client_ip=client_ip, user_agent=user_agent
-            )
+            return await self._sessions.authenticate(token, client)
         self._on_request(appservice.id)
         query = Query(query_string)
         raw_device_id = query.get("device_id") or query.get(
@@ -103,7 +108,7 @@ class TokenOwners:
             raise Forbidden("the application service has not registered this user")
         if device_id is not None:
             devices = known if with_devices else None
-            self._see(user_id, devices, device_id, (client_ip, user_agent))
+            self._see(user_id, devices, device_id, client)
         user = known.user if known else None
         return _requester(appservice, user_id, user, device_id)
 
@@ -116,7 +121,7 @@ class TokenOwners:
         user_id: UserId,
         known: _Known | None,
         device_id: DeviceId,
-        client: tuple[str, str],
+        client: RequestingClient,
     ) -> None:
         """Record that a device is in use, at most once a minute.
 
@@ -129,13 +134,12 @@ class TokenOwners:
         now_ms = self._devices.clock.now_ms()
         if now_ms - seen[device_id] >= SEEN_EVERY_MS:
             seen[device_id] = now_ms
-            ip, user_agent = client
             sighting = Sighting(
                 user_id=user_id,
                 device_id=device_id,
                 ts_ms=now_ms,
-                ip=ip,
-                user_agent=user_agent,
+                ip=client.client_ip,
+                user_agent=client.user_agent,
             )
             self._on_sighting(sighting)
 

@@ -1,6 +1,7 @@
 """Access and refresh tokens: issue, recognise, refresh, revoke.
 
-Tokens are random and stored as SHA-256 only. Those in use are kept in memory; what
+Tokens are random and stored as SHA-256 only. Those in use are kept in memory, by
+themselves: to hash one takes as long as all else that a request asks of it. What
 revokes one announces it in the journal, and every process forgets the user's tokens.
 """
 
@@ -18,7 +19,7 @@ from tremula.features.users.service import User, Users
 from tremula.infra.clock import Clock
 from tremula.infra.config import Tokens
 from tremula.infra.db import Reader
-from tremula.infra.http import Requester
+from tremula.infra.http import Requester, RequestingClient
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.errors import UnknownToken
 from tremula.protocol.identifiers import DeviceId, UserId
@@ -73,11 +74,11 @@ class _Session(Struct):
     seen_ts_ms: int = 0
 
 
-class _NewSession(Struct, frozen=True):
+class _NewSession(Unprinted, frozen=True):
     """One of a user made with it, from the commit until its position is told."""
 
     pos: int
-    access_hash: bytes
+    token: str
     session: _Session
 
 
@@ -103,49 +104,41 @@ class Sessions:
         self._users = users
         self._lifetimes = lifetimes
         self._on_sighting = on_sighting
-        self._cached: OrderedDict[bytes, _Session] = OrderedDict()
-        # {user id: {token id: the token's hash}}, of those.
-        self._hashes_of: dict[UserId, dict[int, bytes]] = {}
+        self._cached: OrderedDict[str, _Session] = OrderedDict()
+        # {user id: {token id: token}}, of those.
+        self._tokens_of: dict[UserId, dict[int, str]] = {}
         self._issued: dict[UserId, _NewSession] = {}
         self._revocations = 0
         journal.subscribe(TOPIC, self._forget_user)
         journal.on_forget(self._forget_all)
 
-    async def authenticate(
-        self, token: str, *, client_ip: str, user_agent: str
-    ) -> Requester:
+    async def authenticate(self, token: str, client: RequestingClient) -> Requester:
         """The owner of an access token. Without a query for tokens in use.
 
         Raises:
             UnknownToken: no such token, or it has expired (then a soft logout).
         """
-        access_hash = _hash(token)
-        session = self._cached.get(access_hash)
-        if session is None:
-            session = await self._load(access_hash)
-        return self._use(access_hash, session, client_ip, user_agent)
+        requester = self.recall(token, client)
+        if requester is not None:
+            return requester
+        return self._use(token, await self._load(token), client)
 
-    def recall(
-        self, token: str, *, client_ip: str, user_agent: str
-    ) -> Requester | None:
+    def recall(self, token: str, client: RequestingClient) -> Requester | None:
         """The owner of an access token in use; None if only `authenticate` can tell.
 
         Raises:
             UnknownToken: it has expired (a soft logout).
         """
-        access_hash = _hash(token)
-        session = self._cached.get(access_hash)
-        if session is None:
-            return None
-        return self._use(access_hash, session, client_ip, user_agent)
+        session = self._cached.get(token)
+        return None if session is None else self._use(token, session, client)
 
     def is_current(self, requester: Requester) -> bool:
         """Whether *requester*, of a request before, would be the same now for certain:
         the token is in use, and nothing was announced of it or its owner.
         """
-        hashes = self._hashes_of.get(requester.user_id)
-        access_hash = None if hashes is None else hashes.get(requester.token_id)
-        session = None if access_hash is None else self._cached.get(access_hash)
+        tokens = self._tokens_of.get(requester.user_id)
+        token = None if tokens is None else tokens.get(requester.token_id)
+        session = None if token is None else self._cached.get(token)
         return (
             session is not None
             and session.requester is requester
@@ -153,21 +146,21 @@ class Sessions:
         )
 
     def _use(
-        self, access_hash: bytes, session: _Session, client_ip: str, user_agent: str
+        self, token: str, session: _Session, client: RequestingClient
     ) -> Requester:
         now_ms = self._clock.now_ms()
         if now_ms >= session.expires_ts_ms:
             raise UnknownToken("the access token has expired", soft_logout=True)
         if now_ms - session.seen_ts_ms >= SEEN_EVERY_MS:
             session.seen_ts_ms = now_ms
-            self._cached.move_to_end(access_hash)
+            self._cached.move_to_end(token)
             self._on_sighting(
                 Sighting(
                     user_id=session.requester.user_id,
                     device_id=session.device_id,
                     ts_ms=now_ms,
-                    ip=client_ip,
-                    user_agent=user_agent,
+                    ip=client.client_ip,
+                    user_agent=client.user_agent,
                 )
             )
         return session.requester
@@ -196,7 +189,7 @@ class Sessions:
         )
         storage.insert_grant(unit, grant)
         if new_user is not None:
-            issued = _NewSession(pos, grant.access_hash, _session_of(grant, new_user))
+            issued = _NewSession(pos, tokens.access_token, _session_of(grant, new_user))
             self._remember_on_commit(unit, user_id, issued)
         return tokens
 
@@ -288,7 +281,8 @@ class Sessions:
     def _expiry(self, lifetime_s: int | None) -> int | None:
         return None if lifetime_s is None else self._clock.now_ms() + lifetime_s * 1000
 
-    async def _load(self, access_hash: bytes) -> _Session:
+    async def _load(self, token: str) -> _Session:
+        access_hash = _hash(token)
         while True:
             revocations = self._revocations
             grant = await storage.grant_by_access(self._db, access_hash)
@@ -307,7 +301,7 @@ class Sessions:
             # Nothing may be kept that was revoked while it was read.
             if revocations == self._revocations:
                 break
-        self._remember(access_hash, session)
+        self._remember(token, session)
         return session
 
     def _remember_on_commit(
@@ -322,34 +316,34 @@ class Sessions:
 
         unit.on_commit(keep)
 
-    def _remember(self, access_hash: bytes, session: _Session) -> None:
-        self._cached[access_hash] = session
+    def _remember(self, token: str, session: _Session) -> None:
+        self._cached[token] = session
         requester = session.requester
-        hashes = self._hashes_of.setdefault(requester.user_id, {})
-        hashes[requester.token_id] = access_hash
+        tokens = self._tokens_of.setdefault(requester.user_id, {})
+        tokens[requester.token_id] = token
         while len(self._cached) > _CACHED_MAX:
             _, old = self._cached.popitem(last=False)
             user_id = old.requester.user_id
-            hashes = self._hashes_of[user_id]
-            hashes.pop(old.requester.token_id, None)
-            if not hashes:
-                del self._hashes_of[user_id]
+            tokens = self._tokens_of[user_id]
+            tokens.pop(old.requester.token_id, None)
+            if not tokens:
+                del self._tokens_of[user_id]
 
     def _forget_all(self) -> None:
         self._revocations += 1
         self._cached.clear()
-        self._hashes_of.clear()
+        self._tokens_of.clear()
         self._issued.clear()
 
     def _forget_user(self, pos: int, key: Hashable, _payload: object) -> None:
         self._revocations += 1
         assert isinstance(key, str)
         user_id = UserId(key)
-        for access_hash in self._hashes_of.pop(user_id, {}).values():
-            self._cached.pop(access_hash, None)
+        for token in self._tokens_of.pop(user_id, {}).values():
+            self._cached.pop(token, None)
         issued = self._issued.pop(user_id, None)
         if issued is not None and issued.pos == pos:
-            self._remember(issued.access_hash, issued.session)
+            self._remember(issued.token, issued.session)
 
 
 def _session_of(grant: Grant, user: User) -> _Session:

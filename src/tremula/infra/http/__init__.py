@@ -4,6 +4,7 @@ from tremula.infra.config import Api
 from tremula.infra.http.auth import (
     Authenticator,
     Requester,
+    RequestingClient,
     Restrictions,
     ServerAuthenticator,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "Query",
     "Request",
     "Requester",
+    "RequestingClient",
     "Response",
     "Restrictions",
     "Router",

@@ -7,8 +7,8 @@ costs 14 µs here, 3 of them for strict JSON (``python -m bench.http_overhead``)
 import asyncio
 import logging
 import re
+from collections.abc import Iterator
 from itertools import count
-from secrets import token_hex
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -39,7 +39,7 @@ from tremula.infra.http.router import BoundEndpoint, Router, RouteTable
 from tremula.infra.http.sending import (
     SWITCHING_PROTOCOLS,
     hold_conversation,
-    send_streamed,
+    send,
 )
 from tremula.infra.logging import request_id
 from tremula.infra.metrics import Metrics, Observe
@@ -54,19 +54,6 @@ from tremula.protocol.errors import (
 log = structlog.get_logger(__name__)
 
 _FOREIGN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-
-
-class _RequestIds:
-    """Counts requests; the random start tells processes apart."""
-
-    __slots__ = ("_counter", "_process")
-
-    def __init__(self) -> None:
-        self._process = token_hex(2)
-        self._counter = count(1)
-
-    def next(self) -> str:
-        return f"{self._process}-{next(self._counter):x}"
 
 
 class CatchUp(Protocol):
@@ -97,7 +84,7 @@ class Application(Struct, frozen=True, kw_only=True):
     catch_up: CatchUp | None = None
     restrictions: Restrictions = Restrictions()
     shutting_down: asyncio.Event = field(default_factory=asyncio.Event)
-    request_ids: _RequestIds = field(default_factory=_RequestIds)
+    request_numbers: Iterator[int] = field(default_factory=count)
 
     def for_listener(
         self,
@@ -118,23 +105,23 @@ class Application(Struct, frozen=True, kw_only=True):
 
 
 class _Observers:
-    """Counts the requests of one operation, by class of status."""
+    """Count the requests of one operation, by class of status."""
 
-    __slots__ = ("_by_class", "_metrics", "operation")
+    __slots__ = ("_by_status", "_metrics", "operation")
 
     def __init__(self, metrics: Metrics, operation: str) -> None:
         self._metrics = metrics
         self.operation = operation
-        self._by_class: dict[int, Observe] = {}
+        self._by_status: dict[int, Observe] = {}
 
-    def observe(self, status: int, seconds: float) -> None:
-        first_digit = status // 100
-        observe = self._by_class.get(first_digit)
+    def of(self, status: int) -> Observe:
+        """Who counts those answered with *status*."""
+        observe = self._by_status.get(status)
         if observe is None:
-            observe = self._by_class[first_digit] = self._metrics.request_observer(
-                self.operation, f"{first_digit}xx"
+            observe = self._by_status[status] = self._metrics.request_observer(
+                self.operation, f"{status // 100}xx"
             )
-        observe(seconds)
+        return observe
 
 
 class _Route:
@@ -147,8 +134,13 @@ class _Route:
         "function",
         "is_long_poll",
         "limit",
+        "max_body",
+        "needs_signature",
         "observers",
+        "request_type",
         "service",
+        "takes_token",
+        "writes",
     )
 
     def __init__(
@@ -159,6 +151,11 @@ class _Route:
         catch_up: CatchUp | None,
     ) -> None:
         self.endpoint = bound.endpoint
+        self.request_type = bound.endpoint.auth.request_type
+        self.takes_token = bound.endpoint.auth.takes_token
+        self.needs_signature = bound.endpoint.auth.needs_signature
+        self.max_body = bound.endpoint.max_body
+        self.writes = bound.endpoint.method != "GET"
         self.function = bound.function
         self.ends_with_client = ends_with_client(bound.endpoint, bound.function)
         self.is_long_poll = is_long_poll(bound.function)
@@ -191,19 +188,15 @@ class _ListenerApp:
         started = perf_counter()
         body = RequestBody(exchange)
         observers = self._unrecognized
-        current_id = self._id_of(exchange)
+        current_id, client_ip = self._origin_of(exchange)
         request_id.set(current_id)
         try:
             route, path = self._routes.find(exchange.method, exchange.raw_path)
             observers = route.observers
-            request = route.endpoint.auth.request_type(
-                exchange,
-                path,
-                client_ip=self._proxies.client_ip(exchange.wire.peer, exchange.headers),
-                request_id=current_id,
+            request = route.request_type(exchange, path, client_ip, current_id)
+            encoded = encode_response(
+                await self._answer(route, request, body, exchange)
             )
-            answer = await self._answer(route, request, body, exchange)
-            encoded = encode_response(answer)
         except HungUpError:
             log.debug("client_hung_up", operation=observers.operation)
             return
@@ -219,25 +212,35 @@ class _ListenerApp:
             )
         except Exception as error:  # noqa: BLE001 - logged by error_response
             encoded = await _refuse(error, body, exchange)
+        if type(encoded.body) is bytes and exchange.wire.writable is None:
+            exchange.answer_at_once(encoded.head, encoded.body)
+        elif not await self._is_sent(encoded, exchange, observers, started):
+            return
+        seconds = perf_counter() - started
+        observers.of(encoded.status)(seconds)
+        if self._logs_access:
+            _log_access(exchange, observers.operation, encoded.status, seconds)
+
+    async def _is_sent(
+        self,
+        encoded: Encoded,
+        exchange: Exchange,
+        observers: _Observers,
+        started: float,
+    ) -> bool:
+        """Send what does not go at once. False if it has been counted, or was lost."""
         if encoded.status == SWITCHING_PROTOCOLS:
-            observers.observe(encoded.status, perf_counter() - started)
+            observers.of(encoded.status)(perf_counter() - started)
             await hold_conversation(
                 encoded, exchange, is_stopping=self._app.shutting_down.is_set()
             )
-            return
+            return False
         try:
-            await (
-                exchange.answer(encoded.head, encoded.body)
-                if isinstance(encoded.body, bytes)
-                else send_streamed(encoded, exchange)
-            )
+            await send(encoded, exchange)
         except HungUpError:
             log.debug("client_hung_up", operation=observers.operation)
-            return
-        seconds = perf_counter() - started
-        observers.observe(encoded.status, seconds)
-        if self._logs_access:
-            _log_access(exchange, observers.operation, encoded.status, seconds)
+            return False
+        return True
 
     async def _answer(
         self,
@@ -246,23 +249,26 @@ class _ListenerApp:
         body: RequestBody,
         exchange: Exchange,
     ) -> Json:
-        endpoint = route.endpoint
         if route.catch_up is not None:
-            await route.catch_up(writes=endpoint.method != "GET")
+            await route.catch_up(writes=route.writes)
         requester = None
-        if endpoint.auth.takes_token:
-            requester = await self._authenticate(route, exchange, request)
+        if route.takes_token:
+            requester = self._recall(
+                route, exchange, request
+            ) or await self._authenticate(route, exchange, request)
             request.requester = requester
         if route.limit is not None and (requester is None or requester.is_rate_limited):
             route.limit.check(
                 requester.user_id if requester else rate_limit_key(request.client_ip)
             )
-        if endpoint.auth.needs_signature:
-            await self._read_signed(request, body, endpoint.max_body or 0)
-        elif endpoint.max_body is None:
+        if route.needs_signature:
+            await self._read_signed(request, body, route.max_body or 0)
+        elif route.max_body is None:
             request.stream = body
-        elif not body.is_finished:
-            request.raw_body = await body.read(endpoint.max_body)
+        elif not exchange.is_body_taken:
+            request.raw_body = body.read_at_once(route.max_body) or await body.read(
+                route.max_body
+            )
         if route.ends_with_client:
             if exchange.is_lost:
                 raise HungUpError
@@ -278,28 +284,39 @@ class _ListenerApp:
             await self._authenticate(route, exchange, request)
         return answer
 
+    def _recall(
+        self, route: _Route, exchange: Exchange, request: Request
+    ) -> Requester | None:
+        """What `_authenticate` would say, if that is known: as good as always."""
+        token = find_access_token(exchange.headers, exchange.query_string)
+        if token is None:
+            return None
+        requester = self._app.authenticator.recall(token, request)
+        if requester is not None:
+            self._check(route, requester)
+        return requester
+
     async def _authenticate(
         self, route: _Route, exchange: Exchange, request: Request
     ) -> Requester | None:
-        endpoint = route.endpoint
         token = find_access_token(exchange.headers, exchange.query_string)
         if token is None:
-            if endpoint.auth.needs_token:
+            if route.endpoint.auth.needs_token:
                 raise MissingToken("an access token is needed")
             return None
         requester = await self._app.authenticator.authenticate(
-            token,
-            client_ip=request.client_ip,
-            user_agent=request.user_agent,
-            query_string=exchange.query_string,
+            token, request, query_string=exchange.query_string
         )
-        if requester.is_guest and not endpoint.guest:
+        self._check(route, requester)
+        return requester
+
+    def _check(self, route: _Route, requester: Requester) -> None:
+        if requester.is_guest and not route.endpoint.guest:
             raise GuestAccessForbidden("guests may not do this")
         if requester.is_locked or requester.is_suspended:
             self._app.restrictions.check(
-                requester, endpoint.method, route.observers.operation
+                requester, route.endpoint.method, route.observers.operation
             )
-        return requester
 
     async def _read_signed(
         self, request: FederationRequest, body: RequestBody, bytes_max: int
@@ -318,15 +335,18 @@ class _ListenerApp:
         )
         request.origin = authorization.origin
 
-    def _id_of(self, exchange: Exchange) -> str:
-        given = exchange.headers.get(b"x-request-id")
-        if (
-            given is not None
-            and self._proxies.trusts(exchange.wire.peer)
-            and _FOREIGN_ID.fullmatch(given)
-        ):
-            return given.decode("ascii")
-        return self._app.request_ids.next()
+    def _origin_of(self, exchange: Exchange) -> tuple[int | str, str]:
+        """What to call a request, and its client's address: as proxies tell, or not."""
+        peer = exchange.wire.peer
+        number = next(self._app.request_numbers)
+        if not self._proxies.trusts(peer):
+            return number, peer
+        headers = exchange.headers
+        given = headers.get(b"x-request-id")
+        client_ip = self._proxies.client_ip(peer, headers)
+        if given is None or not _FOREIGN_ID.fullmatch(given):
+            return number, client_ip
+        return given.decode("ascii"), client_ip
 
 
 async def _refuse(error: Exception, body: RequestBody, exchange: Exchange) -> Encoded:

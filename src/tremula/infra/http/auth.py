@@ -57,11 +57,33 @@ class Restrictions(Struct, frozen=True):
             raise UserSuspended("suspended accounts may not do this")
 
 
+class RequestingClient(Protocol):
+    """What is recorded of the use of a device; a `Request` is one."""
+
+    @property
+    def client_ip(self) -> str:
+        """The address behind trusted proxies."""
+        ...
+
+    @property
+    def user_agent(self) -> str:
+        """The ``User-Agent`` header, or an empty string."""
+        ...
+
+
 class Authenticator(Protocol):
     """Knows the access tokens; the appservices feature implements it."""
 
+    def recall(self, token: str, client: RequestingClient) -> Requester | None:
+        """The owner of a user's *token*, if it is known without asking; else None.
+
+        Raises:
+            UnknownToken: it has expired (a soft logout).
+        """
+        ...
+
     async def authenticate(
-        self, token: str, *, client_ip: str, user_agent: str, query_string: bytes
+        self, token: str, client: RequestingClient, *, query_string: bytes
     ) -> Requester:
         """The owner of *token*, or whom its owner acts as by the query.
 

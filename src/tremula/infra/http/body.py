@@ -18,27 +18,41 @@ _AT_ONCE_BYTES: Final = 1_048_576
 class RequestBody:
     """The body of one request, which is read at most once."""
 
-    __slots__ = ("_declared", "_exchange")
+    __slots__ = ("_exchange",)
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        headers = exchange.headers
-        # None if the body is chunked. The HTTP parser has refused anything but digits.
-        self._declared: int | None = 0
-        if b"transfer-encoding" in headers:
-            self._declared = None
-        elif b"content-length" in headers:
-            self._declared = int(headers[b"content-length"])
 
     @property
     def is_finished(self) -> bool:
         """Whether nothing more of it is to come."""
-        return self._declared == 0 or self._exchange.is_body_taken
+        return self._exchange.is_body_taken or self._declared == 0
 
     @property
     def declared_bytes(self) -> int:
         """The length that the head announces; 0 if it announces none."""
         return self._declared or 0
+
+    @property
+    def _declared(self) -> int | None:
+        """None if the body is chunked. The parser has refused anything but digits."""
+        headers = self._exchange.headers
+        if b"transfer-encoding" in headers:
+            return None
+        return int(headers.get(b"content-length", 0))
+
+    def read_at_once(self, bytes_max: int) -> bytes:
+        """The whole body, if it has come with its head, as most do; else nothing, and
+        `read` has to be asked.
+
+        Raises what `read` does.
+        """
+        body = self._exchange.receive_whole()
+        if body:
+            self._check_encoding()
+            if len(body) > bytes_max:
+                raise _too_large(bytes_max)
+        return body
 
     async def read(self, bytes_max: int) -> bytes:
         """The whole body.
@@ -89,11 +103,15 @@ class RequestBody:
                 size += len(await self._exchange.receive())
 
     def _check_head(self, bytes_max: int) -> None:
-        encoding = self._exchange.headers.get(b"content-encoding", b"identity")
-        if encoding.lower() != b"identity":
-            raise NotJson("the request body must not be compressed", status=415)
-        if self._declared is not None and self._declared > bytes_max:
+        self._check_encoding()
+        declared = self._declared
+        if declared is not None and declared > bytes_max:
             raise _too_large(bytes_max)
+
+    def _check_encoding(self) -> None:
+        encoding = self._exchange.headers.get(b"content-encoding")
+        if encoding is not None and encoding.lower() != b"identity":
+            raise NotJson("the request body must not be compressed", status=415)
 
 
 def _too_large(bytes_max: int) -> TooLarge:

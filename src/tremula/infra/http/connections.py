@@ -14,8 +14,8 @@ class Stoppable(Protocol):
 
 
 class Connections:
-    """Those that are ``open``, and the ``tasks`` that answer their requests, some of
-    which go on without their client. ``date_line`` is the header of answers.
+    """Those that are ``open``, and the ``tasks`` that answer requests at present, some
+    of which go on without their client. ``date_line`` is the header of answers.
     """
 
     __slots__ = ("date_line", "open", "tasks")
@@ -26,7 +26,12 @@ class Connections:
         self.date_line = b""
 
     def run(self, answering: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Begin to answer a request, as a task that takes itself out of ``tasks``."""
+        """Begin to answer requests, as a task that tells when it comes to `rest`."""
         task = asyncio.get_running_loop().create_task(answering)
         self.tasks.add(task)
         return task
+
+    def rest(self, task: asyncio.Task[None] | None) -> None:
+        """Note that *task* does not answer any more, or not yet again."""
+        if task is not None:
+            self.tasks.discard(task)

@@ -131,6 +131,8 @@ class Exchange:
     def end_body(self) -> None:
         """The body has come as a whole."""
         self._has_whole_body = True
+        if not self._pieces:
+            self.is_body_taken = True
         if self._news is not None:
             self._news.set()
 
@@ -166,18 +168,25 @@ class Exchange:
             await self._news.wait()
         if self.is_lost:
             raise HungUpError
-        pieces, self._pieces = self._pieces, []
-        self._buffered_bytes = self._wanted_bytes = 0
-        if self._has_whole_body:
-            self.is_body_taken = True
-        else:
+        pieces = self._take()
+        if not self.is_body_taken:
             self.wire.read_on()
         return pieces
+
+    def receive_whole(self) -> bytes:
+        """The whole body, if that has come; else nothing: ask `receive`."""
+        if not self._has_whole_body or self.is_lost or self._expects_continue:
+            return b""
+        return b"".join(self._take())
 
     async def answer(self, head: bytes, body: bytes) -> None:
         """Send a whole answer. *head* has all but the headers of the connection."""
         if self.wire.writable is not None:
             await self.wire.writable.wait()
+        self.answer_at_once(head, body)
+
+    def answer_at_once(self, head: bytes, body: bytes) -> None:
+        """Do what `answer` does, for a client that is ``writable``."""
         if self.is_lost:
             return
         self.has_begun = self.is_answered = True
@@ -218,6 +227,12 @@ class Exchange:
         if piece and self.wire.writable is not None:
             async with asyncio.timeout(_PIECE_S):
                 await self.wire.writable.wait()
+
+    def _take(self) -> list[bytes]:
+        pieces, self._pieces = self._pieces, []
+        self._buffered_bytes = self._wanted_bytes = 0
+        self.is_body_taken = self._has_whole_body
+        return pieces
 
     def _end_of_head(self) -> tuple[bytes, bytes]:
         if self._expects_continue:

@@ -14,19 +14,6 @@ _STATUS_LINES: Final = {
 }
 
 
-def headers_by_name(raw: RawHeaders) -> dict[bytes, bytes]:
-    """The headers *raw*, whose names are in lower case.
-
-    Of one that is repeated the last counts, but of ``X-Forwarded-For``, to which each
-    proxy may add a line of its own.
-    """
-    headers = dict(raw)
-    if len(headers) < len(raw) and FORWARDED_FOR in headers:
-        lines = (value for name, value in raw if name == FORWARDED_FOR)
-        headers[FORWARDED_FOR] = b",".join(lines)
-    return headers
-
-
 def format_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """The head of an answer, but the empty line at its end: more headers may follow."""
     lines = (b"%b: %b\r\n" % header for header in headers)

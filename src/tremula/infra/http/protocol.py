@@ -9,9 +9,10 @@ import httptools
 from tremula.infra.http.client_address import LOCAL_SOCKET
 from tremula.infra.http.connections import Connections
 from tremula.infra.http.exchange import Exchange, HttpApp
-from tremula.infra.http.heads import RawHeaders, headers_by_name
+from tremula.infra.http.heads import FORWARDED_FOR
 from tremula.infra.http.patience import Patience
 from tremula.infra.http.response import Response, encode_response
+from tremula.infra.http.summons import Summons
 from tremula.infra.http.websocket import Conversation, WebSocket
 from tremula.protocol.errors import MatrixError, TooLarge, Unknown
 
@@ -24,9 +25,14 @@ KEEP_ALIVE_S: Final = 75.0
 # A body whose length has so many digits is more than is read at once.
 _LONG_LENGTH_DIGITS: Final = 6
 
+_METHODS: Final = {
+    method.encode(): method
+    for method in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE")
+}
+
 
 class HttpConnection(asyncio.Protocol):
-    """One connection: its requests, answered one after the other.
+    """One connection: its requests, answered one after the other, by one task.
 
     A thousand clients that wait are a thousand of these: hence the slots, and no
     object that nobody waits for.
@@ -43,6 +49,7 @@ class HttpConnection(asyncio.Protocol):
         "_parser",
         "_patience",
         "_receiving",
+        "_summons",
         "_target",
         "_task",
         "_transport",
@@ -65,12 +72,14 @@ class HttpConnection(asyncio.Protocol):
         # Of a long body: how much of it is still to come, and goes past the parser.
         self._left_bytes = 0
         self._target = b""
-        self._headers: RawHeaders = []
+        self._headers: dict[bytes, bytes] = {}
         # The newest request, the one being answered, and those that came meanwhile.
         self._receiving: Exchange | None = None
         self._answering: Exchange | None = None
         self._waiting: deque[Exchange] | None = None
+        # From the first request on, it answers or waits for the next one.
         self._task: asyncio.Task[None] | None = None
+        self._summons = Summons()
         self.peer = LOCAL_SOCKET
         self.writable: asyncio.Event | None = None
         self._is_reading = True
@@ -100,25 +109,33 @@ class HttpConnection(asyncio.Protocol):
                 exchange.lose()
         self.resume_writing()
         # A second task that waits for that would cost 2 KB a long poll.
-        answering = self._answering
-        if answering is not None and answering.ends_with_client:
+        if self._answering is None:
+            self._summons.go()
+        elif self._answering.ends_with_client:
             assert self._task is not None
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and watch the pace of a request that has not come whole."""
+        """Parse, and begin to answer; watch the pace of what has not come whole."""
+        is_idle = self._answering is None
         received_bytes = len(data)
         if self._left_bytes > 0:
             data = self._take_body(data)
-        if data and not self._parse(data):
-            self._refuse(Unknown("this is not HTTP", status=400))
-            return
+        if data:
+            self._parse(data)
         if not self._is_in_message or not self._is_reading:
             self._patience.rest()
-            return
-        self._patience.watch(received_bytes)
-        if self._unheeded_bytes > HEAD_BYTES_MAX:
-            self._refuse(TooLarge("the request has too many headers", status=431))
+        else:
+            self._patience.watch(received_bytes)
+            if self._unheeded_bytes > HEAD_BYTES_MAX:
+                self._refuse(TooLarge("the request has too many headers", status=431))
+        # Not before all that came is parsed: most bodies come with their heads.
+        if is_idle and self._answering is not None:
+            if self._task is None:
+                self._task = self._connections.run(self._serve())
+            else:
+                self._connections.tasks.add(self._task)
+                self._summons.go()
 
     def pause_writing(self) -> None:
         """The client does not read as fast as we write."""
@@ -138,7 +155,7 @@ class HttpConnection(asyncio.Protocol):
         self._patience.expect_nothing()
         self._target = b""
         # There may be those of a trailer.
-        self._headers.clear()
+        self._headers = {}
 
     def on_url(self, url: bytes) -> None:
         """Some of the request's target, or all of it."""
@@ -146,28 +163,34 @@ class HttpConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header; or one of a trailer, at which nobody looks: proxies that write
-        their own headers let it pass.
+        their own headers let it pass. Of one that is repeated the last counts, but of
+        ``X-Forwarded-For``, to which each proxy may add a line of its own.
         """
-        self._headers.append((name.lower(), value))
+        name = name.lower()
+        if name == FORWARDED_FOR and name in self._headers:
+            value = self._headers[name] + b"," + value
+        self._headers[name] = value
 
     def on_headers_complete(self) -> None:
         """The head is there; its handler may start."""
         parser = self._parser
         assert parser is not None
-        headers = headers_by_name(self._headers)
-        self._headers.clear()
+        # A trailer's are none of the request's.
+        headers, self._headers = self._headers, {}
         length = headers.get(b"content-length", b"")
         self._left_bytes = int(length) if len(length) >= _LONG_LENGTH_DIGITS else 0
+        method = parser.get_method()
         exchange = self._receiving = Exchange(
             self,
-            parser.get_method().decode("ascii"),
-            self._split_target(),
+            _METHODS.get(method) or method.decode("ascii"),
+            _split(self._target),
             headers,
-            keeps_alive=parser.get_http_version() != "1.0"
-            and parser.should_keep_alive(),
+            # HTTP/1.0 does not by itself, and is not told so if it asks to.
+            keeps_alive=parser.should_keep_alive()
+            and (b"connection" not in headers or parser.get_http_version() != "1.0"),
         )
         if self._answering is None:
-            self._answer(exchange)
+            self._answering = exchange
         else:
             self.pause_reading()
             if self._waiting is None:
@@ -251,7 +274,7 @@ class HttpConnection(asyncio.Protocol):
 
     # What goes on inside
 
-    def _parse(self, data: bytes) -> bool:
+    def _parse(self, data: bytes) -> None:
         assert self._parser is not None
         self._unheeded_bytes += len(data)
         try:
@@ -260,14 +283,11 @@ class HttpConnection(asyncio.Protocol):
             # Endpoints take upgrades, and others need not.
             pass
         except httptools.HttpParserError:
-            return False
-        return True
+            self._refuse(Unknown("this is not HTTP", status=400))
 
     def _take_body(self, data: bytes) -> bytes:
-        """Take what of *data* is of a long body, and return what is behind it.
-
-        The parser would only copy it. It never learns that the body has ended: what
-        follows is for another one.
+        """Take what of *data* is of a long body, and return what is behind it: the
+        parser would only copy it. It never learns of the end; another one follows.
         """
         left = self._left_bytes
         self.on_body(data[:left])
@@ -276,37 +296,31 @@ class HttpConnection(asyncio.Protocol):
             self.on_message_complete()
         return data[left:]
 
-    def _split_target(self) -> tuple[bytes, bytes]:
-        path, _, query_string = self._target.partition(b"?")
-        if not path.startswith(b"/"):
-            # As it is written to proxies: with the scheme, and the host.
-            url = httptools.parse_url(self._target)
-            return url.path or b"/", url.query or b""
-        return path, query_string
-
-    def _answer(self, exchange: Exchange) -> None:
-        self._answering = exchange
-        self._task = self._connections.run(self._run(exchange))
-
-    async def _run(self, exchange: Exchange) -> None:
+    async def _serve(self) -> None:
+        """Answer one request after the other, until the connection ends."""
+        exchange = self._answering
         try:
-            await self._app(exchange)
+            while exchange is not None:
+                await self._app(exchange)
+                goes_on = exchange.is_answered and exchange.keeps_alive
+                if exchange.is_lost or not goes_on:
+                    break
+                if self._waiting:
+                    self._answering = self._waiting.popleft()
+                    # Others have their turn before a second one of the same client.
+                    await asyncio.sleep(0)
+                else:
+                    self._answering = None
+                    self._connections.rest(self._task)
+                    self.read_on()
+                    self._patience.expect(KEEP_ALIVE_S)
+                    await self._summons
+                exchange = self._answering
         finally:
-            self._end(exchange)
-
-    def _end(self, exchange: Exchange) -> None:
-        assert self._task is not None
-        self._connections.tasks.discard(self._task)
-        self._task = self._answering = None
-        if exchange.is_lost:
-            return
-        if not (exchange.is_answered and exchange.keeps_alive):
-            self._transport.close()
-        elif self._waiting:
-            self._answer(self._waiting.popleft())
-        else:
-            self.read_on()
-            self._patience.expect(KEEP_ALIVE_S)
+            self._answering = None
+            self._connections.rest(self._task)
+            if exchange is None or not exchange.is_lost:
+                self._transport.close()
 
     def _close(self) -> None:
         self._transport.close()
@@ -316,14 +330,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _refuse(self, error: MatrixError) -> None:
         """Answer in the place of the handler, and close."""
-        if self._transport.is_closing():
-            return
-        if self._answering is None or not self._answering.has_begun:
-            refusal = Response(error.http_status, error.body(), {"Connection": "close"})
-            encoded = encode_response(refusal)
-            assert isinstance(encoded.body, bytes)
-            self._transport.write(encoded.head + b"\r\n" + encoded.body)
-        self._transport.close()
+        _refuse(self._transport, self._answering, error)
 
 
 def _parser_for(connection: HttpConnection) -> httptools.HttpRequestParser:
@@ -331,3 +338,26 @@ def _parser_for(connection: HttpConnection) -> httptools.HttpRequestParser:
     # Else what follows a request that closes the connection would undo it.
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser
+
+
+def _split(target: bytes) -> tuple[bytes, bytes]:
+    """The path and the query string."""
+    path, _, query_string = target.partition(b"?")
+    if not path.startswith(b"/"):
+        # As it is written to proxies: with the scheme, and the host.
+        url = httptools.parse_url(target)
+        return url.path or b"/", url.query or b""
+    return path, query_string
+
+
+def _refuse(
+    transport: asyncio.Transport, answering: Exchange | None, error: MatrixError
+) -> None:
+    if transport.is_closing():
+        return
+    if answering is None or not answering.has_begun:
+        refusal = Response(error.http_status, error.body(), {"Connection": "close"})
+        encoded = encode_response(refusal)
+        assert isinstance(encoded.body, bytes)
+        transport.write(encoded.head + b"\r\n" + encoded.body)
+    transport.close()

@@ -8,6 +8,7 @@ from tremula.infra.http.auth import Requester, find_access_token
 from tremula.infra.http.body import RequestBody
 from tremula.infra.http.exchange import Exchange
 from tremula.infra.http.query import Query
+from tremula.infra.logging import request_name
 from tremula.protocol.errors import BadJson, Forbidden, MissingParam
 from tremula.protocol.identifiers import DeviceId, ServerName, UserId
 from tremula.protocol.json import parse_json, parse_json_exact
@@ -21,15 +22,15 @@ class Request:
     """A request to an endpoint with ``Auth.NONE``.
 
     ``path`` holds the decoded parts of the path by their names, ``client_ip`` the
-    address behind trusted proxies, ``id`` what the log calls this request. The body is
-    in ``raw_body``, or still in ``stream`` where the endpoint declares no ``max_body``.
+    address behind trusted proxies. The body is in ``raw_body``, or still in ``stream``
+    where the endpoint declares no ``max_body``.
     """
 
     __slots__ = (
         "_exchange",
+        "_id",
         "_query",
         "client_ip",
-        "id",
         "path",
         "raw_body",
         "stream",
@@ -41,16 +42,20 @@ class Request:
         self,
         exchange: Exchange,
         path: dict[str, str],
-        *,
         client_ip: str,
-        request_id: str,
+        request_id: int | str,
     ) -> None:
         self._exchange = exchange
         self._query: Query | None = None
         self.path = path
         self.client_ip = client_ip
-        self.id = request_id
+        self._id = request_id
         self.raw_body = b""
+
+    @property
+    def id(self) -> str:
+        """What the log calls this request."""
+        return request_name(self._id)
 
     @property
     def query_string(self) -> bytes:

@@ -68,9 +68,12 @@ class Encoded(Struct):
 
 def encode_response(result: Json) -> Encoded:
     """Turn a handler's result into bytes, with length and CORS headers."""
-    if isinstance(result, Response):
+    if type(result) is bytes:
+        body = result
+    elif isinstance(result, Response):
         return _encode_whole(result)
-    body = result if isinstance(result, bytes) else orjson.dumps(result)
+    else:
+        body = orjson.dumps(result)
     return Encoded(200, _JSON_HEAD % len(body), body)
 
 

@@ -1,4 +1,4 @@
-"""The way of an answer onto the wire that is not sent as a whole."""
+"""The way of an answer onto the wire that does not go there at once."""
 
 import asyncio
 from contextlib import aclosing
@@ -29,13 +29,16 @@ async def hold_conversation(
     await converse(conversation, socket)
 
 
-async def send_streamed(encoded: Encoded, exchange: Exchange) -> None:
-    """Send an answer, piece by piece.
+async def send(encoded: Encoded, exchange: Exchange) -> None:
+    """Send an answer as a whole, or piece by piece.
 
     Raises:
         HungUpError: the client has gone amid its body, or takes it too slowly.
     """
     body = encoded.body
+    if isinstance(body, bytes):
+        await exchange.answer(encoded.head, body)
+        return
     assert isinstance(body, StreamedBody)
     if exchange.method == "HEAD":
         await exchange.answer(encoded.head, b"")
