@@ -1,9 +1,10 @@
 """The writing API of rooms."""
 
 import asyncio
+import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -374,7 +375,15 @@ async def _unchanged(
     if current.content.get("membership") != draft.content.get("membership"):
         return None
     stored = await events.by_nid(current.event_nid)
-    return current.event_id if stored.content == draft.content else None
+    # Python has 1, 1.0 and True for equal; of such contents the JSON differs.
+    is_same = stored.content == draft.content and (
+        _sorted_json(stored.content) == _sorted_json(draft.content)
+    )
+    return current.event_id if is_same else None
+
+
+def _sorted_json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True)
 
 
 def _concerned(drafts: Sequence[Draft]) -> list[UserId]:

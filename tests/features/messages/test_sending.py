@@ -166,6 +166,22 @@ class TestState:
         assert found["unsigned"]["prev_content"] == {"a": 1}
         assert found["unsigned"]["replaces_state"] == first.json["event_id"]
 
+    async def test_state_that_is_equal_only_in_python_is_another(
+        self, server: Server
+    ) -> None:
+        """1, true and 1.0 are three things in JSON; the last, no event may hold."""
+        alice = server.client(ALICE)
+        room_id = await create_room(alice)
+
+        first = await set_state(alice, room_id, "test.state", {"a": [1]})
+        other = await set_state(alice, room_id, "test.state", {"a": [True]})
+        refused = await set_state(alice, room_id, "test.state", {"a": [1.0]})
+
+        assert first.json != other.json
+        assert (refused.status, refused.json["errcode"]) == (400, "M_BAD_JSON")
+        shown = await event(alice, room_id, other.json["event_id"])
+        assert shown["content"]["a"][0] is True
+
     async def test_a_member_without_power_sets_no_state(self, server: Server) -> None:
         room_id = await create_room(server.client(ALICE), preset="public_chat")
         bob = server.client(BOB)
