@@ -106,7 +106,18 @@ def _without_age(value: Any) -> Any:  # noqa: ANN401 - any JSON
     return [_without_age(each) for each in value] if isinstance(value, list) else value
 
 
-@pytest.mark.parametrize("filter_", [{}, LAZY, BY_THREAD], ids=["", "lazy", "threads"])
+@pytest.mark.parametrize(
+    "filter_",
+    [
+        {},
+        BY_THREAD,
+        pytest.param(
+            LAZY,
+            marks=pytest.mark.one_process("which members it has sent, a process knows"),
+        ),
+    ],
+    ids=["", "threads", "lazy"],
+)
 async def test_an_answer_is_the_same_asked_for_again(
     server: Server, filter_: dict[str, Any]
 ) -> None:
