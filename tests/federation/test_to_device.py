@@ -123,6 +123,24 @@ async def test_edus_are_of_bounded_size(
     assert list(came) == list(sent)
 
 
+async def test_what_is_for_all_devices_and_for_some_of_a_user_is_one_edu(
+    two: Server, bob: Client, transactions: Transactions
+) -> None:
+    """Or those would be sent both: of another EDU, the other server knows nothing."""
+    sent = {
+        "@first:far.test": {"A": {"x": "x" * 40_000}},
+        FAR: {"A": {"x": "x" * 20_000}, "*": {"x": "y" * 50_000}, "B": {"x": "z"}},
+        "@last:far.test": {"A": {"x": "x" * 40_000}, "B": {"x": "x" * 40_000}},
+    }
+    await put(bob, "t", sent)
+    await transactions.until(lambda got: len(got.edus(EDU_TYPE)) == 4)
+
+    first, second, *others = (each["messages"] for each in transactions.edus(EDU_TYPE))
+    assert first == {"@first:far.test": sent["@first:far.test"]}
+    assert second == {FAR: sent[FAR]}
+    assert [list(each) for each in others] == [["@last:far.test"]] * 2
+
+
 async def test_the_same_message_is_taken_in_once(
     two: Server, remote: Remote, inbox: Inbox
 ) -> None:

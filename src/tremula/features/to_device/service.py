@@ -3,7 +3,8 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import count
+from itertools import count, groupby
+from operator import attrgetter
 from typing import Any, Final
 
 import orjson
@@ -280,17 +281,33 @@ def _event(sender: UserId, event_type: str, content: bytes) -> str:
 
 
 def _parts(messages: Sequence[DeviceMessage]) -> Iterator[list[DeviceMessage]]:
-    """As many in each as make an EDU of bounded size, or one that is larger alone."""
+    """As many in each as make an EDU of bounded size, or what is larger and belongs
+    together alone.
+    """
     part: list[DeviceMessage] = []
     size_bytes = 0
-    for each in messages:
-        size_bytes += len(each.content)
+    for together in _belonging_together(messages):
+        more_bytes = sum(len(each.content) for each in together)
+        size_bytes += more_bytes
         if part and size_bytes > _EDU_BYTES_MAX:
             yield part
-            part, size_bytes = [], len(each.content)
-        part.append(each)
+            part, size_bytes = [], more_bytes
+        part += together
     if part:
         yield part
+
+
+def _belonging_together(
+    messages: Sequence[DeviceMessage],
+) -> Iterator[list[DeviceMessage]]:
+    for _, theirs in groupby(messages, key=attrgetter("user_id")):
+        of_user = list(theirs)
+        if any(each.device_id == ALL_DEVICES for each in of_user):
+            # Whoever is named is left out of what is for all devices: their server
+            # does that, within an EDU.
+            yield of_user
+        else:
+            yield from ([each] for each in of_user)
 
 
 def _by_user(messages: Sequence[DeviceMessage]) -> dict[UserId, dict[DeviceId, Any]]:
