@@ -83,11 +83,11 @@ def _build_remote_lists(
     shared, lists = engine.shared, people.device_lists
     changing: KeyedLocks[UserId] = KeyedLocks()
     fetcher = ListFetcher(
-        db=db,
         journal=journal,
         clock=clock,
         client=base.federation,
         shared=shared,
+        lists=lists,
         supervisor=base.supervisor,
         changing=changing,
     )
@@ -96,7 +96,6 @@ def _build_remote_lists(
         journal=journal,
         clock=clock,
         shared=shared,
-        lists=lists,
         fetcher=fetcher,
         slots=base.slots,
     )

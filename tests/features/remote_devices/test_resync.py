@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import orjson
 import pytest
 
 from tests.fakes.clock import FakeClock
@@ -37,8 +38,16 @@ class Syncing:
 
     lists: Lists
     clock: FakeClock
+    fetcher: ListFetcher
     resync: Resync
     transport: FakeTransport
+
+    def answer_with_list(self, user_id: UserId, status: int = 200) -> None:
+        """Have other servers reached, whose users have no devices."""
+        self.transport.is_down = False
+        self.transport.status = status
+        body = {"user_id": user_id, "stream_id": 1, "devices": []}
+        self.transport.answer = orjson.dumps(body)
 
     async def keep(self, user_id: UserId) -> None:
         """Have a list of a user with one device."""
@@ -72,11 +81,11 @@ async def started(user_data: UserDataServer, slots: Slots) -> AsyncIterator[Sync
     key = SigningKey.from_seed("ed25519:test", bytes(32))
     supervisor = Supervisor(Metrics())
     fetcher = ListFetcher(
-        db=user_data.database,
         journal=user_data.journal,
         clock=user_data.clock,
         client=FederationClient(Peers(SERVER), key, transport),
         shared=lists.part.company.shared,
+        lists=lists.lists,
         supervisor=supervisor,
         changing=KeyedLocks(),
     )
@@ -85,11 +94,10 @@ async def started(user_data: UserDataServer, slots: Slots) -> AsyncIterator[Sync
         journal=user_data.journal,
         clock=user_data.clock,
         shared=lists.part.company.shared,
-        lists=lists.lists,
         fetcher=fetcher,
         slots=slots,
     )
-    yield Syncing(lists, user_data.clock, resync, transport)
+    yield Syncing(lists, user_data.clock, fetcher, resync, transport)
     await supervisor.stop()
 
 
@@ -142,6 +150,34 @@ async def test_nobody_is_asked_for_users_with_whom_no_room_is_shared_any_more(
     assert await syncing.kept() == set()
     database = syncing.lists.server.database
     assert await storage.wanted_among(database, [BOB]) == {}
+
+
+@pytest.mark.parametrize("status", [200, 404])
+async def test_whoever_shares_a_room_is_told_with_the_list_that_was_wanted(
+    syncing: Syncing, room_id: RoomId, status: int
+) -> None:
+    """A crash right after that loses nothing, whoever had it fetched."""
+    await syncing.keep(BOB)
+    await syncing.want(BOB)
+    since = syncing.lists.now
+    syncing.answer_with_list(BOB, status)
+
+    await syncing.fetcher.fetch(BOB, seen_pos=since)
+
+    assert await storage.wanted_among(syncing.lists.server.database, [BOB]) == {}
+    assert await syncing.lists.news(ALICE, since) == ({BOB}, set())
+
+
+async def test_a_list_that_someone_asks_for_first_is_no_news(
+    syncing: Syncing, room_id: RoomId
+) -> None:
+    since = syncing.lists.now
+    syncing.answer_with_list(BOB)
+
+    await syncing.fetcher.fetch(BOB, seen_pos=since)
+
+    assert await syncing.kept() == {BOB}
+    assert await syncing.lists.news(ALICE, since) == (set(), set())
 
 
 async def test_of_several_processes_the_holder_of_the_server_asks(

@@ -11,11 +11,11 @@ from msgspec import Struct
 
 from tremula.features.device_keys.service import UserKeys
 from tremula.features.device_lists.service import TOPIC as DEVICE_LIST_TOPIC
+from tremula.features.device_lists.service import DeviceListChange, DeviceLists
 from tremula.features.remote_devices import storage
 from tremula.features.remote_devices.parsing import FetchedList, parse_list
 from tremula.features.remote_devices.storage import StoredList
 from tremula.infra.clock import Clock
-from tremula.infra.db import Reader
 from tremula.infra.federation.client import FederationClient
 from tremula.infra.federation.errors import PeerError, RemoteError
 from tremula.infra.journal import Journal, JournalUnit
@@ -53,29 +53,39 @@ class Fetched(Struct, frozen=True):
     error: RemoteError | None = None
 
 
+class _Asked(Struct, frozen=True):
+    """When a list was asked for, and whether it was wanted before."""
+
+    pos: int
+    was_wanted: bool
+
+
 class ListFetcher:
     """Fetches lists and keeps them, of users that we share a room with.
 
     That a list is wanted is stored before it is asked for, and until it is stored in
-    turn: a crash, or an update that comes meanwhile, loses nothing.
+    turn: a crash, or an update that comes meanwhile, loses nothing. Of one that was
+    wanted when it was asked for, our users are told with the unit that stores it:
+    clients may have asked in vain, or got what was known before.
     """
 
     def __init__(
         self,
         *,
-        db: Reader,
         journal: Journal,
         clock: Clock,
         client: FederationClient,
         shared: SharedRooms,
+        lists: DeviceLists,
         supervisor: Supervisor,
         changing: KeyedLocks[UserId],
     ) -> None:
-        self._db = db
+        self._db = lists.db
         self._journal = journal
         self._clock = clock
         self._client = client
         self._shared = shared
+        self._lists = lists
         self._supervisor = supervisor
         self._changing = changing
         self._running: dict[UserId, asyncio.Future[Fetched]] = {}
@@ -127,6 +137,8 @@ class ListFetcher:
 
     async def _fetched(self, user_id: UserId, seen_pos: int) -> Fetched:
         try:
+            if await storage.wanted_among(self._db, [user_id]):
+                return await self._fetch(user_id, was_wanted=True)
             kept = await self._kept_since(user_id, seen_pos)
             return Fetched(kept) if kept else await self._fetch(user_id)
         except Exception:
@@ -136,25 +148,23 @@ class ListFetcher:
             return await self._failed(user_id, RemoteError("our own failure"))
 
     async def _kept_since(self, user_id: UserId, pos: int) -> UserKeys | None:
-        if await storage.wanted_among(self._db, [user_id]):
-            return None
         kept = (await storage.lists_of(self._db, [user_id])).get(user_id)
         return kept.keys if kept is not None and kept.shared_pos >= pos else None
 
-    async def _fetch(self, user_id: UserId) -> Fetched:
+    async def _fetch(self, user_id: UserId, *, was_wanted: bool = False) -> Fetched:
         # Before it is due in the background this one is done.
         await self.want([user_id], in_ms=_FIRST_PAUSE_MS)
-        asked_pos = self._journal.position
+        asked = _Asked(self._journal.position, was_wanted=was_wanted)
         try:
             fetched = parse_list(await self._ask(user_id), user_id)
         except PeerError as error:
             if error.status != 404:
                 return await self._failed(user_id, error)
-            await self._keep(user_id, None, asked_pos=asked_pos)
+            await self._keep(user_id, None, asked)
             return Fetched()
         except RemoteError as error:
             return await self._failed(user_id, error)
-        await self._keep(user_id, fetched, asked_pos=asked_pos)
+        await self._keep(user_id, fetched, asked)
         return Fetched(fetched.keys)
 
     async def _ask(self, user_id: UserId) -> object:
@@ -165,23 +175,26 @@ class ListFetcher:
         return answer
 
     async def _keep(
-        self, user_id: UserId, fetched: FetchedList | None, *, asked_pos: int
+        self, user_id: UserId, fetched: FetchedList | None, asked: _Asked
     ) -> None:
 
         async def attempt() -> None:
-            shared = await self._shared.with_remote([user_id])
+            shared = (await self._shared.with_remote([user_id])).get(user_id)
             known = (await storage.lists_of(self._db, [user_id])).get(user_id)
-            if known is not None and known.shared_pos > asked_pos:
+            if known is not None and known.shared_pos > asked.pos:
                 # Another one was asked for later, and came earlier.
                 return
             unit = self._journal.unit()
-            if fetched is None or user_id not in shared:
+            if fetched is None or shared is None:
                 # Nobody would tell us of changes.
                 storage.delete_lists(unit, [user_id])
             else:
-                stored = StoredList(fetched.stream_id, asked_pos, fetched.keys)
+                stored = StoredList(fetched.stream_id, asked.pos, fetched.keys)
                 storage.replace_list(unit, user_id, stored)
-            storage.delete_wanted(unit, user_id, fetched_pos=asked_pos)
+            storage.delete_wanted(unit, user_id, fetched_pos=asked.pos)
+            if asked.was_wanted and shared is not None:
+                change = DeviceListChange()
+                self._lists.changed(unit, user_id, change, room_nids=shared.room_nids)
             await self._journal.commit(unit)
 
         async with self._changing.of(user_id):

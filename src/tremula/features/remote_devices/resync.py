@@ -4,7 +4,6 @@ import asyncio
 from itertools import islice
 from typing import Final
 
-from tremula.features.device_lists.service import DeviceListChange, DeviceLists
 from tremula.features.remote_devices import storage
 from tremula.features.remote_devices.fetching import ListFetcher, announce_wanted
 from tremula.infra.clock import Clock
@@ -38,7 +37,6 @@ class Resync:
         journal: Journal,
         clock: Clock,
         shared: SharedRooms,
-        lists: DeviceLists,
         fetcher: ListFetcher,
         slots: Slots,
     ) -> None:
@@ -46,7 +44,6 @@ class Resync:
         self._journal = journal
         self._clock = clock
         self._shared = shared
-        self._lists = lists
         self._fetcher = fetcher
         self._slots = slots
         self._forget_at_s = clock.monotonic_s()
@@ -106,21 +103,13 @@ class Resync:
                 await self.forget_unshared()
 
     async def _fetch(self, user_id: UserId) -> None:
-        shared = (await self._shared.with_remote([user_id])).get(user_id)
-        if shared is None:
+        if not await self._shared.with_remote([user_id]):
             unit = self._journal.unit()
             storage.delete_lists(unit, [user_id])
             storage.delete_wanted(unit, user_id, fetched_pos=self._journal.position)
             await self._journal.commit(unit)
             return
-        seen_pos = self._journal.position
-        fetched = await self._fetcher.fetch(user_id, seen_pos=seen_pos)
-        if fetched.error is not None:
-            return
-        unit = self._journal.unit()
-        change = DeviceListChange()
-        self._lists.changed(unit, user_id, change, room_nids=shared.room_nids)
-        await self._journal.commit(unit)
+        await self._fetcher.fetch(user_id, seen_pos=self._journal.position)
 
     async def _until_due(self) -> None:
         retry_ms = await storage.next_retry_ms(self._db)
