@@ -15,6 +15,8 @@ from tests.federation.rooms import Inbox, RemoteRoom
 from tests.http_client import Client
 from tests.query_counter import counted
 from tests.server import Server, config_for, running_server
+from tremula.features.devices import storage as devices_storage
+from tremula.features.devices.service import Device
 from tremula.features.remote_devices import telling, untold_storage
 from tremula.features.remote_devices.untold_storage import SIGNING_KEYS, Untold
 from tremula.infra.db import DatabaseUnavailable, Reader, Statements, Unit
@@ -113,6 +115,36 @@ async def test_a_device_that_logs_out_is_told_as_deleted(
     last = (await updates(inbox, 2))[-1]
     assert (last["device_id"], last["deleted"]) == ("LAPTOP", True)
     assert "keys" not in last
+
+
+@pytest.mark.one_process(reason="it lets one process read the devices too early")
+async def test_a_device_that_logs_in_while_all_are_logged_out_is_told_as_deleted(
+    server: Server,
+    remote: Remote,
+    phone: Client,
+    inbox: Inbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await shared_room(server, remote, phone)
+    await publish(phone, CryptoDevice(ALICE, "PHONE"))
+    devices_of_user = devices_storage.devices_of_user
+
+    async def too_early_once(db: Reader, user_id: UserId) -> list[Device]:
+        monkeypatch.setattr(devices_storage, "devices_of_user", devices_of_user)
+        known = await devices_of_user(db, user_id)
+        laptop = server.client(ALICE, device_id="LAPTOP")
+        await publish(laptop, CryptoDevice(ALICE, "LAPTOP"))
+        await updates(inbox, 2)
+        return known
+
+    monkeypatch.setattr(devices_storage, "devices_of_user", too_early_once)
+    assert (await phone.post("/v3/logout/all", {})).status == 200
+
+    gone = (await updates(inbox, 4))[2:]
+    assert {each["device_id"] for each in gone} == {"LAPTOP", "PHONE"}
+    assert all(each["deleted"] for each in gone)
+    assert (await listed(remote, server))["devices"] == []
+    assert not await devices_of_user(server.db, UserId(ALICE))
 
 
 async def test_cross_signing_keys_are_told(

@@ -252,7 +252,7 @@ async def test_a_token_that_is_revoked_while_it_is_read_is_not_kept(
 
     async def find_user_slowly(users: Users, user_id: UserId) -> User | None:
         monkeypatch.setattr(Users, "find", find_user)
-        await accounts.accounts.devices.delete_all(user_id)
+        await accounts.accounts.devices.log_out_all(user_id)
         return await find_user(users, user_id)
 
     monkeypatch.setattr(Users, "find", find_user_slowly)

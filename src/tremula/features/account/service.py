@@ -164,11 +164,17 @@ class Accounts(Struct, frozen=True):
         check_password_size(password)
         await self._get_owned(user_id)
         password_hash = await self.users.passwords.hash(password)
-        known = await self.devices.all_of(user_id)
-        unit = self.journal.unit()
-        self.users.set_password_hash(unit, user_id, password_hash)
+
+        def change(unit: JournalUnit) -> None:
+            self.users.set_password_hash(unit, user_id, password_hash)
+
         if logs_out:
-            self.devices.log_out_all(unit, user_id, known, but_device_id=but_device_id)
+            await self.devices.log_out_all(
+                user_id, but_device_id=but_device_id, also=change
+            )
+            return
+        unit = self.journal.unit()
+        change(unit)
         await self.journal.commit(unit)
 
     async def set_admin(self, user_id: UserId, *, is_admin: bool) -> None:
@@ -193,15 +199,15 @@ class Accounts(Struct, frozen=True):
             NotFound: there is no such user.
         """
         await self.users.get(user_id)
-        known = await self.devices.all_of(user_id)
-        unit = self.journal.unit()
-        self.users.deactivate(
-            unit, user_id, ts_ms=self.clock.now_ms(), is_erased=is_erased
-        )
-        self.devices.log_out_all(unit, user_id, known)
-        if is_erased:
-            self.hooks.on_erasing(unit, user_id)
-        await self.journal.commit(unit)
+
+        def close(unit: JournalUnit) -> None:
+            self.users.deactivate(
+                unit, user_id, ts_ms=self.clock.now_ms(), is_erased=is_erased
+            )
+            if is_erased:
+                self.hooks.on_erasing(unit, user_id)
+
+        await self.devices.log_out_all(user_id, also=close)
         await self._depart(user_id)
 
     async def finish_departures(self, slots: Slots) -> None:

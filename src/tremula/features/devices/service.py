@@ -17,6 +17,7 @@ from tremula.features.users.service import User
 from tremula.infra.clock import Clock
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
+from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.errors import InvalidParam, NotFound
 from tremula.protocol.identifiers import DeviceId, UserId, parse_device_id
 from tremula.protocol.unprinted import Unprinted
@@ -130,7 +131,7 @@ class DeviceObserver(Protocol):
         *,
         but_device_id: DeviceId | None,
     ) -> None:
-        """Every device of the user but one is gone; *known* had been read before."""
+        """Every device of the user but one is gone: those that are *known*."""
         ...
 
 
@@ -285,31 +286,42 @@ class Devices(Struct, frozen=True):
         for observer in self.watched_by.observers:
             observer.devices_deleted(unit, user_id, device_ids)
 
-    async def delete_all(self, user_id: UserId) -> None:
-        """Remove every device of the user and make their tokens unknown."""
-        known = await self.all_of(user_id)
-        unit = self.journal.unit()
-        self.log_out_all(unit, user_id, known)
-        await self.journal.commit(unit)
+    async def log_out_all(
+        self,
+        user_id: UserId,
+        *,
+        but_device_id: DeviceId | None = None,
+        also: Callable[[JournalUnit], None] | None = None,
+    ) -> None:
+        """Remove every device of the user but one, with their tokens, and store what
+        *also* adds to the unit.
 
-    def log_out_all(
+        One that comes meanwhile goes with the others, and is told of as they are.
+        """
+
+        async def attempt() -> None:
+            known = await self.all_of(user_id)
+            unit = self.journal.unit()
+            if also is not None:
+                also(unit)
+            ids = (each.device_id for each in known)
+            gone = tuple(each for each in ids if each != but_device_id)
+            self._remove_all(unit, user_id, gone, but_device_id=but_device_id)
+            await self.journal.commit(unit)
+
+        await reread_on_conflict(attempt)
+
+    def _remove_all(
         self,
         unit: JournalUnit,
         user_id: UserId,
-        known: Sequence[Device],
+        gone: Sequence[DeviceId],
         *,
-        but_device_id: DeviceId | None = None,
+        but_device_id: DeviceId | None,
     ) -> None:
-        """Remove every device but one in *unit*, with their tokens.
-
-        *known* are the user's devices as read before, to be announced as gone; one
-        that came since goes as well. To be called right before the commit.
-        """
-        storage.delete_devices_of_user(unit, user_id, but_device_id=but_device_id)
+        storage.delete_devices_of_user(unit, user_id, gone, but_device_id=but_device_id)
         self.sessions.revoke_user(unit, user_id, but_device_id=but_device_id)
-        ids = (each.device_id for each in known)
-        gone = tuple(each for each in ids if each != but_device_id)
-        change = DeviceChange(deleted=gone)
+        change = DeviceChange(deleted=tuple(gone))
         unit.announce(TOPIC, user_id, change, pos=unit.pos())
         for observer in self.watched_by.observers:
             observer.all_devices_deleted(

@@ -1,12 +1,15 @@
 """Queries on ``devices`` (created in migrations/0003_accounts.sql)."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from tremula.features.sessions.service import Sighting
 from tremula.infra.db import Reader, Row, Unit
 from tremula.protocol.identifiers import DeviceId, UserId
+
+_AT_ONCE_MAX: Final = 500
 
 
 class Device(Struct, frozen=True):
@@ -97,12 +100,21 @@ def delete_devices(unit: Unit, user_id: UserId, device_ids: Sequence[DeviceId]) 
 
 
 def delete_devices_of_user(
-    unit: Unit, user_id: UserId, *, but_device_id: DeviceId | None
+    unit: Unit,
+    user_id: UserId,
+    known: Sequence[DeviceId],
+    *,
+    but_device_id: DeviceId | None,
 ) -> None:
-    """Remove every device of the user but one."""
+    """Remove every device of the user but one: *known*.
+
+    If there is another one by then, the unit fails with ``Conflict``.
+    """
+    for start in range(0, len(known), _AT_ONCE_MAX):
+        delete_devices(unit, user_id, known[start : start + _AT_ONCE_MAX])
     unit.run(
         """
-        DELETE FROM devices
+        UPDATE devices SET created_ts_ms = NULL
         WHERE user_id = :user_id AND device_id <> :but_device_id
         """,
         user_id=user_id,

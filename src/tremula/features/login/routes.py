@@ -102,5 +102,5 @@ async def logout(req: UserRequest, logins: Logins) -> Json:
 @endpoint("POST", "/_matrix/client/v3/logout/all", auth=Auth.USER)
 async def logout_all(req: UserRequest, logins: Logins) -> Json:
     """CS logout_all."""
-    await logins.devices.delete_all(req.user_id)
+    await logins.devices.log_out_all(req.user_id)
     return {}

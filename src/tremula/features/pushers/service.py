@@ -177,10 +177,10 @@ class Pushers(Struct, frozen=True):
         self,
         unit: JournalUnit,
         user_id: UserId,
-        known: Sequence[DeviceId],  # noqa: ARG002 - what came since goes as well
+        known: Sequence[DeviceId],  # noqa: ARG002 - the rows say which
         *,
         but_device_id: DeviceId | None,
     ) -> None:
-        """As `devices_deleted`, also of those that were not known."""
+        """As `devices_deleted`."""
         storage.delete_of_all_devices(unit, user_id, but_device_id=but_device_id)
         self._announce(unit, user_id)
