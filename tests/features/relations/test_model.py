@@ -96,6 +96,8 @@ class World:
 
     random: Random
     clients: dict[str, Client]
+    # Of somebody who ignores nobody, and so is shown all.
+    observer: Client
     room_id: str
     sent: list[str] = field(default_factory=list)
     ignored: dict[str, set[str]] = field(default_factory=dict)
@@ -154,8 +156,8 @@ class World:
     async def check(self, user_id: str) -> None:
         """See that *user_id* is told what the events say."""
         client, ignored = self.clients[user_id], self.ignored.get(user_id, set())
-        events = await self.events(client)
-        for event in events:
+        events = await self.events(self.observer)
+        for event in await self.events(client):
             own = expected(events, event, user_id, ignored)
             assert summary(event["unsigned"].get("m.relations")) == own
         for event_id in self.random.sample(self.sent, 5):
@@ -188,9 +190,10 @@ def is_listed(event: Event) -> bool:
 async def test_what_is_told_is_what_the_events_say(server: Server, seed: int) -> None:
     clients = {user_id: server.client(user_id) for user_id in USERS}
     room_id = await create_room(clients[USERS[0]], preset="public_chat")
-    for user_id in USERS[1:]:
-        await join(clients[user_id], room_id)
-    world = World(Random(seed), dict(clients), room_id)  # noqa: S311 - not a secret
+    observer = server.client("@dave:test")
+    for client in (*clients.values(), observer):
+        await join(client, room_id)
+    world = World(Random(seed), dict(clients), observer, room_id)  # noqa: S311 - not a secret
 
     for step in range(STEPS):
         await world.act()
