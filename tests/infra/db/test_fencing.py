@@ -4,7 +4,6 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
@@ -13,7 +12,6 @@ import pytest
 from tests.conftest import new_database
 from tests.infra.db.members import (
     Leases,
-    make_tables,
     member,
     under,
     until_waiting,
@@ -37,21 +35,6 @@ from tremula.infra.db.postgres_session import Session, start_session
 from tremula.infra.db.postgres_writer import PostgresWriter
 
 DEADLINE_S = 30
-
-
-@pytest.fixture
-async def source(
-    postgres_server: PostgresServer, tmp_path: Path
-) -> AsyncIterator[PostgresUrl]:
-    async with new_database(postgres_server, tmp_path) as source:
-        assert isinstance(source, PostgresUrl)
-        await make_tables(source)
-        yield source
-
-
-@pytest.fixture
-def leases(source: PostgresUrl) -> Leases:
-    return Leases(source)
 
 
 async def test_members_write_side_by_side(source: PostgresUrl, leases: Leases) -> None:

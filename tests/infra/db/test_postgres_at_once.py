@@ -2,17 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from pathlib import Path
 from typing import LiteralString, cast
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from msgspec.structs import replace
 
-from tests.conftest import new_database
-from tests.infra.db.members import Leases, make_tables, under, until_waiting
+from tests.infra.db.members import Leases, under, until_waiting
 from tests.infra.db.things import thing
-from tests.postgres_server import PostgresServer
 from tremula.infra.config.tree import PostgresUrl
 from tremula.infra.db import Conflict, SlotLost, Statements, Unit, WriterLease
 from tremula.infra.db.metrics import WriterMetrics
@@ -75,25 +72,10 @@ class _Watched:
 
 
 @pytest.fixture
-async def source(
-    postgres_server: PostgresServer, tmp_path: Path
-) -> AsyncIterator[PostgresUrl]:
-    async with new_database(postgres_server, tmp_path) as source:
-        assert isinstance(source, PostgresUrl)
-        await make_tables(source)
-        yield source
-
-
-@pytest.fixture
 async def alone(source: PostgresUrl) -> AsyncIterator[_Watched]:
     watched = _Watched(source.url, None, await start_session(source.url))
     yield watched
     await watched.writer.close()
-
-
-@pytest.fixture
-def leases(source: PostgresUrl) -> Leases:
-    return Leases(source)
 
 
 @pytest.fixture

@@ -157,6 +157,23 @@ async def _outcome(writer: PostgresWriter, nid: int) -> Exception | None:
     return await settled
 
 
+def _cut_at(beginning: str, *, is_committed: bool) -> Callable[[Connection], Execute]:
+    """Cut the cable just before or just after a statement that begins so is run."""
+
+    def cut(connection: Connection) -> Execute:
+        async def execute(query: str, *args: object) -> str:
+            if not query.lstrip().startswith(beginning):
+                return await connection.execute(query, *args)
+            if is_committed:
+                await connection.execute(query, *args)
+            connection.terminate()
+            raise ConnectionResetError("cable cut")
+
+        return execute
+
+    return cut
+
+
 async def _stored(url: str) -> list[str]:
     db = await open_with_things(PostgresUrl(url))
     found = await names(db)
@@ -172,18 +189,7 @@ async def test_an_answer_lost_during_commit_is_found_out(
     await db.close()
     url = own_server.url("postgres")
 
-    def cut(connection: Connection) -> Execute:
-        async def execute(query: str, *args: object) -> str:
-            if query != "COMMIT":
-                return await connection.execute(query, *args)
-            if is_committed:
-                await connection.execute(query)
-            connection.terminate()
-            raise ConnectionResetError("cable cut")
-
-        return execute
-
-    async with _writer(url, cut) as writer:
+    async with _writer(url, _cut_at("COMMIT", is_committed=is_committed)) as writer:
         outcome = await _outcome(writer, 1)
 
     assert isinstance(outcome, NoneType if is_committed else DatabaseUnavailable)
@@ -198,18 +204,7 @@ async def test_an_answer_lost_with_all_that_came_at_once_is_found_out(
     await db.close()
     url = own_server.url("postgres")
 
-    def cut(connection: Connection) -> Execute:
-        async def execute(query: str, *args: object) -> str:
-            if not query.lstrip().startswith("WITH"):
-                return await connection.execute(query, *args)
-            if is_committed:
-                await connection.execute(query, *args)
-            connection.terminate()
-            raise ConnectionResetError("cable cut")
-
-        return execute
-
-    async with _writer(url, cut) as writer:
+    async with _writer(url, _cut_at("WITH", is_committed=is_committed)) as writer:
         assert await _outcome(writer, 1) is None
         outcome = await _outcome(writer, 2)
         assert await _outcome(writer, 3) is None
