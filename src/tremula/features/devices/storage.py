@@ -108,7 +108,8 @@ def delete_devices_of_user(
 ) -> None:
     """Remove every device of the user but one: *known*.
 
-    If there is another one by then, the unit fails with ``Conflict``.
+    If there is another one by then, the unit fails with ``Conflict``: the column is
+    NOT NULL (see ``infra.rereading``).
     """
     for start in range(0, len(known), _AT_ONCE_MAX):
         delete_devices(unit, user_id, known[start : start + _AT_ONCE_MAX])

@@ -9,12 +9,11 @@ import hashlib
 import os
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
-from typing import Any, BinaryIO, Final, TypeVar, cast
+from typing import Any, BinaryIO, Final, TypeVar
 
 import structlog
 
@@ -30,17 +29,10 @@ _LEFTOVER_S: Final = 86_400
 
 
 class Disk:
-    """Threads for what may wait for a disk. They are started when first needed, and
-    serve one event loop.
-
-    Not an executor of the standard library: for its futures, with locks of their own,
-    to wake a thread costs a quarter more.
-    """
+    """Threads for what may wait for a disk. They are started when first needed."""
 
     def __init__(self) -> None:
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._threads: list[Thread] = []
-        self._open_jobs = 0
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="blobs")
 
     async def run(self, work: Callable[..., T], *args: Any) -> T:  # noqa: ANN401
         """What *work* returns, done in a thread.
@@ -49,29 +41,9 @@ class Disk:
             BlobError: of an OSError.
         """
         loop = asyncio.get_running_loop()
+        # `wrap_future` costs more than a read of 100 KB.
         result: asyncio.Future[T] = loop.create_future()
-
-        def settle(done: T | None, error: BaseException | None) -> None:
-            self._open_jobs -= 1
-            if result.done():
-                return  # It was cancelled: nobody waits any more.
-            if error is None:
-                result.set_result(cast("T", done))
-            else:
-                result.set_exception(error)
-
-        def job() -> None:
-            try:
-                done = work(*args)
-            except BaseException as error:  # noqa: BLE001 - for who waits
-                loop.call_soon_threadsafe(settle, None, error)
-            else:
-                loop.call_soon_threadsafe(settle, done, None)
-
-        self._open_jobs += 1
-        if len(self._threads) < min(self._open_jobs, _THREADS):
-            self._start_thread()
-        self._jobs.put(job)
+        self._threads.submit(_work, loop, result, partial(work, *args))
         try:
             return await result
         except OSError as error:
@@ -79,21 +51,24 @@ class Disk:
 
     def close(self) -> None:
         """End the threads, after what they are doing."""
-        for _ in self._threads:
-            self._jobs.put(None)
-        for thread in self._threads:
-            thread.join()
-        self._threads.clear()
+        self._threads.shutdown(wait=True)
 
-    def _start_thread(self) -> None:
-        name = f"blobs_{len(self._threads)}"
-        thread = Thread(target=self._work, name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
 
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            job()
+def _work(
+    loop: asyncio.AbstractEventLoop, result: asyncio.Future[T], work: Callable[[], T]
+) -> None:
+    try:
+        done = work()
+    except BaseException as error:  # noqa: BLE001 - for who waits
+        loop.call_soon_threadsafe(_settle, result, result.set_exception, error)
+    else:
+        loop.call_soon_threadsafe(_settle, result, result.set_result, done)
+
+
+def _settle(result: asyncio.Future[T], settle: Callable[[Any], None], by: Any) -> None:  # noqa: ANN401
+    # It is, if it was cancelled: nobody waits any more.
+    if not result.done():
+        settle(by)
 
 
 class Spool:
