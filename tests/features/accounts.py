@@ -268,7 +268,6 @@ def _route(
     router.add(
         login_routes,
         Logins(
-            journal,
             accounts.users,
             devices,
             login_tokens,

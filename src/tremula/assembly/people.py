@@ -230,7 +230,6 @@ def _add_login(
     virtual_users: VirtualUsers,
 ) -> None:
     logins = Logins(
-        base.journal,
         accounts.users,
         accounts.devices,
         LoginTokens(base.journal, base.clock, accounts.devices),

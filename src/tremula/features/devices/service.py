@@ -17,6 +17,7 @@ from tremula.features.users.service import User
 from tremula.infra.clock import Clock
 from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
+from tremula.infra.locks import KeyedLocks
 from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.errors import InvalidParam, NotFound
 from tremula.protocol.identifiers import DeviceId, UserId, parse_device_id
@@ -150,6 +151,7 @@ class Devices(Struct, frozen=True):
     sessions: Sessions
     uia: Uia
     watched_by: _WatchedBy = msgspec.field(default_factory=_WatchedBy)
+    turns: KeyedLocks[UserId] = msgspec.field(default_factory=KeyedLocks)
 
     def observe(self, observer: DeviceObserver) -> None:
         """Have *observer* add to every unit that deletes devices from now on."""
@@ -163,29 +165,51 @@ class Devices(Struct, frozen=True):
         """Have *hook* add to every unit that gives a device another name."""
         self.watched_by.on_renamed.append(hook)
 
-    def log_in(
+    async def log_in(
         self,
-        unit: JournalUnit,
         user_id: UserId,
         device: NewDevice,
         *,
-        new_user: User | None = None,
+        password_hash: str | None = None,
+        by_device_id: DeviceId | None = None,
     ) -> LoggedIn:
-        """Add or take over a device in *unit*, which may make its user as well, and
-        issue its tokens.
+        """Add or take over a device, and issue its tokens.
+
+        Raises:
+            Conflict: the account may not be used by now; or it has another password
+                than *password_hash*, or no device *by_device_id*, if they are given.
+        """
+        device_id = device.device_id or _generate_device_id()
+        async with self.turns.of(user_id):
+            unit = self.journal.unit()
+            tokens = self.sessions.issue(
+                unit,
+                user_id,
+                device_id,
+                refreshable=device.refreshable,
+                password_hash=password_hash,
+            )
+            if by_device_id is not None:
+                storage.check_device(unit, user_id, by_device_id)
+            self.add(unit, user_id, device_id, device.display_name)
+            await self.journal.commit(unit)
+        return LoggedIn(user_id, device_id, tokens)
+
+    def log_in_new(self, unit: JournalUnit, user: User, device: NewDevice) -> LoggedIn:
+        """Add a device of *user*, whom *unit* makes, and issue its tokens.
 
         To be called right before the commit: it takes journal positions.
         """
         device_id = device.device_id or _generate_device_id()
-        self.add(unit, user_id, device_id, device.display_name)
         tokens = self.sessions.issue(
             unit,
-            user_id,
+            user.user_id,
             device_id,
             refreshable=device.refreshable,
-            new_user=new_user,
+            new_user=user,
         )
-        return LoggedIn(user_id, device_id, tokens)
+        self.add(unit, user.user_id, device_id, device.display_name)
+        return LoggedIn(user.user_id, device_id, tokens)
 
     def add(
         self,
@@ -276,11 +300,11 @@ class Devices(Struct, frozen=True):
     def remove(
         self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
     ) -> None:
-        """As `delete`, in *unit*. To be called right before the commit: it takes
-        journal positions.
+        """As `delete`, in *unit*. To be called first, and right before the commit: it
+        takes journal positions.
         """
-        storage.delete_devices(unit, user_id, device_ids)
         self.sessions.revoke_devices(unit, user_id, device_ids)
+        storage.delete_devices(unit, user_id, device_ids)
         change = DeviceChange(deleted=tuple(device_ids))
         unit.announce(TOPIC, user_id, change, pos=unit.pos())
         for observer in self.watched_by.observers:
@@ -302,14 +326,15 @@ class Devices(Struct, frozen=True):
         async def attempt() -> None:
             known = await self.all_of(user_id)
             unit = self.journal.unit()
-            if also is not None:
-                also(unit)
             ids = (each.device_id for each in known)
             gone = tuple(each for each in ids if each != but_device_id)
             self._remove_all(unit, user_id, gone, but_device_id=but_device_id)
+            if also is not None:
+                also(unit)
             await self.journal.commit(unit)
 
-        await reread_on_conflict(attempt)
+        async with self.turns.of(user_id):
+            await reread_on_conflict(attempt)
 
     def _remove_all(
         self,
@@ -319,8 +344,8 @@ class Devices(Struct, frozen=True):
         *,
         but_device_id: DeviceId | None,
     ) -> None:
-        storage.delete_devices_of_user(unit, user_id, gone, but_device_id=but_device_id)
         self.sessions.revoke_user(unit, user_id, but_device_id=but_device_id)
+        storage.delete_devices_of_user(unit, user_id, gone, but_device_id=but_device_id)
         change = DeviceChange(deleted=tuple(gone))
         unit.announce(TOPIC, user_id, change, pos=unit.pos())
         for observer in self.watched_by.observers:

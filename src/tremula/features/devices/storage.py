@@ -52,6 +52,22 @@ def insert_device(
     )
 
 
+def check_device(unit: Unit, user_id: UserId, device_id: DeviceId) -> None:
+    """Fail the unit with ``Conflict`` if there is no such device by then: the column is
+    NOT NULL (see ``infra.rereading``).
+    """
+    unit.run(
+        """
+        INSERT INTO devices (user_id, device_id, created_ts_ms)
+        SELECT :user_id, :device_id, CAST(NULL AS BIGINT) WHERE NOT EXISTS (
+            SELECT 1 FROM devices WHERE user_id = :user_id AND device_id = :device_id
+        )
+        """,
+        user_id=user_id,
+        device_id=device_id,
+    )
+
+
 def update_display_name(
     unit: Unit, user_id: UserId, device_id: DeviceId, display_name: str
 ) -> None:

@@ -8,8 +8,8 @@ from tremula.features.devices.service import Devices, LoggedIn, NewDevice
 from tremula.features.login.tokens import LoginTokens
 from tremula.features.users.service import Users
 from tremula.features.virtual_users.service import LOGIN_TYPE, VirtualUsers
-from tremula.infra.journal import Journal
 from tremula.infra.ratelimit import RateLimiter
+from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.email_addresses import EmailAddress
 from tremula.protocol.identifiers import UserId
 
@@ -22,7 +22,6 @@ EmailOwner = Callable[[EmailAddress], Awaitable[UserId | None]]
 class Logins(Struct, frozen=True):
     """Turns a name and a password, or a login token, into a device with tokens."""
 
-    journal: Journal
     users: Users
     devices: Devices
     tokens: LoginTokens
@@ -49,8 +48,15 @@ class Logins(Struct, frozen=True):
             InvalidParam: the password is too long to be one.
             LimitExceeded: too many passwords are being checked.
         """
-        user = await self.users.authenticate(name, password)
-        return await self._log_in(user.user_id, device)
+
+        async def attempt() -> LoggedIn:
+            user = await self.users.authenticate(name, password)
+            # Checking it has taken its time: what was checked must still be so.
+            return await self.devices.log_in(
+                user.user_id, device, password_hash=user.password_hash
+            )
+
+        return await reread_on_conflict(attempt)
 
     async def by_token(self, token: str, device: NewDevice) -> LoggedIn:
         """Log in whoever a login token is from.
@@ -59,12 +65,13 @@ class Logins(Struct, frozen=True):
             Forbidden: the token is not valid, or no longer.
             UserLocked: an administrator has locked the account.
         """
-        user_id = await self.tokens.redeem(token)
-        await self.users.check_not_locked(user_id)
-        return await self._log_in(user_id, device)
+        source = await self.tokens.redeem(token)
 
-    async def _log_in(self, user_id: UserId, device: NewDevice) -> LoggedIn:
-        unit = self.journal.unit()
-        logged_in = self.devices.log_in(unit, user_id, device)
-        await self.journal.commit(unit)
-        return logged_in
+        async def attempt() -> LoggedIn:
+            await self.tokens.check(source)
+            await self.users.check_not_locked(source.user_id)
+            return await self.devices.log_in(
+                source.user_id, device, by_device_id=source.device_id
+            )
+
+        return await reread_on_conflict(attempt)

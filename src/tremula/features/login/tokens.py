@@ -20,6 +20,16 @@ LIFETIME_MS: Final = 120_000
 _TOKEN_BYTES: Final = 32
 
 
+_REFUSED: Final = "the login token is not valid"
+
+
+class TokenSource(Struct, frozen=True):
+    """The device that a token is from."""
+
+    user_id: UserId
+    device_id: DeviceId
+
+
 class LoginTokens(Struct, frozen=True):
     """Issues tokens, each good for one login while its device is logged in."""
 
@@ -51,27 +61,32 @@ class LoginTokens(Struct, frozen=True):
         await self.journal.commit(unit)
         return token
 
-    async def redeem(self, token: str) -> UserId:
+    async def redeem(self, token: str) -> TokenSource:
         """Whose token this is; it is worth nothing from now on.
 
         Raises:
-            Forbidden: there is no such token, or it was used, or has expired, or its
-                device is gone.
+            Forbidden: there is no such token, or it was used, or has expired.
         """
         unit = self.journal.unit()
         taken = storage.take_token(unit, _hash(token))
         await self.journal.commit(unit)
-        refused = Forbidden("the login token is not valid")
         if not taken.rows:
-            raise refused
+            raise Forbidden(_REFUSED)
         [(user_id, device_id, expires_ts_ms)] = taken.rows
         if expires_ts_ms <= self.clock.now_ms():
-            raise refused
+            raise Forbidden(_REFUSED)
+        return TokenSource(UserId(user_id), DeviceId(device_id))
+
+    async def check(self, source: TokenSource) -> None:
+        """Refuse a token whose device is gone.
+
+        Raises:
+            Forbidden: it is.
+        """
         try:
-            await self.devices.get(UserId(user_id), DeviceId(device_id))
+            await self.devices.get(source.user_id, source.device_id)
         except NotFound:
-            raise refused from None
-        return UserId(user_id)
+            raise Forbidden(_REFUSED) from None
 
 
 def _hash(token: str) -> bytes:

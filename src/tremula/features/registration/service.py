@@ -176,9 +176,7 @@ class Registrations(Struct, frozen=True):
         self.accounts.add(unit, user)
         added: UserId | LoggedIn = user.user_id
         if device is not None:
-            added = self.accounts.devices.log_in(
-                unit, user.user_id, device, new_user=user
-            )
+            added = self.accounts.devices.log_in_new(unit, user, device)
         try:
             await self.journal.commit(unit)
         except Conflict as conflict:

@@ -82,7 +82,7 @@ class SharedSecretRegistration(Struct, frozen=True):
         user = await self.accounts.new_user(user_id, password, is_admin=is_admin)
         unit = self.journal.unit()
         self.accounts.add(unit, user)
-        logged_in = self.devices.log_in(unit, user_id, NewDevice(), new_user=user)
+        logged_in = self.devices.log_in_new(unit, user, NewDevice())
         try:
             await self.journal.commit(unit)
         except Conflict:

@@ -3,6 +3,9 @@
 Tokens are random and stored as SHA-256 only. Those in use are kept in memory, by
 themselves: to hash one takes as long as all else that a request asks of it. What
 revokes one announces it in the journal, and every process forgets the user's tokens.
+
+Whatever adds or removes tokens of a user locks the user first: what is removed at the
+same time in another process is then all that there is, and not all that there was.
 """
 
 import secrets
@@ -21,6 +24,7 @@ from tremula.infra.config import Tokens
 from tremula.infra.db import Reader
 from tremula.infra.http import Requester, RequestingClient
 from tremula.infra.journal import Journal, JournalUnit
+from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.errors import UnknownToken
 from tremula.protocol.identifiers import DeviceId, UserId
 from tremula.protocol.unprinted import Unprinted
@@ -173,14 +177,17 @@ class Sessions:
         *,
         refreshable: bool,
         new_user: User | None = None,
+        password_hash: str | None = None,
     ) -> IssuedTokens:
         """New tokens for a device, in place of all it had.
 
         "If the client sets the `device_id`, the server will invalidate any access and
         refresh tokens previously assigned to that device." Of a *new_user*, whom *unit*
-        makes, they are in memory from the beginning.
+        makes, they are in memory from the beginning. Of any other, the unit fails with
+        ``Conflict`` if they may not log in by then, with this password (None: any).
         """
         if new_user is None:
+            self._users.lock_open(unit, user_id, password_hash=password_hash)
             storage.delete_grants_of_devices(unit, user_id, [device_id])
         pos = unit.pos()
         unit.announce(TOPIC, user_id, None, pos=pos)
@@ -200,6 +207,9 @@ class Sessions:
             UnknownToken: no such refresh token, revoked, or expired.
             UserLocked: an administrator has locked the account.
         """
+        return await reread_on_conflict(lambda: self._refresh(refresh_token))
+
+    async def _refresh(self, refresh_token: str) -> IssuedTokens:
         old = await storage.grant_by_refresh(self._db, _hash(refresh_token))
         if old is None:
             raise UnknownToken("unknown refresh token")
@@ -208,6 +218,7 @@ class Sessions:
             raise UnknownToken("the refresh token has expired", soft_logout=True)
         await self._users.check_not_locked(old.user_id)
         unit = self._journal.unit()
+        self._users.lock_open(unit, old.user_id)
         storage.delete_successors(unit, old)
         if old.replaces_grant_id is not None:
             storage.update_used(unit, old)
@@ -229,7 +240,8 @@ class Sessions:
     def revoke_devices(
         self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
     ) -> None:
-        """Make every token of the devices (at most 500) unknown."""
+        """Make every token of the devices (at most 500) unknown. To be called first."""
+        self._users.lock(unit, user_id)
         storage.delete_grants_of_devices(unit, user_id, device_ids)
         unit.announce(TOPIC, user_id, None, pos=unit.pos())
 
@@ -240,7 +252,10 @@ class Sessions:
         *,
         but_device_id: DeviceId | None = None,
     ) -> None:
-        """Make every token of the user unknown, but those of one device."""
+        """Make every token of the user unknown, but those of one device. To be called
+        first.
+        """
+        self._users.lock(unit, user_id)
         storage.delete_grants_of_user(unit, user_id, but_device_id=but_device_id)
         unit.announce(TOPIC, user_id, None, pos=unit.pos())
 

@@ -66,15 +66,7 @@ def insert_successor(unit: Unit, grant: Grant) -> Returned:
 
 
 def delete_successors(unit: Unit, grant: Grant) -> None:
-    """Drop what *grant* was refreshed into before and what never was used.
-
-    Who refreshes it at this moment in another process comes before or after.
-    """
-    # This waits for them; only a statement that begins later sees what they stored.
-    unit.run(
-        "UPDATE sessions_grants SET device_id = device_id WHERE grant_id = :grant_id",
-        grant_id=grant.grant_id,
-    )
+    """Drop what *grant* was refreshed into before and what never was used."""
     unit.run(
         """
         DELETE FROM sessions_grants

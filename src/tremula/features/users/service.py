@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tremula.features.users import storage
 from tremula.features.users.passwords import (
@@ -122,14 +123,15 @@ class Users(Struct, frozen=True):
             raise Forbidden("invalid username or password")
         if user.is_locked:
             raise UserLocked("this account has been locked")
-        if self.passwords.is_outdated(password_hash):
-            unit = self.journal.unit()
-            new_hash = await self.passwords.hash(password)
-            storage.replace_password_hash(
-                unit, user.user_id, old_hash=password_hash, new_hash=new_hash
-            )
-            await self.journal.commit(unit)
-        return user
+        if not self.passwords.is_outdated(password_hash):
+            return user
+        unit = self.journal.unit()
+        new_hash = await self.passwords.hash(password)
+        storage.replace_password_hash(
+            unit, user.user_id, old_hash=password_hash, new_hash=new_hash
+        )
+        await self.journal.commit(unit)
+        return replace(user, password_hash=new_hash)
 
     async def page_after(self, user_id: str, *, limit: int) -> list[User]:
         """Users in order of their IDs, at most 500, the first ones past *user_id*."""
@@ -142,6 +144,20 @@ class Users(Struct, frozen=True):
     def add(self, unit: Unit, user: User) -> None:
         """Add a user. A taken user ID fails the unit with ``Conflict``."""
         storage.insert_user(unit, user)
+
+    def lock(self, unit: Unit, user_id: UserId) -> None:
+        """Let *unit* wait for those of other processes that have locked the user, and
+        see what they have stored. To be called first.
+        """
+        storage.lock_user(unit, user_id)
+
+    def lock_open(
+        self, unit: Unit, user_id: UserId, *, password_hash: str | None = None
+    ) -> None:
+        """As `lock`. The unit fails with ``Conflict`` if the account may not be used by
+        then, or has another password than *password_hash* (None: any).
+        """
+        storage.lock_open_user(unit, user_id, password_hash=password_hash)
 
     def set_password_hash(
         self, unit: Unit, user_id: UserId, password_hash: str

@@ -73,6 +73,41 @@ def replace_password_hash(
     )
 
 
+def lock_user(unit: Unit, user_id: UserId) -> None:
+    """Let *unit* wait for others that have locked the user, and they for it.
+
+    It reads, so that it keeps its place before all that comes after it in the unit.
+    """
+    unit.returning(
+        """
+        UPDATE users SET is_admin = is_admin WHERE user_id = :user_id
+        RETURNING user_id
+        """,
+        user_id=user_id,
+    )
+
+
+def lock_open_user(unit: Unit, user_id: UserId, *, password_hash: str | None) -> None:
+    """As `lock_user`, of an account that may be used, with this password (None: any).
+
+    If it is not so by then, the unit fails with ``Conflict``: the column is NOT NULL
+    (see ``infra.rereading``).
+    """
+    unit.returning(
+        """
+        UPDATE users SET created_ts_ms = CASE
+            WHEN deactivated_ts_ms IS NULL AND locked = 0
+                AND COALESCE(password_hash, '')
+                    = COALESCE(:password_hash, password_hash, '')
+            THEN created_ts_ms END
+        WHERE user_id = :user_id
+        RETURNING user_id
+        """,
+        user_id=user_id,
+        password_hash=password_hash,
+    )
+
+
 def update_is_admin(unit: Unit, user_id: UserId, *, is_admin: bool) -> None:
     """Make the user a server administrator, or no longer one."""
     unit.run(

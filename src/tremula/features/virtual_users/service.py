@@ -10,6 +10,7 @@ from tremula.features.devices.service import LoggedIn, NewDevice
 from tremula.features.users.service import User
 from tremula.infra.db import Conflict
 from tremula.infra.journal import Journal
+from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.errors import Exclusive, Forbidden, InvalidUsername, UserInUse
 from tremula.protocol.identifiers import (
     ID_BYTES_MAX,
@@ -41,7 +42,10 @@ class VirtualUsers(Struct, frozen=True):
             InvalidUsername, UserInUse: see the name.
         """
         appservice = await self.appservices.authenticate(as_token)
-        return await self._add(appservice, self._id_of(username), device)
+        try:
+            return await self._add(appservice, self._id_of(username), device)
+        except Conflict:
+            raise UserInUse("this username is taken") from None
 
     async def log_in(
         self, as_token: str | None, name: str, device: NewDevice
@@ -56,6 +60,11 @@ class VirtualUsers(Struct, frozen=True):
             UserLocked: an administrator has locked the account.
         """
         appservice = await self.appservices.authenticate(as_token)
+        return await reread_on_conflict(lambda: self._log_in(appservice, name, device))
+
+    async def _log_in(
+        self, appservice: Appservice, name: str, device: NewDevice
+    ) -> LoggedIn:
         user_id = UserId(name) if name[:1] == "@" else self.accounts.users.id_of(name)
         if not appservice.matches_user(user_id):
             raise _outside()
@@ -67,10 +76,7 @@ class VirtualUsers(Struct, frozen=True):
         if user.is_deactivated:
             raise Forbidden("the account was deactivated")
         await self.accounts.users.check_not_locked(user_id)
-        unit = self.journal.unit()
-        logged_in = self.accounts.devices.log_in(unit, user_id, device)
-        await self.journal.commit(unit)
-        return logged_in
+        return await self.accounts.devices.log_in(user_id, device)
 
     async def _add(
         self, appservice: Appservice, user_id: UserId, device: NewDevice | None
@@ -90,11 +96,8 @@ class VirtualUsers(Struct, frozen=True):
         self.accounts.add(unit, user)
         added: UserId | LoggedIn = user_id
         if device is not None:
-            added = self.accounts.devices.log_in(unit, user_id, device, new_user=user)
-        try:
-            await self.journal.commit(unit)
-        except Conflict:
-            raise UserInUse("this username is taken") from None
+            added = self.accounts.devices.log_in_new(unit, user, device)
+        await self.journal.commit(unit)
         return added
 
     def _id_of(self, name: str) -> UserId:
