@@ -93,7 +93,7 @@ async def test_what_the_scanner_takes_is_kept(alice: UserClient) -> None:
 
 
 async def test_a_service_is_sent_all_bytes(service: Service, file: Path) -> None:
-    await scanner(Media(scan_url=service.url)).check(file)
+    await scanner(Media(scan_url=service.url)).check(str(file))
 
     assert service.heads[0].startswith(b"POST /scan?strict=1 HTTP/1.1\r\n")
     assert service.bodies == [CONTENT]
@@ -103,7 +103,7 @@ async def test_a_service_may_refuse(service: Service, file: Path) -> None:
     service.status = 422
 
     with pytest.raises(Forbidden):
-        await scanner(Media(scan_url=service.url)).check(file)
+        await scanner(Media(scan_url=service.url)).check(str(file))
 
 
 @pytest.mark.parametrize("status", [302, 500, 503])
@@ -113,14 +113,14 @@ async def test_a_service_that_cannot_say_lets_nothing_in(
     service.status = status
 
     with pytest.raises(Unknown) as refusal:
-        await scanner(Media(scan_url=service.url)).check(file)
+        await scanner(Media(scan_url=service.url)).check(str(file))
 
     assert refusal.value.http_status == 503
 
 
 async def test_a_url_that_is_none_lets_nothing_in(file: Path) -> None:
     with pytest.raises(Unknown):
-        await scanner(Media(scan_url="http://localhost:port/")).check(file)
+        await scanner(Media(scan_url="http://localhost:port/")).check(str(file))
 
 
 async def test_both_are_asked(service: Service, file: Path) -> None:
@@ -128,4 +128,4 @@ async def test_both_are_asked(service: Service, file: Path) -> None:
     both = Media(scan_command=TAKES_ANY, scan_url=service.url)
 
     with pytest.raises(Forbidden):
-        await scanner(both).check(file)
+        await scanner(both).check(str(file))

@@ -88,6 +88,14 @@ async def read(store: BlobStore, key: str, start: int, length: int) -> bytes:
     return b"".join(found)
 
 
+def content_of(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 @pytest.mark.parametrize("size", SIZES)
 async def test_what_is_put_is_read(store: BlobStore, spool: Spool, size: int) -> None:
     data = os.urandom(size)
@@ -170,7 +178,7 @@ async def test_what_is_not_put_is_gone_from_its_place(
         return store.place("refused")
 
     async with spool.receive(pieces(b"refused"), find_place) as file:
-        assert file.path.read_bytes() == b"refused"
+        assert content_of(file.path) == b"refused"
 
     with pytest.raises(BlobMissing):
         await read(store, "refused", 0, 7)
@@ -226,15 +234,6 @@ async def test_a_reader_that_goes_leaves_no_file_open(tmp_path: Path) -> None:
         os.open(slow, os.O_WRONLY | os.O_NONBLOCK)
 
 
-async def test_what_comes_one_after_the_other_takes_one_thread() -> None:
-    disk = Disk()
-
-    names = {await disk.run(lambda: threading.current_thread().name) for _ in range(3)}
-
-    disk.close()
-    assert len(names) == 1
-
-
 async def test_what_comes_at_once_waits_for_nobody_until_all_threads_are_busy() -> None:
     disk = Disk()
     all_busy = threading.Barrier(8, timeout=20)
@@ -266,6 +265,50 @@ async def test_what_breaks_off_leaves_nothing(spool: Spool) -> None:
             pytest.fail("it never came to its end")
 
     assert not any(spool.folder.glob("*"))
+
+
+async def test_bytes_in_many_pieces_are_written_whole(
+    store: BlobStore, spool: Spool
+) -> None:
+    data = os.urandom(5000)
+
+    async def by_the_byte() -> AsyncIterator[bytes]:
+        for start in range(len(data)):
+            yield data[start : start + 1]
+
+    async with spool.receive(by_the_byte()) as file:
+        await store.put("bytes", file)
+
+    assert await read(store, "bytes", 0, len(data)) == data
+
+
+async def test_what_nobody_waits_for_any_more_is_not_put_down(
+    tmp_path: Path, disk: CountingDisk, spool: Spool
+) -> None:
+    store = LocalBlobs(tmp_path / "blobs", disk)
+    go_on = threading.Event()
+    is_placed = asyncio.Event()
+
+    async def find_place() -> Place:
+        is_placed.set()
+        return store.place("late")
+
+    async def receive() -> None:
+        async with spool.receive(pieces(b"late"), find_place):
+            pytest.fail("it was cancelled")
+
+    busy = [asyncio.ensure_future(disk.run(go_on.wait)) for _ in range(8)]
+    receiving = asyncio.create_task(receive())
+    # All threads are busy, so it waits for one of them.
+    await is_placed.wait()
+    receiving.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+
+    await asyncio.wait([receiving, *busy])
+    assert receiving.cancelled()
+    await disk.run(os.getpid)
+    assert not files_in(tmp_path)
 
 
 async def test_a_thread_that_nobody_waits_for_tells_nobody(disk: Disk) -> None:

@@ -53,7 +53,7 @@ class Scanner(Struct, frozen=True):
     scans: Sequence[Scan]
     at_once: asyncio.Semaphore
 
-    async def check(self, file: Path) -> None:
+    async def check(self, file: str) -> None:
         """Refuse *file*, or not.
 
         Raises:
@@ -62,7 +62,7 @@ class Scanner(Struct, frozen=True):
         """
         for scan in self.scans:
             async with self.at_once:
-                answer = await scan.look(file)
+                answer = await scan.look(Path(file))
             if answer.verdict is Verdict.REFUSED:
                 log.warning("media_refused_by_scanner", said=answer.said)
                 raise Forbidden("the file was refused by a scanner")

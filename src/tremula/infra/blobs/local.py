@@ -22,12 +22,12 @@ class LocalBlobs:
 
     def place(self, key: str) -> Place:
         """A file, in the same file system as those of the spool."""
-        return Place(key, self._path(key))
+        return Place(key, self._file_name(key))
 
     async def put(self, key: str, file: SpooledFile) -> None:
         """Move *file* to its place, unless it is there."""
         if not file.is_at(key):
-            await self._disk.run(move, file.path, self._path(key))
+            await self._disk.run(move, file.path, self._file_name(key))
         file.is_moved = True
 
     async def read(self, key: str, start: int, length: int) -> AsyncGenerator[bytes]:

@@ -76,7 +76,7 @@ class ObjectBlobs:
             await obstore.put_async(
                 self._store,
                 _checked(key),
-                file.path,
+                Path(file.path),
                 chunk_size=_PART_BYTES,
                 max_concurrency=_PARTS_AT_ONCE,
             )
@@ -105,7 +105,7 @@ class ObjectBlobs:
             found = await obstore.get_async(self._store, _checked(key))
             size = found.meta["size"]
         async with self._spool.receive(self.read(key, 0, size)) as spooled:
-            yield spooled.path
+            yield Path(spooled.path)
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete these objects, as far as they are there."""

@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar
+from threading import Lock
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -24,6 +25,9 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _BUFFER_BYTES: Final = 1_048_576
+_PIECES_MAX: Final = os.sysconf("SC_IOV_MAX")
+# To copy it looks for no implementation of SHA-256.
+_NOTHING: Final = hashlib.sha256()
 _THREADS: Final = 8
 _LEFTOVER_S: Final = 86_400
 
@@ -95,7 +99,7 @@ class Spool:
         Raises:
             BlobError: the disk is full or broken.
         """
-        writing = _Writing(self.new_path)
+        writing = _Writing(self._new_path)
         file: SpooledFile | None = None
         try:
             file = await self._write(writing, chunks, find_place)
@@ -103,21 +107,17 @@ class Spool:
         finally:
             if file is None or not file.is_moved:
                 # Shielded: what was cancelled leaves nothing behind either.
-                await asyncio.shield(self._disk.run(writing.remove))
+                await asyncio.shield(self._disk.run(writing.give_up))
 
     @asynccontextmanager
     async def scratch(self) -> AsyncIterator[Path]:
         """A path for a file that somebody else writes; gone afterwards."""
-        path = self.new_path()
+        path = Path(self._new_path())
         try:
             await self._disk.run(make_folder, self.folder)
             yield path
         finally:
             await asyncio.shield(self._disk.run(partial(path.unlink, missing_ok=True)))
-
-    def new_path(self) -> Path:
-        """A path that nothing has."""
-        return self.folder / secrets.token_hex(16)
 
     async def sweep(self, now_s: float) -> None:
         """Remove what has been lying here for a day: the remains of a crash."""
@@ -137,20 +137,21 @@ class Spool:
         chunks: AsyncIterable[bytes],
         find_place: Callable[[], Awaitable[Place]] | None,
     ) -> SpooledFile:
-        try:
-            buffer: list[bytes] = []
-            buffered = 0
-            async for chunk in chunks:
-                if buffered + len(chunk) > _BUFFER_BYTES:
-                    await self._disk.run(writing.append, buffer)
-                    buffer, buffered = [], 0
-                buffer.append(chunk)
-                buffered += len(chunk)
-            if find_place is not None:
-                writing.place = await find_place()
-            return await self._disk.run(writing.finish, buffer)
-        finally:
-            writing.close()
+        buffer: list[bytes] = []
+        buffered = 0
+        async for chunk in chunks:
+            if buffered + len(chunk) > _BUFFER_BYTES:
+                await self._disk.run(writing.append, buffer)
+                buffer, buffered = [], 0
+            buffer.append(chunk)
+            buffered += len(chunk)
+        if find_place is not None:
+            writing.place = await find_place()
+        return await self._disk.run(writing.finish, buffer)
+
+    def _new_path(self) -> str:
+        """A path that nothing has."""
+        return f"{self.folder}/{secrets.token_hex(16)}"
 
 
 class _Writing:
@@ -158,66 +159,96 @@ class _Writing:
 
     Waking a thread costs as much as hashing 100 KB: so the file is opened with the
     first bytes, and one of a megabyte, as most are, comes whole in one go.
+
+    A thread that nobody waits for any more may still be at it when it is given up:
+    whoever does that waits for it, and what comes later does nothing.
     """
 
-    def __init__(self, new_path: Callable[[], Path]) -> None:
-        self._new_path = new_path
-        self._path: Path | None = None
+    def __init__(self, new_path: Callable[[], str]) -> None:
         self.place: Place | None = None
-        self._digest = hashlib.sha256()
+        self._new_path = new_path
+        self._path: str | None = None
+        self._descriptor: int | None = None
+        self._digest = _NOTHING.copy()
         self._size_bytes = 0
-        self._file: BinaryIO | None = None
+        self._working = Lock()
+        self._is_given_up = False
 
-    def append(self, pieces: list[bytes]) -> BinaryIO:
-        if self._file is None:
-            self._path = self._path or self._new_path()
-            self._file = _create(self._path)
-        for piece in pieces:
-            self._digest.update(piece)
-            self._size_bytes += len(piece)
-            left = memoryview(piece)
-            while left:
-                left = left[self._file.write(left) :]
-        return self._file
+    def append(self, pieces: list[bytes]) -> None:
+        with self._working:
+            self._append(pieces)
 
     def finish(self, pieces: list[bytes]) -> SpooledFile:
-        place = self.place.path if self.place is not None else None
-        if self._path is None:
-            # Half of it may be there after a crash, but nobody knows the key.
-            self._path = place
-        os.fsync(self.append(pieces).fileno())
-        self.close()
-        assert self._path is not None
-        if place is None:
-            place = self._path
-        elif place is self._path:
-            fsync_folder(place.parent)
-        else:
-            move(self._path, place)
+        with self._working:
+            place = self.place.path if self.place is not None else None
+            if self._path is None:
+                # Half of it may be there after a crash, but nobody knows the key.
+                self._path = place
+            os.fsync(self._append(pieces))
+            self._close()
+            assert self._path is not None
+            if place is None:
+                place = self._path
+            elif place is self._path:
+                fsync_folder(_folder_of(place))
+            else:
+                move(self._path, place)
         return SpooledFile(
             place, self._digest.hexdigest(), self._size_bytes, self.place
         )
 
-    def remove(self) -> None:
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
-        # Last: until now a thread that nobody waits for might have moved it there.
-        if self.place is not None and self.place.path is not None:
-            self.place.path.unlink(missing_ok=True)
+    def give_up(self) -> None:
+        """Remove it, wherever it is."""
+        with self._working:
+            self._is_given_up = True
+            self._close()
+            for path in (self._path, self.place.path if self.place else None):
+                if path is not None:
+                    Path(path).unlink(missing_ok=True)
 
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+    def _append(self, pieces: list[bytes]) -> int:
+        if self._is_given_up:
+            raise BlobError("it was given up")
+        if self._descriptor is None:
+            self._path = self._path or self._new_path()
+            self._descriptor = _create(self._path)
+        size_bytes = 0
+        for piece in pieces:
+            self._digest.update(piece)
+            size_bytes += len(piece)
+        _write(self._descriptor, pieces, size_bytes)
+        self._size_bytes += size_bytes
+        return self._descriptor
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
-def _create(path: Path) -> BinaryIO:
+def _write(descriptor: int, pieces: list[bytes], size_bytes: int) -> None:
+    """All in one call, for which the page cache makes larger pages: three quarters of
+    what it takes piece by piece.
+    """
+    written = os.writev(descriptor, pieces[:_PIECES_MAX])
+    if written < size_bytes:
+        left = memoryview(b"".join(pieces))[written:]
+        while left:
+            left = left[os.write(descriptor, left) :]
+
+
+def _create(path: str) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
-        descriptor = os.open(path, flags, 0o600)
+        return os.open(path, flags, 0o600)
     except FileNotFoundError:
-        make_folder(path.parent)
-        descriptor = os.open(path, flags, 0o600)
-    return open(descriptor, "wb", buffering=0)
+        make_folder(Path(_folder_of(path)))
+        return os.open(path, flags, 0o600)
+
+
+def _folder_of(path: str) -> str:
+    # Path objects take longer than the system calls.
+    return path.rpartition("/")[0]
 
 
 def make_folder(folder: Path) -> None:
@@ -225,20 +256,21 @@ def make_folder(folder: Path) -> None:
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        fsync_folder(folder.parent)
+        fsync_folder(str(folder.parent))
 
 
-def move(file: Path, target: Path) -> None:
+def move(file: str, target: str) -> None:
     """Move *file* to its place in the store for good."""
+    folder = _folder_of(target)
     try:
-        file.replace(target)
+        Path(file).replace(target)
     except FileNotFoundError:
-        make_folder(target.parent)
-        file.replace(target)
-    fsync_folder(target.parent)
+        make_folder(Path(folder))
+        Path(file).replace(target)
+    fsync_folder(folder)
 
 
-def fsync_folder(folder: Path) -> None:
+def fsync_folder(folder: str) -> None:
     """Make durable which files *folder* has, and under what names."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -251,7 +283,7 @@ def _measure(path: Path) -> SpooledFile:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         os.fsync(file.fileno())
-        return SpooledFile(path, digest.hexdigest(), file.tell())
+        return SpooledFile(str(path), digest.hexdigest(), file.tell())
 
 
 def _sweep(folder: Path, before_s: float) -> None:

@@ -29,7 +29,7 @@ class Place(Struct, frozen=True):
     """
 
     object_key: str
-    path: Path | None
+    path: str | None
 
 
 class SpooledFile(Struct):
@@ -38,7 +38,7 @@ class SpooledFile(Struct):
     Who moves it away says so (``is_moved``). If ``place`` has a path, it is there.
     """
 
-    path: Path
+    path: str
     sha256: str
     size_bytes: int
     place: Place | None = None
