@@ -17,15 +17,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
-import aiohttp
 import orjson
-from yarl import URL
+
+from bench.connections import Connections, connections
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _V3: Final = "/_matrix/client/v3"
-_REQUEST_TIMEOUT_S: Final = 300
 LAZY_MEMBERS: Final = {
     "room": {"timeline": {"limit": 20}, "state": {"lazy_load_members": True}}
 }
@@ -61,12 +60,12 @@ class Homeserver:
     """
 
     addresses: Addresses
-    session: aiohttp.ClientSession
+    connections: Connections
     _turns: Iterator[int] = field(default_factory=itertools.count, repr=False)
 
     def only_at(self, url: str) -> "Homeserver":
         """The same server, of which one process is asked."""
-        return Homeserver(Addresses([url]), self.session)
+        return Homeserver(Addresses([url]), self.connections)
 
     async def call(
         self,
@@ -82,22 +81,19 @@ class Homeserver:
         Raises:
             WrongAnswer: the status is not 200.
         """
-        headers = {"Content-Type": "application/json"}
+        headers = "Content-Type: application/json\r\n"
         if token:
-            headers["Authorization"] = f"Bearer {token}"
-        target = f"{self._url_for(path)}{_V3}{path}" + (
-            f"?{urlencode(query)}" if query else ""
-        )
-        async with self.session.request(
+            headers += f"Authorization: Bearer {token}\r\n"
+        answer = await self.connections.request(
+            self._url_for(path),
             method,
-            URL(target, encoded=True),
-            data=None if body is None else orjson.dumps(body),
+            f"{_V3}{path}?{urlencode(query)}" if query else f"{_V3}{path}",
             headers=headers,
-        ) as response:
-            answer = await response.read()
-        if response.status != 200:
-            raise WrongAnswer(f"{method} {path}: {response.status} {answer[:300]!r}")
-        return answer
+            body=b"" if body is None else orjson.dumps(body),
+        )
+        if answer.status != 200:
+            raise WrongAnswer(f"{method} {path}: {answer.status} {answer.body[:300]!r}")
+        return answer.body
 
     async def register(self) -> "User":
         """A new user with a device."""
@@ -253,11 +249,8 @@ class User:
 @asynccontextmanager
 async def connected(addresses: Addresses) -> AsyncIterator[Homeserver]:
     """The server at *addresses*, over as many connections as it takes."""
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15),
-        timeout=aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S),
-    ) as session:
-        yield Homeserver(addresses, session)
+    async with connections() as opened:
+        yield Homeserver(addresses, opened)
 
 
 async def each(

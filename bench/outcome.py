@@ -5,9 +5,8 @@ import sys
 import time
 from collections.abc import Awaitable, Mapping
 
-import aiohttp
-
 from bench.client import WrongAnswer
+from bench.connections import Unanswered
 from bench.processes import Processes, machine_cpu_s
 from bench.results import Result
 from bench.scenarios.subject import Metrics
@@ -29,7 +28,7 @@ async def outcome(
     gc.disable()
     try:
         metrics = await work
-    except* (WrongAnswer, aiohttp.ClientError, TimeoutError) as group:
+    except* (WrongAnswer, Unanswered, TimeoutError) as group:
         error = _first_message(group)
     finally:
         gc.enable()

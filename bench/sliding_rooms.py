@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import orjson
 
@@ -103,15 +104,16 @@ async def _nothing_new(me: User, processes: Processes) -> float:
 async def _sync(device: User, position: str = "") -> dict[str, Any]:
     server = device.homeserver
     query = {"timeout": "0"} | ({"pos": position} if position else {})
-    async with server.session.post(
-        server.addresses.all[0] + _PATH,
-        params=query,
-        data=orjson.dumps({"conn_id": "bench", "lists": {"all": _LIST}}),
-        headers={"Authorization": f"Bearer {device.token}"},
-    ) as response:
-        answer: dict[str, Any] = orjson.loads(await response.read())
-    check(response.status == 200, str(answer)[:300])
-    return answer
+    answer = await server.connections.request(
+        server.addresses.all[0],
+        "POST",
+        f"{_PATH}?{urlencode(query)}",
+        headers=f"Authorization: Bearer {device.token}\r\n",
+        body=orjson.dumps({"conn_id": "bench", "lists": {"all": _LIST}}),
+    )
+    body: dict[str, Any] = orjson.loads(answer.body)
+    check(answer.status == 200, str(body)[:300])
+    return body
 
 
 if __name__ == "__main__":
