@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from tremula.protocol.errors import InvalidParam
 
+# The longest side of a box, which no image is to fill: it limits nothing.
 SIDE_MAX: Final = 32_767
 
 
@@ -40,8 +41,9 @@ _SCALES: Final = (
     (1280, 960),
     (1920, 1440),
     (3840, 2880),
-    (SIDE_MAX, SIDE_MAX),
 )
+_WIDTHS: Final = (*(width for width, _ in _SCALES), SIDE_MAX)
+_HEIGHTS: Final = (*(height for _, height in _SCALES), SIDE_MAX)
 
 
 def requested(
@@ -49,11 +51,15 @@ def requested(
 ) -> Thumbnail:
     """What a client asks for.
 
+    Who cares for one side only may ask for any length of the other: libQuotient asks
+    for 65535.
+
     Raises:
         InvalidParam: no image can be that.
     """
-    if not (0 < width <= SIDE_MAX and 0 < height <= SIDE_MAX):
-        raise InvalidParam(f"width and height must be from 1 to {SIDE_MAX}")
+    if width < 1 or height < 1:
+        raise InvalidParam("width and height must be positive")
+    width, height = min(width, SIDE_MAX), min(height, SIDE_MAX)
     try:
         return Thumbnail(width, height, Method(method or Method.SCALE), is_animated)
     except ValueError:
@@ -67,12 +73,21 @@ def served(wish: Thumbnail) -> Thumbnail:
     larger one: there are few sizes, so that no wish list fills the disk.
     """
     if wish.method is Method.SCALE:
-        width, height = next(
-            box for box in _SCALES if box[0] >= wish.width and box[1] >= wish.height
-        )
+        width, height = _box_to_scale_to(wish.width, wish.height)
         return Thumbnail(width, height, wish.method, wish.is_animated)
     if wish.width == wish.height:
         side = next(side for side in _CROPS if side >= wish.width)
         return Thumbnail(side, side, wish.method, wish.is_animated)
     # "The aspect matches the requested size": no other box will do.
     return wish
+
+
+def _box_to_scale_to(width: int, height: int) -> tuple[int, int]:
+    for box in _SCALES:
+        if box[0] >= width and box[1] >= height:
+            return box
+    # One side is not to be limited: then the other decides alone.
+    return (
+        next(side for side in _WIDTHS if side >= width),
+        next(side for side in _HEIGHTS if side >= height),
+    )

@@ -48,6 +48,9 @@ async def test_each_format_has_thumbnails(alice: UserClient, image_format: str) 
         ((320, 240, "scale"), (320, 224)),
         ((641, 480, "scale"), (800, 560)),
         ((5000, 5000, "scale"), (1000, 700)),
+        ((30, 65535, "scale"), (320, 224)),
+        ((65535, 65535, "scale"), (1000, 700)),
+        ((65535, 100, "scale"), (343, 240)),
         ((900, 800, "crop"), (788, 700)),
     ],
 )
