@@ -16,9 +16,9 @@ class FakeWire:
         self.is_reading = True
         self.writable: asyncio.Event | None = None
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Keep it."""
-        self.pieces.append(data)
+        self.pieces.append(bytes(data))
 
     def read_on(self) -> None:
         """Note it."""

@@ -210,6 +210,18 @@ async def test_a_megabyte_of_a_folder_is_one_piece(
     assert found == [1_048_576]
 
 
+async def test_what_is_gone_is_missing_though_it_was_just_in_use(
+    tmp_path: Path, disk: Disk, spool: Spool
+) -> None:
+    store = LocalBlobs(tmp_path / "blobs", disk)
+    await put(store, spool, "gone", b"abc")
+
+    await store.delete(["gone"])
+
+    with pytest.raises(BlobMissing):
+        await read(store, "gone", 0, 3)
+
+
 async def test_a_reader_that_goes_leaves_no_file_open(tmp_path: Path) -> None:
     disk = Disk()
     slow = tmp_path / "sl" / "slow"

@@ -21,6 +21,7 @@ from tremula.infra.blobs.store import (
     BlobError,
     BlobMissing,
     BlobStore,
+    Piece,
     Place,
     SpooledFile,
 )
@@ -157,7 +158,7 @@ class Blobs:
         except TimeoutError as error:
             raise BlobError("the store takes too long") from error
 
-    def read(self, object_key: str, start: int, length: int) -> AsyncGenerator[bytes]:
+    def read(self, object_key: str, start: int, length: int) -> AsyncGenerator[Piece]:
         """A part of a blob, piece by piece.
 
         Raises:
@@ -169,7 +170,7 @@ class Blobs:
 
     async def _read_checked(
         self, object_key: str, start: int, length: int
-    ) -> AsyncGenerator[bytes]:
+    ) -> AsyncGenerator[Piece]:
         await self.check_store()
         async for chunk in self._store.read(object_key, start, length):
             yield chunk

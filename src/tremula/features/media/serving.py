@@ -6,6 +6,7 @@ from typing import Final
 
 from tremula.features.media.blobs import Blob, Blobs
 from tremula.features.media.storage import Media
+from tremula.infra.blobs.store import Piece
 from tremula.infra.http import Json, Request, Response
 from tremula.infra.http.response import StreamedBody
 from tremula.protocol.byte_ranges import NotSatisfiable, is_known, parse_range
@@ -83,7 +84,7 @@ def thumbnail_headers(content_type: str, *, is_public: bool = False) -> dict[str
 def framed(blobs: Blobs, blob: Blob, before: bytes, behind: bytes) -> StreamedBody:
     """The bytes between two others, for other servers."""
 
-    async def chunks() -> AsyncGenerator[bytes]:
+    async def chunks() -> AsyncGenerator[Piece]:
         yield before
         async for chunk in blobs.read(blob.object_key, 0, blob.size_bytes):
             yield chunk

@@ -15,6 +15,10 @@ CHUNK_BYTES: Final = 1_048_576
 """How much of a blob is in memory for whoever reads it: all of it, for most."""
 
 
+Piece = bytes | bytearray
+"""Some of a blob."""
+
+
 class BlobError(Exception):
     """A blob can't be had, or not be stored; the message says why, on one line."""
 
@@ -65,7 +69,7 @@ class BlobStore(Protocol):
         """
         ...
 
-    def read(self, key: str, start: int, length: int) -> AsyncGenerator[bytes]:
+    def read(self, key: str, start: int, length: int) -> AsyncGenerator[Piece]:
         """*length* bytes from *start* on, in pieces of at most `CHUNK_BYTES`.
 
         Raises:

@@ -33,7 +33,7 @@ class Wire(Protocol):
         """The header ``Date`` as it is now."""
         ...
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Send *data*, sooner or later."""
         ...
 
@@ -203,7 +203,7 @@ class Exchange:
         self._head = b"".join((head, *self._end_of_head()))
         self._left_bytes = size_bytes
 
-    async def send(self, piece: bytes) -> None:
+    async def send(self, piece: bytes | bytearray) -> None:
         """Send more of the body. An empty piece is its end.
 
         Returns when the next one may be read: never are two of them in memory.

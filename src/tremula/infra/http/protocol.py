@@ -219,7 +219,7 @@ class HttpConnection(asyncio.Protocol):
         """The header ``Date`` as it is now."""
         return self._connections.date_line
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Send *data*, sooner or later."""
         self._transport.write(data)
 

@@ -20,7 +20,7 @@ class StreamedBody(Struct, frozen=True):
     """
 
     size_bytes: int
-    chunks: Callable[[], AsyncGenerator[bytes]]
+    chunks: Callable[[], AsyncGenerator[bytes | bytearray]]
 
     def __len__(self) -> int:
         """As of other bodies: what goes into ``Content-Length``."""
