@@ -159,7 +159,7 @@ async def open_app(
         DatabaseRefused: the database can't be opened, or not as it is.
     """
     metrics = Metrics()
-    clock = clock or SystemClock()
+    clock = clock or _clock(config)
     async with (
         _process(config, clock, metrics) as process,
         open_transport(config.outbound, clock, metrics.caches) as over_https,
@@ -184,6 +184,14 @@ async def open_app(
             if not process.ended.is_set():
                 await built.last_seen.close()
                 await built.inbox.close()
+
+
+def _clock(config: Config) -> Clock:
+    if config.cluster.bus is None:
+        return SystemClock()
+    from tremula.infra.cluster.cluster_clock import ClusterClock  # noqa: PLC0415
+
+    return ClusterClock()
 
 
 def _process(

@@ -15,11 +15,17 @@ from tremula.infra.bus import Bus
 from tremula.infra.bus.nats_bus import NatsBus, NatsTrust
 from tremula.infra.bus.nats_servers import parse_nats_url
 from tremula.infra.clock import Clock
+from tremula.infra.cluster.cluster_clock import ClusterClock
 from tremula.infra.cluster.in_flight import InFlight
 from tremula.infra.cluster.keeper import LeaseKeeper
 from tremula.infra.cluster.leases_storage import PostgresLeases
 from tremula.infra.cluster.members import LeaseTable
-from tremula.infra.cluster.metrics import CallMetrics, watch_bus, watch_leases
+from tremula.infra.cluster.metrics import (
+    CallMetrics,
+    watch_bus,
+    watch_clock,
+    watch_leases,
+)
 from tremula.infra.cluster.slots import ClusterSlots
 from tremula.infra.config import Cluster, PostgresUrl
 from tremula.infra.db import MemberDatabase, migrate_together, open_member_database
@@ -74,7 +80,10 @@ async def joined(
     """
     await migrate_together(source)
     member = secrets.token_hex(8)
-    leases = PostgresLeases(source.url)
+    clock = machinery.clock if isinstance(machinery.clock, ClusterClock) else None
+    if clock is not None:
+        watch_clock(clock, machinery.metrics.registry)
+    leases = PostgresLeases(source.url, clock)
     try:
         lease = await leases.join(member, _address(), __version__)
         log.info("cluster_joined", member=member, writer=lease.writer)

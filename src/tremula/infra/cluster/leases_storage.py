@@ -11,6 +11,7 @@ from typing import Final
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 
+from tremula.infra.cluster.cluster_clock import ClusterClock
 from tremula.infra.cluster.members import (
     LEASE_MS,
     NO_LOAD,
@@ -60,6 +61,7 @@ _INSERT_MEMBER = """
     INSERT INTO infra_members
         (member, address, version, writer, is_leaving, is_reachable, expires_ms)
     VALUES ($1, $2, $3, $4, 0, 0, EXTRACT(EPOCH FROM clock_timestamp()) * 1000 + $5)
+    RETURNING CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)
 """
 _INSERT_SLOTS = """
     INSERT INTO infra_slots (slot, member, epoch)
@@ -71,7 +73,7 @@ _BEAT = """
     SET expires_ms = EXTRACT(EPOCH FROM clock_timestamp()) * 1000 + $2,
         is_reachable = $3, lag_ms = $4, commands = $5
     WHERE member = $1
-    RETURNING member
+    RETURNING CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)
 """
 _MEMBERS = """
     SELECT member, address, version, writer, is_leaving, is_reachable,
@@ -126,10 +128,14 @@ _WRITER_OF = "SELECT writer FROM infra_members WHERE member = $1 FOR UPDATE"
 
 
 class PostgresLeases:
-    """Implements ``LeaseTable`` over one session; reconnects by itself."""
+    """Implements ``LeaseTable`` over one session; reconnects by itself.
 
-    def __init__(self, url: str) -> None:
+    A *clock* is told with each heartbeat what time it is.
+    """
+
+    def __init__(self, url: str, clock: ClusterClock | None = None) -> None:
         self._url = url
+        self._clock = clock
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
         self._holdings: tuple[Holding, ...] = ()
@@ -152,9 +158,8 @@ class PostgresLeases:
             if writer is None:
                 raise DatabaseUnavailable(f"{WRITERS_MAX} members are there already")
             epoch = await session.fetchval(_TAKE_WRITER, writer)
-            await session.execute(
-                _INSERT_MEMBER, member, address, version, writer, LEASE_MS
-            )
+            row = (member, address, version, writer, LEASE_MS)
+            await self._ask_time(session, _INSERT_MEMBER, *row)
             await session.execute(_INSERT_SLOTS, SLOTS)
         return WriterLease(int(writer), int(epoch))
 
@@ -164,8 +169,9 @@ class PostgresLeases:
         """See ``LeaseTable.beat``."""
         said = (int(is_reachable), load.lag_ms, load.commands)
         async with self._session() as session:
-            alive = await session.fetchval(_BEAT, member, LEASE_MS, *said)
-            return None if alive is None else await self._sight(session)
+            row = (member, LEASE_MS, *said)
+            is_alive = await self._ask_time(session, _BEAT, *row)
+            return await self._sight(session) if is_alive else None
 
     async def look(self) -> Sight:
         """What a heartbeat would see, without being a member."""
@@ -217,6 +223,14 @@ class PostgresLeases:
         await session.fetch(_END_SESSIONS, writers, MEMBER_LOCKS)
         await session.execute(_FREE_WRITERS, writers)
         await session.execute(_DELETE_MEMBERS, [member for member, _ in members])
+
+    async def _ask_time(self, session: Connection, sql: str, *row: object) -> bool:
+        """Whether *sql* changed a row; it says what time it is."""
+        asked_ms = 0 if self._clock is None else self._clock.now_ms()
+        database_ms = await session.fetchval(sql, *row)
+        if database_ms is not None and self._clock is not None:
+            self._clock.told(int(database_ms), asked_ms=asked_ms)
+        return database_ms is not None
 
     async def _sight(self, session: Connection) -> Sight:
         members = await session.fetch(_MEMBERS)

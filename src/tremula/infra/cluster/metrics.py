@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from tremula.infra.bus import Bus
+from tremula.infra.cluster.cluster_clock import ClusterClock
 from tremula.infra.cluster.in_flight import InFlight
 from tremula.infra.cluster.keeper import LeaseKeeper
 from tremula.infra.cluster.messages import Outcome
@@ -60,6 +61,16 @@ def watch_bus(bus: Bus, registry: CollectorRegistry) -> None:
             losses.inc()
 
     bus.on_state(count)
+
+
+def watch_clock(clock: ClusterClock, registry: CollectorRegistry) -> None:
+    """Show in *registry* how much the machine's clock is behind the cluster's."""
+    offset = Gauge(
+        "tremula_cluster_clock_offset_seconds",
+        "How much the machine's clock is behind the database's; 0 if it hardly is",
+        registry=registry,
+    )
+    offset.set_function(lambda: clock.offset_ms / 1000)
 
 
 def watch_leases(
