@@ -120,7 +120,7 @@ def build_people(base: Base, engine: Engine, remote: RemoteMemberships) -> Peopl
     base.router.add(presence_routes, presence)
     base.supervisor.keep_running("presence", presence.run)
     device_lists = DeviceLists(
-        db, base.server_name, engine.memberships, note_own_change
+        db, journal, base.server_name, engine.memberships, note_own_change
     )
     key_backup = KeyBackup(db)
     base.router.add(key_backup_routes, key_backup)

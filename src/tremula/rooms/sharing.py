@@ -124,3 +124,14 @@ class SharedRooms(Struct, frozen=True):
             if view is not None:
                 found |= view.joined_servers.keys()
         return found - {self.own}
+
+    def is_known_unshared(self, user_id: UserId) -> bool:
+        """Whether `servers_with` would find none, as far as that is in memory."""
+        joined = self.memberships.find_joined(user_id)
+        if joined is None:
+            return False
+        for room_id in joined.values():
+            view = self.reader.find_loaded(room_id)
+            if view is None or view.joined_servers.keys() - {self.own}:
+                return False
+        return True

@@ -134,7 +134,7 @@ def start_keys(accounts: AccountsServer) -> KeysServer:
     ) -> None:
         changes.append((user_id, change))
 
-    lists = DeviceLists(db, OWN, Memberships(db, journal), note)
+    lists = DeviceLists(db, journal, OWN, Memberships(db, journal), note)
     one_time, remote = FakeOneTimeKeys(), FakeRemoteDevices()
     devices = accounts.accounts.devices
     published = PublishedKeys(db, journal, devices, accounts.users)

@@ -84,7 +84,9 @@ def start_lists(server: UserDataServer) -> Lists:
     )
     return Lists(
         server=server,
-        lists=DeviceLists(server.database, SERVER, server.memberships, note),
+        lists=DeviceLists(
+            server.database, server.journal, SERVER, server.memberships, note
+        ),
         part=DeviceListsPart(server.database, server.journal, company, NothingSigned()),
         noted=noted,
     )

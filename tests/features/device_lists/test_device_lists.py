@@ -15,7 +15,7 @@ from tests.features.user_data import (
     start_user_data,
 )
 from tests.query_counter import counted
-from tremula.infra.db import Database
+from tremula.infra.db import Conflict, Database
 from tremula.protocol.identifiers import RoomId, UserId
 
 FAR = UserId("@carol:far.test")
@@ -71,6 +71,39 @@ async def test_a_change_wakes_whose_rooms_are_not_in_memory(
     await restarted.change(ALICE)
 
     assert restarted.server.journal.was_woken(BOB, since)
+
+
+async def test_what_rests_on_what_was_seen_wakes_nobody_outside_of_the_rooms(
+    lists: Lists, database: Database, clock: FakeClock
+) -> None:
+    await lists.server.create_room(ALICE, BOB)
+    await lists.server.create_room(MALLORY)
+    restarted = start_lists(await start_user_data(database, clock))
+    for user_id in (BOB, MALLORY):
+        await restarted.server.memberships.joined_by(user_id)
+    since = restarted.now
+
+    seen_pos = await restarted.lists.seen_pos(ALICE)
+    await restarted.change(ALICE, seen_pos=seen_pos)
+
+    woken = restarted.server.journal.was_woken
+    assert [woken(each, since) for each in (BOB, MALLORY)] == [True, False]
+
+
+async def test_what_rests_on_what_is_outdated_is_not_stored(lists: Lists) -> None:
+    """Whether the list had changed before or not, and if it changes no list."""
+    for _ in range(2):
+        seen_pos = await lists.lists.seen_pos(ALICE)
+        await lists.change(ALICE)
+
+        with pytest.raises(Conflict):
+            await lists.change(ALICE, seen_pos=seen_pos)
+        unit = lists.server.journal.unit()
+        lists.lists.check_unchanged(unit, ALICE, seen_pos=seen_pos)
+        with pytest.raises(Conflict):
+            await lists.server.journal.commit(unit)
+
+        await lists.change(ALICE, seen_pos=await lists.lists.seen_pos(ALICE))
 
 
 async def test_only_changes_of_our_own_users_are_noted_for_others(lists: Lists) -> None:

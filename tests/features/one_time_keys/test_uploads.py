@@ -71,7 +71,7 @@ async def test_an_upload_is_one_unit_and_so_is_a_claim(
     assert "UPDATE device_keys" in "".join(texts)
     # SQLite has 15 keys a row, PostgreSQL a row a key in one statement.
     assert sum("INSERT INTO one_time_keys" in text for text in texts) in {1, 4}
-    assert reads_of(first) == ["device_lists_changes", "device_keys"]
+    assert reads_of(first) == ["device_keys"]
     assert len(units_of(later)) == 1
     # The device's key, what one-time keys it has, and those of these IDs.
     assert reads_of(later) == ["device_keys", "one_time_keys", "one_time_keys"]

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from tremula.features.device_lists import storage
 from tremula.infra.db import Reader
-from tremula.infra.journal import JournalUnit
+from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.identifiers import DeviceId, ServerName, UserId, server_of
 from tremula.rooms.memberships import Memberships
 from tremula.rooms.sharing import OwnUsersInRooms
@@ -40,12 +40,22 @@ class DeviceLists(Struct, frozen=True):
     """
 
     db: Reader
+    journal: Journal
     own: ServerName
     memberships: Memberships
     on_own_change: OwnListener
 
     async def seen_pos(self, user_id: UserId) -> int:
-        """The position of the newest change of the keys of *user_id*."""
+        """A position up to which what is read now has all changes of these keys.
+
+        A process alone knows it without a query. The rooms of one of our users are in
+        memory then, so that nobody else is woken by a change.
+        """
+        if server_of(user_id) == self.own:
+            await self.memberships.joined_by(user_id)
+        if self.journal.is_alone:
+            return self.journal.position
+        # What others have stored may be there before it is told.
         return await storage.find_change(self.db, user_id) or 0
 
     async def changes_after(self, pos: int) -> list[tuple[int, UserId]]:

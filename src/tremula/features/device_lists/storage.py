@@ -22,7 +22,7 @@ def upsert_change(unit: Unit, user_id: UserId, *, pos: int) -> None:
 def upsert_unless_changed(
     unit: Unit, user_id: UserId, *, seen_pos: int, pos: int
 ) -> None:
-    """The user's devices changed at *pos*; before that at *seen_pos* (0: never).
+    """The user's devices changed at *pos*; before that up to *seen_pos*, if ever.
 
     If they have changed since, the unit fails with ``Conflict``.
     """
@@ -30,7 +30,7 @@ def upsert_unless_changed(
         """
         INSERT INTO device_lists_changes (user_id, pos) VALUES (:user_id, :pos)
         ON CONFLICT (user_id) DO UPDATE
-        SET pos = CASE WHEN device_lists_changes.pos = :seen_pos
+        SET pos = CASE WHEN device_lists_changes.pos <= :seen_pos
             THEN excluded.pos END
         """,
         user_id=user_id,
@@ -43,7 +43,7 @@ def check_unchanged(unit: Unit, user_id: UserId, *, seen_pos: int) -> None:
     """Let the unit fail with ``Conflict`` if they have changed since *seen_pos*."""
     unit.run(
         """
-        UPDATE device_lists_changes SET pos = CASE WHEN pos = :seen_pos THEN pos END
+        UPDATE device_lists_changes SET pos = CASE WHEN pos <= :seen_pos THEN pos END
         WHERE user_id = :user_id
         """,
         user_id=user_id,

@@ -46,8 +46,9 @@ class DeviceListSender:
     Updates of one user are a line, each naming the one before it. A server that lacks
     one, or was not in a room with the user then, sees that and fetches the list.
 
-    If there is no such server, that is looked at again a second later, and noted for
-    all who changed meanwhile in one unit: until then their change is untold.
+    If there is no such server, which for most users is known at once, that is looked at
+    again a second later, and noted for all who changed meanwhile in one unit: until
+    then their change is untold.
     """
 
     def __init__(
@@ -133,8 +134,13 @@ class DeviceListSender:
 
     def _device_list_changed(self, _pos: int, user_id: object, _change: object) -> None:
         assert isinstance(user_id, str)
-        if server_of(user_id) == self._own:
-            self._changed.add(UserId(user_id))
+        user_id = UserId(user_id)
+        if server_of(user_id) != self._own:
+            return
+        if self._shared.is_known_unshared(user_id):
+            self._put_off(user_id)
+        else:
+            self._changed.add(user_id)
             self._something_changed.set()
 
     async def _tell(self, user_id: UserId) -> None:
