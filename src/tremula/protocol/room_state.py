@@ -47,7 +47,7 @@ class StateEvent(Protocol):
 
 
 class StateLookup(Protocol):
-    """A room state: a ``dict``, an ``immutables.Map`` or anything alike."""
+    """A room state: a ``dict``, a ``StateMap`` or anything alike."""
 
     def get(self, key: StateKey, /) -> StateEvent | None:
         """The event at *key*, or None."""
