@@ -135,7 +135,8 @@ def find_access_token(
         # Schemes are case-insensitive (RFC 9110, 11.1). Another scheme is not ours.
         if value[:7].lower() == _BEARER:
             return value[7:].strip() or None
-    if b"access_token" in query_string:
+    # `in` would raise and catch an error first, as each time that it is asked of bytes.
+    if query_string.find(b"access_token") >= 0:
         # Deprecated, yet "homeservers MUST support both methods".
         query = dict(parse_qsl(query_string.decode("latin-1")))
         return query.get("access_token")

