@@ -9,8 +9,8 @@ import httptools
 from tremula.infra.http.client_address import LOCAL_SOCKET
 from tremula.infra.http.connections import Connections
 from tremula.infra.http.exchange import Exchange, HttpApp
-from tremula.infra.http.heads import FORWARDED_FOR
 from tremula.infra.http.patience import Patience
+from tremula.infra.http.reading import RequestReader
 from tremula.infra.http.response import Response, encode_response
 from tremula.infra.http.summons import Summons
 from tremula.infra.http.websocket import Conversation, WebSocket
@@ -21,14 +21,6 @@ HEAD_BYTES_MAX = 65_536
 them, such as trailers.
 """
 KEEP_ALIVE_S: Final = 75.0
-
-# A body whose length has so many digits is more than is read at once.
-_LONG_LENGTH_DIGITS: Final = 6
-
-_METHODS: Final = {
-    method.encode(): method
-    for method in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE")
-}
 
 
 class HttpConnection(asyncio.Protocol):
@@ -42,18 +34,12 @@ class HttpConnection(asyncio.Protocol):
         "_answering",
         "_app",
         "_connections",
-        "_headers",
-        "_is_in_message",
         "_is_reading",
-        "_left_bytes",
-        "_parser",
         "_patience",
-        "_receiving",
+        "_reader",
         "_summons",
-        "_target",
         "_task",
         "_transport",
-        "_unheeded_bytes",
         "_waiting",
         "peer",
         "writable",
@@ -68,13 +54,9 @@ class HttpConnection(asyncio.Protocol):
             start_s, on_silence=self._close, on_slowness=self._refuse_slowness
         )
         self._transport: asyncio.Transport
-        self._parser: httptools.HttpRequestParser | None = _parser_for(self)
-        # Of a long body: how much of it is still to come, and goes past the parser.
-        self._left_bytes = 0
-        self._target = b""
-        self._headers: dict[bytes, bytes] = {}
-        # The newest request, the one being answered, and those that came meanwhile.
-        self._receiving: Exchange | None = None
+        # There is one once something comes that is not known.
+        self._reader: RequestReader | None = None
+        # The request being answered, and those that came meanwhile.
         self._answering: Exchange | None = None
         self._waiting: deque[Exchange] | None = None
         # From the first request on, it answers or waits for the next one.
@@ -83,8 +65,6 @@ class HttpConnection(asyncio.Protocol):
         self.peer = LOCAL_SOCKET
         self.writable: asyncio.Event | None = None
         self._is_reading = True
-        self._is_in_message = False
-        self._unheeded_bytes = 0
 
     # `asyncio.Protocol`
 
@@ -102,9 +82,10 @@ class HttpConnection(asyncio.Protocol):
         """Tell who works for this client."""
         self._patience.end()
         self._connections.open.discard(self)
-        # They know each other.
-        self._parser = None
-        for exchange in (self._receiving, self._answering, *(self._waiting or ())):
+        if self._reader is not None:
+            self._reader.end()
+            self._reader = None
+        for exchange in (self._answering, *(self._waiting or ())):
             if exchange is not None:
                 exchange.lose()
         self.resume_writing()
@@ -116,26 +97,19 @@ class HttpConnection(asyncio.Protocol):
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and begin to answer; watch the pace of what has not come whole."""
-        is_idle = self._answering is None
-        received_bytes = len(data)
-        if self._left_bytes > 0:
-            data = self._take_body(data)
-        if data:
-            self._parse(data)
-        if not self._is_in_message or not self._is_reading:
-            self._patience.rest()
-        else:
-            self._patience.watch(received_bytes)
-            if self._unheeded_bytes > HEAD_BYTES_MAX:
-                self._refuse(TooLarge("the request has too many headers", status=431))
+        """Read, and begin to answer."""
+        if self._answering is not None:
+            self._read(data)
+            return
+        self._read(data)
         # Not before all that came is parsed: most bodies come with their heads.
-        if is_idle and self._answering is not None:
-            if self._task is None:
-                self._task = self._connections.run(self._serve())
-            else:
-                self._connections.tasks.add(self._task)
-                self._summons.go()
+        if self._answering is None:
+            return
+        if self._task is None:
+            self._task = self._connections.run(self._serve())
+        else:
+            self._connections.tasks.add(self._task)
+            self._summons.go()
 
     def pause_writing(self) -> None:
         """The client does not read as fast as we write."""
@@ -147,48 +121,14 @@ class HttpConnection(asyncio.Protocol):
             self.writable.set()
             self.writable = None
 
-    # httptools
+    # What a `RequestReader` finds
 
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        self._is_in_message = True
+    def request_begins(self) -> None:
+        """Some of a request is there."""
         self._patience.expect_nothing()
-        self._target = b""
-        # There may be those of a trailer.
-        self._headers = {}
 
-    def on_url(self, url: bytes) -> None:
-        """Some of the request's target, or all of it."""
-        self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header; or one of a trailer, at which nobody looks: proxies that write
-        their own headers let it pass. Of one that is repeated the last counts, but of
-        ``X-Forwarded-For``, to which each proxy may add a line of its own.
-        """
-        name = name.lower()
-        if name == FORWARDED_FOR and name in self._headers:
-            value = self._headers[name] + b"," + value
-        self._headers[name] = value
-
-    def on_headers_complete(self) -> None:
+    def request_came(self, exchange: Exchange) -> None:
         """The head is there; its handler may start."""
-        parser = self._parser
-        assert parser is not None
-        # A trailer's are none of the request's.
-        headers, self._headers = self._headers, {}
-        length = headers.get(b"content-length", b"")
-        self._left_bytes = int(length) if len(length) >= _LONG_LENGTH_DIGITS else 0
-        method = parser.get_method()
-        exchange = self._receiving = Exchange(
-            self,
-            _METHODS.get(method) or method.decode("ascii"),
-            _split(self._target),
-            headers,
-            # HTTP/1.0 does not by itself, and is not told so if it asks to.
-            keeps_alive=parser.should_keep_alive()
-            and (b"connection" not in headers or parser.get_http_version() != "1.0"),
-        )
         if self._answering is None:
             self._answering = exchange
         else:
@@ -196,21 +136,6 @@ class HttpConnection(asyncio.Protocol):
             if self._waiting is None:
                 self._waiting = deque()
             self._waiting.append(exchange)
-
-    def on_body(self, piece: bytes) -> None:
-        """Some of the body."""
-        assert self._receiving is not None
-        self._unheeded_bytes = 0
-        self._left_bytes -= len(piece)
-        if not self._receiving.is_answered:
-            self._receiving.take(piece)
-
-    def on_message_complete(self) -> None:
-        """The body is there."""
-        self._is_in_message = False
-        self._unheeded_bytes = 0
-        assert self._receiving is not None
-        self._receiving.end_body()
 
     # What exchanges and their handlers need (`Wire`)
 
@@ -274,27 +199,28 @@ class HttpConnection(asyncio.Protocol):
 
     # What goes on inside
 
-    def _parse(self, data: bytes) -> None:
-        assert self._parser is not None
-        self._unheeded_bytes += len(data)
+    def _read(self, data: bytes) -> None:
+        """Parse, and watch the pace of what has not come whole."""
+        reader = self._reader
+        if reader is None:
+            reader = self._reader = RequestReader(self)
         try:
-            self._parser.feed_data(data)
+            reader.feed(data)
         except httptools.HttpParserUpgrade:
             # Endpoints take upgrades, and others need not.
             pass
         except httptools.HttpParserError:
             self._refuse(Unknown("this is not HTTP", status=400))
+        if not reader.is_in_message or not self._is_reading:
+            self._patience.rest()
+        else:
+            self._patience.watch(len(data))
+            if reader.unheeded_bytes > HEAD_BYTES_MAX:
+                self._refuse(TooLarge("the request has too many headers", status=431))
 
-    def _take_body(self, data: bytes) -> bytes:
-        """Take what of *data* is of a long body, and return what is behind it: the
-        parser would only copy it. It never learns of the end; another one follows.
-        """
-        left = self._left_bytes
-        self.on_body(data[:left])
-        if self._left_bytes == 0:
-            self._parser = _parser_for(self)
-            self.on_message_complete()
-        return data[left:]
+    @property
+    def _is_in_message(self) -> bool:
+        return self._reader is not None and self._reader.is_in_message
 
     async def _serve(self) -> None:
         """Answer one request after the other, until the connection ends."""
@@ -331,23 +257,6 @@ class HttpConnection(asyncio.Protocol):
     def _refuse(self, error: MatrixError) -> None:
         """Answer in the place of the handler, and close."""
         _refuse(self._transport, self._answering, error)
-
-
-def _parser_for(connection: HttpConnection) -> httptools.HttpRequestParser:
-    parser = httptools.HttpRequestParser(connection)
-    # Else what follows a request that closes the connection would undo it.
-    parser.set_dangerous_leniencies(lenient_data_after_close=True)
-    return parser
-
-
-def _split(target: bytes) -> tuple[bytes, bytes]:
-    """The path and the query string."""
-    path, _, query_string = target.partition(b"?")
-    if not path.startswith(b"/"):
-        # As it is written to proxies: with the scheme, and the host.
-        url = httptools.parse_url(target)
-        return url.path or b"/", url.query or b""
-    return path, query_string
 
 
 def _refuse(
