@@ -9,6 +9,7 @@ import httptools
 from tremula.infra.http.client_address import LOCAL_SOCKET
 from tremula.infra.http.connections import Connections
 from tremula.infra.http.exchange import Exchange, HttpApp
+from tremula.infra.http.known_heads import find_known_request
 from tremula.infra.http.patience import Patience
 from tremula.infra.http.reading import RequestReader
 from tremula.infra.http.response import Response, encode_response
@@ -101,10 +102,15 @@ class HttpConnection(asyncio.Protocol):
         if self._answering is not None:
             self._read(data)
             return
-        self._read(data)
-        # Not before all that came is parsed: most bodies come with their heads.
-        if self._answering is None:
-            return
+        exchange = None if self._is_in_message else find_known_request(self, data)
+        if exchange is not None:
+            self._patience.expect_nothing()
+            self._answering = exchange
+        else:
+            self._read(data)
+            # Not before all that came is parsed: most bodies come with their heads.
+            if self._answering is None:
+                return
         if self._task is None:
             self._task = self._connections.run(self._serve())
         else:
