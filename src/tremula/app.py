@@ -99,6 +99,9 @@ UNSTABLE_FEATURES: Final = {
     "com.beeper.room_yeeting": True,
     "fi.mau.msc2246.stable": True,
     "io.element.msc4388": True,
+    # COMPAT(Element Web, 1.11.84): in the specification since v1.1, but only
+    # where it is named here does a new account get keys for cross-signing.
+    "org.matrix.e2e_cross_signing": True,
     "org.matrix.msc3266": True,
     "org.matrix.msc3814": True,
     "org.matrix.msc3881": True,

@@ -19,6 +19,7 @@ from tests.features.device_keys.server import (
 )
 from tests.features.rooms import error_of
 from tests.http_client import Client
+from tests.server import Server
 from tremula.features.device_lists.service import DeviceListChange
 from tremula.features.uia.service import UiaRequired
 from tremula.infra.http import Requester
@@ -326,3 +327,10 @@ async def test_guests_have_no_cross_signing_keys(keys: KeysServer) -> None:
     response = await guest.post(UPLOAD, {})
 
     assert error_of(response) == (403, "M_GUEST_ACCESS_FORBIDDEN")
+
+
+async def test_element_web_is_told_of_cross_signing(server: Server) -> None:
+    """Otherwise it makes a new account no keys for it, and verifies nobody."""
+    versions = await server.anonymous.get("/_matrix/client/versions")
+
+    assert versions.json["unstable_features"]["org.matrix.e2e_cross_signing"] is True
