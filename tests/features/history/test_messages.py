@@ -62,6 +62,18 @@ async def test_pages_cover_the_room_once_and_then_end(
     assert len({event["event_id"] for event in seen}) == len(seen) == 6 + 7
 
 
+async def test_only_an_empty_page_says_that_nothing_is_older(server: Server) -> None:
+    """nheko does not show the events of a page that has no ``end``."""
+    alice = server.client(ALICE)
+    room_id = await room_with_messages(alice, 1)
+
+    oldest = await messages(alice, room_id, dir="b", limit=100)
+    older = await messages(alice, room_id, dir="b", **{"from": oldest["end"]})
+
+    assert oldest["chunk"][-1]["type"] == "m.room.create"
+    assert older == {"chunk": [], "start": oldest["end"]}
+
+
 async def test_the_default_is_ten_events_and_the_newest(server: Server) -> None:
     alice = server.client(ALICE)
     room_id = await room_with_messages(alice, 12)

@@ -163,7 +163,7 @@ async def _texts(client: Client, room_id: str) -> dict[str, str]:
     response = await client.get(path, query={"dir": "b", "limit": 1000})
     if response.status == 403:
         return {}
-    assert "end" not in response.json
+    assert len(response.json["chunk"]) < 1000
     readable = [
         event
         for event in response.json["chunk"]

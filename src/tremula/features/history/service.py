@@ -42,7 +42,10 @@ class PageRequest(Struct, frozen=True, kw_only=True):
 
 
 class Page(Struct, frozen=True):
-    """Events in the order asked for, and tokens; ``end`` is None at the end."""
+    """Events in the order asked for, and tokens; ``end`` is None at the end.
+
+    The oldest events of a room have one, too: only the empty page behind them has not.
+    """
 
     chunk: Sequence[bytes]
     state: Sequence[bytes]
@@ -105,7 +108,7 @@ class History(Struct, frozen=True):
             chunk=await self.serializer.client_events(view, found.events, audience),
             state=await self.serializer.client_events(view, members, audience),
             start=request.start or format_place(start),
-            end=format_place(found.place) if found.more else None,
+            end=format_place(found.place) if _may_go_on(request, found) else None,
         )
 
     async def _read(
@@ -317,6 +320,13 @@ class History(Struct, frozen=True):
         if not viewer.can_see(event):
             raise NotFound("Event not found.")
         return viewer
+
+
+def _may_go_on(request: PageRequest, found: Found) -> bool:
+    # COMPAT(nheko, 0.12): it throws away a page without `end`, as it expects it to be
+    # empty, which other servers' are. So nobody would see how a room began.
+    is_oldest = request.backwards and request.stop is None and bool(found.events)
+    return found.more or is_oldest
 
 
 def _admits(wanted: RoomEventFilter, event: StoredEvent) -> bool:
