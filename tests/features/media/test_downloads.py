@@ -141,6 +141,18 @@ async def test_head_has_no_body(alice: UserClient) -> None:
     assert response.headers["content-length"] == "10"
 
 
+@pytest.mark.parametrize("asked", ["bytes=1-2", "bytes=10-"])
+async def test_head_knows_of_no_ranges(alice: UserClient, asked: str) -> None:
+    path = await upload(alice, TEXT)
+
+    response = await alice.request(
+        "HEAD", f"{DOWNLOAD}/{path}", headers={"range": asked}
+    )
+
+    assert response.status == 200
+    assert response.headers["content-length"] == "10"
+
+
 @pytest.mark.parametrize(
     "path",
     [

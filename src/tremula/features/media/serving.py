@@ -38,10 +38,8 @@ def serve(req: Request, blobs: Blobs, blob: Blob, headers: Mapping[str, str]) ->
     headers = {**headers, "ETag": etag}
     if is_known(etag, req.header("if-none-match")):
         return Response(304, headers=headers)
-    # A part is only of use to who has the rest of the same.
-    asked = req.header("range") if req.header("if-range") in {None, etag} else None
     try:
-        part = parse_range(asked, blob.size_bytes)
+        part = parse_range(_asked_range(req, etag), blob.size_bytes)
     except NotSatisfiable:
         refusal = InvalidParam("the range begins behind the end", status=416)
         return Response(
@@ -53,6 +51,14 @@ def serve(req: Request, blobs: Blobs, blob: Blob, headers: Mapping[str, str]) ->
     headers["Content-Range"] = part.content_range
     chunks = partial(blobs.read, blob.object_key, part.start, part.length)
     return Response(206, StreamedBody(part.length, chunks), headers)
+
+
+def _asked_range(req: Request, etag: str) -> str | None:
+    # A part is only of use to who has the rest of the same.
+    if req.header("if-range") not in {None, etag}:
+        return None
+    # RFC 9110: "GET is the only method for which range handling is defined."
+    return req.header("range") if req.method == "GET" else None
 
 
 def media_headers(
