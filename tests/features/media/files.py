@@ -97,9 +97,9 @@ def opened(response: HttpResponse) -> Any:  # noqa: ANN401 - of any format
 
 
 def stored_files(folder: Path) -> list[Path]:
-    """The blobs in a store, without its mark."""
+    """The blobs in a store, without its mark and the files that wait for some."""
     return sorted(
         path
         for path in (folder / "media").rglob("*")
-        if path.is_file() and not path.name.startswith("mark-")
+        if path.is_file() and path.stat().st_size and not path.name.startswith("mark-")
     )

@@ -1,7 +1,7 @@
 """What storing new bytes costs, and what happens when it does not end."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -31,6 +31,12 @@ class InterruptedStore(LocalBlobs):
     def __init__(self, folder: Path, disk: Disk) -> None:
         super().__init__(folder, disk)
         self.happens: Callable[[], Awaitable[object]] | None = None
+        self.is_full = False
+
+    async def prepare(self, keys: Sequence[str]) -> None:
+        if self.is_full:
+            raise BlobError("no space left on device")
+        await super().prepare(keys)
 
     async def put(self, key: str, file: SpooledFile) -> None:
         await super().put(key, file)
@@ -62,6 +68,14 @@ async def keep(blobs: Blobs, data: bytes) -> None:
 
     async with blobs.receive(content()) as file:
         await blobs.keep(file, refer)
+
+
+def files_of_any_size(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in (folder / "media").rglob("*")
+        if path.is_file() and not path.name.startswith("mark-")
+    ]
 
 
 async def test_new_bytes_cost_one_unit_of_work(
@@ -126,6 +140,34 @@ async def test_what_a_crash_left_in_the_store_goes_after_a_day(
     await blobs.collect()
 
     assert not stored_files(tmp_path)
+
+
+async def test_files_that_nothing_was_stored_in_go_after_a_day(
+    blobs: Blobs, tmp_path: Path, clock: FakeClock
+) -> None:
+    await keep(blobs, b"never referred to")
+    assert len(files_of_any_size(tmp_path)) == RESERVED
+
+    clock.advance_ms(DAY_MS)
+    await blobs.collect()
+
+    assert not files_of_any_size(tmp_path)
+
+
+async def test_a_full_disk_reserves_no_keys_again_and_again(
+    server: Server, blobs: Blobs, store: InterruptedStore
+) -> None:
+    await blobs.check_store()
+    store.is_full = True
+
+    for _ in range(3):
+        with pytest.raises(BlobError):
+            await keep(blobs, b"no room")
+    store.is_full = False
+    await keep(blobs, b"now there is")
+
+    [(count,)] = await server.db.all("SELECT COUNT(*) FROM media_blobs")
+    assert count == RESERVED
 
 
 async def test_bytes_that_were_given_up_meanwhile_are_not_referred_to(

@@ -155,6 +155,42 @@ async def test_a_megabyte_is_put_down_in_its_place_at_once(
     assert not spool.folder.exists()
 
 
+async def test_what_has_its_file_already_makes_one_thing_durable(
+    tmp_path: Path, disk: Disk, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalBlobs(tmp_path / "blobs", disk)
+    await store.prepare(["key1", "key2"])
+    durable: list[int] = []
+
+    async def find_place() -> Place:
+        return store.place("key2")
+
+    monkeypatch.setattr("os.fsync", durable.append)
+    async with spool.receive(pieces(b"content"), find_place) as file:
+        await store.put("key2", file)
+
+    assert len(durable) == 1
+    assert await read(store, "key2", 0, 7) == b"content"
+
+
+async def test_a_file_that_somebody_has_tidied_up_is_made_again(
+    tmp_path: Path, disk: Disk, spool: Spool
+) -> None:
+    store = LocalBlobs(tmp_path / "blobs", disk)
+    await store.prepare(["key"])
+    [file] = files_in(tmp_path)
+    file.unlink()
+    file.parent.rmdir()
+
+    async def find_place() -> Place:
+        return store.place("key")
+
+    async with spool.receive(pieces(b"content"), find_place) as spooled:
+        await store.put("key", spooled)
+
+    assert await read(store, "key", 0, 7) == b"content"
+
+
 async def test_what_comes_in_several_goes_is_moved_to_its_place(
     store: BlobStore, spool: Spool
 ) -> None:

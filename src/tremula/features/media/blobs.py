@@ -59,7 +59,7 @@ class Blobs:
         self._journal = journal
         self._clock = clock
         self._store = store
-        self._keys = ObjectKeys(db, clock)
+        self._keys = ObjectKeys(db, clock, store.prepare)
         self._is_checked = False
         self._checking = asyncio.Lock()
 

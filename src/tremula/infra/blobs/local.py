@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tremula.infra.blobs.spool import Disk, move
+from tremula.infra.blobs.spool import Disk, move, prepare_files
 from tremula.infra.blobs.store import (
     CHUNK_BYTES,
     KEY,
@@ -32,6 +32,10 @@ class LocalBlobs:
     def place(self, key: str) -> Place:
         """A file, in the same file system as those of the spool."""
         return Place(key, self._file_name(key))
+
+    async def prepare(self, keys: Sequence[str]) -> None:
+        """Make their files, still empty: then storing makes no folder durable."""
+        await self._disk.run(prepare_files, [self._file_name(key) for key in keys])
 
     async def put(self, key: str, file: SpooledFile) -> None:
         """Move *file* to its place, unless it is there."""

@@ -70,6 +70,9 @@ class ObjectBlobs:
         """Where no file can be moved to."""
         return Place(key, None)
 
+    async def prepare(self, keys: Sequence[str]) -> None:
+        """There is nothing to be done."""
+
     async def put(self, key: str, file: SpooledFile) -> None:
         """Upload *file*, in parts if it is large."""
         with _translated(key):

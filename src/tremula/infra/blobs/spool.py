@@ -8,7 +8,13 @@ import asyncio
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Sequence,
+)
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -181,17 +187,16 @@ class _Writing:
     def finish(self, pieces: list[bytes]) -> SpooledFile:
         with self._working:
             place = self.place.path if self.place is not None else None
-            if self._path is None:
+            if self._path is None and place is not None:
                 # Half of it may be there after a crash, but nobody knows the key.
                 self._path = place
+                self._descriptor = _open_prepared(place)
             os.fsync(self._append(pieces))
             self._close()
             assert self._path is not None
             if place is None:
                 place = self._path
-            elif place is self._path:
-                fsync_folder(_folder_of(place))
-            else:
+            elif place is not self._path:
                 move(self._path, place)
         return SpooledFile(
             place, self._digest.hexdigest(), self._size_bytes, self.place
@@ -244,6 +249,24 @@ def _create(path: str) -> int:
     except FileNotFoundError:
         make_folder(Path(_folder_of(path)))
         return os.open(path, flags, 0o600)
+
+
+def _open_prepared(path: str) -> int:
+    try:
+        return os.open(path, os.O_WRONLY)
+    except FileNotFoundError:
+        # Whoever tidies up may take empty files for useless.
+        prepare_files([path])
+        return os.open(path, os.O_WRONLY)
+
+
+def prepare_files(paths: Sequence[str]) -> None:
+    """Make files of one folder that are empty, and durable as such."""
+    folder = _folder_of(paths[0])
+    make_folder(Path(folder))
+    for path in paths:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    fsync_folder(folder)
 
 
 def _folder_of(path: str) -> str:

@@ -61,6 +61,12 @@ class BlobStore(Protocol):
         """Where the blob *key* is to be."""
         ...
 
+    async def prepare(self, keys: Sequence[str]) -> None:
+        """Get ready to store blobs under *keys*: for many that takes less than one by
+        one. They begin alike, see `ObjectKeys`.
+        """
+        ...
+
     async def put(self, key: str, file: SpooledFile) -> None:
         """Store what is in *file*, which may be moved away, or be in its place already.
 
