@@ -26,12 +26,13 @@ def add_pushers(base: Base, engine: Engine, people: People, reading: Reading) ->
         db, journal, people.push_rules, engine.memberships, engine.reader
     )
     addresses = None if base.mailer is None else people.third_party.ids
-    pushers = Pushers(db, journal, base.clock, addresses)
+    devices = people.accounts.devices
+    pushers = Pushers(db, journal, base.clock, addresses, devices)
     if addresses is not None:
         addresses.on_removed(pushers.address_removed)
     base.router.add(pushers_routes, pushers)
     base.router.add(unsubscribe_routes, pushers)
-    people.accounts.devices.observe(pushers)
+    devices.observe(pushers)
     unread = UnreadNotifications(notified, receipts, reading.unread)
     users = PushedUsers(db, journal, engine.memberships, engine.reader)
     base.metrics.caches.count("push_rooms", users.count_rooms)

@@ -8,6 +8,10 @@ from tests.backends import table_of_refusals
 from tests.features.pushers.pushing import URL, http_pusher
 from tests.http_client import Client
 from tests.server import PASSWORD, Server
+from tremula.features.pushers import storage
+from tremula.features.pushers.pusher import StoredPusher
+from tremula.infra.db import Reader
+from tremula.protocol.identifiers import UserId
 
 ALICE = "@alice:test"
 BOB = "@bob:test"
@@ -174,6 +178,29 @@ async def test_a_pusher_goes_with_its_device(server: Server) -> None:
     await phone.post("/v3/logout", {})
 
     assert await pushkeys_of(laptop) == ["laptop"]
+
+
+@pytest.mark.one_process(reason="it lets one process read the pushers too slowly")
+async def test_a_device_that_logs_out_meanwhile_gets_no_pusher(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody could remove it: it would go on telling what the user is sent."""
+    laptop = server.client(ALICE, device_id="LAPTOP")
+    phone = server.client(ALICE, device_id="PHONE")
+    assert await pushers_of(laptop) == await pushers_of(phone) == []
+    pushers = storage.pushers_of
+
+    async def slowly(db: Reader, user_id: UserId) -> list[StoredPusher]:
+        monkeypatch.setattr(storage, "pushers_of", pushers)
+        known = await pushers(db, user_id)
+        await phone.post("/v3/logout", {})
+        return known
+
+    monkeypatch.setattr(storage, "pushers_of", slowly)
+    refused = await phone.post("/v3/pushers/set", http_pusher("phone"))
+
+    assert (refused.status, refused.json["errcode"]) == (401, "M_UNKNOWN_TOKEN")
+    assert await pushkeys_of(laptop) == []
 
 
 async def test_a_new_password_leaves_the_pushers_of_the_device_that_set_it(

@@ -211,6 +211,13 @@ class Devices(Struct, frozen=True):
         self.add(unit, user.user_id, device_id, device.display_name)
         return LoggedIn(user.user_id, device_id, tokens)
 
+    def expect(self, unit: JournalUnit, user_id: UserId, device_id: DeviceId) -> None:
+        """Have *unit* fail with ``Conflict`` if the device is gone by then: what it
+        stores would be left. To be called first.
+        """
+        self.sessions.lock(unit, user_id)
+        storage.check_device(unit, user_id, device_id)
+
     def add(
         self,
         unit: JournalUnit,

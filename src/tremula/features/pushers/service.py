@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from tremula.features.devices.service import Devices
 from tremula.features.pushers import storage
 from tremula.features.pushers.pusher import (
     EMAIL_APP_ID,
@@ -16,10 +17,15 @@ from tremula.features.pushers.pusher import (
     check_pusher,
 )
 from tremula.infra.clock import Clock
-from tremula.infra.db import Reader
+from tremula.infra.db import Conflict, Reader
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.email_addresses import EmailAddress
-from tremula.protocol.errors import InvalidParam, NotFound, ThreepidNotFound
+from tremula.protocol.errors import (
+    InvalidParam,
+    NotFound,
+    ThreepidNotFound,
+    UnknownToken,
+)
 from tremula.protocol.identifiers import DeviceId, UserId
 
 __all__ = ["TOPIC", "AddressBook", "PusherChange", "Pushers"]
@@ -62,6 +68,7 @@ class Pushers(Struct, frozen=True):
     journal: Journal
     clock: Clock
     addresses: AddressBook | None
+    devices: Devices
 
     async def all_of(self, user_id: UserId) -> list[StoredPusher]:
         """The pushers of a user."""
@@ -73,6 +80,7 @@ class Pushers(Struct, frozen=True):
         Raises:
             InvalidParam: it can't be kept or used, or there are too many.
             ThreepidNotFound: its e-mail address is not the user's.
+            UnknownToken: the device is logged out by now.
         """
         check_pusher(change.pusher)
         await self._check_address(user_id, change.pusher)
@@ -85,12 +93,17 @@ class Pushers(Struct, frozen=True):
             () if change.is_shared else await storage.others_with(self.db, user_id, key)
         )
         unit = self.journal.unit()
+        if change.device_id is not None:
+            self.devices.expect(unit, user_id, change.device_id)
         if not change.is_shared:
             storage.delete_of_others(unit, user_id, key)
         self._upsert(unit, user_id, change)
         for each in others:
             self._announce(unit, each)
-        await self.journal.commit(unit)
+        try:
+            await self.journal.commit(unit)
+        except Conflict:
+            raise UnknownToken("the device was logged out") from None
 
     async def delete(self, user_id: UserId, key: PusherKey) -> None:
         """Remove a pusher of the user, if it is there."""

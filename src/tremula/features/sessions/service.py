@@ -237,6 +237,12 @@ class Sessions:
             raise UnknownToken("the refresh token has been used")
         return tokens
 
+    def lock(self, unit: JournalUnit, user_id: UserId) -> None:
+        """Let *unit* wait for those of other processes that add or remove tokens of the
+        user, and see what they have stored. To be called first.
+        """
+        self._users.lock(unit, user_id)
+
     def revoke_devices(
         self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
     ) -> None:
