@@ -13,12 +13,19 @@ class FakeWire:
     def __init__(self, peer: str = "127.0.0.1") -> None:
         self.peer = peer
         self.pieces: list[bytes] = []
+        self.calls = 0
         self.is_reading = True
         self.writable: asyncio.Event | None = None
 
-    def write(self, data: bytes | bytearray) -> None:
+    def write(self, data: bytes) -> None:
         """Keep it."""
-        self.pieces.append(bytes(data))
+        self.calls += 1
+        self.pieces.append(data)
+
+    def write_both(self, head: bytes, piece: bytes | bytearray) -> None:
+        """Keep both."""
+        self.calls += 1
+        self.pieces += (head, bytes(piece))
 
     def read_on(self) -> None:
         """Note it."""

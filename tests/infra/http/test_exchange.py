@@ -88,6 +88,7 @@ async def test_a_large_piece_is_not_copied(wire: FakeWire, exchange: Exchange) -
 
     assert wire.pieces == [HEAD, piece]
     assert wire.pieces[1] is piece
+    assert wire.calls == 1
 
 
 async def test_no_piece_is_asked_for_while_the_client_is_slow(

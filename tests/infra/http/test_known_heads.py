@@ -34,6 +34,9 @@ class _Receiver:
     def write(self, data: bytes) -> None:
         raise NotImplementedError
 
+    def write_both(self, head: bytes, piece: bytes | bytearray) -> None:
+        raise NotImplementedError
+
     def read_on(self) -> None:
         """See `Wire`."""
 

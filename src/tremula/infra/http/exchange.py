@@ -33,8 +33,12 @@ class Wire(Protocol):
         """The header ``Date`` as it is now."""
         ...
 
-    def write(self, data: bytes | bytearray) -> None:
+    def write(self, data: bytes) -> None:
         """Send *data*, sooner or later."""
+        ...
+
+    def write_both(self, head: bytes, piece: bytes | bytearray) -> None:
+        """Send *head* and a *piece* that is too large to be copied behind it."""
         ...
 
     def read_on(self) -> None:
@@ -219,11 +223,9 @@ class Exchange:
         self.is_answered = not piece
         head, self._head = self._head, b""
         if len(piece) > _LARGE_BYTES:
-            # A second system call costs less than a copy.
-            self.wire.write(head)
-            self.wire.write(piece)
+            self.wire.write_both(head, piece)
         elif head or piece:
-            self.wire.write(head + piece)
+            self.wire.write(b"".join((head, piece)))
         if piece and self.wire.writable is not None:
             async with asyncio.timeout(_PIECE_S):
                 await self.wire.writable.wait()

@@ -150,9 +150,13 @@ class HttpConnection(asyncio.Protocol):
         """The header ``Date`` as it is now."""
         return self._connections.date_line
 
-    def write(self, data: bytes | bytearray) -> None:
+    def write(self, data: bytes) -> None:
         """Send *data*, sooner or later."""
         self._transport.write(data)
+
+    def write_both(self, head: bytes, piece: bytes | bytearray) -> None:
+        """Send both in one system call: two would wake the client twice."""
+        self._transport.writelines([head, piece])
 
     def pause_reading(self) -> None:
         """Read no more until `read_on`."""
