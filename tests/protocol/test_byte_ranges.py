@@ -26,7 +26,12 @@ from tremula.protocol.byte_ranges import (
         ("bytes=", None),
         ("bytes=-", None),
         ("bytes=1-2 ", None),
-        ("bytes=99999999999999999999-", None),
+        # To the end, as those say who do not know where it is.
+        ("bytes=2-9223372036854775807", ByteRange(2, 8, 10)),
+        ("bytes=2-18446744073709551615", ByteRange(2, 8, 10)),
+        ("bytes=-9223372036854775807", ByteRange(0, 10, 10)),
+        ("Bytes=0-0", ByteRange(0, 1, 10)),
+        ("bytes=2-999999999999999999999", None),
         (None, None),
     ],
 )
@@ -34,7 +39,9 @@ def test_ranges(header: str | None, expected: ByteRange | None) -> None:
     assert parse_range(header, 10) == expected
 
 
-@pytest.mark.parametrize("header", ["bytes=10-", "bytes=10-20", "bytes=-0"])
+@pytest.mark.parametrize(
+    "header", ["bytes=10-", "bytes=10-20", "bytes=-0", "bytes=9223372036854775807-"]
+)
 def test_ranges_behind_the_end(header: str) -> None:
     with pytest.raises(NotSatisfiable):
         parse_range(header, 10)

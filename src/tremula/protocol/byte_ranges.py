@@ -5,7 +5,8 @@ from typing import Final
 
 from msgspec import Struct
 
-_RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
+# As many digits as 64 bits take: some say so that they want all that is left.
+_RANGE: Final = re.compile(r"(?i:bytes)=(?:([0-9]{1,20})-([0-9]{0,20})|-([0-9]{1,20}))")
 _ETAG: Final = re.compile(r'(?:W/)?("[!#-~]*")')
 
 
