@@ -44,10 +44,12 @@ class JoinedRooms(Struct, frozen=True):
         """The entry of each room that has any, by room id.
 
         Finding them costs what changed, of which the first who asks counts the rooms;
-        and one query for 500 rooms where *since* is older than what memory knows. One
-        who *stayed* in all rooms since, and is to be shown what others were, costs a
-        look at a dict a room.
+        nothing where all news is of something else; and one query for 500 rooms where
+        *since* is older than what memory knows. One who *stayed* in all rooms since,
+        and is to be shown what others were, costs a look at a dict a room.
         """
+        if self._are_silent(ctx):
+            return {}
         if ctx.only_events_in is None:
             changed = await self._changed(ctx, since)
         else:
@@ -68,6 +70,18 @@ class JoinedRooms(Struct, frozen=True):
             whole = entry if fields is None else b"%b,%b}" % (entry[:-1], fields)
             found[ctx.joined_rooms[nid]] = whole
         return found
+
+    def _are_silent(self, ctx: SyncContext) -> bool:
+        """Whether no room has news: what there is, is of the user or the device."""
+        heard = ctx.heard
+        return (
+            heard is not None
+            and EVENT_TOPIC not in heard
+            and COMPLETED_TOPIC not in heard
+            and heard.isdisjoint(self.parts.topics)
+            and heard.isdisjoint(self.unread.topics)
+            and not ctx.full_state
+        )
 
     async def _build(
         self, ctx: SyncContext, changed: "_Changed", since: int, state_form: StateForm

@@ -33,11 +33,12 @@ class SyncEdge(Struct, frozen=True):
 async def sync(req: UserRequest, edge: SyncEdge) -> Json:
     """CS sync. Errors: M_INVALID_PARAM, M_BAD_JSON, M_NOT_JSON."""
     wanted = _parameters(req.query_string)
+    user_id = req.user_id
     shape = wanted.resolved
     if shape is None:
-        shape = await _resolve(edge.filters, req.user_id, wanted)
+        shape = await _resolve(edge.filters, user_id, wanted)
     request = SyncRequest(
-        user_id=req.user_id,
+        user_id=user_id,
         device_id=req.device_id,
         since=wanted.since,
         filter=shape,
@@ -45,7 +46,7 @@ async def sync(req: UserRequest, edge: SyncEdge) -> Json:
         full_state=wanted.full_state,
         state_form=wanted.state_form,
     )
-    edge.presence.touch(req.user_id, wanted.presence, hold_s=wanted.timeout_s)
+    edge.presence.touch(user_id, wanted.presence, hold_s=wanted.timeout_s)
     return await edge.sync.answer(request)
 
 

@@ -28,12 +28,13 @@ class SendToDeviceBody(msgspec.Struct):
 async def send_to_device(req: UserRequest, to_device: ToDevice) -> Json:
     """CS sendToDevice. Errors: M_MISSING_PARAM, M_BAD_JSON, M_INVALID_PARAM."""
     messages = parse_messages(req.body(SendToDeviceBody).messages)
+    user_id = req.user_id
     txn = Txn(
-        user_id=req.user_id,
+        user_id=user_id,
         # No device has an empty ID.
         device_id=req.device_id or DeviceId(""),
         event_type=parse_event_type(req.path["event_type"]),
         txn_id=parse_txn_id(req.path["txn_id"]),
     )
-    await to_device.send(req.user_id, txn, messages)
+    await to_device.send(user_id, txn, messages)
     return {}

@@ -140,9 +140,11 @@ class DeviceInbox:
             since.received_pos if since else 0, self._received.get(place, 0)
         )
         found: Sequence[tuple[int, str]] | None = ()
+        known = None
         if self._journal.changed_pos(TOPIC, ctx.user_id) > received_pos:
             limit = min(limit, PAGE_MAX)
-            found = self._remembered(place, received_pos, up_to=ctx.now)
+            known = self.cache.get(place)
+            found = self._remembered(place, known, received_pos, up_to=ctx.now)
             if found is None:
                 found = await storage.messages_after(
                     self._db, *place, after=received_pos, up_to=ctx.now, limit=limit + 1
@@ -153,7 +155,6 @@ class DeviceInbox:
                 self.cache.put(place, _Known(received_pos=ctx.now), _ENTRY_BYTES)
             return _NOTHING
         page = found[:limit]
-        known = self.cache.get(place)
         if known is not None:
             known.shown_pos = page[-1][0]
         return InboxPage(
@@ -162,7 +163,12 @@ class DeviceInbox:
         )
 
     def _remembered(
-        self, place: tuple[UserId, DeviceId], after: int, *, up_to: int
+        self,
+        place: tuple[UserId, DeviceId],
+        known: _Known | None,
+        after: int,
+        *,
+        up_to: int,
     ) -> list[tuple[int, str]] | None:
         """The messages between two positions as they were announced; None if those may
         not be what is in the inbox.
@@ -170,7 +176,6 @@ class DeviceInbox:
         What the device has proven to have is left out, as it may be deleted.
         """
         user_id, device_id = place
-        known = self.cache.get(place)
         if known is None or known.received_pos is None:
             return None
         told = self._journal.tail(TOPIC, user_id, max(after, known.received_pos))

@@ -1,7 +1,7 @@
 """Requests with heads that came before.
 
 What a client sends before a body is mostly what it sent the last time, but for the
-first line and the length. To find that out costs a fifth of what a parser takes, with
+first line and the length. To find that out costs a third of what a parser takes, with
 its calls for each header.
 """
 
