@@ -31,7 +31,7 @@ class _Receiver:
         """See `Receiver`."""
         self.came.append(exchange)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         raise NotImplementedError
 
     def write_both(self, head: bytes, piece: bytes | bytearray) -> None:
