@@ -162,9 +162,7 @@ def _add_sync(
     user_parts: Parts[UserPart] = Parts(
         (parts.account_data, presence, parts.device_lists)
     )
-    topics = rooms.topics.union(
-        user_parts.topics, (parts.inbox.topic, parts.key_status.topic)
-    )
+    topics = rooms.topics.union(user_parts.topics, (parts.key_status.topic,))
     sync = Sync(
         journal,
         rooms,

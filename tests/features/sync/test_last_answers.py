@@ -64,8 +64,20 @@ async def _act(clients: Clients, deed: str, number: int, room_id: str) -> None:
         case "to_device":
             messages = {"messages": {BOB: {"*": {"number": number}}}}
             await clients[ALICE].put(f"/v3/sendToDevice/org.test/{number}", messages)
+        case "to_phone":
+            await _send_to(clients[ALICE], PHONE, number)
         case _:
             await _act_as_bob(clients, deed, number, room_id)
+
+
+async def _send_to(alice: UserClient, device_id: str, number: int) -> None:
+    messages = {"messages": {BOB: {device_id: {"number": number}}}}
+    await alice.put(f"/v3/sendToDevice/org.test/{number}", messages)
+
+
+def _messages(answer: dict[str, Any]) -> list[int]:
+    events = answer.get("to_device", {}).get("events", [])
+    return [event["content"]["number"] for event in events]
 
 
 async def _act_as_bob(clients: Clients, deed: str, number: int, room_id: str) -> None:
@@ -94,7 +106,7 @@ async def _act_as_bob(clients: Clients, deed: str, number: int, room_id: str) ->
 
 DEEDS: Final = (
     *("message",) * 16,
-    *("mention", "reply", "join", "heed") * 2,
+    *("mention", "reply", "join", "heed", "to_phone") * 2,
     *("topic", "rename", "ignore", "kick", "read", "keys", "to_device"),
 )
 MEMBER_DEEDS: Final = ("rename", "kick")
@@ -195,6 +207,57 @@ async def test_who_comes_back_with_an_older_token_is_looked_up(server: Server) -
 
     assert bodies(room_of(answer, room_id)) == ["hello"]
     assert len(looked_up.call_args_list) == 1
+
+
+@pytest.mark.one_process("counts what one process does")
+async def test_a_device_that_is_sent_messages_is_looked_up_no_more(
+    server: Server,
+) -> None:
+    """Nothing is read, and none of them comes twice, or is left out."""
+    clients = _clients(server)
+    alice, phone = clients[ALICE], clients[PHONE]
+    room_id, since = await _all_known(alice, [phone])
+    for number in range(2):
+        await _send_to(alice, PHONE, number)
+        since = (await sync(phone, since, filter=LAZY))["next_batch"]
+
+    with (
+        patch.object(RoomsSection, "context", autospec=True) as looked_up,
+        counted(server.db) as queries,
+    ):
+        looked_up.side_effect = _CONTEXT
+        shown: list[list[int]] = []
+        for number in range(2, 5):
+            await _send_to(alice, PHONE, number)
+            answer = await sync(phone, since, filter=LAZY)
+            shown.append(_messages(answer))
+            since = answer["next_batch"]
+        await send(alice, room_id, "hello")
+        both = await sync(phone, since, filter=LAZY)
+
+    assert shown == [[2], [3], [4]]
+    assert (bodies(room_of(both, room_id)), _messages(both)) == (["hello"], [])
+    assert looked_up.call_args_list == []
+    assert queries.reads == []
+
+
+async def test_receipt_is_proven_by_the_token_that_comes_back(server: Server) -> None:
+    """What the last answer held is shown again to a token from before it, and to no
+    other any more, nor to who comes without one.
+    """
+    clients = _clients(server)
+    alice, phone = clients[ALICE], clients[PHONE]
+    _, since = await _all_known(alice, [phone])
+    tokens = [since]
+    for number in range(3):
+        await _send_to(alice, PHONE, number)
+        tokens.append((await sync(phone, tokens[-1], filter=LAZY))["next_batch"])
+
+    again = await sync(phone, tokens[-2], filter=LAZY)
+    after = await sync(phone, tokens[-1], filter=LAZY)
+    anew = await sync(phone, filter=LAZY)
+
+    assert [_messages(each) for each in (again, after, anew)] == [[2], [], []]
 
 
 @pytest.mark.one_process("how many keys there are is told in the same process")

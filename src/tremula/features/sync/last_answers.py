@@ -20,13 +20,15 @@ class LastAnswer(Struct):
     """An answer after which nothing was left to tell: up to ``pos`` all of this is so,
     and longer for as long as the topics are silent that can change it.
 
-    ``status`` is what `DeviceStatus` says, ``sent_members`` as of `SyncContext`.
+    ``status`` is what `DeviceStatus` says, ``sent_members`` as of `SyncContext`. It
+    ``had_messages`` to the device, whose receipt the next request proves.
     """
 
     pos: int
     joined_rooms: Mapping[int, RoomId]
     ignored_users: frozenset[UserId]
     status: bytes
+    had_messages: bool = False
     sent_members: set[int] = field(default_factory=set[int])
 
 
@@ -49,8 +51,8 @@ class LastAnswers:
 
     Of a device that comes back with the token of its last answer, one look here tells
     what otherwise many do. Nothing of it is asked anew while *topics*, those of all
-    that an answer has beside events, are silent; of many who wait for the same event
-    the first finds that out for all.
+    that an answer has beside events and messages to the device, are silent; of many who
+    wait for the same event the first finds that out for all.
     """
 
     def __init__(self, journal: Journal, topics: AbstractSet[str]) -> None:
@@ -70,13 +72,13 @@ class LastAnswers:
             return None
         return last
 
-    def keep(self, ctx: SyncContext, status: bytes) -> None:
+    def keep(self, ctx: SyncContext, status: bytes, *, had_messages: bool) -> None:
         """The answer to *ctx* is the device's last one, and nothing is left to tell."""
         if ctx.device_id is None:
             return
         place = (ctx.user_id, ctx.device_id)
         self._answers[place] = LastAnswer(
-            ctx.now, ctx.joined_rooms, ctx.ignored_users, status
+            ctx.now, ctx.joined_rooms, ctx.ignored_users, status, had_messages
         )
         self._answers.move_to_end(place)
         if len(self._answers) > _DEVICES_MAX:
@@ -86,7 +88,7 @@ class LastAnswers:
         self, request: SyncRequest, since: int, last: LastAnswer
     ) -> SyncContext | None:
         """What an answer to *request* reaches up to now, if there is nothing but events
-        after *since*, where *last* ends.
+        and messages to devices after *since*, where *last* ends.
         """
         span = self._span_after(since)
         if span.only_events_in is None:

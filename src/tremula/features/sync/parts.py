@@ -31,8 +31,9 @@ class SyncContext(Struct, frozen=True):
     ``joined_rooms`` maps the room nids of the rooms that the user is joined to.
     Events of ``ignored_users`` are not shown. ``full_state`` is the request's. Topics
     that are not in ``heard`` have said nothing since the request's token, up to
-    ``now``; None if any may have. If there is no news but events, ``only_events_in``
-    has the nids of the rooms with any; None if there may be other news. In
+    ``now``; None if any may have. If there is no news but events, and messages to the
+    device, ``only_events_in`` has the nids of the rooms with any events; None if there
+    may be other news. In
     ``sent_members`` are numbers of member events that the device has for certain, to
     which more may be added.
     """

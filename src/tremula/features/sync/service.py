@@ -54,24 +54,30 @@ class Sync(Struct, frozen=True):
         last = self.last_answers.find(request)
         if last is None:
             await self._receive(request, since)
+        elif last.had_messages:
+            await self._prove_receipt(request)
+            last.had_messages = False
         if not since or request.full_state:
             answer = await self._build(request, since, None)
         else:
             answer = await self._news(request, since, last)
         ctx = answer.ctx
         if last is not None and ctx is not None and ctx.only_events_in is not None:
-            last.pos = ctx.now
+            last.pos, last.had_messages = ctx.now, answer.has_messages
             return answer.only_events(last.status)
         status = b""
         if request.device_id:
             status = await self.device_status.fields(request.user_id, request.device_id)
             if ctx is not None and answer.is_last:
-                self.last_answers.keep(ctx, status)
+                self.last_answers.keep(ctx, status, had_messages=answer.has_messages)
         return answer.to_json(status)
 
     async def _receive(self, request: SyncRequest, since: int) -> None:
         if since > self.journal.position and not await self.journal.covers(since):
             raise InvalidParam("since is not a token of this server")
+        await self._prove_receipt(request)
+
+    async def _prove_receipt(self, request: SyncRequest) -> None:
         if request.since and request.device_id:
             await self.inbox.received(request.user_id, request.device_id, request.since)
 
@@ -106,13 +112,12 @@ class Sync(Struct, frozen=True):
         if ctx is None:
             ctx = await self.rooms.context(request)
         rooms = await self.rooms.build(ctx, since, state_form=request.state_form)
-        if ctx.only_events_in is not None:
-            return _Answer(ctx.now, rooms=rooms, ctx=ctx)
         sections = {}
-        for part in self.parts.speaking(ctx.heard):
-            value = await part.user_section(ctx, since)
-            if value is not None:
-                sections[part.key] = value
+        if ctx.only_events_in is None:
+            for part in self.parts.speaking(ctx.heard):
+                value = await part.user_section(ctx, since)
+                if value is not None:
+                    sections[part.key] = value
         device_pos = None
         # What was read while something else was told may not be all of one time.
         is_last = pos == ctx.now
@@ -120,7 +125,6 @@ class Sync(Struct, frozen=True):
             page = await self.inbox.page(ctx, request.since)
             device_pos = page.device_pos
             if page.events:
-                is_last = False
                 events = ",".join(page.events).encode()
                 sections["to_device"] = b'{"events":[%b]}' % events
         return _Answer(ctx.now, device_pos, rooms, sections, ctx, is_last)
@@ -128,7 +132,7 @@ class Sync(Struct, frozen=True):
 
 class _Answer(Struct, frozen=True):
     """``ctx`` is that of an answer that was built. With ``is_last`` nothing is left to
-    tell that it knows of, nor does the device have to prove that it received it.
+    tell that it knows of.
     """
 
     pos: int
@@ -142,10 +146,15 @@ class _Answer(Struct, frozen=True):
     def has_news(self) -> bool:
         return bool(self.sections) or any(self.rooms.values())
 
+    @property
+    def has_messages(self) -> bool:
+        """Whether the device is to prove that it received some."""
+        return "to_device" in self.sections
+
     def only_events(self, status: bytes) -> bytes:
         """As `to_json`: mostly of one room, where many are shown the same event."""
         joined = self.rooms["join"]
-        if len(joined) != 1:
+        if len(joined) != 1 or self.sections:
             return self.to_json(status)
         [(room_id, entry)] = joined.items()
         return _of_one_room(self.pos, room_id, entry, status)
