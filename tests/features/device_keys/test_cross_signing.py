@@ -329,6 +329,14 @@ async def test_guests_have_no_cross_signing_keys(keys: KeysServer) -> None:
     assert error_of(response) == (403, "M_GUEST_ACCESS_FORBIDDEN")
 
 
+async def test_older_clients_upload_them_by_the_unstable_path(alice: Client) -> None:
+    """As matrix-js-sdk does with libolm; it first asks for the flows with no keys."""
+    response = await alice.post("/unstable/keys/device_signing/upload", FIRST.upload())
+
+    assert (response.status, response.json) == (200, {})
+    assert (await master_of_alice(alice))["keys"] == FIRST.public("master")["keys"]
+
+
 async def test_element_web_is_told_of_cross_signing(server: Server) -> None:
     """Otherwise it makes a new account no keys for it, and verifies nobody."""
     versions = await server.anonymous.get("/_matrix/client/versions")

@@ -103,6 +103,8 @@ async def query_keys(req: UserRequest, edge: KeysEdge) -> Json:
     )
 
 
+# COMPAT(matrix-js-sdk, 34): asks here for the flows; with libolm it sends the keys.
+@endpoint("POST", "/_matrix/client/unstable/keys/device_signing/upload", auth=Auth.USER)
 @endpoint("POST", "/_matrix/client/v3/keys/device_signing/upload", auth=Auth.USER)
 async def upload_cross_signing_keys(req: UserRequest, edge: KeysEdge) -> Json:
     """CS uploadCrossSigningKeys.
