@@ -1,5 +1,6 @@
 """Device keys and cross-signing keys: what is taken, and all that is not."""
 
+import string
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.device_keys import CrossSigningIdentity, CryptoDevice
 from tests.protocol.strategies import JSON_OBJECTS
+from tremula.protocol.base64 import decode_base64, encode_base64
 from tremula.protocol.device_keys import (
     KEY_BYTES_MAX,
     Usage,
@@ -208,6 +210,17 @@ def test_a_signature_is_by_the_right_key() -> None:
         check_signed(signed, UserId("@bob:test"), key.verify_keys)
     with pytest.raises(InvalidSignature):
         check_signed({**signed, "usage": []}, ALICE, key.verify_keys)
+
+
+def test_of_the_last_character_of_a_public_key_two_bits_are_of_no_byte() -> None:
+    for last in string.ascii_letters + string.digits + "+/":
+        written = NAME[:-1] + last
+        decoded = decode_base64(written)
+        if encode_base64(decoded) == written:
+            assert decode_key(written) == decoded
+        else:
+            with pytest.raises(InvalidParam):
+                decode_key(written)
 
 
 def test_a_public_key_has_one_spelling() -> None:

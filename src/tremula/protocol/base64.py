@@ -1,7 +1,6 @@
 """Unpadded Base64 (Appendices "Unpadded Base64")."""
 
-from base64 import b64decode
-from binascii import b2a_base64
+from binascii import a2b_base64, b2a_base64
 from typing import Final
 
 _URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
@@ -26,6 +25,7 @@ def decode_base64(text: str) -> bytes:
     """
     stripped = text.rstrip("=").replace("-", "+").replace("_", "/")
     try:
-        return b64decode(stripped + "=" * (-len(stripped) % 4), validate=True)
+        padded = stripped + "=" * (-len(stripped) % 4)
+        return a2b_base64(padded, strict_mode=True)
     except ValueError as error:
         raise ValueError("not Base64") from error

@@ -4,14 +4,16 @@ Whatever is given, of our users or of other servers', these functions raise noth
 `MatrixError`: bounds come first, then the shape, then the signatures.
 """
 
+import re
+from binascii import a2b_base64
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
 
 from msgspec import Struct
 
-from tremula.protocol.base64 import decode_base64, encode_base64
-from tremula.protocol.canonical import encode_canonical
+from tremula.protocol.base64 import decode_base64
+from tremula.protocol.canonical import encode_canonical, encode_checked
 from tremula.protocol.errors import (
     BadJson,
     InvalidParam,
@@ -22,8 +24,8 @@ from tremula.protocol.errors import (
 from tremula.protocol.identifiers import DeviceId, UserId
 from tremula.protocol.signing import (
     ALGORITHM,
-    PUBLIC_KEY_BYTES,
     BadSignature,
+    verify_any,
     verify_json,
 )
 
@@ -38,6 +40,8 @@ _VALUE_CHARS_MAX: Final = 8192
 
 # Keys of these algorithms are 32 bytes (CS "Key algorithms").
 _OF_32_BYTES: Final = frozenset({ALGORITHM, "curve25519"})
+# As there is one way to write them: the last two bits are of no byte.
+_PUBLIC_KEY: Final = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]")
 _NOT_SIGNED: Final = frozenset({"signatures", "unsigned"})
 
 
@@ -61,11 +65,12 @@ class DeviceKeys(Struct, frozen=True):
     content: Json
 
     @property
-    def self_signed(self) -> dict[str, Any]:
-        """The keys with no signature but that of the device."""
+    def self_signed_json(self) -> bytes:
+        """The keys with no signature but that of the device, as canonical JSON."""
         key_id = key_id_of(self.device_id)
         signature = self.content["signatures"][self.user_id][key_id]
-        return with_signatures(self.content, {self.user_id: {key_id: signature}})
+        by_device = {self.user_id: {key_id: signature}}
+        return encode_checked({**self.content, "signatures": by_device})
 
 
 class CrossSigningKey(Struct, frozen=True):
@@ -120,9 +125,14 @@ def parse_device_keys(raw: object, user_id: UserId, device_id: DeviceId) -> Devi
     if key_id not in keys:
         raise MissingParam(f"there is no {ALGORITHM} key of the device")
     ed25519 = decode_key(keys[key_id])
-    own = {user_id: _own_signatures(content, user_id)}
-    check_signed(content, user_id, {key_id: ed25519})
-    return DeviceKeys(user_id, device_id, ed25519, with_signatures(content, own))
+    own = _own_signatures(content, user_id)
+    signed = without_signatures(content)
+    try:
+        verify_any(own, {key_id: ed25519}, encode_checked(signed))
+    except BadSignature as error:
+        raise InvalidSignature(str(error)) from error
+    signed["signatures"] = {user_id: own}
+    return DeviceKeys(user_id, device_id, ed25519, signed)
 
 
 def parse_cross_signing_key(
@@ -175,13 +185,9 @@ def decode_key(key: str) -> bytes:
     Raises:
         InvalidParam: it is something else.
     """
-    try:
-        decoded = decode_base64(key)
-    except ValueError:
-        decoded = b""
-    if len(decoded) != PUBLIC_KEY_BYTES or encode_base64(decoded) != key:
+    if not _PUBLIC_KEY.fullmatch(key):
         raise InvalidParam("a public key is 32 bytes in unpadded Base64")
-    return decoded
+    return a2b_base64(key + "=")
 
 
 def without_signatures(content: Json) -> dict[str, Any]:

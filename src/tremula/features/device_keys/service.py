@@ -19,7 +19,6 @@ from tremula.infra.db import Reader, Returned
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.locks import KeyedLocks
 from tremula.infra.rereading import reread_on_conflict
-from tremula.protocol.canonical import encode_canonical
 from tremula.protocol.device_keys import (
     DeviceKeys,
     Json,
@@ -113,9 +112,9 @@ class DeviceKeyUploads(Struct, frozen=True):
         """Publish keys of a device; the numbers of one-time keys left, by algorithm.
 
         *device_keys* is as it came, or None. They count even if one-time keys that
-        came with them are refused. With 50 of those it is one unit, and one read besides
-        that of the user's rooms, if they are not in memory:
-        3.1 million instructions over HTTP, two fifths for two signatures.
+        came with them are refused. With 50 of those it is one unit, and one read beside
+        that of the user's rooms, if they are not in memory: 3 million instructions over
+        HTTP, two fifths of them for two signatures.
 
         Raises:
             TooLarge, NotJson, BadJson, InvalidParam, MissingParam: keys are malformed.
@@ -190,7 +189,7 @@ class DeviceKeyUploads(Struct, frozen=True):
         self, keys: DeviceKeys, stored: StoredKey
     ) -> _Published | None:
         """What *keys* change; None if nothing."""
-        key_json = encode_canonical(keys.self_signed)
+        key_json = keys.self_signed_json
         cross_signed = await self._cross_signed(keys)
         if stored.key_json == key_json and not cross_signed:
             return None
