@@ -11,8 +11,11 @@ from tremula.infra.db import Engine, Params, Reader, Returned, Row, Unit
 from tremula.protocol.identifiers import DeviceId, UserId
 from tremula.protocol.one_time_keys import KeyBatch, OneTimeKey
 
-# As many as fit into a page with their names, usually: a row costs as much as a key.
-_KEYS_A_ROW: Final = 15
+# Of keys with their places: as much as fits into a page beside the names of the device.
+# Pages are what an upload costs.
+_ROW_BYTES: Final = 3_900
+# Of a key's place, usually: {"AAAAAQ":1234,
+_PLACE_BYTES: Final = 14
 
 _INSERT: Final[LiteralString] = """
     INSERT INTO one_time_keys (user_id, device_id, algorithm, upload, part, claimed,
@@ -86,12 +89,12 @@ def insert_keys(
 ) -> None:
     """Add keys as the device's *upload*, of which there must be none yet.
 
-    One row of parameters for all of an algorithm; on SQLite, one for 15 of them.
+    One row of parameters for all of an algorithm; on SQLite, as few as there are pages.
     """
     on_postgres = engine is Engine.POSTGRES
     rows: list[Params] = []
     for batch in keys:
-        in_row = len(batch.key_ids) if on_postgres else _KEYS_A_ROW
+        in_row = len(batch.key_ids) if on_postgres else _keys_in_page(batch)
         for part, start in enumerate(range(0, len(batch.key_ids), in_row)):
             contents = batch.contents[start : start + in_row]
             ends = accumulate(map(len, contents))
@@ -351,6 +354,14 @@ def delete_of_user(unit: Unit, user_id: UserId, *, but_device_id: str) -> None:
         user_id=user_id,
         but_device_id=but_device_id,
     )
+
+
+def _keys_in_page(batch: KeyBatch) -> int:
+    """How many of these keys go into a row, if all rows are to have as many."""
+    keys = len(batch.contents)
+    size_bytes = sum(map(len, batch.contents)) + keys * _PLACE_BYTES
+    rows = -(-size_bytes // _ROW_BYTES)
+    return -(-keys // rows)
 
 
 def _keys_in(places: str, contents: bytes) -> list[tuple[str, bytes]]:
