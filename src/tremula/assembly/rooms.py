@@ -194,6 +194,7 @@ def _build_membership(
             base.blocked_rooms,
             NoticeRooms(base.database, base.config.server_notices.can_be_left),
             people.queries,
+            people.accounts,
         ),
         people.profiles.member_fields,
         remote,

@@ -11,6 +11,7 @@ from tremula.features.uia.service import PASSWORD_FLOWS, Stage, Uia
 from tremula.features.users.service import User, Users, check_password_size
 from tremula.infra.clock import Clock
 from tremula.infra.db import Conflict
+from tremula.infra.http import Requester
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.slots import Slots
 from tremula.protocol.errors import Forbidden, InvalidUsername, UserInUse
@@ -209,6 +210,21 @@ class Accounts(Struct, frozen=True):
 
         await self.devices.log_out_all(user_id, also=close)
         await self._depart(user_id)
+
+    async def check_open(self, requester: Requester) -> None:
+        """Refuse who came into a room while their account was closed, and take them out
+        of all rooms once more. No query while their token is in use.
+
+        Raises:
+            Forbidden: it was.
+        """
+        await self.journal.settled()
+        if self.sessions.is_current(requester):
+            return
+        user = await self.users.find(requester.user_id)
+        if user is not None and user.is_deactivated:
+            await self._depart(user.user_id)
+            raise Forbidden("the account was deactivated")
 
     async def finish_departures(self, slots: Slots) -> None:
         """Complete what a crash has interrupted, of users whose *slots* are held; to be

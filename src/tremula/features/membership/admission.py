@@ -2,10 +2,12 @@
 
 from msgspec import Struct
 
+from tremula.features.account.service import Accounts
 from tremula.features.appservice_queries.service import AppserviceQueries
 from tremula.features.blocked_rooms.service import BlockedRooms
 from tremula.features.membership.invite_permission import InvitePermission
 from tremula.features.server_notices.service import NoticeRooms
+from tremula.infra.http import Requester
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.rooms.view import RoomView
 
@@ -19,6 +21,7 @@ class Admission(Struct, frozen=True):
     blocked: BlockedRooms
     notices: NoticeRooms
     queries: AppserviceQueries
+    accounts: Accounts
 
     async def check_room(self, room_id: RoomId) -> None:
         """Refuse to let anyone of ours into a blocked room.
@@ -27,6 +30,14 @@ class Admission(Struct, frozen=True):
             Forbidden: it is one.
         """
         await self.blocked.check(room_id)
+
+    async def check_came(self, requester: Requester) -> None:
+        """Let nobody stay in a room whose account was closed as they came into it.
+
+        Raises:
+            Forbidden: that is so; they have left again.
+        """
+        await self.accounts.check_open(requester)
 
     async def check_leaving(self, view: RoomView, user_id: UserId) -> None:
         """Refuse to let a user refuse what the server has to say.

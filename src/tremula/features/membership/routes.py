@@ -51,7 +51,9 @@ async def join_room_by_id(req: UserRequest, membership: Membership) -> Json:
     """CS joinRoomById. Errors: M_FORBIDDEN, M_GUEST_ACCESS_FORBIDDEN, M_NOT_FOUND."""
     request = _join_request(req)
     target = Target(RoomId(req.path["room_id"]), _via(req))
-    return {"room_id": await membership.join(request, target)}
+    room_id = await membership.join(request, target)
+    await membership.admission.check_came(req.requester)
+    return {"room_id": room_id}
 
 
 @endpoint(
@@ -64,7 +66,9 @@ async def join_room(req: UserRequest, membership: Membership) -> Json:
     """CS joinRoom. Errors: M_FORBIDDEN, M_INVALID_PARAM, M_NOT_FOUND, 502."""
     request = _join_request(req)
     target = await membership.resolve(req.path["room_id_or_alias"], _via(req))
-    return {"room_id": await membership.join(request, target)}
+    room_id = await membership.join(request, target)
+    await membership.admission.check_came(req.requester)
+    return {"room_id": room_id}
 
 
 def _via(req: UserRequest) -> tuple[str, ...]:
@@ -101,7 +105,9 @@ async def knock_room(req: UserRequest, membership: Membership) -> Json:
     """CS knockRoom. Errors: M_FORBIDDEN, M_NOT_FOUND, 502."""
     reason = req.body(ReasonBody).reason
     target = await membership.resolve(req.path["room_id_or_alias"], _via(req))
-    return {"room_id": await membership.knock(req.user_id, target, reason=reason)}
+    room_id = await membership.knock(req.user_id, target, reason=reason)
+    await membership.admission.check_came(req.requester)
+    return {"room_id": room_id}
 
 
 @endpoint(
