@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 
 from tests.features.rooms import create_room, error_of, join, send
-from tests.features.sliding_sync.polling import ALICE, BOB, a_list, poll, slide
+from tests.features.sliding_sync.polling import (
+    ALICE,
+    BOB,
+    a_list,
+    poll,
+    slide,
+    waiting,
+)
 from tests.server import Server, UserClient
 
 ON = {"enabled": True}
@@ -34,8 +41,12 @@ async def _typing(
 
 
 async def _send_to_alice(bob: UserClient, number: int) -> None:
-    body = {"messages": {ALICE: {"*": {"number": number}}}}
-    response = await bob.put(f"/v3/sendToDevice/org.note/t{number}", body)
+    await _send_note(bob, ALICE, number)
+
+
+async def _send_note(sender: UserClient, user_id: str, number: int) -> None:
+    body = {"messages": {user_id: {"*": {"number": number}}}}
+    response = await sender.put(f"/v3/sendToDevice/org.note/t{number}", body)
     assert response.status == 200, response.body
 
 
@@ -108,6 +119,29 @@ async def test_keys_and_device_lists_are_told(server: Server) -> None:
     assert before["device_unused_fallback_key_types"] == []
     assert "device_lists" not in before
     assert after["device_lists"] == {"changed": [BOB], "left": []}
+
+
+async def test_a_connection_about_keys_is_answered_when_a_direct_chat_has_news(
+    server: Server,
+) -> None:
+    """Between its polls a client sends what its encryption has to say of that."""
+    alice, bob = server.client(ALICE), server.client(BOB)
+    chat, other = await _room_of(alice, bob), await _room_of(alice, bob)
+    await _account_data(bob, BOB, "m.direct", {ALICE: [chat]})
+    on: dict[str, Any] = {"extensions": {"e2ee": ON, "to_device": ON}}
+    first = await slide(bob, **on)
+
+    task = await waiting(server, bob, first["pos"], **on)
+    await send(alice, chat)
+    answer = await task
+    task = await waiting(server, bob, answer["pos"], **on)
+    await send(alice, other)
+    await _send_note(alice, BOB, 1)
+    later = await task
+
+    assert (answer["rooms"], answer["lists"]) == ({}, {})
+    assert answer["extensions"]["to_device"]["events"] == []
+    assert _numbers(later["extensions"]["to_device"]) == [1]
 
 
 async def _device_of(client: UserClient) -> str:

@@ -43,7 +43,8 @@ _INVITED: Final = ("invite", "knock")
 class Answer(Struct, frozen=True):
     """What an answer holds that reaches up to ``ctx.now``, and the state after it.
 
-    With ``ends_rooms`` there are rooms in it that will not be listed any more.
+    With ``ends_rooms`` there are rooms in it that will not be listed any more. Whoever
+    ``is_spoken_to`` is to be answered even if there is nothing in it.
     """
 
     ctx: SyncContext
@@ -52,6 +53,7 @@ class Answer(Struct, frozen=True):
     rooms: Mapping[RoomId, bytes]
     sections: Mapping[str, bytes]
     ends_rooms: bool
+    is_spoken_to: bool
 
 
 class _Ask(Struct, frozen=True):
@@ -195,7 +197,22 @@ class Answers(Struct, frozen=True):
             },
             sections,
             any(result.is_over for result in results.values()),
+            wanted.extensions.e2ee and await self._is_spoken_to(ask),
         )
+
+    async def _is_spoken_to(self, ask: _Ask) -> bool:
+        """Whether a direct chat has a new event, of which a connection that is about
+        keys alone is told nothing.
+
+        COMPAT(matrix-rust-sdk, 0.18): what its encryption has to send, it sends between
+        two polls of that connection. What it is about to send may answer an event that
+        came on another: each step of a verification in a chat would wait for a timeout.
+        """
+        if ask.rooms.order or not ask.direct:
+            return False
+        chats = {nid for nid, room in ask.rooms.joined.items() if room in ask.direct}
+        newest = await self.overview.newest(chats)
+        return any(newest[nid] > ask.pos for nid in chats)
 
     async def _results(self, ask: _Ask, news: Sequence[int]) -> dict[int, RoomResult]:
         results: dict[int, RoomResult] = {}

@@ -164,9 +164,10 @@ class _Found(Struct, frozen=True):
     def has_news(self) -> bool:
         """Whether a client that waits is to be answered."""
         answer, device = self.answer, self.device
-        return (answer is not None and bool(answer.rooms or answer.sections)) or (
-            device is not None and device.has_news
-        )
+        return (
+            answer is not None
+            and (bool(answer.rooms or answer.sections) or answer.is_spoken_to)
+        ) or (device is not None and device.has_news)
 
 
 def _to_json(
