@@ -20,6 +20,9 @@ COMPILE := $(BIN)/python -m compileall -q src
 # What runs against a cluster, of what can.
 CLUSTER_TESTS ?= tests/features tests/federation tests/rooms tests/conformance \
 	tests/clients
+# What runs on another Python, which has an environment of its own.
+PYTHON_TESTS ?= tests/cli tests/infra tests/rooms
+PYTHON_VENV := .pythons/$(notdir $(PYTHON))
 
 # An environment that has Synapse already; otherwise it is installed into one of its own.
 ifeq ($(origin SYNAPSE_VENV),undefined)
@@ -33,7 +36,7 @@ GROVE := .bridges/grove/grove
 GO := GOTOOLCHAIN=local CGO_ENABLED=1 go
 
 .PHONY: serve test collect lint types contracts format test-js test-browser test-interop \
-	test-cluster test-bridges test-media synapse bridges bench clean
+	test-cluster test-bridges test-media test-python synapse bridges bench clean
 
 serve: $(VENV)/.installed
 	$(BIN)/tremula serve
@@ -93,6 +96,13 @@ test-cluster: $(VENV)/.installed-test
 test-media: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m large tests/crash
 
+# Whether the server installs and works on another Python: PYTHON=python3.14. Wheels alone
+# are installed, since many a machine has no compiler; nkeys has none but is all Python.
+test-python:
+	PIP_ONLY_BINARY=:all: PIP_NO_BINARY=nkeys $(MAKE) --no-print-directory \
+		VENV=$(PYTHON_VENV) $(PYTHON_VENV)/.installed-test
+	$(PYTHON_VENV)/bin/python -m pytest -n $(WORKERS) $(PYTHON_TESTS)
+
 synapse: $(SYNAPSE_INSTALLED)
 
 bridges: $(BRIDGE_ENVIRONMENTS) $(GROVE)
@@ -102,7 +112,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench $(ARGS)
 
 clean:
-	rm -rf $(VENV) .interop .bridges .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .interop .bridges .pythons .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
