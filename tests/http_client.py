@@ -34,10 +34,10 @@ _VENDOR_PREFIXED = re.compile(
 # /sync" has the types of fallback keys, "Key algorithms" `fallback`.
 # "Aggregations of child events" are in no schema of `unsigned`.
 # `delay_id` comes from MSC4140, which was accepted after the release, and push rules of
-# the kind `postcontent` from MSC4306.
+# the kind `postcontent` from MSC4306. By `prev_sender` clients know direct chats.
 # Of PDUs the schemas "may be missing other required fields".
 _UNLISTED = re.compile(
-    r"/presence/events/[0-9]+/sender|.*/redacts|.*/unsigned/delay_id"
+    r"/presence/events/[0-9]+/sender|.*/redacts|.*/unsigned/(?:delay_id|prev_sender)"
     r"|.*/unsigned/m\.relations|(?:/.+)?/postcontent|/device_unused_fallback_key_types|/one_time_keys/.*/fallback"
     r"|(?:/1)?/(?:event|(?:state|auth_chain|knock_room_state)/[0-9]+)"
     r"/(?:auth_events|content|depth|event_id|hashes|origin|prev_events|room_id"

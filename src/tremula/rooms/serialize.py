@@ -316,7 +316,12 @@ def _replaces_json(replaced: StoredEvent) -> bytes:
 
 
 def _prev_content_json(replaced: StoredEvent) -> bytes:
-    return b',"prev_content":' + orjson.dumps(replaced.content)
+    # COMPAT(matrix-js-sdk, 37): by the sender of an invitation that was accepted it
+    # knows a direct chat; the specification has no `prev_sender`.
+    return b',"prev_content":%b,"prev_sender":%b' % (
+        orjson.dumps(replaced.content),
+        orjson.dumps(replaced.sender),
+    )
 
 
 def room_id_member(room_id: RoomId) -> bytes:

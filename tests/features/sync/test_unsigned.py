@@ -53,8 +53,9 @@ async def test_a_state_event_tells_what_it_replaced(server: Server) -> None:
     fresh = (await _newest(bob, since, room_id))["unsigned"]
 
     assert replacing["prev_content"] == {"topic": "second"}
+    assert replacing["prev_sender"] == ALICE
     assert replacing["replaces_state"] == first.json["event_id"]
-    assert not {"prev_content", "replaces_state"} & fresh.keys()
+    assert not {"prev_content", "prev_sender", "replaces_state"} & fresh.keys()
 
 
 async def test_events_tell_the_readers_membership(server: Server) -> None:
