@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 # Test processes at once; each has a PostgreSQL of its own.
 WORKERS ?= 2
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	--root-user-action=ignore --editable
+	--root-user-action=ignore $(PIP_OPTIONS) --editable
 # Ahead of the first start, and also where PYTHONDONTWRITEBYTECODE is set: it takes half
 # of the time that the server needs to start.
 COMPILE := $(BIN)/python -m compileall -q src
@@ -99,8 +99,8 @@ test-media: $(VENV)/.installed-test
 # Whether the server installs and works on another Python: PYTHON=python3.14. Wheels alone
 # are installed, since many a machine has no compiler; nkeys has none but is all Python.
 test-python:
-	PIP_ONLY_BINARY=:all: PIP_NO_BINARY=nkeys $(MAKE) --no-print-directory \
-		VENV=$(PYTHON_VENV) $(PYTHON_VENV)/.installed-test
+	$(MAKE) --no-print-directory VENV=$(PYTHON_VENV) \
+		PIP_OPTIONS='--only-binary=:all: --no-binary=nkeys' $(PYTHON_VENV)/.installed-test
 	$(PYTHON_VENV)/bin/python -m pytest -n $(WORKERS) $(PYTHON_TESTS)
 
 synapse: $(SYNAPSE_INSTALLED)
