@@ -37,7 +37,9 @@ SCENARIOS: Final[Mapping[str, Sizes]] = {
     ),
     "initial_sync": Sizes(InitialSync(), InitialSync(rooms=20)),
     "pages": Sizes(Pages(), Pages(events=800)),
-    "device_keys": Sizes(DeviceKeys(), DeviceKeys(users=8, claims=160, queries=80)),
+    "device_keys": Sizes(
+        DeviceKeys(), DeviceKeys(uploads=16, users=8, claims=160, queries=80)
+    ),
     "to_device": Sizes(ToDevice(), ToDevice(messages=160)),
     "idle_polls": Sizes(IdlePolls(), IdlePolls(clients=100, poll_s=5)),
 }
