@@ -7,6 +7,10 @@ import pytest
 from tests.features.rooms import create_room, error_of, join, set_state, state
 from tests.http_client import Client, HttpResponse
 from tests.server import Server
+from tremula.features.directory import storage
+from tremula.features.directory.storage import StoredAlias
+from tremula.infra.db import Reader
+from tremula.protocol.identifiers import RoomAlias
 
 ALICE, BOB = "@alice:test", "@bob:test"
 TREES = "#trees:test"
@@ -72,6 +76,30 @@ async def test_an_alias_is_removed_by_its_maker_or_by_power(server: Server) -> N
     assert error_of(refused) == (403, "M_FORBIDDEN")
     assert (await bob.delete(path_of("#first:test"))).status == 200
     assert (await alice.delete(path_of("#second:test"))).status == 200
+
+
+async def test_an_alias_that_is_made_anew_meanwhile_is_somebody_elses(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between looking whose it is and removing it."""
+    alice, bob = server.client(ALICE), server.client(BOB)
+    alices, bobs = await create_room(alice), await create_room(bob)
+    await add(alice, alices)
+    find = storage.find_alias
+
+    async def find_and_be_late(db: Reader, alias: RoomAlias) -> StoredAlias | None:
+        found = await find(db, alias)
+        monkeypatch.setattr(storage, "find_alias", find)
+        assert (await alice.delete(path_of(TREES))).status == 200
+        assert (await add(bob, bobs)).status == 200
+        return found
+
+    monkeypatch.setattr(storage, "find_alias", find_and_be_late)
+    refused = await alice.delete(path_of(TREES))
+
+    assert error_of(refused) == (403, "M_FORBIDDEN")
+    resolved = await server.anonymous.get(path_of(TREES))
+    assert resolved.json["room_id"] == bobs
 
 
 async def test_a_removed_alias_leaves_the_canonical_ones(server: Server) -> None:

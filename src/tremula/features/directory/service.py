@@ -162,8 +162,12 @@ class Directory(Struct, frozen=True):
             NotFound: this server has no such alias.
             Forbidden: it is not the requester's, who has no power in its room.
         """
-        stored = await self._get_local(alias)
-        user_id = requester.user_id
+        # What was removed and made anew meanwhile may be somebody else's.
+        while not await self._remove_alias(requester, await self._get_local(alias)):
+            pass
+
+    async def _remove_alias(self, requester: Requester, stored: StoredAlias) -> bool:
+        user_id, alias = requester.user_id, stored.alias
         view = await self.reader.get_room(stored.room_id)
         may_remove = (
             stored.creator == user_id
@@ -173,10 +177,12 @@ class Directory(Struct, frozen=True):
         if not may_remove:
             raise Forbidden(f"{user_id} may not remove the room alias {alias}")
         unit = self.journal.unit()
-        storage.delete_alias(unit, alias)
+        removed = storage.delete_alias(unit, stored)
         _announce_aliases(unit, view.nid)
         await self.journal.commit(unit)
-        await self._leave_out_of_canonical(user_id, alias, view)
+        if removed.rows:
+            await self._leave_out_of_canonical(user_id, alias, view)
+        return bool(removed.rows)
 
     async def _leave_out_of_canonical(
         self, user_id: UserId, alias: RoomAlias, view: RoomView

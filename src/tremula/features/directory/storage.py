@@ -4,7 +4,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from tremula.infra.db import Reader, Unit
+from tremula.infra.db import Reader, Returned, Unit
 from tremula.protocol.identifiers import RoomAlias, RoomId, UserId
 
 
@@ -58,9 +58,18 @@ def insert_alias(unit: Unit, stored: StoredAlias) -> None:
     )
 
 
-def delete_alias(unit: Unit, alias: RoomAlias) -> None:
-    """Remove *alias*."""
-    unit.run("DELETE FROM directory_aliases WHERE alias = :alias", alias=alias)
+def delete_alias(unit: Unit, seen: StoredAlias) -> Returned:
+    """Remove an alias; no row is returned if it is gone, or another by then."""
+    return unit.returning(
+        """
+        DELETE FROM directory_aliases
+        WHERE alias = :alias AND room_nid = :room_nid AND creator = :creator
+        RETURNING alias
+        """,
+        alias=seen.alias,
+        room_nid=seen.room_nid,
+        creator=seen.creator,
+    )
 
 
 def delete_aliases_of(unit: Unit, room_nid: int) -> None:
