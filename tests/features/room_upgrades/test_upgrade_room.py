@@ -1,5 +1,6 @@
 """CS upgradeRoom, over HTTP."""
 
+import asyncio
 from urllib.parse import quote
 
 import pytest
@@ -235,3 +236,35 @@ async def test_an_upgrade_takes_power_and_a_known_version(server: Server) -> Non
     assert error_of(refused) == (404, "M_NOT_FOUND")
     silent = await set_state(bob, room_id, "m.room.tombstone", {})
     assert error_of(silent) == (403, "M_FORBIDDEN")
+
+
+async def test_who_asks_again_meanwhile_is_given_the_same_successor(
+    server: Server,
+) -> None:
+    """As a client does that gave up waiting."""
+    alice = server.client(ALICE)
+    room_id = await create_room(alice, room_version="11", room_alias_name="trees")
+
+    first, second, other = await asyncio.gather(
+        upgrade(alice, room_id, "12"),
+        upgrade(alice, room_id, "12"),
+        upgrade(alice, room_id, "11"),
+    )
+
+    assert first == second != other
+    create = await state(alice, other, "m.room.create")
+    assert create["room_version"] == "11"
+
+
+async def test_a_room_that_was_upgraded_before_is_upgraded_again(
+    server: Server,
+) -> None:
+    alice = server.client(ALICE)
+    room_id = await create_room(alice)
+
+    first = await upgrade(alice, room_id, "12")
+    second = await upgrade(alice, room_id, "12")
+
+    assert first != second
+    tombstone = await state(alice, room_id, "m.room.tombstone")
+    assert tombstone["replacement_room"] == second
