@@ -88,7 +88,7 @@ async def test_updates_are_a_line_that_fits_what_was_fetched(
         "user_id": ALICE,
         "device_id": "PHONE",
         "stream_id": first["stream_id"],
-        "prev_id": [],
+        "prev_id": [0],
         "keys": keys,
     }
     fetched = await listed(remote, server)
@@ -128,14 +128,14 @@ async def test_a_device_that_logs_in_while_all_are_logged_out_is_told_as_deleted
     await shared_room(server, remote, phone)
     await publish(phone, CryptoDevice(ALICE, "PHONE"))
     devices_of_user = devices_storage.devices_of_user
+    before = await devices_of_user(server.db, UserId(ALICE))
+    laptop = server.client(ALICE, device_id="LAPTOP")
+    await publish(laptop, CryptoDevice(ALICE, "LAPTOP"))
+    await updates(inbox, 2)
 
-    async def too_early_once(db: Reader, user_id: UserId) -> list[Device]:
+    async def too_early_once(_db: Reader, _user_id: UserId) -> list[Device]:
         monkeypatch.setattr(devices_storage, "devices_of_user", devices_of_user)
-        known = await devices_of_user(db, user_id)
-        laptop = server.client(ALICE, device_id="LAPTOP")
-        await publish(laptop, CryptoDevice(ALICE, "LAPTOP"))
-        await updates(inbox, 2)
-        return known
+        return before
 
     monkeypatch.setattr(devices_storage, "devices_of_user", too_early_once)
     assert (await phone.post("/v3/logout/all", {})).status == 200
@@ -372,7 +372,7 @@ async def test_who_joins_before_it_is_noted_that_there_is_nobody_is_told(
     await shared_room(server, remote, phone)
 
     [told] = await updates(inbox, 1)
-    assert (told["device_id"], told["keys"], told["prev_id"]) == ("PHONE", keys, [])
+    assert (told["device_id"], told["keys"], told["prev_id"]) == ("PHONE", keys, [0])
     await _until_told(server)
     assert (await listed(remote, server))["stream_id"] == told["stream_id"]
 

@@ -26,6 +26,9 @@ log = structlog.get_logger(__name__)
 LIST_UPDATE: Final = "m.device_list_update"
 SIGNING_KEY_UPDATE: Final = "m.signing_key_update"
 
+NEVER_TOLD: Final = 0
+"""The stream ID of the list of a user of whom no update has told yet."""
+
 # So many users are told of at once.
 _AT_ONCE: Final = 20
 
@@ -79,11 +82,11 @@ class DeviceListSender:
         slots.on_taken(lambda _: self._look_again())
 
     async def stream_id(self, user_id: UserId) -> int:
-        """The ID of the newest update of one of our users; 0 before the first one.
+        """The ID of the newest update of one of our users, or `NEVER_TOLD`.
 
         Implements ``StreamIds``.
         """
-        return await storage.told_stream_id(self._db, user_id) or 0
+        return await storage.told_stream_id(self._db, user_id) or NEVER_TOLD
 
     async def run(self) -> None:
         """Tell for ever; meant for the supervisor."""
@@ -219,7 +222,7 @@ class DeviceListSender:
         devices: list[Untold],
     ) -> int:
         """Returns the ``stream_id`` of the last update."""
-        stream_id = told.stream_id
+        stream_id = told.stream_id or NEVER_TOLD
         if len(devices) > _UPDATES_MAX:
             # Named as previous by the one that is sent, but never sent.
             stream_id = unit.pos()
@@ -230,11 +233,13 @@ class DeviceListSender:
                 "user_id": told.user_id,
                 "device_id": each.device_id,
                 "stream_id": stream_id,
-                "prev_id": [] if before is None else [before],
+                # The first one follows the list as it was fetched until then. Whoever
+                # is told of nothing before it has to fetch the list, and Synapse says
+                # nothing to its users if that is empty.
+                "prev_id": [before],
                 **device_content(told.keys, each.device_id),
             }
             self._add(unit, servers, LIST_UPDATE, content, each.device_id)
-        assert stream_id is not None, "there is at least one device"
         return stream_id
 
     def _add(
