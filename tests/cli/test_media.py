@@ -65,10 +65,13 @@ async def _kept(app: App, body: bytes) -> object:
 
 
 def stored() -> list[Path]:
+    """The files in the store, but those that are made beforehand."""
     return [
         path
         for path in Path("data/media").rglob("*")
-        if path.is_file() and not path.name.startswith("mark-")
+        if path.is_file()
+        and path.stat().st_size > 0
+        and not path.name.startswith("mark-")
     ]
 
 

@@ -49,11 +49,13 @@ async def download(person: Person, path: str) -> tuple[int, str]:
 
 
 def files(folder: Path) -> list[Path]:
-    """What lies in the store, complete or not."""
+    """What lies in the store, complete or not, but for files made beforehand."""
     return [
         path
         for path in (folder / "media").rglob("*")
-        if path.is_file() and not path.name.startswith("mark-")
+        if path.is_file()
+        and path.stat().st_size > 0
+        and not path.name.startswith("mark-")
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -107,12 +108,14 @@ async def _seen(client: Client, room_id: str, since: str) -> dict[str, Any]:
     news, everything = await sync(client, since), await sync(client)
     room = f"/v3/rooms/{quote(room_id)}"
     before = room_of(news, room_id)["timeline"]["prev_batch"]
+    state = [
+        *(await client.get(f"{room}/state")).json,
+        *(await client.get(f"{room}/members")).json["chunk"],
+    ]
     answers = [
         (await client.get(path)).json
         for path in (
             f"{room}/messages?dir=b&from={before}&limit=20",
-            f"{room}/state",
-            f"{room}/members",
             f"/v3/profile/{quote(ALICE)}",
             f"/v3/user/{quote(ALICE)}/account_data/org.note",
             "/v3/account/whoami",
@@ -122,6 +125,8 @@ async def _seen(client: Client, room_id: str, since: str) -> dict[str, Any]:
         "rooms": [_ageless(each["rooms"]) for each in (news, everything)],
         "account data": everything["account_data"],
         "answers": _ageless(answers),
+        # In no order.
+        "state": sorted(_ageless(state), key=itemgetter("event_id")),
     }
 
 
