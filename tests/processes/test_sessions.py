@@ -81,6 +81,21 @@ async def _lock(server: AccountsServer) -> None:
     await server.journal.commit(unit)
 
 
+def _check_slowly(
+    monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], Awaitable[object]]
+) -> None:
+    """Something happens while the next password is checked."""
+    verify = Passwords.verify
+
+    async def slowly(self: Passwords, password_hash: str | None, password: str) -> bool:
+        matches = await verify(self, password_hash, password)
+        monkeypatch.setattr(Passwords, "verify", verify)
+        await meanwhile()
+        return matches
+
+    monkeypatch.setattr(Passwords, "verify", slowly)
+
+
 @pytest.mark.parametrize(
     ("meanwhile", "status", "errcode"),
     [
@@ -98,15 +113,8 @@ async def test_what_happens_while_a_password_is_checked_counts(
 ) -> None:
     one, other = accounts
     await one.accounts.create_user("alice", PASSWORD)
-    verify = Passwords.verify
+    _check_slowly(monkeypatch, lambda: meanwhile(other))
 
-    async def slowly(self: Passwords, password_hash: str | None, password: str) -> bool:
-        matches = await verify(self, password_hash, password)
-        monkeypatch.setattr(Passwords, "verify", verify)
-        await meanwhile(other)
-        return matches
-
-    monkeypatch.setattr(Passwords, "verify", slowly)
     response = await one.log_in("alice")
 
     assert (response.status, response.json["errcode"]) == (status, errcode)
@@ -118,15 +126,7 @@ async def test_a_password_that_is_hashed_anew_while_it_is_checked_is_still_right
 ) -> None:
     one, other = accounts
     await one.accounts.create_user("alice", PASSWORD)
-    verify = Passwords.verify
-
-    async def slowly(self: Passwords, password_hash: str | None, password: str) -> bool:
-        matches = await verify(self, password_hash, password)
-        monkeypatch.setattr(Passwords, "verify", verify)
-        await other.accounts.set_password(ALICE, PASSWORD)
-        return matches
-
-    monkeypatch.setattr(Passwords, "verify", slowly)
+    _check_slowly(monkeypatch, lambda: other.accounts.set_password(ALICE, PASSWORD))
 
     assert (await one.log_in("alice")).status == 200
 
