@@ -36,6 +36,7 @@ from tremula.features.room_upgrades import routes as room_upgrades_routes
 from tremula.features.room_upgrades.personal_settings import PersonalSettings
 from tremula.features.room_upgrades.relatives import Relatives
 from tremula.features.room_upgrades.service import RoomUpgrades
+from tremula.features.room_upgrades.turns import UpgradesInTurn
 from tremula.features.server_notices.service import NoticeRooms
 from tremula.features.spaces import federation as spaces_federation
 from tremula.features.spaces import routes as spaces_routes
@@ -155,7 +156,7 @@ def add_rooms(
     upgrades = RoomUpgrades(
         rooms, reader, events, directory, member_fields, settings, relatives
     )
-    base.router.add(room_upgrades_routes, upgrades)
+    base.router.add(room_upgrades_routes, UpgradesInTurn(upgrades, reader))
     return RoomFeatures(directory, creation, history, previews)
 
 

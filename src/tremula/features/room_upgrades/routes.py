@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tremula.features.room_upgrades.service import RoomUpgrades
+from tremula.features.room_upgrades.turns import UpgradesInTurn
 from tremula.infra.http import Auth, Json, UserRequest, endpoint
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import RoomId, UserId, parse_user_id
@@ -24,7 +24,7 @@ class UpgradeBody(msgspec.Struct):
     auth=Auth.USER,
     limit="rooms",
 )
-async def upgrade_room(req: UserRequest, room_upgrades: RoomUpgrades) -> Json:
+async def upgrade_room(req: UserRequest, room_upgrades: UpgradesInTurn) -> Json:
     """CS upgradeRoom. Errors: M_FORBIDDEN, M_UNSUPPORTED_ROOM_VERSION."""
     body = req.body(UpgradeBody)
     version = get_room_version(body.new_version)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
-from msgspec import Struct, field
+from msgspec import Struct
 
 from tremula.features.directory.service import CANONICAL_ALIAS, Directory
 from tremula.features.membership.service import MemberFields
@@ -18,7 +18,6 @@ from tremula.features.room_upgrades.plan import (
     successor_events,
 )
 from tremula.features.room_upgrades.relatives import Relatives
-from tremula.infra.locks import KeyedLocks
 from tremula.protocol.errors import Forbidden, MatrixError
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.protocol.room_versions import RoomVersion
@@ -43,7 +42,6 @@ class RoomUpgrades(Struct, frozen=True):
     member_fields: MemberFields
     settings: PersonalSettings
     relatives: Relatives
-    turns: KeyedLocks[RoomId] = field(default_factory=KeyedLocks)
 
     async def upgrade(
         self,
@@ -56,41 +54,12 @@ class RoomUpgrades(Struct, frozen=True):
         """Make the successor of a room, move its aliases and close it; other rooms name
         the successor, where *user_id* may change that.
 
-        With a large room it takes its time: who asks for the same again meanwhile, at
-        the same process, is given the same successor.
-
         Raises:
             Forbidden: *user_id* may not send a tombstone to the room.
         """
-        before = (await self._upgradable(room_id, user_id)).content_of(TOMBSTONE)
-        async with self.turns.of(room_id):
-            old = await self._upgradable(room_id, user_id)
-            tombstone = old.content_of(TOMBSTONE)
-            if tombstone != before:
-                successor = await self._successor(tombstone)
-                if successor is not None and successor.version == version:
-                    return successor.room_id
-            return await self._upgrade(user_id, old, version, additional_creators)
-
-    async def _upgradable(self, room_id: RoomId, user_id: UserId) -> RoomView:
         old = await self.reader.get_joined(room_id, user_id)
         if not old.power_levels.can_send(user_id, TOMBSTONE, is_state=True):
             raise Forbidden(f"{user_id} may not upgrade this room")
-        return old
-
-    async def _successor(self, tombstone: dict[str, Any] | None) -> RoomView | None:
-        room_id = (tombstone or {}).get("replacement_room")
-        if not isinstance(room_id, str):
-            return None
-        return await self.reader.find_room(RoomId(room_id))
-
-    async def _upgrade(
-        self,
-        user_id: UserId,
-        old: RoomView,
-        version: RoomVersion,
-        additional_creators: Sequence[UserId],
-    ) -> RoomId:
         newest = await self.events.backwards(old.nid, limit=1)
         upgrade = Upgrade(
             old=old,
