@@ -36,7 +36,7 @@ from tremula.features.room_upgrades import routes as room_upgrades_routes
 from tremula.features.room_upgrades.personal_settings import PersonalSettings
 from tremula.features.room_upgrades.relatives import Relatives
 from tremula.features.room_upgrades.service import RoomUpgrades
-from tremula.features.room_upgrades.turns import UpgradesInTurn
+from tremula.features.room_upgrades.successors import Successors
 from tremula.features.server_notices.service import NoticeRooms
 from tremula.features.spaces import federation as spaces_federation
 from tremula.features.spaces import routes as spaces_routes
@@ -153,10 +153,15 @@ def add_rooms(
     )
     base.supervisor.keep_running("personal_settings", settings.run)
     relatives = Relatives(base.database, engine.memberships, rooms, reader, events)
-    upgrades = RoomUpgrades(
-        rooms, reader, events, directory, member_fields, settings, relatives
+    successors = Successors(
+        rooms=rooms,
+        reader=reader,
+        events=events,
+        member_fields=member_fields,
+        slots=base.slots,
     )
-    base.router.add(room_upgrades_routes, UpgradesInTurn(upgrades, reader))
+    upgrades = RoomUpgrades(successors, rooms, reader, directory, settings, relatives)
+    base.router.add(room_upgrades_routes, upgrades)
     return RoomFeatures(directory, creation, history, previews)
 
 

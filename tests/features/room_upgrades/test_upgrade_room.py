@@ -256,6 +256,38 @@ async def test_who_asks_again_meanwhile_is_given_the_same_successor(
     assert create["room_version"] == "11"
 
 
+async def test_moderators_who_upgrade_at_once_are_given_one_successor(
+    server: Server,
+) -> None:
+    alice, bob = server.client(ALICE), server.client(BOB)
+    levels = {"users": {ALICE: 100, BOB: 100}}
+    made = {
+        "room_version": "11",
+        "preset": "public_chat",
+        "power_level_content_override": levels,
+    }
+    room_id = await create_room(alice, **made, room_alias_name="trees")
+    branch_id = await create_room(alice, **made)
+    for each in (room_id, branch_id):
+        await join(bob, each)
+    rule = {"type": "m.room_membership", "room_id": room_id}
+    restricted = {"join_rule": "restricted", "allow": [rule]}
+    await set_state(alice, branch_id, "m.room.join_rules", restricted)
+
+    first, second = await asyncio.gather(
+        upgrade(alice, room_id, "12"), upgrade(bob, room_id, "12")
+    )
+
+    assert first == second
+    tombstone = await state(alice, room_id, "m.room.tombstone")
+    assert tombstone["replacement_room"] == first
+    found = await alice.get("/v3/directory/room/%23trees:test")
+    assert found.json["room_id"] == first
+    await join(bob, first)
+    join_rules = await state(alice, branch_id, "m.room.join_rules")
+    assert join_rules["allow"] == [rule, {**rule, "room_id": first}]
+
+
 async def test_a_room_that_was_upgraded_before_is_upgraded_again(
     server: Server,
 ) -> None:

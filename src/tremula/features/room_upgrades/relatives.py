@@ -78,6 +78,8 @@ def _changes(
         if not _names(content, old_id):
             return []
         rule = {"type": "m.room_membership", "room_id": successor_id}
+        if rule in content["allow"]:
+            return []
         # Whoever has not come along may still join.
         widened = {**content, "allow": [*content["allow"], rule]}
         return [Draft(JOIN_RULES, user_id, widened, "")]

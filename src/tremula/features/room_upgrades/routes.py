@@ -2,7 +2,8 @@
 
 import msgspec
 
-from tremula.features.room_upgrades.turns import UpgradesInTurn
+from tremula.features.room_upgrades.service import RoomUpgrades
+from tremula.features.room_upgrades.successors import WantedUpgrade
 from tremula.infra.http import Auth, Json, UserRequest, endpoint
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.identifiers import RoomId, UserId, parse_user_id
@@ -24,15 +25,14 @@ class UpgradeBody(msgspec.Struct):
     auth=Auth.USER,
     limit="rooms",
 )
-async def upgrade_room(req: UserRequest, room_upgrades: UpgradesInTurn) -> Json:
+async def upgrade_room(req: UserRequest, room_upgrades: RoomUpgrades) -> Json:
     """CS upgradeRoom. Errors: M_FORBIDDEN, M_UNSUPPORTED_ROOM_VERSION."""
     body = req.body(UpgradeBody)
     version = get_room_version(body.new_version)
+    creators = _creators(version, body.additional_creators)
     successor_id = await room_upgrades.upgrade(
-        req.user_id,
         RoomId(req.path["room_id"]),
-        version,
-        additional_creators=_creators(version, body.additional_creators),
+        WantedUpgrade(req.user_id, version.id, tuple(creators)),
     )
     return {"replacement_room": successor_id}
 
