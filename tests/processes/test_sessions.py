@@ -8,8 +8,9 @@ import pytest
 
 from tests.features.accounts import PASSWORD, AccountsServer
 from tests.features.appservices.registrations import registration
+from tests.features.slow_passwords import check_slowly
 from tests.http_client import HttpResponse
-from tremula.features.users.service import Passwords, Users
+from tremula.features.users.service import Users
 from tremula.protocol.identifiers import DeviceId, UserId
 
 Both = tuple[AccountsServer, AccountsServer]
@@ -81,21 +82,6 @@ async def _lock(server: AccountsServer) -> None:
     await server.journal.commit(unit)
 
 
-def _check_slowly(
-    monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], Awaitable[object]]
-) -> None:
-    """Something happens while the next password is checked."""
-    verify = Passwords.verify
-
-    async def slowly(self: Passwords, password_hash: str | None, password: str) -> bool:
-        matches = await verify(self, password_hash, password)
-        monkeypatch.setattr(Passwords, "verify", verify)
-        await meanwhile()
-        return matches
-
-    monkeypatch.setattr(Passwords, "verify", slowly)
-
-
 @pytest.mark.parametrize(
     ("meanwhile", "status", "errcode"),
     [
@@ -113,7 +99,7 @@ async def test_what_happens_while_a_password_is_checked_counts(
 ) -> None:
     one, other = accounts
     await one.accounts.create_user("alice", PASSWORD)
-    _check_slowly(monkeypatch, lambda: meanwhile(other))
+    check_slowly(monkeypatch, lambda: meanwhile(other))
 
     response = await one.log_in("alice")
 
@@ -126,7 +112,7 @@ async def test_a_password_that_is_hashed_anew_while_it_is_checked_is_still_right
 ) -> None:
     one, other = accounts
     await one.accounts.create_user("alice", PASSWORD)
-    _check_slowly(monkeypatch, lambda: other.accounts.set_password(ALICE, PASSWORD))
+    check_slowly(monkeypatch, lambda: other.accounts.set_password(ALICE, PASSWORD))
 
     assert (await one.log_in("alice")).status == 200
 

@@ -37,16 +37,21 @@ def link_in(mail: Delivered) -> str:
 
 
 async def prove(
-    client: Client, smtp: SmtpServer, purpose: str, email: str = EMAIL
+    client: Client,
+    smtp: SmtpServer,
+    purpose: str,
+    email: str = EMAIL,
+    *,
+    secret: str = SECRET,
 ) -> dict[str, str]:
     """Ask for a mail and follow its link; what proves the address from then on."""
-    response = await request_token(client, purpose, email)
+    response = await request_token(client, purpose, email, client_secret=secret)
     assert response.status == 200, response.body
     mail = await smtp.take()
     assert mail.envelope_to == [email]
     confirmed = await client.post(link_in(mail), body=b"")
     assert confirmed.status == 200, confirmed.body
-    return {"sid": response.json["sid"], "client_secret": SECRET}
+    return {"sid": response.json["sid"], "client_secret": secret}
 
 
 def password_auth(user: UserClient) -> dict[str, Any]:

@@ -279,10 +279,10 @@ async def test_stages_are_completed_in_the_order_of_a_flow(
     assert "errcode" not in retried
     assert (await attempt({"session": session})).body()["session"] == session
 
-    completed = await accounts.uia.require(
+    proof = await accounts.uia.require(
         alice, "op", password(session), digest, flows=TWO_STAGES
     )
-    assert list(completed) == ["m.login.dummy", "m.login.password"]
+    assert list(proof.completed) == ["m.login.dummy", "m.login.password"]
 
 
 async def test_a_completed_session_needs_no_more_proof_but_only_once(

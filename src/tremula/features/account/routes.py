@@ -55,14 +55,15 @@ async def change_password(req: OptionalUserRequest, accounts: Accounts) -> Json:
         }
     )
     requester = req.requester
-    user_id = await accounts.authenticate(
+    proof = await accounts.authenticate(
         requester.user_id if requester else None, "changePassword", body.auth, digest
     )
     await accounts.set_password(
-        user_id,
+        proof.owner,
         body.new_password,
         logs_out=body.logout_devices,
         but_device_id=requester.device_id if requester else None,
+        proof=proof,
     )
     return {}
 
@@ -74,12 +75,12 @@ async def deactivate_account(req: OptionalUserRequest, accounts: Accounts) -> Js
     """CS deactivateAccount. Errors: 401 until authenticated."""
     body = req.body(DeactivateAccountBody)
     requester = req.requester
-    user_id = await accounts.authenticate(
+    proof = await accounts.authenticate(
         requester.user_id if requester else None,
         "deactivateAccount",
         body.auth,
         digest_of({"erase": body.erase}),
     )
-    await accounts.deactivate(user_id, is_erased=body.erase)
+    await accounts.deactivate(proof.owner, is_erased=body.erase, proof=proof)
     # No identity server knows any third-party identifier of our users.
     return {"id_server_unbind_result": "success"}

@@ -7,12 +7,13 @@ from msgspec import Struct
 
 from tremula.features.devices.service import Devices
 from tremula.features.sessions.service import Sessions
-from tremula.features.uia.service import PASSWORD_FLOWS, Stage, Uia
+from tremula.features.uia.service import PASSWORD_FLOWS, Authenticated, Stage, Uia
 from tremula.features.users.service import User, Users, check_password_size
 from tremula.infra.clock import Clock
 from tremula.infra.db import Conflict
 from tremula.infra.http import Requester
 from tremula.infra.journal import Journal, JournalUnit
+from tremula.infra.rereading import reread_on_conflict
 from tremula.infra.slots import Slots
 from tremula.protocol.errors import Forbidden, InvalidUsername, UserInUse
 from tremula.protocol.identifiers import (
@@ -123,7 +124,7 @@ class Accounts(Struct, frozen=True):
 
     async def authenticate(
         self, user_id: UserId | None, operation: str, auth: object, digest: bytes
-    ) -> UserId:
+    ) -> Authenticated:
         """Whose account a request is about, once its owner has proved to be that.
 
         *user_id* is that of the access token; without one the password tells, or, for
@@ -135,12 +136,7 @@ class Accounts(Struct, frozen=True):
         """
         is_reset = user_id is None and operation == "changePassword"
         flows = _RESET_FLOWS if is_reset else PASSWORD_FLOWS
-        completed = await self.uia.require(
-            user_id, operation, auth, digest, flows=flows
-        )
-        [owner] = completed.values()
-        assert owner is not None, "either stage proves a user ID"
-        return UserId(owner)
+        return await self.uia.require(user_id, operation, auth, digest, flows=flows)
 
     async def list_users(self, *, after: str = "", limit: int = 100) -> list[User]:
         """Users in order of their IDs, at most 500, the first ones past *after*."""
@@ -153,6 +149,7 @@ class Accounts(Struct, frozen=True):
         *,
         logs_out: bool = True,
         but_device_id: DeviceId | None = None,
+        proof: Authenticated | None = None,
     ) -> None:
         """Give the account another password; *logs_out* ends all devices but one.
 
@@ -161,6 +158,7 @@ class Accounts(Struct, frozen=True):
             Forbidden: the account is deactivated, or a guest's.
             InvalidParam: the password is too long.
             LimitExceeded: too many passwords are being hashed.
+            UiaRequired: *proof* is none any more.
         """
         check_password_size(password)
         await self._get_owned(user_id)
@@ -171,12 +169,16 @@ class Accounts(Struct, frozen=True):
 
         if logs_out:
             await self.devices.log_out_all(
-                user_id, but_device_id=but_device_id, also=change
+                user_id, but_device_id=but_device_id, also=change, proof=proof
             )
             return
-        unit = self.journal.unit()
-        change(unit)
-        await self.journal.commit(unit)
+
+        async def attempt() -> None:
+            unit = await self.uia.unit_by(proof)
+            change(unit)
+            await self.journal.commit(unit)
+
+        await reread_on_conflict(attempt)
 
     async def set_admin(self, user_id: UserId, *, is_admin: bool) -> None:
         """Make the user a server administrator, or no longer one.
@@ -191,13 +193,20 @@ class Accounts(Struct, frozen=True):
         self.sessions.reload_user(unit, user_id)
         await self.journal.commit(unit)
 
-    async def deactivate(self, user_id: UserId, *, is_erased: bool = False) -> None:
+    async def deactivate(
+        self,
+        user_id: UserId,
+        *,
+        is_erased: bool = False,
+        proof: Authenticated | None = None,
+    ) -> None:
         """Close the account for good, log out all devices, and leave all rooms.
 
         Safe to repeat. If the leaving is interrupted, `finish_departures` does it.
 
         Raises:
             NotFound: there is no such user.
+            UiaRequired: *proof* is none any more.
         """
         await self.users.get(user_id)
 
@@ -208,7 +217,7 @@ class Accounts(Struct, frozen=True):
             if is_erased:
                 self.hooks.on_erasing(unit, user_id)
 
-        await self.devices.log_out_all(user_id, also=close)
+        await self.devices.log_out_all(user_id, also=close, proof=proof)
         await self._depart(user_id)
 
     async def check_open(self, requester: Requester) -> None:

@@ -10,7 +10,7 @@ from tremula.features.device_keys.own_keys import OwnKeys, own_keys
 from tremula.features.device_keys.signatures import verified_signatures
 from tremula.features.device_keys.storage import Signature
 from tremula.features.device_lists.service import DeviceListChange, DeviceLists
-from tremula.features.uia.service import Uia, digest_of
+from tremula.features.uia.service import Authenticated, Uia, digest_of
 from tremula.infra.db import Reader
 from tremula.infra.http import Requester
 from tremula.infra.journal import Journal, JournalUnit
@@ -58,7 +58,10 @@ class CrossSigning(Struct, frozen=True):
             for usage, raw in keys.items()
         }
 
+        proof: Authenticated | None = None
+
         async def attempt() -> None:
+            nonlocal proof
             seen_pos = await self.lists.seen_pos(user_id)
             stored = await own_keys(self.db, user_id)
             new = _new(given, stored)
@@ -66,10 +69,11 @@ class CrossSigning(Struct, frozen=True):
                 return
             checked = _checked(new, stored)
             signatures = _by_devices(new, stored)
-            if Usage.MASTER in stored.cross_signing and not requester.controls_user:
+            is_free = Usage.MASTER not in stored.cross_signing
+            if proof is None and not (is_free or requester.controls_user):
                 digest = digest_of({usage.value: key for usage, key in keys.items()})
-                await self.uia.require(user_id, OPERATION, auth, digest)
-            unit = self.journal.unit()
+                proof = await self.uia.require(user_id, OPERATION, auth, digest)
+            unit = await self.uia.unit_by(proof)
             self._replace(unit, user_id, checked, stored)
             storage.upsert_signatures(unit, signatures, pos=unit.pos())
             change = DeviceListChange(signing_keys=True)

@@ -11,7 +11,7 @@ from tremula.features.devices.service import (
     Devices,
     parse_display_name,
 )
-from tremula.features.uia.service import digest_of
+from tremula.features.uia.service import Authenticated, digest_of
 from tremula.infra.http import Auth, Json, Response, UserRequest, endpoint
 from tremula.protocol.identifiers import DeviceId, parse_device_id
 
@@ -72,8 +72,8 @@ async def delete_device(req: UserRequest, devices: Devices) -> Json:
     device_id = parse_device_id(req.path["device_id"])
     auth = req.body(DeleteDeviceBody).auth
     digest = digest_of({"device_id": device_id})
-    await _authenticate(req, devices, "deleteDevice", auth, digest)
-    await devices.delete(req.user_id, [device_id])
+    proof = await _authenticate(req, devices, "deleteDevice", auth, digest)
+    await devices.delete(req.user_id, [device_id], proof=proof)
     return {}
 
 
@@ -85,18 +85,19 @@ async def delete_devices(req: UserRequest, devices: Devices) -> Json:
         parse_device_id(device_id) for device_id in dict.fromkeys(body.devices)
     ]
     digest = digest_of({"devices": device_ids})
-    await _authenticate(req, devices, "deleteDevices", body.auth, digest)
-    await devices.delete(req.user_id, device_ids)
+    proof = await _authenticate(req, devices, "deleteDevices", body.auth, digest)
+    await devices.delete(req.user_id, device_ids, proof=proof)
     return {}
 
 
 async def _authenticate(
     req: UserRequest, devices: Devices, operation: str, auth: object, digest: bytes
-) -> None:
+) -> Authenticated | None:
     # They "MUST NOT require User-Interactive Authentication when used by an application
     # service".
-    if not req.requester.controls_user:
-        await devices.uia.require(req.user_id, operation, auth, digest)
+    if req.requester.controls_user:
+        return None
+    return await devices.uia.require(req.user_id, operation, auth, digest)
 
 
 def _body(device: Device) -> dict[str, Any]:

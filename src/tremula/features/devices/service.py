@@ -12,7 +12,7 @@ from tremula.features.devices import storage
 from tremula.features.devices.last_seen import LastSeen
 from tremula.features.devices.storage import Device, DeviceUse
 from tremula.features.sessions.service import IssuedTokens, Sessions
-from tremula.features.uia.service import Uia
+from tremula.features.uia.service import Authenticated, Uia
 from tremula.features.users.service import User
 from tremula.infra.clock import Clock
 from tremula.infra.db import Reader
@@ -296,13 +296,27 @@ class Devices(Struct, frozen=True):
         await self.journal.commit(unit)
         return True
 
-    async def delete(self, user_id: UserId, device_ids: Sequence[DeviceId]) -> None:
-        """Remove devices (at most 500) and their tokens. Missing ones are fine."""
+    async def delete(
+        self,
+        user_id: UserId,
+        device_ids: Sequence[DeviceId],
+        *,
+        proof: Authenticated | None = None,
+    ) -> None:
+        """Remove devices (at most 500) and their tokens. Missing ones are fine.
+
+        Raises:
+            UiaRequired: *proof* is none any more.
+        """
         if not device_ids:
             return
-        unit = self.journal.unit()
-        self.remove(unit, user_id, device_ids)
-        await self.journal.commit(unit)
+
+        async def attempt() -> None:
+            unit = await self.uia.unit_by(proof)
+            self.remove(unit, user_id, device_ids)
+            await self.journal.commit(unit)
+
+        await reread_on_conflict(attempt)
 
     def remove(
         self, unit: JournalUnit, user_id: UserId, device_ids: Sequence[DeviceId]
@@ -323,16 +337,20 @@ class Devices(Struct, frozen=True):
         *,
         but_device_id: DeviceId | None = None,
         also: Callable[[JournalUnit], None] | None = None,
+        proof: Authenticated | None = None,
     ) -> None:
         """Remove every device of the user but one, with their tokens, and store what
         *also* adds to the unit.
 
         One that comes meanwhile goes with the others, and is told of as they are.
+
+        Raises:
+            UiaRequired: *proof* is none any more.
         """
 
         async def attempt() -> None:
             known = await self.all_of(user_id)
-            unit = self.journal.unit()
+            unit = await self.uia.unit_by(proof)
             ids = (each.device_id for each in known)
             gone = tuple(each for each in ids if each != but_device_id)
             self._remove_all(unit, user_id, gone, but_device_id=but_device_id)

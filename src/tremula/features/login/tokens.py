@@ -11,6 +11,7 @@ from tremula.features.login import storage
 from tremula.features.uia.service import digest_of
 from tremula.infra.clock import Clock
 from tremula.infra.journal import Journal
+from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.errors import Forbidden, NotFound
 from tremula.protocol.identifiers import DeviceId, UserId
 
@@ -44,21 +45,26 @@ class LoginTokens(Struct, frozen=True):
             UiaRequired: they have not, or not yet.
             BadJson: *auth* is malformed.
         """
-        await self.devices.uia.require(
+        uia = self.devices.uia
+        proof = await uia.require(
             user_id, "generateLoginToken", auth, digest_of({"device_id": device_id})
         )
         token = secrets.token_urlsafe(_TOKEN_BYTES)
-        now_ms = self.clock.now_ms()
-        unit = self.journal.unit()
-        storage.delete_expired_tokens(unit, now_ms)
-        storage.insert_token(
-            unit,
-            _hash(token),
-            user_id,
-            device_id,
-            expires_ts_ms=now_ms + LIFETIME_MS,
-        )
-        await self.journal.commit(unit)
+
+        async def attempt() -> None:
+            now_ms = self.clock.now_ms()
+            unit = await uia.unit_by(proof)
+            storage.delete_expired_tokens(unit, now_ms)
+            storage.insert_token(
+                unit,
+                _hash(token),
+                user_id,
+                device_id,
+                expires_ts_ms=now_ms + LIFETIME_MS,
+            )
+            await self.journal.commit(unit)
+
+        await reread_on_conflict(attempt)
         return token
 
     async def redeem(self, token: str) -> TokenSource:

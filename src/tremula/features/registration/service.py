@@ -133,9 +133,10 @@ class Registrations(Struct, frozen=True):
             check_new_password(request.password)
         elif _is_attempt(request.auth):
             raise MissingParam("missing key 'password'")
-        completed = await self.accounts.uia.require(
+        proof = await self.accounts.uia.require(
             None, "register", request.auth, _ANY_REQUEST, flows=flows
         )
+        completed = proof.completed
         if request.password is None:
             raise MissingParam("missing key 'password'")
         user = await self.accounts.new_user(user_id, request.password)

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from tremula.features.registration import storage
 from tremula.features.registration.storage import RegistrationToken
-from tremula.features.uia.service import Attempt
+from tremula.features.uia.service import Attempt, Proof
 from tremula.infra.clock import Clock
 from tremula.infra.db import Conflict, Reader, Unit
 from tremula.infra.journal import Journal
@@ -31,7 +31,7 @@ class RegistrationTokens(Struct, frozen=True):
         found = await storage.find_token(self.db, token)
         return found is not None and found.is_valid(self.clock.now_ms())
 
-    async def check(self, _user_id: UserId | None, attempt: Attempt) -> str:
+    async def check(self, _user_id: UserId | None, attempt: Attempt) -> Proof:
         """The stage ``m.login.registration_token``: proves the token.
 
         Raises:
@@ -41,7 +41,7 @@ class RegistrationTokens(Struct, frozen=True):
         token = attempt.string("token")
         if not await self.is_valid(token):
             raise Forbidden("the registration token is not valid")
-        return token
+        return Proof(token)
 
     def use(self, unit: Unit, token: str) -> None:
         """Count a use in the unit that makes the account, or fail that unit."""

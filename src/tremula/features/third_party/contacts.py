@@ -8,6 +8,7 @@ from tremula.features.third_party.invitations import EmailInvitations
 from tremula.features.third_party.service import Medium, Purpose, ThirdPartyIds
 from tremula.features.third_party.validations import Validations
 from tremula.features.uia.service import Uia
+from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.email_addresses import parse_email_address
 from tremula.protocol.errors import MatrixError, ThreepidDenied
 from tremula.protocol.identifiers import ServerName, UserId
@@ -51,9 +52,16 @@ class Contacts(Struct, frozen=True):
             ThreepidInUse, ThreepidDenied: the user can't have it.
         """
         self.check_changes()
-        await self.uia.require(user_id, "add3PID", auth, digest)
+        proof = await self.uia.require(user_id, "add3PID", auth, digest)
         address = await self.validations.take(Purpose.ADD, sid, client_secret)
-        await self.ids.add(user_id, address)
+
+        async def attempt() -> None:
+            if await self.ids.is_to_be_added(user_id, address):
+                unit = await self.uia.unit_by(proof)
+                self.ids.add_to(unit, user_id, address)
+                await self.ids.journal.commit(unit)
+
+        await reread_on_conflict(attempt)
         await self.invitations.deliver(user_id, address)
 
     async def remove(self, user_id: UserId, medium: Medium, address: str) -> None:

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from tremula.features.third_party import storage
 from tremula.features.third_party.storage import Medium, Purpose, ThirdPartyId
 from tremula.infra.clock import Clock
-from tremula.infra.db import Conflict, Reader
+from tremula.infra.db import Reader
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.email_addresses import EmailAddress
 from tremula.protocol.errors import ThreepidDenied, ThreepidInUse
@@ -49,27 +49,24 @@ class ThirdPartyIds(Struct, frozen=True):
         """Whether *user_id* has proved to have *address*."""
         return await self.owner_of(address) == user_id
 
-    async def add(self, user_id: UserId, address: EmailAddress) -> None:
-        """Give *user_id* an address that is proved to be theirs; safe to repeat.
+    async def is_to_be_added(self, user_id: UserId, address: EmailAddress) -> bool:
+        """Whether *user_id* may be given *address*; False: they have it.
 
         Raises:
             ThreepidInUse: it is another user's.
             ThreepidDenied: the user has too many.
         """
-        known = await self.of_user(user_id)
-        if any(each.address == address for each in known):
-            return
-        if len(known) >= _IDS_MAX:
+        owner = await self.owner_of(address)
+        if owner is not None and owner != user_id:
+            raise in_use()
+        if owner is None and len(await self.of_user(user_id)) >= _IDS_MAX:
             raise ThreepidDenied("You have as many addresses as you may.")
-        unit = self.journal.unit()
-        self.add_to(unit, user_id, address)
-        try:
-            await self.journal.commit(unit)
-        except Conflict:
-            raise in_use() from None
+        return owner is None
 
     def add_to(self, unit: JournalUnit, user_id: UserId, address: EmailAddress) -> None:
-        """The same within *unit*, which fails if the address is another user's."""
+        """Give *user_id* an address that is proved to be theirs. The unit fails with
+        ``Conflict`` if somebody has it by then.
+        """
         now_ms = self.clock.now_ms()
         storage.insert_id(
             unit, ThirdPartyId(Medium.EMAIL, address, user_id, now_ms, now_ms)

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from tremula.features.third_party.service import Purpose
 from tremula.features.third_party.validations import Validations
-from tremula.features.uia.service import Attempt
+from tremula.features.uia.service import Attempt, Proof
 from tremula.protocol.errors import BadJson, Forbidden, ThreepidAuthFailed
 from tremula.protocol.identifiers import UserId
 
@@ -22,7 +22,7 @@ class EmailStage(Struct, frozen=True):
 
     validations: Validations
 
-    async def check(self, _user_id: UserId | None, attempt: Attempt) -> str:
+    async def check(self, _user_id: UserId | None, attempt: Attempt) -> Proof:
         """Implements ``StageCheck``; proves an address on registration, else its owner.
 
         Raises:
@@ -45,8 +45,8 @@ class EmailStage(Struct, frozen=True):
         except ThreepidAuthFailed as failure:
             raise Forbidden(failure.message) from failure
         if purpose is Purpose.REGISTER:
-            return address
+            return Proof(address)
         owner = await self.validations.ids.owner_of(address)
         if owner is None:
             raise Forbidden("no account has this address any more")
-        return owner
+        return Proof(owner)

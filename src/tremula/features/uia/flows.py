@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from tremula.infra.db import Unit
 from tremula.protocol.errors import BadJson, Forbidden, MatrixError
 from tremula.protocol.unprinted import Unprinted
 
@@ -55,6 +56,29 @@ class UiaRequired(MatrixError):
     def body(self) -> dict[str, Any]:
         """The JSON object of the 401 response."""
         return {**(self._failure.body() if self._failure else {}), **self._challenge}
+
+
+class Guard(Protocol):
+    """Sees that what a stage has proved is so until it counts."""
+
+    async def check(self) -> None:
+        """Refuse what is so no longer.
+
+        Raises:
+            Forbidden, UserLocked: as the stage itself would.
+        """
+        ...
+
+    def hold(self, unit: Unit) -> None:
+        """Have *unit* fail with ``Conflict`` if it is so no longer by then."""
+        ...
+
+
+class Proof(Unprinted, frozen=True):
+    """What a stage has proved; ``guard`` None: that can't change."""
+
+    value: str
+    guard: Guard | None = None
 
 
 class Attempt(Unprinted, frozen=True):

@@ -2,12 +2,28 @@
 
 from msgspec import Struct
 
-from tremula.features.uia.flows import Attempt
-from tremula.features.users.service import Users
+from tremula.features.uia.flows import Attempt, Proof
+from tremula.features.users.service import User, Users
+from tremula.infra.db import Unit
 from tremula.infra.ratelimit import RateLimiter
 from tremula.protocol.errors import Forbidden
 from tremula.protocol.identifiers import UserId
 from tremula.protocol.login_identifiers import parse_user_name
+from tremula.protocol.unprinted import Unprinted
+
+
+class _SamePassword(Unprinted, frozen=True):
+    """Implements ``Guard``: *user*, as checked, has the password that was given."""
+
+    users: Users
+    user: User
+
+    async def check(self) -> None:
+        await self.users.check_unchanged(self.user)
+
+    def hold(self, unit: Unit) -> None:
+        user = self.user
+        self.users.lock_open(unit, user.user_id, password_hash=user.password_hash)
 
 
 class PasswordStage(Struct, frozen=True):
@@ -19,7 +35,7 @@ class PasswordStage(Struct, frozen=True):
     users: Users
     limiter: RateLimiter
 
-    async def check(self, user_id: UserId | None, attempt: Attempt) -> str:
+    async def check(self, user_id: UserId | None, attempt: Attempt) -> Proof:
         """Implements ``StageCheck``; proves a user ID.
 
         Where nobody is logged in, *user_id* None, any user may prove who they are.
@@ -35,7 +51,7 @@ class PasswordStage(Struct, frozen=True):
         if user_id is not None and user.user_id != user_id:
             # The words of a wrong password: whose it is must not be told.
             raise Forbidden("invalid username or password")
-        return user.user_id
+        return Proof(user.user_id, _SamePassword(self.users, user))
 
 
 async def check_dummy(_user_id: UserId | None, _attempt: Attempt) -> None:

@@ -19,6 +19,8 @@ from tremula.features.uia.flows import (
     PASSWORD_FLOWS,
     Attempt,
     Flow,
+    Guard,
+    Proof,
     Stage,
     UiaRequired,
     check_next,
@@ -28,7 +30,7 @@ from tremula.features.uia.flows import (
 from tremula.features.uia.storage import Completed, UiaSession
 from tremula.infra.clock import Clock
 from tremula.infra.db import Reader
-from tremula.infra.journal import Journal
+from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.canonical import encode_canonical
 from tremula.protocol.errors import Forbidden, MatrixError, UserLocked
 from tremula.protocol.identifiers import UserId
@@ -37,8 +39,10 @@ from tremula.protocol.unprinted import Unprinted
 __all__ = [
     "PASSWORD_FLOWS",
     "Attempt",
+    "Authenticated",
     "Completed",
     "Flow",
+    "Proof",
     "Stage",
     "StageCheck",
     "Uia",
@@ -51,7 +55,7 @@ LIFETIME_MS: Final = 30 * 60 * 1000
 _SESSION_BYTES: Final = 24
 _SWEEP_EVERY_S: Final = 600
 
-StageCheck = Callable[[UserId | None, Attempt], Awaitable[str | None]]
+StageCheck = Callable[[UserId | None, Attempt], Awaitable[Proof | None]]
 """Checks a user's attempt at a stage; returns what it proved, if anything.
 
 Raises Forbidden or UserLocked if the attempt fails; other errors reach the client as
@@ -74,6 +78,27 @@ class _Progress(Unprinted, frozen=True):
     subject: _Subject
     completed: Completed
     stored: UiaSession | None = None
+    guards: tuple[Guard, ...] = ()
+
+
+class Authenticated(Unprinted, frozen=True):
+    """A request that has completed ``flows``, while its ``guards`` find it so.
+
+    Between a check and what follows from it there is time: a password that was changed
+    meanwhile is a wrong one.
+    """
+
+    subject: _Subject
+    flows: Sequence[Flow]
+    completed: Completed
+    guards: tuple[Guard, ...]
+
+    @property
+    def owner(self) -> UserId:
+        """Whose account the only stage has proved the request to be about."""
+        [owner] = self.completed.values()
+        assert owner is not None, "the stage proves a user ID"
+        return UserId(owner)
 
 
 # The same answer for every reason: nothing is told of others' sessions.
@@ -114,12 +139,12 @@ class Uia:
         body_digest: bytes,
         *,
         flows: Sequence[Flow] = PASSWORD_FLOWS,
-    ) -> Completed:
+    ) -> Authenticated:
         """Return if *auth* completes one of the flows, for this one time.
 
         *operation* is the operation ID of the endpoint, *body_digest* stands for the
-        rest of the request (see `digest_of`). Returns what each stage has proved.
-        Flows with stages that this server does not have are left out.
+        rest of the request (see `digest_of`). Flows with stages that this server does
+        not have are left out. What is returned is to be handed to `unit_by`.
 
         Raises:
             UiaRequired: stages are still to be completed, or one has failed.
@@ -139,7 +164,30 @@ class Uia:
             raise await self._challenge(progress, flows)
         if progress.stored is not None and not await self._take(progress.stored):
             raise await self._challenge(self._begin(subject), flows, _REFUSED)
-        return progress.completed
+        return Authenticated(subject, flows, progress.completed, progress.guards)
+
+    async def unit_by(self, proof: Authenticated | None) -> JournalUnit:
+        """A unit for what *proof* permits; None: that needs no proof.
+
+        If it is none any more by the commit, the unit fails with ``Conflict``; then the
+        next attempt (see ``infra.rereading``) is refused here.
+
+        Raises:
+            UiaRequired: the password was changed since it was given, or the account may
+                not be used any more.
+        """
+        guards = () if proof is None else proof.guards
+        try:
+            for guard in guards:
+                await guard.check()
+        except (Forbidden, UserLocked) as failure:
+            assert proof is not None, "guards are a proof's"
+            begun = self._begin(proof.subject)
+            raise await self._challenge(begun, proof.flows, failure) from None
+        unit = self._journal.unit()
+        for guard in guards:
+            guard.hold(unit)
+        return unit
 
     async def run(self) -> None:
         """Sweep every ten minutes, for the supervisor. All processes do, to no harm."""
@@ -186,7 +234,12 @@ class Uia:
             return progress
         check_next(flows, progress.completed, stage)
         proof = await self._checks[Stage(stage)](user_id, attempt)
-        return replace(progress, completed={**progress.completed, stage: proof})
+        value, guard = (proof.value, proof.guard) if proof else (None, None)
+        return replace(
+            progress,
+            completed={**progress.completed, stage: value},
+            guards=progress.guards if guard is None else (*progress.guards, guard),
+        )
 
     async def _challenge(
         self,

@@ -22,6 +22,9 @@ __all__ = ["Passwords", "User", "Users", "check_new_password", "check_password_s
 
 _IDS_PER_QUERY: Final = 500
 
+_WRONG: Final = "invalid username or password"
+_LOCKED: Final = "this account has been locked"
+
 
 class Users(Struct, frozen=True):
     """Reads the user records and checks passwords."""
@@ -63,7 +66,7 @@ class Users(Struct, frozen=True):
         """
         user = await self.find(user_id)
         if user is not None and user.is_locked:
-            raise UserLocked("this account has been locked")
+            raise UserLocked(_LOCKED)
 
     async def guests_among(self, user_ids: Sequence[UserId]) -> list[UserId]:
         """Those of *user_ids* who are guests."""
@@ -120,18 +123,34 @@ class Users(Struct, frozen=True):
         password_hash = user.password_hash if user else None
         matches = await self.passwords.verify(password_hash, password)
         if user is None or password_hash is None or not matches:
-            raise Forbidden("invalid username or password")
+            raise Forbidden(_WRONG)
         if user.is_locked:
-            raise UserLocked("this account has been locked")
+            raise UserLocked(_LOCKED)
         if not self.passwords.is_outdated(password_hash):
             return user
         unit = self.journal.unit()
         new_hash = await self.passwords.hash(password)
-        storage.replace_password_hash(
+        replaced = storage.replace_password_hash(
             unit, user.user_id, old_hash=password_hash, new_hash=new_hash
         )
         await self.journal.commit(unit)
+        if not replaced.rows:
+            # Somebody was faster, perhaps with another password.
+            return await self.authenticate(name, password)
         return replace(user, password_hash=new_hash)
+
+    async def check_unchanged(self, user: User) -> None:
+        """Refuse *user*, whom `authenticate` has returned, if it would not any more.
+
+        Raises:
+            Forbidden: the password was changed, or the account is deactivated.
+            UserLocked: an administrator has locked the account.
+        """
+        now = await self.find(user.user_id)
+        if now is None or now.password_hash != user.password_hash:
+            raise Forbidden(_WRONG)
+        if now.is_locked:
+            raise UserLocked(_LOCKED)
 
     async def page_after(self, user_id: str, *, limit: int) -> list[User]:
         """Users in order of their IDs, at most 500, the first ones past *user_id*."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from tremula.infra.db import Reader, Row, Unit
+from tremula.infra.db import Reader, Returned, Row, Unit
 from tremula.protocol.identifiers import UserId
 from tremula.protocol.unprinted import Unprinted
 
@@ -60,12 +60,13 @@ def update_password_hash(unit: Unit, user_id: UserId, password_hash: str) -> Non
 
 def replace_password_hash(
     unit: Unit, user_id: UserId, *, old_hash: str, new_hash: str
-) -> None:
-    """Store the same password at another cost, unless it was changed meanwhile."""
-    unit.run(
+) -> Returned:
+    """Store the same password at another cost; no row if it was changed meanwhile."""
+    return unit.returning(
         """
         UPDATE users SET password_hash = :new_hash
         WHERE user_id = :user_id AND password_hash = :old_hash
+        RETURNING user_id
         """,
         user_id=user_id,
         old_hash=old_hash,
