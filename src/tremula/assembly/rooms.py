@@ -7,6 +7,7 @@ from tremula.assembly.delayed_events import build_delayed_events
 from tremula.assembly.relations import add_relations
 from tremula.features.directory import federation as directory_federation
 from tremula.features.directory import routes as directory_routes
+from tremula.features.directory.canonical import CanonicalAliases
 from tremula.features.directory.claims import AliasClaims
 from tremula.features.directory.published import PublishedRooms
 from tremula.features.directory.remote import RemoteDirectory
@@ -58,7 +59,7 @@ def _build_directory(base: Base, engine: Engine) -> Directory:
     directory = Directory(
         base.database,
         base.journal,
-        engine.rooms,
+        CanonicalAliases(base.journal, engine.reader, engine.rooms),
         engine.reader,
         PublishedRooms(base.database, base.journal, engine.reader),
         RemoteDirectory(base.federation),

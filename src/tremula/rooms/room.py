@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.protocol.auth_state import AuthState
-from tremula.protocol.errors import Forbidden
+from tremula.protocol.errors import BadState
 from tremula.protocol.events import BuiltEvent, Event
 from tremula.protocol.identifiers import (
     ServerName,
@@ -132,7 +132,7 @@ class Room:
             AuthRuleViolation: a rule refuses one of the events.
             TooLarge: an event is past the size limits.
             BadJson: a content cannot be an event's.
-            Forbidden: a draft does not replace what it says it does.
+            BadState: a draft does not replace what it says it does.
         """
         head = self.head
         is_shared = self.servers.has_others(self.own.name)
@@ -388,10 +388,10 @@ def check_replaces(head: Head, draft: Draft) -> None:
     """Refuse a draft that says what it replaces, and would replace something else.
 
     Raises:
-        Forbidden: it would.
+        BadState: it would.
     """
     if draft.replaces is None or draft.state_key is None:
         return
     current = head.state.get((draft.type, draft.state_key))
     if current is None or current.event_id != draft.replaces:
-        raise Forbidden(f"{draft.replaces} is not the current state any more")
+        raise BadState(f"{draft.replaces} is not the current state any more")

@@ -1,10 +1,16 @@
 """Room aliases, and which rooms are published."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from msgspec import Struct
 
 from tremula.features.directory import storage
+from tremula.features.directory.canonical import (
+    CANONICAL_ALIAS,
+    CanonicalAliases,
+    may_set_canonical_alias,
+)
 from tremula.features.directory.claims import AliasClaims
 from tremula.features.directory.entries import Search, page
 from tremula.features.directory.listing import RoomsQuery
@@ -26,12 +32,10 @@ from tremula.protocol.identifiers import (
     UserId,
     server_of,
 )
-from tremula.rooms.events import Draft
 from tremula.rooms.reader import RoomReader
-from tremula.rooms.rooms import Rooms
 from tremula.rooms.view import RoomView
 
-CANONICAL_ALIAS = "m.room.canonical_alias"
+__all__ = ["ALIASES_TOPIC", "CANONICAL_ALIAS", "Directory"]
 
 ALIASES_TOPIC: Final = "room_aliases"
 """Announced by room nid when the local aliases of a room have changed."""
@@ -45,7 +49,7 @@ class Directory(Struct, frozen=True):
 
     db: Reader
     journal: Journal
-    rooms: Rooms
+    canonical: CanonicalAliases
     reader: RoomReader
     published: PublishedRooms
     remote: RemoteDirectory
@@ -181,21 +185,20 @@ class Directory(Struct, frozen=True):
         _announce_aliases(unit, view.nid)
         await self.journal.commit(unit)
         if removed.rows:
-            await self._leave_out_of_canonical(user_id, alias, view)
+            await self.canonical.leave_out(view.room_id, alias, user_id=user_id)
         return bool(removed.rows)
 
-    async def _leave_out_of_canonical(
-        self, user_id: UserId, alias: RoomAlias, view: RoomView
+    async def leave_out_removed(
+        self, room_id: RoomId, aliases: Sequence[RoomAlias], *, user_id: UserId
     ) -> None:
-        before = view.content_of(CANONICAL_ALIAS) or {}
-        after = without_alias(before, alias)
-        # CS deleteRoomAlias: succeed "even if the user does not have permission to
-        # update the `m.room.canonical_alias` event".
-        if after != before and _may_set_canonical_alias(user_id, view):
-            draft = Draft(
-                type=CANONICAL_ALIAS, sender=user_id, content=after, state_key=""
-            )
-            await self.rooms.append(view.room_id, [draft])
+        """Have a room, where *user_id* has just made *aliases* canonical, name none
+        that was removed meanwhile.
+        """
+        for alias in aliases:
+            if server_of(alias) == self.server_name:
+                stored = await storage.find_alias(self.db, alias)
+                if stored is None or stored.room_id != room_id:
+                    await self.canonical.leave_out(room_id, alias, user_id=user_id)
 
     # --- published rooms
 
@@ -325,25 +328,8 @@ class Directory(Struct, frozen=True):
         return view
 
     def _may_manage(self, requester: Requester, view: RoomView) -> bool:
-        return requester.is_admin or _may_set_canonical_alias(requester.user_id, view)
+        return requester.is_admin or may_set_canonical_alias(requester.user_id, view)
 
 
 def _announce_aliases(unit: JournalUnit, room_nid: int) -> None:
     unit.announce(ALIASES_TOPIC, room_nid, None, pos=unit.pos())
-
-
-def _may_set_canonical_alias(user_id: UserId, view: RoomView) -> bool:
-    return view.is_joined(user_id) and view.power_levels.can_send(
-        user_id, CANONICAL_ALIAS, is_state=True
-    )
-
-
-def without_alias(content: dict[str, object], alias: RoomAlias) -> dict[str, object]:
-    """The content of ``m.room.canonical_alias`` without one of its aliases."""
-    remaining = dict(content)
-    if remaining.get("alias") == alias:
-        del remaining["alias"]
-    alternatives = remaining.get("alt_aliases")
-    if isinstance(alternatives, list) and alias in alternatives:
-        remaining["alt_aliases"] = [alt for alt in alternatives if alt != alias]
-    return remaining

@@ -1,5 +1,6 @@
 """Sending events: what auth rules leave to the sending server is decided here."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -22,6 +23,7 @@ from tremula.protocol.errors import (
 )
 from tremula.protocol.identifiers import (
     EventId,
+    RoomAlias,
     RoomId,
     UserId,
     server_of,
@@ -195,8 +197,6 @@ class Messages(Struct, frozen=True):
                 chosen=chosen,
             )
             return await self.membership.set_member(room_id, change)
-        if event_type == CANONICAL_ALIAS:
-            await self._check_aliases(room_id, content)
         draft = Draft(
             type=event_type,
             sender=user_id,
@@ -204,7 +204,10 @@ class Messages(Struct, frozen=True):
             state_key=state_key,
             txn=txn,
         )
-        return (await self.rooms.append(room_id, [chosen.of(draft)]))[0]
+        draft = chosen.of(draft)
+        if key == (CANONICAL_ALIAS, ""):
+            return await self._send_canonical_alias(room_id, draft)
+        return (await self.rooms.append(room_id, [draft]))[0]
 
     async def _is_forced(
         self,
@@ -218,10 +221,24 @@ class Messages(Struct, frozen=True):
             return False
         return await self.authority.may_force(requester, room_id, UserId(key[1]))
 
-    async def _check_aliases(self, room_id: RoomId, content: dict[str, Any]) -> None:
-        view = await self.reader.get_room(room_id)
-        before = view.content_of(CANONICAL_ALIAS) or {}
-        for alias in new_aliases(before, content):
+    async def _send_canonical_alias(self, room_id: RoomId, draft: Draft) -> EventId:
+        added: list[RoomAlias] = []
+
+        async def decide(view: RoomView) -> Draft:
+            before = view.content_of(CANONICAL_ALIAS) or {}
+            added[:] = new_aliases(before, draft.content)
+            await self._check_aliases(room_id, added)
+            return draft
+
+        event_id = await self.directory.canonical.change(room_id, decide)
+        await self.directory.leave_out_removed(room_id, added, user_id=draft.sender)
+        assert event_id is not None, "there is a draft always"
+        return event_id
+
+    async def _check_aliases(
+        self, room_id: RoomId, aliases: Sequence[RoomAlias]
+    ) -> None:
+        for alias in aliases:
             try:
                 target = await self.directory.resolve(alias)
             except (Forbidden, NotFound, Unknown) as error:
