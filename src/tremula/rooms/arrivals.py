@@ -199,9 +199,12 @@ class ArrivalReader(Struct, frozen=True):
             self.db, room.view.nid, [event.event_id]
         )
         redactions = early.get(event.event_id, [])
-        found = Redactions(
-            had_early=bool(redactions), by_nid=_first_effective(redactions, event)
-        )
+        by_nid = _first_effective(redactions, event)
+        node = judgement.around.node
+        if node is not None:
+            # As an outlier it may have been redacted: what came now says it whole.
+            by_nid = (await self.events.by_nid(node.nid)).redacted_by_nid or by_nid
+        found = Redactions(had_early=bool(redactions), by_nid=by_nid)
         if judgement.standing is not Standing.ACCEPTED or event.type != REDACTION:
             return found
         if event.redacts is None:

@@ -2,7 +2,14 @@
 
 import pytest
 
-from tests.rooms.federation.remote import BOB, CAROL, Forged, Remote
+from tests.rooms.federation.remote import (
+    BOB,
+    CAROL,
+    UNKNOWN,
+    Forged,
+    Remote,
+    ScriptedPeers,
+)
 from tremula.protocol.identifiers import EventId
 
 
@@ -82,3 +89,26 @@ async def test_a_soft_failed_redaction_redacts_nothing(remote: Remote) -> None:
     await remote.send(redaction)
 
     assert await _content(remote, event_id) == {"body": "hello"}
+
+
+async def test_state_that_was_redacted_before_it_got_its_place_stays_redacted(
+    remote: Remote, peers: ScriptedPeers
+) -> None:
+    """It was known from the state before another event only."""
+    await remote.promote(BOB)
+    topic = await remote.topic("secret")
+    newest = await remote.message(prev=[UNKNOWN])
+    before = {**await remote.state(), ("m.room.topic", ""): topic.event_id}
+    peers.add(topic)
+    peers.states[newest.event_id] = (list(before.values()), [])
+    await remote.send(newest)
+    await remote.send(await remote.redaction(topic.event_id))
+
+    receipt = await remote.send(topic)
+
+    assert receipt.reason is None
+    assert await _content(remote, topic.event_id) == {}
+    view = await remote.engine.view(remote.room_id)
+    assert view.content_of("m.room.topic") == {}
+    found = await remote.engine.events.get(view.nid, topic.event_id)
+    assert found.redacted_by_nid is not None
