@@ -19,6 +19,7 @@ from tremula.rooms.graph import Standing
 from tremula.rooms.history_gaps import HistoryGap
 from tremula.rooms.outliers import Outliers, RoomIdentity, check_outliers
 from tremula.rooms.relations import record_relation
+from tremula.rooms.room import Room
 from tremula.rooms.staging import announce_reread
 from tremula.rooms.view import RoomView
 from tremula.rooms.whole_events import nodes_of, whole_events
@@ -61,17 +62,18 @@ class PageStorage(Struct, frozen=True):
     journal: Journal
     own: ServerName
 
-    async def store(self, view: RoomView, gap: HistoryGap, page: FetchedPage) -> bool:
+    async def store(self, room: Room, gap: HistoryGap, page: FetchedPage) -> bool:
         """Store a page; whether the gap is another now.
 
         Raises:
             Conflict: something of it was stored at the same time.
         """
+        view = room.view
         checked = await self._check(view, gap, page)
         if not checked.placed and checked.next_missing == frozenset(gap.event_ids):
             return False
         [after] = await self.events.backwards(view.nid, before=gap.pos + 1, limit=1)
-        redactions = await read_redactions(self.events.db, view, checked.placed)
+        redactions = await read_redactions(self.events, view, checked.placed)
         histories = await read_histories(
             self.events.db, view, after, checked.placed, page.earlier, own=self.own
         )
@@ -80,6 +82,7 @@ class PageStorage(Struct, frozen=True):
         for pos, built in checked.placed.items():
             stored = self._place(unit, view, built, nids, checked, pos, redactions)
             self.events.remember_on_commit(unit, stored)
+            redactions.redact_here(unit, room, built.event, stored, self.events)
         oldest = next(iter(checked.placed.values()), None)
         named_by_nid = nids[oldest.event.event_id] if oldest else after.event_nid
         received_ids = {each.event.event_id for each in page.events}
@@ -93,7 +96,8 @@ class PageStorage(Struct, frozen=True):
         histories.write(unit, view.nid, nids)
         redactions.write_early(unit, view.nid, nids)
         unit.on_commit(view.forget_histories)
-        announce_reread(unit, view, [each.event_nid for each in checked.known.values()])
+        changed = (*checked.known.values(), *redactions.here.values())
+        announce_reread(unit, view, [each.event_nid for each in changed])
         await self.journal.commit(unit)
         return True
 

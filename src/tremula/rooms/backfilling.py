@@ -109,9 +109,14 @@ class Backfilling(Struct, frozen=True):
             if page is None:
                 continue
             async with self.queues.of(view.room_id):
+                # It may have been dropped while others were asked.
+                room = await self.registry.find(view.room_id)
+                if room is None:
+                    return False
                 storage = PageStorage(self.events, self.journal, self.registry.own.name)
                 try:
-                    return await storage.store(view, gap, page)
+                    with room.kept():
+                        return await storage.store(room, gap, page)
                 except Conflict:
                     # Some of it came by another way at this moment.
                     return True

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from msgspec import Struct, field
 
 from tremula.infra.journal import JournalUnit
+from tremula.rooms.events import StoredEvent
 from tremula.rooms.staging import Staged, StateAround
 from tremula.rooms.view import RoomView
 
@@ -42,6 +43,12 @@ class Marker(Protocol):
         """Store with *unit* who is to be told of an event in the timeline."""
         ...
 
+    def unmark(self, unit: JournalUnit, target: StoredEvent, *, pos: int) -> None:
+        """Forget with *unit*, at the position *pos*, who was told of *target*: it is
+        redacted by an event that is not marked, as it comes from the past.
+        """
+        ...
+
 
 class Markers(Struct):
     """All markers, one after the other; those that are added mark what comes then."""
@@ -63,3 +70,8 @@ class Markers(Struct):
         """Have all markers mark *item*."""
         for marker in self._markers:
             marker.mark(unit, view, item, around)
+
+    def unmark(self, unit: JournalUnit, target: StoredEvent, *, pos: int) -> None:
+        """Have all markers forget *target*."""
+        for marker in self._markers:
+            marker.unmark(unit, target, pos=pos)

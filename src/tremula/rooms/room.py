@@ -223,10 +223,15 @@ class Room:
 
     def take_state(self, state: StateMap) -> None:
         """More of the current state has come to be known; nothing may be in flight."""
-        self.head = replace(
-            self.head, state=state, auth=self.head.auth.advanced_to(state)
-        )
+        self.head = _with_state(self.head, state)
         self.view.reset(state, self.view.room_pos)
+
+    def take_redacted_state(self, event: StateEvent) -> None:
+        """*event* is what a redaction that comes from the past leaves of some state."""
+        if _holds(self.head.state, event):
+            self.head = _with_state(self.head, self.head.state.with_event(event))
+        if _holds(self.view.state, event):
+            self.view.replace_state(event)
 
     def become_complete(self, head: Head, *, pos: int) -> None:
         """All of the state is known from the journal position *pos* on."""
@@ -348,6 +353,16 @@ class Room:
                 # Whoever holds the target sees it redacted, in memory or not.
                 by_nid = item.stored.event_nid
                 redaction.target.redact(redaction.client_json, by_nid=by_nid)
+
+
+def _holds(state: StateMap, event: StateEvent) -> bool:
+    """Whether the event at the key of *event* is this one."""
+    current = state.get((event.type, event.state_key))
+    return current is not None and current.event_nid == event.event_nid
+
+
+def _with_state(head: Head, state: StateMap) -> Head:
+    return replace(head, state=state, auth=head.auth.advanced_to(state))
 
 
 def redaction_of(

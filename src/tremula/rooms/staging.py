@@ -223,7 +223,7 @@ class EventWriter(Struct, frozen=True):
             self.write_update(unit, view, item.update, room_pos=room_pos, pos=pos)
         record_relation(unit, stored, item.event.content)
         if item.redaction is not None:
-            _write_redaction(unit, view.nid, item.redaction, stored)
+            write_redaction(unit, view.nid, item.redaction, stored)
 
     def send(
         self, unit: JournalUnit, servers: Collection[ServerName], item: Staged
@@ -381,12 +381,13 @@ def _write_graph(
     )
 
 
-def _write_redaction(
+def write_redaction(
     unit: JournalUnit,
     room_nid: int,
     redaction: Redaction | EarlyRedaction,
     by: StoredEvent,
 ) -> None:
+    """Store what the redaction *by* does."""
     if isinstance(redaction, EarlyRedaction):
         graph_storage.insert_early_redaction(
             unit,

@@ -1,5 +1,6 @@
 """Gaps in a room's timeline, filled with what a peer says has been there."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -12,10 +13,16 @@ from tests.rooms.federation.remote import (
     Remote,
     ScriptedPeers,
 )
+from tremula.infra.journal import JournalUnit
 from tremula.protocol.identifiers import EventId
+from tremula.rooms import relations_storage
 from tremula.rooms.event_store import END_POS
+from tremula.rooms.events import StoredEvent
 from tremula.rooms.graph import Standing
 from tremula.rooms.history_gaps import HistoryGap
+from tremula.rooms.marking import Upcoming
+from tremula.rooms.staging import Staged, StateAround
+from tremula.rooms.view import RoomView
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +221,88 @@ async def test_a_redaction_works_on_what_comes_with_it_or_later(
         found = await remote.engine.events.get(view.nid, event.event_id)
         assert found.content == {}
         assert found.redacted_by_nid is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Unmarked:
+    """Notes what is to be told to nobody any more."""
+
+    room_positions: list[int]
+
+    async def prepare(self, view: RoomView, upcoming: Sequence[Upcoming]) -> None:
+        pass
+
+    def mark(
+        self, unit: JournalUnit, view: RoomView, item: Staged, around: StateAround
+    ) -> None:
+        pass
+
+    def unmark(self, unit: JournalUnit, target: StoredEvent, *, pos: int) -> None:
+        self.room_positions.append(target.room_pos)
+
+
+async def test_a_redaction_that_was_missed_works_on_what_was_here_before(
+    filling: Filling,
+) -> None:
+    remote, engine = filling.remote, filling.remote.engine
+    parent = await remote.message()
+    await remote.send(parent)
+    relation = {"rel_type": "m.thread", "event_id": parent.event_id}
+    content = {"body": "hello", "m.relates_to": relation}
+    reply = await remote.event(BOB, "m.room.message", content)
+    await remote.send(reply)
+    redaction = await remote.redaction(reply.event_id)
+    await filling.open_gap(redaction.event_id)
+    unmarked = _Unmarked([])
+    engine.registry.markers.add(unmarked)
+
+    assert await filling.fill(redaction)
+
+    view = await engine.view(remote.room_id)
+    found = await engine.events.get(view.nid, reply.event_id)
+    engine.events.cache.clear()
+    stored = await engine.events.get(view.nid, reply.event_id)
+    for event in (found, stored):
+        assert event.content == {}
+        assert event.redacted_by_nid is not None
+    assert unmarked.room_positions == [found.room_pos]
+    everywhere = (-END_POS, END_POS)
+    children, threads = await relations_storage.aggregated(
+        engine.database, view.nid, [parent.event_id], span=everywhere, references_max=1
+    )
+    assert (children, threads) == ([], [])
+
+
+async def test_state_is_redacted_by_what_was_missed_as_well(filling: Filling) -> None:
+    remote, engine = filling.remote, filling.remote.engine
+    await remote.promote(BOB)
+    topic = await remote.topic("secret")
+    await remote.send(topic)
+    redaction = await remote.redaction(topic.event_id)
+    await filling.open_gap(redaction.event_id)
+
+    assert await filling.fill(redaction)
+
+    room = await engine.registry.find(remote.room_id)
+    assert room is not None
+    for state in (room.head.state, room.view.state):
+        left = state.get(("m.room.topic", ""))
+        assert left is not None
+        assert left.content == {}
+    assert room.view.content_of("m.room.topic") == {}
+
+
+async def test_what_was_missed_redacts_nothing_without_power(filling: Filling) -> None:
+    remote, engine = filling.remote, filling.remote.engine
+    event_id = await engine.send(remote.room_id, remote.alice)
+    redaction = await remote.redaction(event_id)
+    await filling.open_gap(redaction.event_id)
+
+    assert await filling.fill(redaction)
+
+    view = await engine.view(remote.room_id)
+    found = await engine.events.get(view.nid, event_id)
+    assert found.content == {"body": "hello"}
 
 
 async def test_what_was_filled_in_and_comes_again_stays_where_it_is(

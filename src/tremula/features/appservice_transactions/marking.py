@@ -11,6 +11,7 @@ from tremula.features.appservice_transactions.storage import Waiting
 from tremula.infra.clock import Clock
 from tremula.infra.journal import JournalUnit
 from tremula.protocol.identifiers import UserId
+from tremula.rooms.events import StoredEvent
 from tremula.rooms.marking import Upcoming
 from tremula.rooms.outside import OutsideMembership
 from tremula.rooms.staging import Staged, StateAround
@@ -53,6 +54,9 @@ class AppserviceMarker(Struct, frozen=True):
             now_ms = self.clock.now_ms()
             waiting = Waiting(stored.journal_pos, stored.event_nid, now_ms)
             let_wait(unit, found, waiting)
+
+    def unmark(self, unit: JournalUnit, target: StoredEvent, *, pos: int) -> None:
+        """See ``Marker``. What waits is read when it is sent, and redacted by then."""
 
 
 class InvitationMarker(Struct, frozen=True):

@@ -41,6 +41,7 @@ from tremula.protocol.relations import RELATES_TO, THREAD, relation_of
 from tremula.protocol.room_state import member_key
 from tremula.rooms import memberships
 from tremula.rooms.event_store import EventStore
+from tremula.rooms.events import StoredEvent
 from tremula.rooms.marking import Upcoming
 from tremula.rooms.staging import Redaction, Staged, StateAround
 from tremula.rooms.state import MEMBER
@@ -112,7 +113,7 @@ class PushMarker:
         if item.is_silent:
             return
         if isinstance(item.redaction, Redaction):
-            _unmark(unit, item, item.redaction)
+            self.unmark(unit, item.redaction.target, pos=item.stored.journal_pos)
         rulesets = self._rooms.get(view)
         if rulesets is None or item.stored.redacted_by_nid is not None:
             return
@@ -125,6 +126,15 @@ class PushMarker:
         self._note_name(rulesets, item.event)
         if marks:
             self._store(unit, item, thread, marks)
+
+    def unmark(self, unit: JournalUnit, target: StoredEvent, *, pos: int) -> None:
+        """Nobody is notified any more of what is redacted."""
+        # Of what is older than the room is here nobody was.
+        if target.room_pos <= 0:
+            return
+        storage.delete_marks(unit, target.room_nid, target.room_pos)
+        gone = MarksGone(target.room_nid, target.room_pos)
+        unit.announce(TOPIC, target.room_nid, gone, pos=pos, size_bytes=_MARK_BYTES)
 
     def _marks(
         self, view: RoomView, rulesets: RoomRulesets, event: Event, looked_at: PushEvent
@@ -372,23 +382,6 @@ def _mark(outcome: Outcome, usual: Outcome) -> Mark:
         outcome.notifies - usual.notifies,
         outcome.highlights - usual.highlights,
         outcome.actions,
-    )
-
-
-def _unmark(unit: JournalUnit, item: Staged, redaction: Redaction) -> None:
-    """Nobody is notified any more of what is redacted."""
-    target = redaction.target
-    # Of what is older than the room is here nobody was.
-    if target.room_pos <= 0:
-        return
-    storage.delete_marks(unit, target.room_nid, target.room_pos)
-    gone = MarksGone(target.room_nid, target.room_pos)
-    unit.announce(
-        TOPIC,
-        target.room_nid,
-        gone,
-        pos=item.stored.journal_pos,
-        size_bytes=_MARK_BYTES,
     )
 
 
