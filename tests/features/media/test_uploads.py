@@ -102,6 +102,21 @@ async def test_a_user_has_a_quota_of_files(alice: UserClient) -> None:
     assert (refused.status, refused.json["errcode"]) == (403, "M_FORBIDDEN")
 
 
+@pytest.mark.parametrize("media", [Media(user_bytes_max=10)])
+@pytest.mark.one_process(reason="each process has its own users wait for each other")
+async def test_uploads_of_one_moment_pass_no_quota_together(alice: UserClient) -> None:
+    pending = await create(alice)
+
+    async with asyncio.TaskGroup() as tasks:
+        at_once = [
+            tasks.create_task(alice.request("POST", UPLOAD, body=b"%d-----" % n))
+            for n in range(8)
+        ]
+        at_once.append(tasks.create_task(fill(alice, pending, b"8-----")))
+
+    assert sorted(task.result().status for task in at_once) == [200, *[403] * 8]
+
+
 @pytest.mark.parametrize("media", [Media(total_bytes_max=10)])
 @pytest.mark.one_process(reason="each process counts what it takes in for a minute")
 async def test_the_server_has_a_quota(alice: UserClient, bob: UserClient) -> None:

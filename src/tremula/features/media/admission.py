@@ -8,7 +8,6 @@ from tremula.features.media.limits import UploadLimits
 from tremula.features.media.scanning import Scanner
 from tremula.infra.blobs.store import SpooledFile
 from tremula.protocol.errors import Forbidden
-from tremula.protocol.identifiers import UserId
 
 
 class Admission(Struct, frozen=True):
@@ -17,15 +16,6 @@ class Admission(Struct, frozen=True):
     limits: UploadLimits
     blobs: Blobs
     scanner: Scanner
-
-    async def check_upload(self, user_id: UserId, file: SpooledFile) -> Standing:
-        """Whether *user_id* may upload this, of which the standing is returned.
-
-        Raises:
-            TooLarge, Forbidden: see `UploadLimits.check`, and `check`.
-        """
-        await self.limits.check(user_id, file.size_bytes)
-        return await self.check(file)
 
     async def check(self, file: SpooledFile) -> Standing:
         """Whether this may be here at all; its standing is returned.

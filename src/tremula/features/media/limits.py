@@ -1,5 +1,6 @@
 """How much users and this server may keep."""
 
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
 from msgspec import Struct
@@ -9,11 +10,13 @@ from tremula.features.media.blobs import Blobs
 from tremula.infra.clock import Clock
 from tremula.infra.config import Media as MediaConfig
 from tremula.infra.db import Database
+from tremula.infra.locks import KeyedLocks
 from tremula.protocol.errors import Forbidden, LimitExceeded, TooLarge
 from tremula.protocol.identifiers import UserId
 
 _PENDING_RETRY_MS: Final = 60_000
 _TOTAL_KEPT_S: Final = 60
+_NO_TURN: Final = nullcontext()
 
 
 class _Total(Struct):
@@ -24,7 +27,8 @@ class _Total(Struct):
 class UploadLimits(Struct, frozen=True):
     """Asked before an upload is taken in, and before it is kept.
 
-    Files that come at the same moment may pass a bound together.
+    Files of several users, or that come to several processes, may pass a bound together
+    if they come at the same moment.
     """
 
     db: Database
@@ -32,6 +36,13 @@ class UploadLimits(Struct, frozen=True):
     blobs: Blobs
     config: MediaConfig
     _total: _Total
+    _turns: KeyedLocks[UserId]
+
+    def turn_of(self, user_id: UserId) -> AbstractAsyncContextManager[object]:
+        """Held from `check` until the file is kept: so each is counted before the next
+        one of the same user is looked at. Without quotas nobody waits.
+        """
+        return self._turns.of(user_id) if self._has_quotas else _NO_TURN
 
     async def check(self, user_id: UserId, size_bytes: int) -> None:
         """Refuse *size_bytes* more of *user_id*.
@@ -61,10 +72,15 @@ class UploadLimits(Struct, frozen=True):
                 "too many uploads are pending", retry_after_ms=_PENDING_RETRY_MS
             )
 
+    @property
+    def _has_quotas(self) -> bool:
+        config = self.config
+        return config.user_files_max is not None or config.user_bytes_max is not None
+
     async def _check_user(self, user_id: UserId, size_bytes: int) -> None:
-        files_max, bytes_max = self.config.user_files_max, self.config.user_bytes_max
-        if files_max is None and bytes_max is None:
+        if not self._has_quotas:
             return
+        files_max, bytes_max = self.config.user_files_max, self.config.user_bytes_max
         usage = await storage.usage_of(self.db, user_id, now_ms=self.clock.now_ms())
         if files_max is not None and usage.files - usage.pending >= files_max:
             raise Forbidden(f"you have {files_max} files here already, which is all")
@@ -87,4 +103,4 @@ def upload_limits(
     db: Database, clock: Clock, blobs: Blobs, config: MediaConfig
 ) -> UploadLimits:
     """Limits that nothing has been counted for yet."""
-    return UploadLimits(db, clock, blobs, config, _Total())
+    return UploadLimits(db, clock, blobs, config, _Total(), KeyedLocks())

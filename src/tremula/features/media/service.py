@@ -1,7 +1,7 @@
 """What users upload, and what others are served of it."""
 
 import secrets
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from typing import Final
 
 from msgspec import Struct
@@ -84,13 +84,12 @@ class Uploads(Struct, frozen=True):
         """
         await self.admission.limits.check(user_id, declared_bytes)
         async with self.blobs.receive(chunks) as file:
-            standing = await self.admission.check_upload(user_id, file)
             media = self._media(self._new_mxc(), user_id, file, description)
 
             def refer(unit: JournalUnit) -> None:
                 storage.insert_media(unit, media)
 
-            await self.blobs.keep(file, refer, standing=standing)
+            await self._keep(user_id, file, refer)
         self._note(media)
         return media.mxc
 
@@ -179,7 +178,6 @@ class Uploads(Struct, frozen=True):
         await self._check_pending(mxc, user_id)
         await self.admission.limits.check(user_id, declared_bytes)
         async with self.blobs.receive(chunks) as file:
-            standing = await self.admission.check_upload(user_id, file)
             media = self._media(mxc, user_id, file, description)
             filled: list[Returned] = []
 
@@ -189,12 +187,21 @@ class Uploads(Struct, frozen=True):
                 )
                 unit.announce(TOPIC, str(mxc), None, pos=unit.pos())
 
-            await self.blobs.keep(file, refer, standing=standing)
+            await self._keep(user_id, file, refer)
         if not filled[-1].rows:
             # Somebody else was faster, or the time was over.
             await self._check_pending(mxc, user_id)
             raise NotFound("there is no such media ID, or it has expired")
         self._note(media)
+
+    async def _keep(
+        self, user_id: UserId, file: SpooledFile, refer: Callable[[JournalUnit], None]
+    ) -> None:
+        standing = await self.admission.check(file)
+        limits = self.admission.limits
+        async with limits.turn_of(user_id):
+            await limits.check(user_id, file.size_bytes)
+            await self.blobs.keep(file, refer, standing=standing)
 
     def _note(self, media: Media) -> None:
         self.admission.limits.note(media.size_bytes)
