@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.features.rooms import create_room, join, member, set_state
+from tests.features.rooms import create_room, join, member, send, set_state
 from tests.features.sync.syncing import room_of, sync, token
 from tests.server import Server
 
@@ -60,8 +60,12 @@ async def test_an_accepted_invite_becomes_a_joined_room(server: Server) -> None:
     assert room_of(answer, room_id)["summary"]["m.joined_member_count"] == 2
 
 
-async def test_a_refused_or_revoked_invite_is_gone(server: Server) -> None:
-    """It shows nothing of the room, in which the user never was."""
+async def test_a_refused_or_revoked_invite_shows_its_end_and_no_more(
+    server: Server,
+) -> None:
+    """Nothing of the room, in which the user never was; but clients take a room for
+    an invite until they see the event that ends it.
+    """
     alice, bob = server.client(ALICE), server.client(BOB)
     refused = await create_room(alice, name="Trees", invite=[BOB])
     revoked = await create_room(alice, name="Trees", invite=[BOB])
@@ -69,13 +73,55 @@ async def test_a_refused_or_revoked_invite_is_gone(server: Server) -> None:
 
     await bob.post(f"/v3/rooms/{refused}/leave", {})
     await member(alice, revoked, "kick", BOB)
+    await send(alice, refused)
 
     answer = await sync(bob, since)
     assert answer["rooms"].keys() == {"leave"}
-    for room_id in (refused, revoked):
+    for room_id, sender in ((refused, BOB), (revoked, ALICE)):
         entry = room_of(answer, room_id, "leave")
-        assert entry["state"]["events"] == entry["timeline"]["events"] == []
+        assert entry["state"]["events"] == []
+        _assert_left(entry, sender)
     assert (await sync(bob))["rooms"] == {}
+    assert (await sync(bob, answer["next_batch"]))["rooms"] == {}
+
+
+def _assert_left(entry: dict[str, Any], sender: str) -> None:
+    [event] = entry["timeline"]["events"]
+    assert (event["type"], event["state_key"]) == ("m.room.member", BOB)
+    assert (event["content"]["membership"], event["sender"]) == ("leave", sender)
+    assert not entry["timeline"]["limited"]
+
+
+async def test_a_knock_that_is_withdrawn_or_denied_shows_its_end(
+    server: Server,
+) -> None:
+    alice, bob = server.client(ALICE), server.client(BOB)
+    knocking = {"type": "m.room.join_rules", "content": {"join_rule": "knock"}}
+    room_id = await create_room(alice, initial_state=[knocking])
+    for end, sender in (("leave", BOB), ("kick", ALICE)):
+        await bob.post(f"/v3/knock/{room_id}", {})
+        since = await token(bob)
+
+        if end == "leave":
+            await bob.post(f"/v3/rooms/{room_id}/leave", {})
+        else:
+            await member(alice, room_id, "kick", BOB)
+
+        answer = await sync(bob, since)
+        assert answer["rooms"].keys() == {"leave"}
+        _assert_left(room_of(answer, room_id, "leave"), sender)
+
+
+async def test_the_end_of_an_invite_obeys_the_filter(server: Server) -> None:
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await create_room(alice, invite=[BOB])
+    since = await token(bob)
+    await bob.post(f"/v3/rooms/{room_id}/leave", {})
+
+    messages = {"room": {"timeline": {"types": ["m.room.message"]}}}
+    entry = room_of(await sync(bob, since, filter=messages), room_id, "leave")
+
+    assert entry["timeline"]["events"] == []
 
 
 async def test_an_invite_to_a_room_that_was_left_is_news(server: Server) -> None:

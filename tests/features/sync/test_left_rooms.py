@@ -174,7 +174,9 @@ async def test_other_devices_learn_that_a_forgotten_room_was_left(
     assert (await phone.post(f"/v3/rooms/{room_id}/forget", {})).status == 200
 
     entry = room_of(await sync(laptop, since), room_id, "leave")
-    assert entry["timeline"]["events"] == entry["state"]["events"] == []
+    [event] = entry["timeline"]["events"]
+    assert (event["state_key"], event["content"]["membership"]) == (BOB, "leave")
+    assert entry["state"]["events"] == []
     assert (await sync(laptop, filter=ARCHIVE))["rooms"] == {}
 
 

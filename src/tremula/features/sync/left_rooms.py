@@ -1,6 +1,7 @@
 """The section ``leave`` of `/sync`."""
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import Final
 
 import orjson
 from msgspec import Struct
@@ -16,17 +17,21 @@ from tremula.rooms.storage import UserRoom
 from tremula.rooms.tokens import format_place
 from tremula.rooms.view import RoomView
 
+_GONE: Final = frozenset({"leave", "ban"})
+
 
 class _Stay(Struct, frozen=True):
     """What is shown of a room that the user has left: news after ``since``.
 
     State is shown if the user was joined at any time after what the client knows.
+    ``own_nid`` is the event that ended it, 0 if that is no news to the client.
     """
 
     view: RoomView
     since: int
     end_pos: int
     has_state: bool
+    own_nid: int
 
     @property
     def ref(self) -> RoomRef:
@@ -81,14 +86,18 @@ class LeftRooms(Struct, frozen=True):
                 parts={self.account_data.section: account_data.get(stay.view.nid, ())},
             )
             entries[stay.view.room_id] = await self.built.left(
-                ctx, stay.view, request, has_state=stay.has_state
+                ctx,
+                stay.view,
+                request,
+                has_state=stay.has_state,
+                own_nid=stay.own_nid,
             )
         return entries
 
     def _is_wanted(
         self, ctx: SyncContext, room: UserRoom, since: int, changed: Collection[int]
     ) -> bool:
-        if room.membership not in {"leave", "ban"} or room.event_nid > ctx.now:
+        if room.membership not in _GONE or room.event_nid > ctx.now:
             return False
         if not ctx.filter.room.rooms.admits(room.room_id):
             return False
@@ -102,16 +111,23 @@ class LeftRooms(Struct, frozen=True):
 
     async def _stay(self, ctx: SyncContext, room: UserRoom, since: int) -> _Stay:
         view = await self.rooms.get_room(room.room_id)
-        if room.forgotten or room.event_nid <= since:
-            return _Stay(view, ctx.now, room.room_pos, has_state=False)
+        if room.event_nid <= since:
+            return _Stay(view, ctx.now, room.room_pos, has_state=False, own_nid=0)
         visibility = self.built.visibility
+        memberships = await visibility.memberships_from_nid(view, ctx.user_id, since)
+        # Whoever is banned without having been there has nothing to be rid of.
+        was_there = not _GONE.issuperset(memberships)
+        own_nid = room.event_nid if was_there else 0
+        if room.forgotten:
+            return _Stay(view, ctx.now, room.room_pos, has_state=False, own_nid=own_nid)
         viewer = await visibility.viewer(view, ctx.user_id)
         end_pos = end_of_last_stay(viewer.memberships)
-        memberships = await visibility.memberships_from_nid(view, ctx.user_id, since)
         if end_pos is None or "join" not in memberships:
-            return _Stay(view, since, room.room_pos, has_state=False)
+            return _Stay(view, since, room.room_pos, has_state=False, own_nid=own_nid)
         was_joined = memberships[0] == "join"
-        return _Stay(view, since if was_joined else 0, end_pos, has_state=True)
+        return _Stay(
+            view, since if was_joined else 0, end_pos, has_state=True, own_nid=own_nid
+        )
 
     async def _account_data(
         self, ctx: SyncContext, stays: Sequence[_Stay], since: int

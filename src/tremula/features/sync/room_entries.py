@@ -93,13 +93,18 @@ class RoomEntries(Struct, frozen=True):
         request: EntryRequest,
         *,
         has_state: bool,
+        own_nid: int,
     ) -> bytes:
         """The entry of a room that the user is no longer in.
 
-        Without state for someone who never was: a refused invite shows nothing.
+        Without state for someone who never was. Where nothing else is shown, of a
+        refused invite say, there is *own_nid*, if not 0: the user's own leaving, of
+        which clients learn from the event alone.
         """
         window = Window(request.since, ctx.now, request.end_pos)
         timeline = await self.timelines.read(ctx, view, window)
+        if own_nid and not timeline.events:
+            timeline = await self.timelines.with_one(ctx, view, timeline, own_nid)
         events: Sequence[StoredEvent] = ()
         if has_state:
             events = await self.state_sections.read(

@@ -90,6 +90,18 @@ class Timelines(Struct, frozen=True):
                 return _timeline(viewer, window, replace(recent, shown=shown), limit)
         return await self._stored(ctx, view, window, limit)
 
+    async def with_one(
+        self, ctx: SyncContext, view: RoomView, timeline: Timeline, event_nid: int
+    ) -> Timeline:
+        """*timeline*, which is empty, with one event, whoever may see it: if it is
+        there and the filter admits it.
+        """
+        found = await self.events.by_nids([event_nid])
+        events = _wanted(ctx, view, list(found.values()))
+        if not events:
+            return timeline
+        return replace(timeline, events=events, start_pos=events[0].room_pos)
+
     async def _recent(
         self, view: RoomView, window: Window, limit: int
     ) -> "_Read | None":
@@ -211,13 +223,18 @@ def timeline_limit(events: RoomEventFilter) -> int:
 def _shown(
     ctx: SyncContext, view: RoomView, viewer: Viewer, events: Sequence[StoredEvent]
 ) -> list[StoredEvent]:
+    return _wanted(ctx, view, viewer.visible(events))
+
+
+def _wanted(
+    ctx: SyncContext, view: RoomView, events: list[StoredEvent]
+) -> list[StoredEvent]:
     wanted = ctx.filter.room.timeline
     if not wanted.rooms.admits(view.room_id):
         return []
-    shown = viewer.visible(events)
     if ctx.ignored_users:
         ignored = ctx.ignored_users
-        shown = [e for e in shown if e.is_state or e.sender not in ignored]
+        events = [e for e in events if e.is_state or e.sender not in ignored]
     if wanted.admits_all:
-        return shown
-    return [e for e in shown if wanted.admits(e.type, e.sender, e.content)]
+        return events
+    return [e for e in events if wanted.admits(e.type, e.sender, e.content)]
