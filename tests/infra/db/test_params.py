@@ -2,7 +2,7 @@
 
 import pytest
 
-from tremula.infra.db.params import effect_of, postgres_text, sqlite_text
+from tremula.infra.db.params import Effect, effect_of, postgres_text, sqlite_text
 
 
 @pytest.mark.parametrize(
@@ -61,18 +61,28 @@ def test_a_single_value_is_no_list() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sql", "table"),
+    ("sql", "table", "reads"),
     [
-        ("INSERT INTO a (b) VALUES (:b)", "a"),
-        ("\n  insert into A (b) values (:b) ON CONFLICT DO NOTHING", "a"),
-        ("UPDATE a SET b = 1", "a"),
-        ("DELETE FROM a WHERE b = 1", "a"),
-        ("DELETE FROM a WHERE b = 1 RETURNING b", None),
-        ("INSERT INTO a SELECT * FROM b", None),
-        ("UPDATE a SET b = (SELECT 1)", None),
-        ("WITH x AS (VALUES (1)) DELETE FROM a", None),
-        ("CREATE TABLE a (b BIGINT)", None),
+        ("INSERT INTO a (b) VALUES (:b)", "a", set()),
+        ("\n  insert into A (b) values (:b) ON CONFLICT DO NOTHING", "a", set()),
+        ("UPDATE a SET b = 1", "a", set()),
+        ("DELETE FROM a WHERE b = 1", "a", set()),
+        ("DELETE FROM a WHERE b = 1 RETURNING b", "a", set()),
+        ("INSERT INTO a SELECT * FROM B", "a", {"b"}),
+        ("INSERT INTO a SELECT * FROM a", "a", set()),
+        ("INSERT INTO a SELECT * FROM b x LEFT JOIN c ON true", "a", {"b", "c"}),
+        ("UPDATE a SET b = (SELECT 1)", "a", set()),
+        ("UPDATE a SET b = 1 WHERE EXISTS (SELECT FROM b)", "a", {"b"}),
+        ("UPDATE a SET b = c FROM (SELECT c FROM d) e", "a", {"d"}),
+        ("INSERT INTO a SELECT * FROM f(:x) WITH ORDINALITY", "a", {"f"}),
+        ("INSERT INTO a SELECT * FROM b, c", None, set()),
+        ("INSERT INTO a SELECT * FROM b AS x, c", None, set()),
+        ("INSERT INTO a WITH x AS (VALUES (1)) SELECT * FROM x", None, set()),
+        ("WITH x AS (VALUES (1)) DELETE FROM a", None, set()),
+        ("CREATE TABLE a (b BIGINT)", None, set()),
     ],
 )
-def test_the_table_of_a_statement_is_known(sql: str, table: str | None) -> None:
-    assert effect_of(sql).table == table
+def test_the_tables_of_a_statement_are_known(
+    sql: str, table: str | None, reads: set[str]
+) -> None:
+    assert effect_of(sql) == Effect(table, frozenset(reads))

@@ -22,22 +22,36 @@ class Group(Struct):
 def grouped(statements: Iterable[Statement]) -> list[Group]:
     """Bring statements of the same text together where order permits.
 
-    Statements on different tables commute; on the same table they keep their order. A
-    statement that also reads keeps its place among all others.
+    Two may change places if neither writes a table that the other one touches. One
+    whose returned rows somebody needs runs alone.
     """
     groups: list[Group] = []
-    newest: dict[str, Group] = {}
+    # The last group of each text, and the last ones that write a table, or read it.
+    newest: dict[str, int] = {}
+    wrote: dict[str, int] = {}
+    read: dict[str, int] = {}
+    passable = 0
     for statement in statements:
-        table = effect_of(statement.sql).table
-        if table is None or statement.returned is not None:
-            newest.clear()
-            groups.append(
-                Group(statement.sql, list(statement.rows), statement.returned)
-            )
+        sql = statement.sql
+        effect = effect_of(sql)
+        if effect.table is None:
+            groups.append(Group(sql, list(statement.rows), statement.returned))
+            passable = len(groups)
             continue
-        group = newest.get(table)
-        if group is None or group.sql != statement.sql or len(group.rows) >= ROWS_MAX:
-            group = newest[table] = Group(statement.sql)
-            groups.append(group)
-        group.rows.extend(statement.rows)
+        index = newest.get(sql, -1)
+        if (
+            index < passable
+            or wrote[effect.table] > index
+            or read.get(effect.table, -1) > index
+            or statement.returned is not None
+            or len(groups[index].rows) >= ROWS_MAX
+            or any(wrote.get(table, -1) > index for table in effect.reads)
+        ):
+            index = wrote[effect.table] = len(groups)
+            for table in effect.reads:
+                read[table] = index
+            if statement.returned is None:
+                newest[sql] = index
+            groups.append(Group(sql, returned=statement.returned))
+        groups[index].rows.extend(statement.rows)
     return groups

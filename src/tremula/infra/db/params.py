@@ -36,7 +36,12 @@ _Arguments = Callable[[Params], Sequence[object]]
 _is_text: Final = cast("Callable[[object], TypeGuard[str]]", str.__instancecheck__)
 # What may begin with WITH may also change something.
 _QUERY: Final = re.compile(r"\s*SELECT\b", re.IGNORECASE)
-_READS: Final = re.compile(r"\b(?:SELECT|RETURNING|WITH)\b", re.IGNORECASE)
+_READ: Final = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)", re.IGNORECASE)
+# Tables in a row, or named by the statement itself.
+_UNCLEAR: Final = re.compile(
+    r"\bFROM\s+\w+(?:\s+(?:AS\s+)?\w+)?\s*,|\bWITH\b(?!\s+ORDINALITY)",
+    re.IGNORECASE,
+)
 
 
 class SqliteText(Struct, frozen=True):
@@ -81,12 +86,12 @@ class PostgresText(Struct, frozen=True):
 
 
 class Effect(Struct, frozen=True):
-    """What a statement touches: ``table`` is None where only its place is safe.
-
-    Statements on different tables may change places; one that also reads may not.
+    """What a statement touches: the ``table`` that it writes, and others (or functions)
+    that it ``reads``. None where that can't be told.
     """
 
     table: str | None
+    reads: frozenset[str] = frozenset()
 
 
 @cache
@@ -113,9 +118,11 @@ def postgres_text(sql: str) -> PostgresText:
 def effect_of(sql: str) -> Effect:
     """What *sql* touches, read from its text."""
     match = _TABLE.match(sql)
-    if match is None or _READS.search(sql):
+    if match is None or _UNCLEAR.search(sql):
         return Effect(table=None)
-    return Effect(table=match[1].lower())
+    table = match[1].lower()
+    reads = {found.lower() for found in _READ.findall(sql)}
+    return Effect(table, frozenset(reads - {table}))
 
 
 class _Translated(Struct, frozen=True):
