@@ -8,9 +8,11 @@ covers it and never before.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Awaitable, Callable, Collection, Hashable
 from collections.abc import Set as AbstractSet
 from functools import partial
+from operator import itemgetter
+from typing import Final
 
 from tremula.infra.db import (
     Database,
@@ -53,6 +55,9 @@ Subscriber = Callable[[int, Hashable, object], None]
 Adapter = Callable[[int, Hashable, object], object]
 """Called with the same; returns the payload that everybody else gets."""
 
+_POS: Final = 3
+"""Where an `Announcement` has its position."""
+
 
 class Journal:
     """Takes units, makes them durable, and tells everyone in order.
@@ -69,6 +74,8 @@ class Journal:
         self._database = database
         self._positions = positions
         self._replica = replica
+        self.is_alone = replica is None
+        """Whether there are no other processes."""
         self._others = None if replica is None else OtherWriters(replica)
         self._audience: Audience | None = None
         self._adapters: dict[str, Adapter] = {}
@@ -103,7 +110,7 @@ class Journal:
         """A new, empty unit."""
         return JournalUnit(self.take_pos)
 
-    async def commit(self, unit: JournalUnit) -> None:
+    def commit(self, unit: JournalUnit) -> Awaitable[None]:
         """Store *unit*, announce it and return; ``position`` then covers it.
 
         Raises:
@@ -112,7 +119,7 @@ class Journal:
             DatabaseUnavailable: the engine can't be reached; nothing was stored. Or
                 the other writers can't be: then it may be stored.
         """
-        await self.submit(unit)
+        return self.submit(unit)
 
     def submit(self, unit: JournalUnit) -> asyncio.Future[None]:
         """Like :meth:`commit`, without waiting: several units may be under way.
@@ -196,11 +203,6 @@ class Journal:
         """
         self._adapters[topic] = adapter
 
-    @property
-    def is_alone(self) -> bool:
-        """Whether there are no other processes."""
-        return self._replica is None
-
     def release_waiting(self) -> None:
         """Let everyone who waits go, as if their time were up: the server stops."""
         self._notifier.release()
@@ -244,15 +246,17 @@ class Journal:
     def _finish(self, units: list[JournalUnit]) -> None:
         stored = [unit for unit in units if unit.stage is Stage.STORED]
         for unit in units:
-            run_hooks(unit)
+            if unit.commit_hooks or unit.failure_hooks:
+                run_hooks(unit)
         announcements = [each for unit in stored for each in unit.announcements]
         if len(announcements) > 1:
             # Units may have taken their positions in turns.
-            announcements.sort(key=_pos_of)
+            announcements.sort(key=itemgetter(_POS))
         for announcement in announcements:
             self.tell(announcement)
         for unit in stored:
-            self._wake(unit)
+            if unit.wakes:
+                self._wake(unit)
         for unit in units:
             answer(unit)
 
@@ -290,7 +294,9 @@ class Journal:
         if adapter is not None:
             payload = adapter(pos, key, payload)
         self._tails.append(topic, pos, key, payload, size_bytes)
-        call_each(self._subscribers.get(topic, ()), pos, key, payload)
+        subscribers = self._subscribers.get(topic)
+        if subscribers is not None:
+            call_each(subscribers, pos, key, payload)
 
     def wake(self, woken: Woken) -> None:
         """Wake whom another process names."""
@@ -344,7 +350,3 @@ class Journal:
         """Let nobody wait for the other writers: they can't be reached."""
         if self._others is not None:
             self._others.give_up()
-
-
-def _pos_of(announcement: Announcement) -> int:
-    return announcement[3]
