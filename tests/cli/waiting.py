@@ -39,8 +39,7 @@ def what_waits(*, now_ms: int) -> Statements:
     for device_id in devices:
         to_device.insert_inbox(unit, _ALICE, device_id)
     for pos, device_id in enumerate([*devices, devices[0]]):
-        delivery = to_device.Delivery(_ALICE, device_id, "{}")
-        to_device.insert_messages(unit, [delivery], pos=pos)
+        to_device.insert_messages(unit, {_ALICE: {device_id: "{}"}}, pos=pos)
     return unit
 
 

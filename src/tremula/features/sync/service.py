@@ -111,7 +111,9 @@ class Sync(Struct, frozen=True):
         pos = self.journal.position
         if ctx is None:
             ctx = await self.rooms.context(request)
-        rooms = await self.rooms.build(ctx, since, state_form=request.state_form)
+        rooms: Sections = {}
+        if ctx.only_events_in is None or ctx.only_events_in:
+            rooms = await self.rooms.build(ctx, since, state_form=request.state_form)
         sections = {}
         if ctx.only_events_in is None:
             for part in self.parts.speaking(ctx.heard):
@@ -121,7 +123,7 @@ class Sync(Struct, frozen=True):
         device_pos = None
         # What was read while something else was told may not be all of one time.
         is_last = pos == ctx.now
-        if request.is_due or ctx.may_have(self.inbox.topic):
+        if ctx.may_have(self.inbox.topic) or request.is_due:
             page = await self.inbox.page(ctx, request.since)
             device_pos = page.device_pos
             if page.events:
@@ -153,7 +155,7 @@ class _Answer(Struct, frozen=True):
 
     def only_events(self, status: bytes) -> bytes:
         """As `to_json`: mostly of one room, where many are shown the same event."""
-        joined = self.rooms["join"]
+        joined = self.rooms.get("join", {})
         if len(joined) != 1 or self.sections:
             return self.to_json(status)
         [(room_id, entry)] = joined.items()

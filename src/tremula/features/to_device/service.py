@@ -12,7 +12,7 @@ import structlog
 from msgspec import Struct, field
 
 from tremula.features.to_device import storage
-from tremula.features.to_device.storage import Delivery, InboxMessage, Txn
+from tremula.features.to_device.storage import InboxMessage, Txn
 from tremula.infra.clock import Clock
 from tremula.infra.db import Conflict, Reader, Unit
 from tremula.infra.federation.durable_edus import DurableEdus
@@ -90,7 +90,8 @@ class ToDevice(Struct, frozen=True):
             if await storage.is_known_txn(self.db, txn):
                 return
             raise
-        await self._empty_overfull(here)
+        if next(self._requests) % _LOOK_EVERY == 0:
+            await self._empty_overfull(here)
 
     async def receive(
         self,
@@ -111,7 +112,8 @@ class ToDevice(Struct, frozen=True):
             if await storage.is_received(self.db, origin, message_id):
                 return
             raise
-        await self._empty_overfull(here)
+        if next(self._requests) % _LOOK_EVERY == 0:
+            await self._empty_overfull(here)
 
     async def messages_after(
         self, user_id: UserId, device_id: DeviceId, *, after: int, limit: int
@@ -197,25 +199,18 @@ class ToDevice(Struct, frozen=True):
     ) -> None:
         """Put messages into inboxes, all at one position."""
         pos = unit.pos()
-        deliveries = [
-            Delivery(
-                each.user_id, each.device_id, _event(sender, event_type, each.content)
-            )
-            for each in messages
-        ]
-        named = [each for each in deliveries if each.device_id != ALL_DEVICES]
-        storage.insert_messages(unit, named, pos=pos)
-        for each in deliveries:
-            if each.device_id == ALL_DEVICES:
-                # "Only one message can be sent to each device per transaction".
-                others = [it.device_id for it in named if it.user_id == each.user_id]
-                storage.insert_for_all_devices(
-                    unit, each.user_id, each.event, but_device_ids=others, pos=pos
-                )
-        told: dict[UserId, dict[DeviceId, str]] = {}
-        for each in deliveries:
-            told.setdefault(each.user_id, {})[each.device_id] = each.event
+        told = _events_by_user(sender, event_type, messages)
+        storage.insert_messages(unit, told, pos=pos)
         for user_id, events in told.items():
+            if ALL_DEVICES in events:
+                # "Only one message can be sent to each device per transaction".
+                storage.insert_for_all_devices(
+                    unit,
+                    user_id,
+                    events[ALL_DEVICES],
+                    but_device_ids=[each for each in events if each != ALL_DEVICES],
+                    pos=pos,
+                )
             self._announce(unit, user_id, events, pos)
         user_ids = set(told)
         for hook in self.delivered:
@@ -233,8 +228,6 @@ class ToDevice(Struct, frozen=True):
             unit.announce(TOPIC, user_id, None, pos=pos)
 
     async def _empty_overfull(self, messages: Sequence[DeviceMessage]) -> None:
-        if next(self._requests) % _LOOK_EVERY or not messages:
-            return
         user_ids = list({each.user_id for each in messages})
         for start in range(0, len(user_ids), 500):
             found = await storage.overfull_inboxes(
@@ -273,11 +266,18 @@ class ToDevice(Struct, frozen=True):
                 self.durable_edus.add(unit, server_name, EDU_TYPE, content)
 
 
-def _event(sender: UserId, event_type: str, content: bytes) -> str:
-    return (
-        b'{"type":%b,"sender":%b,"content":%b}'
-        % (orjson.dumps(event_type), orjson.dumps(sender), content)
-    ).decode()
+def _events_by_user(
+    sender: UserId, event_type: str, messages: Sequence[DeviceMessage]
+) -> Mapping[UserId, Told]:
+    beginning = b'{"type":%b,"sender":%b,"content":' % (
+        orjson.dumps(event_type),
+        orjson.dumps(sender),
+    )
+    events: dict[UserId, dict[DeviceId, str]] = {}
+    for each in messages:
+        event = b"%b%b}" % (beginning, each.content)
+        events.setdefault(each.user_id, {})[each.device_id] = event.decode()
+    return events
 
 
 def _parts(messages: Sequence[DeviceMessage]) -> Iterator[list[DeviceMessage]]:

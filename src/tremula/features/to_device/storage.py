@@ -7,6 +7,7 @@ from msgspec import Struct
 from tremula.infra.backlog import Backlog
 from tremula.infra.db import Reader, Unit
 from tremula.protocol.identifiers import DeviceId, ServerName, UserId
+from tremula.protocol.to_device import ALL_DEVICES
 
 
 class Txn(Struct, frozen=True):
@@ -16,14 +17,6 @@ class Txn(Struct, frozen=True):
     device_id: DeviceId
     event_type: str
     txn_id: str
-
-
-class Delivery(Struct, frozen=True):
-    """A message for one device; ``event`` is JSON."""
-
-    user_id: UserId
-    device_id: DeviceId
-    event: str
 
 
 class InboxMessage(Struct, frozen=True):
@@ -111,8 +104,12 @@ def delete_inboxes_of_user(unit: Unit, user_id: UserId, *, but_device_id: str) -
 # Messages
 
 
-def insert_messages(unit: Unit, deliveries: Sequence[Delivery], *, pos: int) -> None:
-    """Put messages into the inboxes of devices; those that do not exist get none."""
+def insert_messages(
+    unit: Unit, messages: Mapping[UserId, Mapping[DeviceId, str]], *, pos: int
+) -> None:
+    """Put messages, as JSON, into the inboxes of devices; those that do not exist get
+    none, and what is for all devices is left out.
+    """
     unit.run_many(
         """
         INSERT INTO to_device_messages (user_id, device_id, pos, event)
@@ -121,13 +118,10 @@ def insert_messages(unit: Unit, deliveries: Sequence[Delivery], *, pos: int) -> 
         WHERE user_id = :user_id AND device_id = :device_id
         """,
         [
-            {
-                "user_id": each.user_id,
-                "device_id": each.device_id,
-                "event": each.event,
-                "pos": pos,
-            }
-            for each in deliveries
+            {"user_id": user_id, "device_id": device_id, "event": event, "pos": pos}
+            for user_id, events in messages.items()
+            for device_id, event in events.items()
+            if device_id != ALL_DEVICES
         ],
     )
 

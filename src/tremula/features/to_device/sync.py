@@ -85,21 +85,29 @@ class DeviceInbox:
         """
         place = (user_id, device_id)
         received_pos = since.received_pos
-        known = self.cache.get(place) or _Known()
-        if known.received_pos is not None and (
-            received_pos <= known.received_pos
-            or self._journal.changed_pos(TOPIC, user_id) <= known.received_pos
+        known = self.cache.get(place)
+        if known is None:
+            known = _Known()
+            self.cache.put(place, known, _ENTRY_BYTES)
+        has_shown = known.has_shown(received_pos)
+        if (
+            not has_shown
+            and known.received_pos is not None
+            and (
+                received_pos <= known.received_pos
+                or self._journal.changed_pos(TOPIC, user_id) <= known.received_pos
+            )
         ):
             return
-        if known.has_shown(received_pos) or await storage.has_messages(
+        if has_shown or await storage.has_messages(
             self._db, user_id, device_id, up_to=received_pos
         ):
+            if not self._received:
+                self._has_received.set()
             self._received[place] = max(received_pos, self._received.get(place, 0))
-            self._has_received.set()
             if self._are_told_otherwise(user_id):
                 await self.delete_received()
         known.received_pos = received_pos
-        self.cache.put(place, known, _ENTRY_BYTES)
 
     async def run(self) -> None:
         """Delete what was received for ever; meant for the supervisor."""
