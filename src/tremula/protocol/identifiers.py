@@ -5,8 +5,9 @@ program itself need no parsing: ``UserId(f"@{localpart}:{server_name}")``.
 """
 
 import re
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from typing import NewType
+from typing import Final, NewType
 
 from tremula.protocol.errors import InvalidParam
 
@@ -61,6 +62,10 @@ def is_valid_server_name(raw: str) -> bool:
     if _IPV4.fullmatch(host):
         return _is_ipv4(host)
     return _DNS_NAME.fullmatch(host) is not None
+
+
+# Those of a server's users are few, and are asked about with each of their IDs.
+_is_known_server_name: Final = lru_cache(maxsize=1_024)(is_valid_server_name)
 
 
 def _is_port(raw: str) -> bool:
@@ -195,7 +200,8 @@ def _with_domain(raw: object, *, sigil: str, what: str) -> str:
     if not isinstance(raw, str) or raw[:1] != sigil:
         raise InvalidParam(f"not a valid {what}: it must start with {sigil!r}")
     localpart, colon, domain = raw[1:].partition(":")
-    if not colon or not is_valid_server_name(domain):
+    # What is remembered is short, whoever asks.
+    if not colon or len(domain) > ID_BYTES_MAX or not _is_known_server_name(domain):
         raise InvalidParam(f"not a valid {what}: it has no valid server name")
     if _NOT_IN_LOCALPART.search(localpart):
         raise InvalidParam(f"not a valid {what}: characters that are not allowed")
