@@ -227,6 +227,22 @@ async def test_presence_tells_of_a_new_profile(user_data: UserDataServer) -> Non
     assert (await synced(user_data, BOB, since))[ALICE]["displayname"] == "Alice L."
 
 
+async def test_a_new_name_leaves_who_is_away_away(user_data: UserDataServer) -> None:
+    """The server tells it to each of the user's rooms: they do nothing there."""
+    await create_users(user_data, [ALICE])
+    await user_data.create_room(ALICE, BOB)
+    await put(user_data, ALICE, presence="unavailable", status_msg="at lunch")
+
+    await user_data.profiles.set_field(ALICE, "displayname", "Alice L.")
+    while await user_data.propagation.propagate_some():
+        pass
+    await user_data.presence.announce_changes()
+
+    content = (await synced(user_data, BOB))[ALICE]
+    assert (content["presence"], content["status_msg"]) == ("unavailable", "at lunch")
+    assert content["displayname"] == "Alice L."
+
+
 async def test_filters_and_ignored_users_leave_presence_out(
     user_data: UserDataServer,
 ) -> None:

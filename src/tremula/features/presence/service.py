@@ -24,6 +24,7 @@ from tremula.protocol.presence import LivePresence, PresenceState, Shown
 from tremula.rooms.events import PersistedEvent
 from tremula.rooms.memberships import TOPIC as MEMBERSHIP_TOPIC
 from tremula.rooms.room import EVENT_TOPIC
+from tremula.rooms.state import MEMBER
 
 TOPIC: Final = "presence"
 """Announced with the user ID as key and `News` as payload."""
@@ -313,9 +314,13 @@ class Presence:
 
     def _event_sent(self, _pos: int, _key: object, event: object) -> None:
         assert isinstance(event, PersistedEvent)
-        sender = event.stored.sender
+        stored = event.stored
+        sender = stored.sender
         live = self._live.get(sender)
-        if live is not None:
+        # Whoever takes another name has it in each of their rooms by the server, which
+        # may take long, and whatever they have said they are.
+        is_own = stored.type == MEMBER and stored.state_key == sender
+        if live is not None and not is_own:
             now_s = self._clock.monotonic_s()
             live.active(now_s=now_s, hold_s=_GRACE_S)
             if sender in self._ours:
