@@ -65,7 +65,7 @@ class Hooks:
     erasing: list[str] = field(default_factory=list)
     deactivated: list[str] = field(default_factory=list)
     erased: list[str] = field(default_factory=list)
-    failure: Exception | None = None
+    failures: dict[str, Exception] = field(default_factory=dict)
 
     def on_registered(
         self, unit: JournalUnit, user_id: UserId, displayname: str
@@ -76,8 +76,8 @@ class Hooks:
         self.erasing.append(user_id)
 
     async def on_deactivated(self, user_id: UserId) -> None:
-        if self.failure is not None:
-            raise self.failure
+        if user_id in self.failures:
+            raise self.failures[user_id]
         self.deactivated.append(user_id)
 
     async def on_erased(self, user_id: UserId) -> None:

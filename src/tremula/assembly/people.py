@@ -1,11 +1,10 @@
 """Builds accounts, and what belongs to users."""
 
-from functools import partial
-
 from tremula.assembly.base import Base, Engine, People, ThirdPartyServices
 from tremula.assembly.push_rules import build_push_rules
 from tremula.assembly.third_party import add_contacts, build_third_party
 from tremula.features.account import routes as account_routes
+from tremula.features.account.departures import Departures
 from tremula.features.account.service import AccountHooks, Accounts, UserHook
 from tremula.features.account_data import routes as account_data_routes
 from tremula.features.account_data import tag_routes
@@ -217,8 +216,8 @@ def _build_accounts(
     base.router.add(account_routes, accounts)
     virtual_users = VirtualUsers(journal, accounts, base.appservices)
     _add_login(base, accounts, third_party, virtual_users)
-    finish = partial(accounts.finish_departures, base.slots)
-    base.run_with_slots("finish_departures", finish)
+    departures = Departures(accounts, base.slots)
+    base.supervisor.keep_running("departures", departures.run)
     _add_registration(base, accounts, tokens, third_party, virtual_users)
     return accounts, sessions, last_seen, tokens
 

@@ -4,9 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.fakes.slots import SharedSlots
-from tests.features.accounts import PASSWORD, AccountsServer, Policy, start_accounts
-from tremula.infra.slots import SingleProcessSlots
+from tests.features.accounts import PASSWORD, AccountsServer
 from tremula.protocol.errors import (
     Forbidden,
     InvalidUsername,
@@ -175,23 +173,6 @@ async def test_consent_to_deactivate_is_no_consent_to_erase(
     assert (await alice.get("/v3/account/whoami")).status == 200
 
 
-async def test_an_interrupted_departure_is_completed_after_a_restart(
-    accounts: AccountsServer,
-) -> None:
-    await accounts.register("alice")
-    accounts.hooks.failure = RuntimeError("the power went off")
-    with pytest.raises(RuntimeError):
-        await accounts.accounts.deactivate(ALICE, is_erased=True)
-
-    restarted = await start_accounts(accounts.database, Policy(), accounts.clock)
-    await restarted.accounts.finish_departures(SingleProcessSlots())
-    restarted.users.passwords.close()
-
-    assert restarted.hooks.deactivated == ["@alice:test"]
-    assert restarted.hooks.erased == ["@alice:test"]
-    assert await restarted.users.departing() == []
-
-
 async def test_a_login_that_crosses_a_deactivation_is_worth_nothing(
     accounts: AccountsServer,
 ) -> None:
@@ -254,23 +235,3 @@ async def test_an_operator_is_told_of_unknown_users(accounts: AccountsServer) ->
         await accounts.accounts.set_admin(nobody, is_admin=True)
     with pytest.raises(NotFound):
         await accounts.accounts.deactivate(nobody)
-
-
-async def test_a_departure_is_completed_by_who_holds_the_user(
-    accounts: AccountsServer,
-) -> None:
-    await accounts.register("alice")
-    accounts.hooks.failure = RuntimeError("the power went off")
-    with pytest.raises(RuntimeError):
-        await accounts.accounts.deactivate(ALICE)
-    accounts.hooks.failure = None
-    slots = SharedSlots()
-    one, other = slots.process(), slots.process()
-    slots.give(one)
-
-    await accounts.accounts.finish_departures(other)
-    assert await accounts.users.departing() == [ALICE]
-    slots.give(other, ALICE)
-    await accounts.accounts.finish_departures(other)
-
-    assert await accounts.users.departing() == []

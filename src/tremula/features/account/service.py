@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import structlog
 from msgspec import Struct
 
 from tremula.features.devices.service import Devices
@@ -10,12 +11,16 @@ from tremula.features.sessions.service import Sessions
 from tremula.features.uia.service import PASSWORD_FLOWS, Authenticated, Stage, Uia
 from tremula.features.users.service import User, Users, check_password_size
 from tremula.infra.clock import Clock
-from tremula.infra.db import Conflict
+from tremula.infra.db import Conflict, DatabaseUnavailable
 from tremula.infra.http import Requester
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.rereading import reread_on_conflict
-from tremula.infra.slots import Slots
-from tremula.protocol.errors import Forbidden, InvalidUsername, UserInUse
+from tremula.protocol.errors import (
+    Forbidden,
+    InvalidUsername,
+    MatrixError,
+    UserInUse,
+)
 from tremula.protocol.identifiers import (
     ID_BYTES_MAX,
     DeviceId,
@@ -28,6 +33,8 @@ _RESET_FLOWS: Final = (*PASSWORD_FLOWS, (Stage.EMAIL,))
 
 UserHook = Callable[[UserId], Awaitable[None]]
 
+log = structlog.get_logger(__name__)
+
 
 class AccountHooks(Struct, frozen=True):
     """What other features do as accounts come and go.
@@ -35,7 +42,7 @@ class AccountHooks(Struct, frozen=True):
     ``on_registered(unit, user_id, displayname)`` adds to the unit that makes the user,
     ``on_erasing(unit, user_id)`` to the one that deactivates and erases them.
     ``on_deactivated`` takes the user out of all rooms, ``on_erased`` removes what the
-    user has stored; both may be repeated after a crash.
+    user has stored; both are repeated.
     """
 
     on_registered: Callable[[JournalUnit, UserId, str], None]
@@ -202,7 +209,8 @@ class Accounts(Struct, frozen=True):
     ) -> None:
         """Close the account for good, log out all devices, and leave all rooms.
 
-        Safe to repeat. If the leaving is interrupted, `finish_departures` does it.
+        Safe to repeat. What the leaving has left, if it is interrupted or something was
+        under way, `Departures` finishes.
 
         Raises:
             NotFound: there is no such user.
@@ -218,7 +226,11 @@ class Accounts(Struct, frozen=True):
                 self.hooks.on_erasing(unit, user_id)
 
         await self.devices.log_out_all(user_id, also=close, proof=proof)
-        await self._depart(user_id)
+        try:
+            await self.depart(user_id)
+        except (MatrixError, DatabaseUnavailable) as error:
+            # The account is closed, which is what was asked for.
+            log.warning("departure_interrupted", user_id=user_id, reason=str(error))
 
     async def check_open(self, requester: Requester) -> None:
         """Refuse who came into a room while their account was closed, and take them out
@@ -232,30 +244,18 @@ class Accounts(Struct, frozen=True):
             return
         user = await self.users.find(requester.user_id)
         if user is not None and user.is_deactivated:
-            await self._depart(user.user_id)
+            await self.depart(user.user_id)
             raise Forbidden("the account was deactivated")
 
-    async def finish_departures(self, slots: Slots) -> None:
-        """Complete what a crash has interrupted, of users whose *slots* are held; to be
-        run at the start, and when slots come.
+    async def depart(self, user_id: UserId) -> None:
+        """Take a user whose account is closed out of all rooms, and out of what else
+        they are in; if they are to be erased, remove that, too. Safe to repeat.
         """
-        while True:
-            departing = await self.users.departing()
-            ours = [each for each in departing if slots.holds(each)]
-            if not ours:
-                return
-            for user_id in ours:
-                await self._depart(user_id)
-
-    async def _depart(self, user_id: UserId) -> None:
         for hook in self.hooks.on_deactivated:
             await hook(user_id)
         if (await self.users.get(user_id)).is_erased:
             for hook in self.hooks.on_erased:
                 await hook(user_id)
-        unit = self.journal.unit()
-        self.users.set_departed(unit, user_id)
-        await self.journal.commit(unit)
 
     async def _get_owned(self, user_id: UserId) -> User:
         user = await self.users.get(user_id)

@@ -204,9 +204,13 @@ class Users(Struct, frozen=True):
         """Close the account for good; the user is departing from then on."""
         storage.update_deactivated(unit, user_id, ts_ms=ts_ms, is_erased=is_erased)
 
-    async def departing(self) -> list[UserId]:
-        """Deactivated users who may still be in rooms, some 100 of them."""
-        return await storage.departing_users(self.db)
+    async def departing(self, *, after: UserId, closed_by_ms: int) -> list[UserId]:
+        """Users who may still be in rooms though their accounts were closed by then,
+        in order of their IDs, the first 100 past *after*.
+        """
+        return await storage.departing_users(
+            self.db, after=after, closed_by_ms=closed_by_ms
+        )
 
     def set_departed(self, unit: Unit, user_id: UserId) -> None:
         """Record that a deactivated user is in no room any more."""

@@ -159,10 +159,18 @@ def update_departed(unit: Unit, user_id: UserId) -> None:
     unit.run("UPDATE users SET departing = 0 WHERE user_id = :user_id", user_id=user_id)
 
 
-async def departing_users(db: Reader) -> list[UserId]:
-    """Deactivated users who may still be in rooms, some 100 of them."""
+async def departing_users(
+    db: Reader, *, after: UserId, closed_by_ms: int
+) -> list[UserId]:
+    """Users who may still be in rooms though their accounts were closed by then."""
     rows = await db.all(
-        "SELECT user_id FROM users WHERE departing = 1 ORDER BY user_id LIMIT 100"
+        """
+        SELECT user_id FROM users
+        WHERE departing = 1 AND user_id > :after AND deactivated_ts_ms <= :closed_by_ms
+        ORDER BY user_id LIMIT 100
+        """,
+        after=after,
+        closed_by_ms=closed_by_ms,
     )
     return [UserId(user_id) for (user_id,) in rows]
 
