@@ -1,19 +1,25 @@
 """The authorisation rules on ``m.room.member`` (RV1 rule 5, RV11 rule 4)."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from tremula.protocol.auth_rule_numbers import rule_numbers, violation
+from tremula.protocol.auth_rule_numbers import NOT_JOINED, rule_numbers, violation
 from tremula.protocol.auth_state import AuthState
 from tremula.protocol.auth_third_party_invite import check_third_party_invite
 from tremula.protocol.errors import AuthRuleViolation, InvalidParam
 from tremula.protocol.events import Event
 from tremula.protocol.identifiers import ServerName, parse_user_id, server_of
-from tremula.protocol.power_levels import room_creators
+from tremula.protocol.power_levels import PowerLevels, lack_of_power, room_creators
 from tremula.protocol.room_versions import RoomVersion
 
 # Whether the event in question bears a valid signature of that server.
 ServerSigned = Callable[[ServerName], bool]
+
+_WHY_NO_KNOCK: Final = {
+    "ban": "you are banned from this room",
+    "invite": "you are invited to this room already",
+    "join": "you are in this room already",
+}
 
 
 def never_signed(server_name: ServerName) -> bool:  # noqa: ARG001 (a ServerSigned)
@@ -82,7 +88,7 @@ def _check_join(
         raise _join_violation(version, 2, "nobody can join for somebody else")
     membership = auth.membership(target)
     if membership == "ban":
-        raise _join_violation(version, 3, f"{target} is banned from the room")
+        raise _join_violation(version, 3, "you are banned from this room")
     join_rule = auth.join_rule
     if join_rule == "public":
         return
@@ -94,7 +100,7 @@ def _check_join(
             _check_authorising_user(version, event, auth)
         return
     otherwise = 7 if version.restricted else 6
-    raise _join_violation(version, otherwise, f"{target} is not invited to the room")
+    raise _join_violation(version, otherwise, "you are not invited to this room")
 
 
 def _join_violation(version: RoomVersion, rule: int, message: str) -> AuthRuleViolation:
@@ -135,7 +141,10 @@ def _check_authorising_user(
     ):
         numbers = rule_numbers(version)
         number = (numbers.member, numbers.join, 5, 2)
-        message = "the join is not authorised by a member who may invite"
+        message = (
+            "you are not invited to this room, "
+            "and no member who may invite has authorised the join"
+        )
         raise violation(version, number, message)
 
 
@@ -149,14 +158,16 @@ def _check_invite(
         check_third_party_invite(version, event, target, auth)
         return
     if auth.membership(event.sender) != "join":
-        message = f"{event.sender} is not joined to the room"
-        raise violation(version, (*number, 2), message)
+        raise violation(version, (*number, 2), NOT_JOINED)
     membership = auth.membership(target)
     if membership in ("join", "ban"):
-        message = f"{target} cannot be invited: the membership is {membership}"
+        what = "banned from" if membership == "ban" else "already in"
+        message = f"{target} is {what} this room"
         raise violation(version, (*number, 3), message)
-    if not auth.power_levels.can_invite(event.sender):
-        message = f"{event.sender} does not have the power level to invite"
+    levels = auth.power_levels
+    if not levels.can_invite(event.sender):
+        level = levels.user(event.sender)
+        message = lack_of_power(levels.invite, level, "invite")
         raise violation(version, (*number, 5), message)
 
 
@@ -173,18 +184,27 @@ def _check_leave(
             return
         if membership == "knock" and version.knock:
             return
-        message = f"{sender} has nothing to leave: neither member nor invited"
+        message = "you are neither in this room nor invited to it"
         raise violation(version, (*number, 1), message)
     if auth.membership(sender) != "join":
-        message = f"{sender} is not joined to the room"
-        raise violation(version, (*number, 2), message)
+        raise violation(version, (*number, 2), NOT_JOINED)
     levels = auth.power_levels
     if auth.membership(target) == "ban" and levels.user(sender) < levels.ban:
-        message = f"{sender} does not have the power level to unban"
+        message = lack_of_power(levels.ban, levels.user(sender), f"unban {target}")
         raise violation(version, (*number, 3), message)
     if not levels.can_kick(sender, target):
-        message = f"{sender} does not have the power level to kick {target}"
+        message = _lack_of_power_over(levels, levels.kick, sender, f"remove {target}")
         raise violation(version, (*number, 5), message)
+
+
+def _lack_of_power_over(
+    levels: PowerLevels, needed: int, sender: str, to_do: str
+) -> str:
+    """What *sender* is told who can't do something to somebody."""
+    level = levels.user(sender)
+    if level < needed:
+        return lack_of_power(needed, level, to_do)
+    return f"you can't {to_do}, whose power level is not below yours"
 
 
 def _check_ban(
@@ -194,10 +214,10 @@ def _check_ban(
     numbers = rule_numbers(version)
     number = (numbers.member, numbers.ban)
     if auth.membership(event.sender) != "join":
-        message = f"{event.sender} is not joined to the room"
-        raise violation(version, (*number, 1), message)
-    if not auth.power_levels.can_ban(event.sender, target):
-        message = f"{event.sender} does not have the power level to ban {target}"
+        raise violation(version, (*number, 1), NOT_JOINED)
+    levels = auth.power_levels
+    if not levels.can_ban(event.sender, target):
+        message = _lack_of_power_over(levels, levels.ban, event.sender, f"ban {target}")
         raise violation(version, (*number, 3), message)
 
 
@@ -211,12 +231,12 @@ def _check_knock(
     if join_rule != "knock" and not (
         join_rule == "knock_restricted" and version.knock_restricted
     ):
-        message = "the join rule of the room does not allow knocking"
+        message = "nobody can knock on this room: its join rule does not allow it"
         raise violation(version, (*number, 1), message)
     if event.sender != target:
         message = "nobody can knock for somebody else"
         raise violation(version, (*number, 2), message)
     membership = auth.membership(target)
-    if membership in ("ban", "invite", "join"):
-        message = f"{target} cannot knock: the membership is {membership}"
+    if membership in _WHY_NO_KNOCK:
+        message = _WHY_NO_KNOCK[membership]
         raise violation(version, (*number, 4), message)

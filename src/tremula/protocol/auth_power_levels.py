@@ -159,7 +159,10 @@ def _check_old(
 ) -> None:
     # "If the current value is greater than the sender's current power level, reject."
     if change.old is not None and change.old > level:
-        message = f"the level of {change.name} is above the sender's"
+        message = (
+            f"your power level is {level}: you can't change {change.name}, "
+            f"which is {change.old}"
+        )
         raise violation(version, number, message)
 
 
@@ -168,7 +171,9 @@ def _check_new(
 ) -> None:
     # "If the new value is greater than the sender's current power level, reject."
     if change.new is not None and change.new > level:
-        message = f"the new level of {change.name} is above the sender's"
+        message = (
+            f"your power level is {level}: you can't set {change.name} to {change.new}"
+        )
         raise violation(version, number, message)
 
 
@@ -186,7 +191,10 @@ def _check_user_changes(
         is_own = change.name == event.sender
         if change.old is not None and change.old >= level and not is_own:
             number = (numbers.power_levels, numbers.changes + 3, 1)
-            message = f"the level of {change.name} is not below the sender's"
+            message = (
+                f"your power level is {level}: you can't change that of "
+                f"{change.name}, which is {change.old}"
+            )
             raise violation(version, number, message)
         number = (numbers.power_levels, numbers.changes + 4, 1)
         _check_new(version, number, change, level)

@@ -4,10 +4,15 @@ Most authorisation rules are the same in all versions; their numbers are not. A
 violation names its rule as ``RV11 4.3.2``: room version 11, rule 4.3.2.
 """
 
+from typing import Final
+
 from msgspec import Struct
 
 from tremula.protocol.errors import AuthRuleViolation, MalformedEvent
 from tremula.protocol.room_versions import RoomVersion
+
+NOT_JOINED: Final = "you are not in this room"
+"""What several rules say to a sender."""
 
 
 class RuleNumbers(Struct, frozen=True):

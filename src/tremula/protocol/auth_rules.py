@@ -7,13 +7,18 @@ changes of power levels have modules of their own.
 
 from tremula.protocol.auth_member import ServerSigned, check_member, never_signed
 from tremula.protocol.auth_power_levels import check_power_levels
-from tremula.protocol.auth_rule_numbers import malformed, rule_numbers, violation
+from tremula.protocol.auth_rule_numbers import (
+    NOT_JOINED,
+    malformed,
+    rule_numbers,
+    violation,
+)
 from tremula.protocol.auth_selection import auth_event_keys, check_auth_events
 from tremula.protocol.auth_state import AuthState
 from tremula.protocol.errors import InvalidParam
 from tremula.protocol.events import Event
 from tremula.protocol.identifiers import parse_user_id, server_of
-from tremula.protocol.power_levels import PowerLevels
+from tremula.protocol.power_levels import PowerLevels, lack_of_power
 from tremula.protocol.room_state import StateEvent, StateKey, StateLookup
 from tremula.protocol.room_versions import ROOM_VERSIONS, RoomVersion
 
@@ -139,7 +144,8 @@ def _check_room(version: RoomVersion, event: Event, create: StateEvent | None) -
         server_of(event.sender) != server_of(create.sender)
     ):
         number = rule_numbers(version).federate
-        raise violation(version, (number,), "the room does not federate")
+        message = "this room is for users of the server that made it, and no others"
+        raise violation(version, (number,), message)
 
 
 def _check_aliases(version: RoomVersion, event: Event) -> None:
@@ -156,7 +162,7 @@ def _check_sender(version: RoomVersion, event: Event, auth: AuthState) -> None:
     # "If the sender's current membership state is not join, reject."
     if auth.membership(sender) != "join":
         number = rule_numbers(version).sender_is_joined
-        raise violation(version, (number,), f"{sender} is not joined to the room")
+        raise violation(version, (number,), NOT_JOINED)
     levels = auth.power_levels
     level = levels.user(sender)
     event_type = event.type
@@ -166,19 +172,22 @@ def _check_sender(version: RoomVersion, event: Event, auth: AuthState) -> None:
     if event_type == "m.room.third_party_invite":
         if level < levels.invite:
             number = rule_numbers(version).third_party_invite
-            raise violation(version, (number, 1), f"{sender} may not invite")
+            message = lack_of_power(levels.invite, level, "invite")
+            raise violation(version, (number, 1), message)
         return
     # "If the event type's required power level is greater than the sender's power
     # level, reject."
-    if levels.event(event_type, is_state=state_key is not None) > level:
+    needed = levels.event(event_type, is_state=state_key is not None)
+    if needed > level:
         number = rule_numbers(version).required_level
-        message = f"{sender} does not have the power level to send {event_type}"
+        message = lack_of_power(needed, level, f"send {event_type}")
         raise violation(version, (number,), message)
     # "If the event has a state_key that starts with an @ and does not match the
     # sender, reject."
     if state_key is not None and state_key[:1] == "@" and state_key != sender:
         number = rule_numbers(version).state_key_of_user
-        raise violation(version, (number,), "the state key is another user's ID")
+        message = "the state key is another user's ID: only they may send that"
+        raise violation(version, (number,), message)
     if event_type == "m.room.power_levels":
         check_power_levels(version, event, auth)
     elif event_type == "m.room.redaction" and version.redaction_auth_rule:
@@ -193,5 +202,7 @@ def _check_redaction(version: RoomVersion, event: Event, levels: PowerLevels) ->
     # domain of the event_id of the m.room.redaction, allow."
     if event.redacts is None or server_of(event.redacts) != server_of(event.event_id):
         number = rule_numbers(version).redaction
-        message = f"{event.sender} may not redact events of other servers"
+        message = lack_of_power(
+            levels.redact, levels.user(event.sender), "redact events of other servers"
+        )
         raise violation(version, (number, 3), message)

@@ -31,7 +31,7 @@ def check_third_party_invite(
         AuthRuleViolation: the proof is missing, or is not one for *target*.
     """
     if auth.membership(target) == "ban":
-        raise _violation(version, 1, f"{target} is banned from the room")
+        raise _violation(version, 1, f"{target} is banned from this room")
     signed = _signed_of(event.content["third_party_invite"])
     if signed is None:
         raise _violation(version, 2, "third_party_invite has no signed object")

@@ -36,7 +36,8 @@ class AuthRuleViolation(ValueError):
     """An event that the authorisation rules of its room version reject.
 
     The caller decides what follows: ``Forbidden`` for a client, a rejection or a
-    soft failure for a PDU. ``rule`` names the rule, for logs and tests.
+    soft failure for a PDU. ``rule`` names the rule, for logs and tests; the message is
+    for whoever wants to send the event: in plain words, what they lack.
     """
 
     def __init__(self, rule: str, message: str) -> None:
@@ -46,7 +47,7 @@ class AuthRuleViolation(ValueError):
 
     def answer(self) -> "MatrixError":
         """What a client is told that wants to send the event."""
-        return Forbidden(str(self))
+        return Forbidden(self.message)
 
 
 class MalformedEvent(AuthRuleViolation):
@@ -54,7 +55,7 @@ class MalformedEvent(AuthRuleViolation):
 
     def answer(self) -> "MatrixError":
         """See `AuthRuleViolation`."""
-        return BadJson(str(self))
+        return BadJson(self.message)
 
 
 # Common error codes (CS "Common error codes")

@@ -137,6 +137,11 @@ def user_level(
     return 0 if level is None else level
 
 
+def lack_of_power(needed: int, level: int, to_do: str) -> str:
+    """What somebody is told who has *level*, which is not enough *to_do* something."""
+    return f"you need power level {needed} to {to_do}, and have {level}"
+
+
 class PowerLevels(Struct, frozen=True):
     """The power levels in force in a room, with every default filled in."""
 

@@ -92,7 +92,8 @@ class Judgement(Struct, frozen=True):
     """
 
     standing: Standing
-    reason: str | None
+    violation: AuthRuleViolation | None
+    refusal: str | None
     around: Surroundings
     before_auth: AuthState
     before: StateAt
@@ -100,6 +101,11 @@ class Judgement(Struct, frozen=True):
     extremities: tuple[Extremity, ...]
     after: Place | NewPlace | None
     is_unproven: bool
+
+    @property
+    def reason(self) -> str | None:
+        """Why the event is not accepted."""
+        return self.refusal if self.violation is None else str(self.violation)
 
 
 class Judge(Struct, frozen=True):
@@ -128,25 +134,25 @@ class Judge(Struct, frozen=True):
         """
         around = await self._surroundings(room, event)
         head = room.head
-        reason = auth_events_violation(
+        broken = auth_events_violation(
             room.view.create, room.version, event, around.auth_events
         )
         states = await self._states_of_prevs(room, event, around, prior)
         if not states:
-            if reason is not None:
+            if broken is not None:
                 # Not worth asking for the state before it.
-                raise Unacceptable(reason)
+                raise Unacceptable(str(broken))
             raise MissingPrevEvents(event.prev_events)
         before = await self.states.resolve(room, list(states.values()))
         before_auth = await self._auth_state(room, event, around, before)
-        reason = reason or violation(room.version, event, before_auth)
-        standing = Standing.ACCEPTED if reason is None else Standing.REJECTED
-        if reason is None and before.changes:
+        broken = broken or violation(room.version, event, before_auth)
+        standing = Standing.ACCEPTED if broken is None else Standing.REJECTED
+        if broken is None and before.changes:
             now = await self._auth_state(room, event, around, StateAt(head.state, {}))
-            reason = violation(room.version, event, now)
-            standing = Standing.ACCEPTED if reason is None else Standing.SOFT_FAILED
-        if reason is None and refusal is not None:
-            standing, reason = Standing.SOFT_FAILED, refusal
+            broken = violation(room.version, event, now)
+            standing = Standing.ACCEPTED if broken is None else Standing.SOFT_FAILED
+        if broken is None and refusal is not None:
+            standing = Standing.SOFT_FAILED
         after = before
         if event.state_key is not None and standing is not Standing.REJECTED:
             after = before.with_event(event.key, around.nid)
@@ -159,7 +165,8 @@ class Judge(Struct, frozen=True):
             place = await self._place(room, states, after)
         return Judgement(
             standing,
-            reason,
+            broken,
+            refusal,
             around,
             before_auth,
             before,
@@ -388,26 +395,28 @@ def auth_events_violation(
     version: RoomVersion,
     event: Event,
     cited: Sequence[WholeEvent],
-) -> str | None:
+) -> AuthRuleViolation | None:
     """Why *event* is rejected by its own auth events, if it is."""
     rejected = {e.event.event_id for e in cited if e.standing is Standing.REJECTED}
     auth_events = [each.event for each in cited]
     try:
         check_auth_events(version, event, auth_events, rejected=rejected)
     except AuthRuleViolation as error:
-        return str(error)
+        return error
     entries: dict[StateKey, StateEvent | None] = {e.key: e for e in auth_events}
     # RV12: "the room_id [...] implies this".
     entries.setdefault(CREATE, room_create)
     return violation(version, event, AuthState(version, _Entries(entries)))
 
 
-def violation(version: RoomVersion, event: Event, state: AuthState) -> str | None:
+def violation(
+    version: RoomVersion, event: Event, state: AuthState
+) -> AuthRuleViolation | None:
     """Why *state* does not allow *event*, if it does not."""
     try:
         check_auth(version, event, state, server_signed=signed_when_received)
     except AuthRuleViolation as error:
-        return str(error)
+        return error
     return None
 
 

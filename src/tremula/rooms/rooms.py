@@ -39,6 +39,7 @@ from tremula.rooms.policing import UNPOLICED, Policing
 from tremula.rooms.purging import Closing
 from tremula.rooms.receiving import Receipt, ReceiveEvents, Receiving
 from tremula.rooms.rechecking import Rechecking
+from tremula.rooms.refusing import refusal
 from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.resolver import Resolver
 from tremula.rooms.room import REDACTION, Room
@@ -350,7 +351,8 @@ class Rooms:
         try:
             staged = room.stage(unit, drafts, now_ms=now_ms, redacted=redacted)
         except AuthRuleViolation as error:
-            raise error.answer() from error
+            event_type = drafts[0].type
+            raise refusal(error, room.view.room_id, event_type=event_type) from error
         for item in staged:
             self._events.remember_on_commit(unit, item.stored)
         return staged

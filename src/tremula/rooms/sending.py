@@ -8,16 +8,17 @@ from msgspec import Struct
 from tremula.infra.clock import Clock
 from tremula.infra.journal import Journal
 from tremula.infra.locks import KeyedLocks
-from tremula.protocol.errors import Forbidden, NotFound
+from tremula.protocol.errors import NotFound
 from tremula.protocol.events import BuiltEvent
 from tremula.protocol.identifiers import EventId, RoomId
 from tremula.protocol.policy_servers import is_exempt
 from tremula.rooms.arrivals import ArrivalReader
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import Draft
-from tremula.rooms.graph import PREV_EVENTS_CITED_MAX, Standing
+from tremula.rooms.graph import PREV_EVENTS_CITED_MAX
 from tremula.rooms.judging import Judge
 from tremula.rooms.policing import Policing, policy_server_of
+from tremula.rooms.refusing import refusal
 from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.room import Room, check_replaces
 from tremula.rooms.txns import SentTxns
@@ -100,8 +101,8 @@ class Sending(Struct, frozen=True):
         has to be asked first.
         """
         judgement = await self.judge.judge(room, built.event, None)
-        if judgement.standing is not Standing.ACCEPTED:
-            raise Forbidden(str(judgement.reason))
+        if judgement.violation is not None:
+            raise refusal(judgement.violation, room.view.room_id, event_type=draft.type)
         if not self.policing.recommends(room, built):
             return None
         reader = ArrivalReader(self.events.db, self.events)

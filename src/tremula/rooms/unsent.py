@@ -16,6 +16,7 @@ from tremula.protocol.events import BuiltEvent, Event
 from tremula.protocol.identifiers import EventId, RoomId
 from tremula.rooms.events import Draft
 from tremula.rooms.policing import Policing
+from tremula.rooms.refusing import refusal
 from tremula.rooms.registry import RoomRegistry
 from tremula.rooms.room import Room
 
@@ -121,4 +122,4 @@ def _check_allowed(room: Room, event: Event) -> None:
     try:
         check_auth(room.version, event, room.head.auth, server_signed=room.own.is_named)
     except AuthRuleViolation as error:
-        raise error.answer() from error
+        raise refusal(error, event.room_id, event_type=event.type) from error

@@ -15,6 +15,7 @@ from tremula.infra.locks import KeyedLocks
 from tremula.infra.slots import CallTypes, Slots
 from tremula.protocol.errors import Forbidden
 from tremula.protocol.identifiers import EventId, RoomId, UserId
+from tremula.protocol.power_levels import lack_of_power
 from tremula.protocol.room_versions import RoomVersion, get_room_version
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import Draft
@@ -86,8 +87,7 @@ class Successors:
                 made = await self._find_successor(old)
                 if made is not None and made.version.id == wanted.version_id:
                     return made.room_id
-            if not old.power_levels.can_send(wanted.user_id, TOMBSTONE, is_state=True):
-                raise Forbidden(f"{wanted.user_id} may not upgrade this room")
+            _check_power(old, wanted.user_id)
             return await self._succeed(old, wanted)
 
     async def _find_successor(self, old: RoomView) -> RoomView | None:
@@ -124,6 +124,13 @@ class Successors:
         if events.last:
             await self._rooms.append(successor_id, events.last)
         return successor_id
+
+
+def _check_power(room: RoomView, user_id: UserId) -> None:
+    levels = room.power_levels
+    level, needed = levels.user(user_id), levels.event(TOMBSTONE, is_state=True)
+    if level < needed:
+        raise Forbidden(lack_of_power(needed, level, "upgrade this room"))
 
 
 def _tombstone_id(room: RoomView) -> EventId | None:
