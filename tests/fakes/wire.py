@@ -22,7 +22,7 @@ class FakeWire:
         self.calls += 1
         self.pieces.append(data)
 
-    def write_both(self, head: bytes, piece: bytes | bytearray) -> None:
+    def write_both(self, head: bytes, piece: bytes | memoryview) -> None:
         """Keep both."""
         self.calls += 1
         self.pieces += (head, bytes(piece))

@@ -83,8 +83,8 @@ async def put(store: BlobStore, spool: Spool, key: str, data: bytes) -> None:
 
 
 async def read(store: BlobStore, key: str, start: int, length: int) -> bytes:
-    found = [chunk async for chunk in store.read(key, start, length)]
-    assert all(0 < len(chunk) <= CHUNK_BYTES for chunk in found)
+    found = [bytes(piece) async for piece in store.read(key, start, length)]
+    assert all(0 < len(piece) <= CHUNK_BYTES for piece in found)
     return b"".join(found)
 
 
@@ -244,6 +244,29 @@ async def test_a_megabyte_of_a_folder_is_one_piece(
     found = [len(piece) async for piece in store.read("large", 0, 1_048_576)]
 
     assert found == [1_048_576]
+
+
+async def test_who_reads_at_the_same_time_has_memory_of_their_own(
+    tmp_path: Path, disk: Disk, spool: Spool
+) -> None:
+    store = LocalBlobs(tmp_path / "blobs", disk)
+    for key in ("one", "two"):
+        await put(store, spool, key, key.encode())
+        assert await read(store, key, 0, 3) == key.encode()
+    readers = [store.read(key, 0, 3) for key in ("one", "two", "one")]
+
+    first = await anext(readers[0])
+    second = await anext(readers[1])
+    await readers[1].aclose()
+    third = await anext(readers[2])
+
+    assert [bytes(piece) for piece in (first, second, third)] == [
+        b"one",
+        b"two",
+        b"one",
+    ]
+    for reader in readers:
+        await reader.aclose()
 
 
 async def test_what_is_gone_is_missing_though_it_was_just_in_use(

@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tremula.infra.blobs.store import Piece
 from tremula.infra.blobs.warm_files import WarmFiles, read_now
 
 
@@ -20,13 +19,15 @@ class Memory:
         self.failure: OSError | None = None
         self.asked = 0
 
-    def read(self, path: str, start: int, length: int) -> Piece:
+    def read(self, path: str, start: int, into: memoryview) -> int:
         """Implements `ReadNow`."""
         assert path == "/file"
         self.asked += 1
         if self.failure is not None:
             raise self.failure
-        return self.content[start : start + length]
+        found = self.content[start : start + len(into)]
+        into[: len(found)] = found
+        return len(found)
 
 
 @pytest.fixture
@@ -46,10 +47,17 @@ def disk_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+def found(files: WarmFiles, start: int, length: int) -> memoryview:
+    """What is in memory of the file."""
+    piece = files.read("/file", start, length)
+    assert piece is not None
+    return piece
+
+
 async def test_what_is_in_use_is_read(files: WarmFiles) -> None:
     files.note("/file")
 
-    assert files.read("/file", 2, 3) == b"234"
+    assert bytes(found(files, 2, 3)) == b"234"
 
 
 async def test_what_nobody_used_is_not_even_opened(
@@ -77,6 +85,47 @@ async def test_what_is_in_memory_in_part_is_left_to_a_thread(files: WarmFiles) -
     assert files.read("/file", 8, 3) is None
 
 
+async def test_what_is_given_back_is_read_into_again(files: WarmFiles) -> None:
+    files.note("/file")
+    first = found(files, 0, 10)
+
+    files.give_back(first)
+
+    second = found(files, 2, 3)
+    assert bytes(second) == b"234"
+    assert second.obj is first.obj
+
+
+async def test_nobody_reads_into_what_another_one_has(files: WarmFiles) -> None:
+    files.note("/file")
+    files.give_back(found(files, 0, 3))
+    first = found(files, 0, 3)
+
+    found(files, 5, 3)
+
+    assert bytes(first) == b"012"
+
+
+async def test_of_what_is_given_back_the_largest_is_kept(files: WarmFiles) -> None:
+    files.note("/file")
+    pieces = [found(files, 0, length) for length in (3, 10, 5)]
+
+    for piece in pieces:
+        files.give_back(piece)
+
+    assert found(files, 0, 4).obj is pieces[1].obj
+
+
+async def test_what_could_not_be_read_leaves_its_memory(files: WarmFiles) -> None:
+    files.note("/file")
+    piece = found(files, 0, 10)
+    files.give_back(piece)
+
+    assert files.read("/file", 8, 3) is None
+
+    assert found(files, 0, 3).obj is piece.obj
+
+
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOENT])
 async def test_what_would_be_waited_for_is_tried_again_later(
     files: WarmFiles, memory: Memory, number: int
@@ -87,7 +136,7 @@ async def test_what_would_be_waited_for_is_tried_again_later(
 
     memory.failure = None
 
-    assert files.read("/file", 0, 3) == b"012"
+    assert bytes(found(files, 0, 3)) == b"012"
 
 
 async def test_what_can_not_tell_is_not_asked_twice(
@@ -106,12 +155,15 @@ def test_a_disk_has_in_memory_what_was_just_written(disk_folder: Path) -> None:
     data = os.urandom(100_000)
     path = disk_folder / "file"
     path.write_bytes(data)
+    buffer = memoryview(bytearray(50_000))
 
     try:
-        found = read_now(str(path), 10, 50_000)
+        got = read_now(str(path), 10, buffer)
     except OSError as error:
         assert error.errno == errno.EOPNOTSUPP  # noqa: PT017 - few systems do not
         pytest.skip("this file system can't tell what is in memory")
 
-    assert found == data[10:50_010]
-    assert read_now(str(path), 99_990, 20) == data[99_990:]
+    assert got == 50_000
+    assert bytes(buffer) == data[10:50_010]
+    assert read_now(str(path), 99_990, buffer) == 10
+    assert bytes(buffer[:10]) == data[99_990:]

@@ -34,7 +34,7 @@ class _Receiver:
     def write(self, data: bytes | bytearray) -> None:
         raise NotImplementedError
 
-    def write_both(self, head: bytes, piece: bytes | bytearray) -> None:
+    def write_both(self, head: bytes, piece: bytes | memoryview) -> None:
         raise NotImplementedError
 
     def read_on(self) -> None:

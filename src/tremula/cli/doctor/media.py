@@ -65,7 +65,9 @@ async def _try(store: "BlobStore", spool: "Spool") -> None:
     async with spool.receive(content()) as file:
         await store.put(key, file)
     try:
-        read = b"".join([chunk async for chunk in store.read(key, 0, len(written))])
+        read = b"".join(
+            [bytes(piece) async for piece in store.read(key, 0, len(written))]
+        )
     finally:
         await store.delete([key])
     if read != written:

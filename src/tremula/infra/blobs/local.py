@@ -53,11 +53,13 @@ class LocalBlobs:
         the socket. Of several, others' requests have their turn between any two.
         """
         path = self._file_name(key)
-        if length <= CHUNK_BYTES:
-            piece = self._warm.read(path, start, length)
-            if piece:
+        if 0 < length <= CHUNK_BYTES:
+            in_memory = self._warm.read(path, start, length)
+            if in_memory is not None:
                 self._warm.note(path)
-                yield piece
+                yield in_memory
+                # Not by who goes amid it: it may be on its way to a socket yet.
+                self._warm.give_back(in_memory)
                 return
         end = start + length
         while start < end:

@@ -15,8 +15,8 @@ CHUNK_BYTES: Final = 1_048_576
 """How much of a blob is in memory for whoever reads it: all of it, for most."""
 
 
-Piece = bytes | bytearray
-"""Some of a blob."""
+Piece = bytes | memoryview
+"""Some of a blob: it is the reader's until that asks for the next one."""
 
 
 class BlobError(Exception):
@@ -76,7 +76,8 @@ class BlobStore(Protocol):
         ...
 
     def read(self, key: str, start: int, length: int) -> AsyncGenerator[Piece]:
-        """*length* bytes from *start* on, in pieces of at most `CHUNK_BYTES`.
+        """*length* bytes from *start* on, in pieces of at most `CHUNK_BYTES`; see
+        `Piece` for how long those last.
 
         Raises:
             BlobMissing: there are fewer, or none.

@@ -37,8 +37,10 @@ class Wire(Protocol):
         """Send *data*, sooner or later."""
         ...
 
-    def write_both(self, head: bytes, piece: bytes | bytearray) -> None:
-        """Send *head* and a *piece* that is too large to be copied behind it."""
+    def write_both(self, head: bytes, piece: bytes | memoryview) -> None:
+        """Send *head* and a *piece* that is too large to be copied behind it. While
+        some of it is left to be sent, the client counts as slow.
+        """
         ...
 
     def read_on(self) -> None:
@@ -207,10 +209,11 @@ class Exchange:
         self._head = b"".join((head, *self._end_of_head()))
         self._left_bytes = size_bytes
 
-    async def send(self, piece: bytes | bytearray) -> None:
+    async def send(self, piece: bytes | memoryview) -> None:
         """Send more of the body. An empty piece is its end.
 
-        Returns when the next one may be read: never are two of them in memory.
+        Returns when the next one may be read, into the same memory: nothing is left of
+        this one.
 
         Raises:
             TimeoutError: the client takes it too slowly.

@@ -154,8 +154,12 @@ class HttpConnection(asyncio.Protocol):
         """Send *data*, sooner or later."""
         self._transport.write(data)
 
-    def write_both(self, head: bytes, piece: bytes | bytearray) -> None:
-        """Send both in one system call: two would wake the client twice."""
+    def write_both(self, head: bytes, piece: bytes | memoryview) -> None:
+        """Send both in one system call: two would wake the client twice.
+
+        It is not copied, so whoever sent it waits until all of it is gone.
+        """
+        self._transport.set_write_buffer_limits(0)
         self._transport.writelines([head, piece])
 
     def pause_reading(self) -> None:

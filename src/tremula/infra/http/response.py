@@ -16,11 +16,12 @@ from tremula.infra.http.websocket import Conversation
 class StreamedBody(Struct, frozen=True):
     """A body of ``size_bytes`` that is sent piece by piece, as fast as it is taken.
 
-    ``chunks`` is begun only if the body is sent at all.
+    ``chunks`` is begun only if the body is sent at all. What it gives is done with when
+    it is asked for more.
     """
 
     size_bytes: int
-    chunks: Callable[[], AsyncGenerator[bytes | bytearray]]
+    chunks: Callable[[], AsyncGenerator[bytes | memoryview]]
 
     def __len__(self) -> int:
         """As of other bodies: what goes into ``Content-Length``."""
