@@ -4,9 +4,13 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import LiteralString
 
+import pytest
+from msgspec.structs import replace
+
 from tremula.infra.db import Engine, Row
 from tremula.infra.journal import JournalUnit
 from tremula.protocol.identifiers import DeviceId, EventId, UserId
+from tremula.rooms import txns as txns_module
 from tremula.rooms.events import Draft, TxnKey
 from tremula.rooms.txns import SentTxns
 
@@ -52,3 +56,22 @@ async def test_what_begins_while_a_repetition_looks_in_the_database_is_found() -
     stored.set_result(None)
 
     assert await looking == EVENT_ID
+
+
+async def test_what_is_on_its_way_is_not_forgotten_for_other_devices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The database would know nothing of it, and it would be sent twice."""
+    monkeypatch.setattr(txns_module, "_DEVICES_MAX", 1)
+    txns = SentTxns(SlowReader())
+    assert await txns.find(ROOM_NID, DRAFT) is None
+    unit = JournalUnit(lambda _: 1)
+    txns.begin(unit, ROOM_NID, DRAFT, EVENT_ID)
+    unit.future = asyncio.get_running_loop().create_future()
+    unit.future.set_result(None)
+
+    for device_id in ("TABLET", "WATCH"):
+        other = TxnKey(DeviceId(device_id), "1")
+        assert await txns.find(ROOM_NID, replace(DRAFT, txn=other)) is None
+
+    assert await txns.find(ROOM_NID, DRAFT) == EVENT_ID

@@ -29,13 +29,15 @@ class _OnItsWay(Struct, frozen=True):
 class _Device(Struct):
     """What one device has sent to one room, by txn id and event type.
 
-    ``complete`` means that there is nothing else in the database.
+    ``complete`` means that there is nothing else in the database; of what is on its way
+    that knows nothing yet.
     """
 
     sent: dict[tuple[str, str], EventId | _OnItsWay] = field(
         default_factory=dict[tuple[str, str], EventId | _OnItsWay]
     )
     complete: bool = True
+    on_their_way: int = 0
 
 
 class SentTxns:
@@ -95,12 +97,15 @@ class SentTxns:
     ) -> None:
         """*draft* became *event_id*, which *unit* stores when it is submitted next."""
         assert draft.txn is not None
-        device = self._devices.get((room_nid, draft.sender, draft.txn.device_id))
+        place = (room_nid, draft.sender, draft.txn.device_id)
+        device = self._devices.get(place)
         if device is None:
-            return
+            # Forgotten since it was looked up.
+            device = self._devices[place] = _Device(complete=False)
         key = (draft.txn.txn_id, draft.type)
         device.sent[key] = _OnItsWay(event_id, unit)
-        unit.on_commit(lambda: device.sent.update({key: event_id}))
+        device.on_their_way += 1
+        unit.on_commit(lambda: _succeed(device, key, event_id))
         unit.on_failure(lambda: _fail(device, key))
 
     async def _device(self, key: _Key) -> _Device:
@@ -112,11 +117,17 @@ class SentTxns:
             for txn_id, event_type, event_id in rows:
                 device.sent.setdefault((txn_id, event_type), EventId(event_id))
             device.complete = device.complete and len(rows) < limit
-            while len(self._devices) > _DEVICES_MAX:
-                self._devices.popitem(last=False)
+            if len(self._devices) > _DEVICES_MAX:
+                self._forget_oldest_device()
         elif len(device.sent) > 2 * _TXNS_PER_DEVICE_MAX:
             _forget_oldest(device)
         return device
+
+    def _forget_oldest_device(self) -> None:
+        for key, device in self._devices.items():
+            if not device.on_their_way:
+                del self._devices[key]
+                return
 
 
 async def find_sent(db: Reader, room_nid: int, draft: Draft) -> EventId | None:
@@ -135,8 +146,14 @@ async def find_sent(db: Reader, room_nid: int, draft: Draft) -> EventId | None:
     )
 
 
+def _succeed(device: _Device, key: tuple[str, str], event_id: EventId) -> None:
+    device.sent[key] = event_id
+    device.on_their_way -= 1
+
+
 def _fail(device: _Device, key: tuple[str, str]) -> None:
     del device.sent[key]
+    device.on_their_way -= 1
     # It may be stored all the same.
     device.complete = False
 
