@@ -8,6 +8,7 @@ from tremula.protocol.byte_ranges import (
     ByteRange,
     NotSatisfiable,
     is_known,
+    is_meant,
     parse_range,
 )
 
@@ -75,3 +76,21 @@ def test_a_part_lies_within_the_whole(first: int, last: int, total: int) -> None
 )
 def test_what_is_known(header: str | None, *, expected: bool) -> None:
     assert is_known('"a"', header) is expected
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ('"a"', True),
+        ('"b", "a"', True),
+        ('W/"b", "a"', True),
+        ("*", True),
+        (None, True),
+        ('W/"a"', False),
+        ('"b"', False),
+        ("a", False),
+        ("", False),
+    ],
+)
+def test_what_is_meant(header: str | None, *, expected: bool) -> None:
+    assert is_meant('"a"', header) is expected

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 # As many digits as 64 bits take: some say so that they want all that is left.
 _RANGE: Final = re.compile(r"(?i:bytes)=(?:([0-9]{1,20})-([0-9]{0,20})|-([0-9]{1,20}))")
-_ETAG: Final = re.compile(r'(?:W/)?("[!#-~]*")')
+_ETAG: Final = re.compile(r'((?:W/)?)("[!#-~]*")')
 
 
 class ByteRange(Struct, frozen=True):
@@ -56,4 +56,20 @@ def parse_range(header: str | None, total: int) -> ByteRange | None:
 def is_known(etag: str, if_none_match: str | None) -> bool:
     """Whether ``If-None-Match`` says that the client has what *etag* names."""
     header = (if_none_match or "").strip()
-    return header == "*" or etag in _ETAG.findall(header[:4096])
+    return header == "*" or any(each == etag for _, each in _etags(header))
+
+
+def is_meant(etag: str, if_match: str | None) -> bool:
+    """Whether ``If-Match``, if there is one, allows for what *etag* names.
+
+    "An origin server MUST use the strong comparison function": a weak one never does.
+    """
+    if if_match is None:
+        return True
+    header = if_match.strip()
+    return header == "*" or ("", etag) in _etags(header)
+
+
+def _etags(header: str) -> list[tuple[str, str]]:
+    """What is named: ``W/`` before what is weak, and the rest."""
+    return _ETAG.findall(header[:4096])

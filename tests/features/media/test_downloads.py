@@ -132,6 +132,23 @@ async def test_what_the_client_has_is_not_sent_again(alice: UserClient) -> None:
     assert (stale.status, stale.body) == (200, TEXT)
 
 
+async def test_who_wants_the_rest_of_something_else_is_told_so(
+    alice: UserClient,
+) -> None:
+    path = await upload(alice, TEXT)
+    etag = (await alice.get(f"{DOWNLOAD}/{path}")).headers["etag"]
+
+    rest = await alice.get(
+        f"{DOWNLOAD}/{path}", headers={"range": "bytes=8-", "if-match": etag}
+    )
+    other = await alice.get(
+        f"{DOWNLOAD}/{path}", headers={"range": "bytes=8-", "if-match": '"x"'}
+    )
+
+    assert (rest.status, rest.body) == (206, TEXT[8:])
+    assert (other.status, other.json["errcode"]) == (412, "M_UNKNOWN")
+
+
 async def test_head_has_no_body(alice: UserClient) -> None:
     path = await upload(alice, TEXT)
 

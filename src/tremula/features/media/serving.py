@@ -9,8 +9,8 @@ from tremula.features.media.storage import Media
 from tremula.infra.blobs.store import Piece
 from tremula.infra.http import Json, Request, Response
 from tremula.infra.http.response import StreamedBody
-from tremula.protocol.byte_ranges import NotSatisfiable, is_known, parse_range
-from tremula.protocol.errors import InvalidParam
+from tremula.protocol.byte_ranges import NotSatisfiable, is_known, is_meant, parse_range
+from tremula.protocol.errors import InvalidParam, Unknown
 from tremula.protocol.media_headers import content_disposition, disposition_of
 
 # What the specification recommends, and what keeps browsers from guessing a type, from
@@ -33,8 +33,14 @@ _CACHED_BY_ALL: Final = {"Cache-Control": "public, max-age=86400, immutable"}
 
 
 def serve(req: Request, blobs: Blobs, blob: Blob, headers: Mapping[str, str]) -> Json:
-    """The answer with *blob*: all of it, a part, or nothing if it is known."""
+    """The answer with *blob*: all of it, a part, or nothing if it is known.
+
+    Raises:
+        Unknown: (412) the client wants something else, as ``If-Match`` says.
+    """
     etag = f'"{blob.sha256}"'
+    if not is_meant(etag, req.header("if-match")):
+        raise Unknown("this is not what If-Match names", status=412)
     headers = {**headers, "ETag": etag}
     if is_known(etag, req.header("if-none-match")):
         return Response(304, headers=headers)
