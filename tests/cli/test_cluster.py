@@ -14,6 +14,7 @@ from tests.conftest import new_database
 from tests.postgres_server import PostgresServer
 from tremula.cli.commands import run
 from tremula.cli.failures import ExitCode
+from tremula.infra.cluster.cluster_clock import ClusterClock
 from tremula.infra.cluster.leases_storage import PostgresLeases
 from tremula.infra.cluster.members import Load
 from tremula.infra.config import PostgresUrl
@@ -73,6 +74,35 @@ def test_members_are_listed_with_what_they_hold(
     ]
     assert [row[-1] for row in rows] == ["ready", "leaving"]
     assert lines[-1] == f"All {SLOTS} slots are held."
+
+
+@pytest.mark.parametrize(
+    ("behind_s", "shown"),
+    [(0, "on time"), (90, "90.0 s behind"), (-7_200, "7200.0 s ahead")],
+)
+def test_members_are_listed_with_how_their_clocks_go(
+    url: str, capsys: pytest.CaptureFixture[str], behind_s: int, shown: str
+) -> None:
+    """Also where a clock is so far off that the member does not follow the database."""
+    clock = ClusterClock(lambda: time.time_ns() - behind_s * 1_000_000_000)
+
+    async def beat(leases: PostgresLeases) -> None:
+        await leases.join("without", "here:1", "1.0")
+        one = PostgresLeases(url, clock)
+        await one.join("with", "here:2", "1.0")
+        await one.beat("with", is_reachable=True)
+        await one.close()
+
+    prepare(url, beat)
+    # What the member logs of it.
+    capsys.readouterr()
+
+    run([*STATUS, "--database", url])
+    header, *members = (
+        re.split(r" {2,}", line) for line in capsys.readouterr().out.splitlines()[:3]
+    )
+    at = header.index("clock")
+    assert [each[at] for each in members] == [shown, "unknown"]
 
 
 def queues(output: str) -> dict[str, list[str]]:

@@ -25,7 +25,8 @@ def status(*, source: Source = DEFAULT_SOURCE) -> None:
     """List the members and what they hold, and what waits in the server's queues.
 
     A member's lag is how long the oldest of what it has stored, or has heard of, has
-    been waiting to be shown there. Fails if nobody does the work of some slots.
+    been waiting to be shown there; its clock is that of its machine, compared with the
+    database's, which members go by. Fails if nobody does the work of some slots.
     """
     from tremula.cli.backlogs import print_backlogs
 
@@ -73,6 +74,7 @@ def _print_members(sight: "Sight") -> None:
             "slots",
             "commands",
             "lag",
+            "clock",
             "heard of",
             "state",
         ),
@@ -90,9 +92,21 @@ def _row(member: "Member", slots: int) -> tuple[str, ...]:
         str(slots),
         str(member.load.commands),
         f"{member.load.lag_ms / 1000:.1f} s",
+        _clock(member.clock_behind_ms),
         f"{member.quiet_ms / 1000:.1f} s ago",
         _state(member),
     )
+
+
+def _clock(behind_ms: int | None) -> str:
+    from tremula.infra.cluster.cluster_clock import TOLERATED_MS
+
+    if behind_ms is None:
+        return "unknown"
+    if abs(behind_ms) <= TOLERATED_MS:
+        return "on time"
+    direction = "behind" if behind_ms > 0 else "ahead"
+    return f"{abs(behind_ms) / 1000:.1f} s {direction}"
 
 
 def _state(member: "Member") -> str:

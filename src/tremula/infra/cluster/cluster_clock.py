@@ -23,13 +23,15 @@ class ClusterClock:
     whose clock is minutes off keeps nobody's tokens too long.
     """
 
-    __slots__ = ("_has_warned", "_machine_ns", "offset_ms")
+    __slots__ = ("_has_warned", "_machine_ns", "behind_ms", "offset_ms")
 
     def __init__(self, machine_ns: Callable[[], int] = time.time_ns) -> None:
         self._machine_ns = machine_ns
         self._has_warned = False
         self.offset_ms = 0
         """How much later it is than the machine says."""
+        self.behind_ms: int | None = None
+        """The same as it was last measured, whether it counts or not."""
 
     def now_ms(self) -> int:
         """Milliseconds since the Unix epoch."""
@@ -45,9 +47,10 @@ class ClusterClock:
         """
         early_ms = database_ms - self.now_ms()
         late_ms = database_ms - asked_ms
+        self.behind_ms = self.offset_ms + (early_ms + late_ms) // 2
         if early_ms <= TOLERATED_MS and late_ms >= -TOLERATED_MS:
             return
-        offset_ms = self.offset_ms + (early_ms + late_ms) // 2
+        offset_ms = self.behind_ms
         is_followed = abs(offset_ms) <= FOLLOWED_MS_MAX
         self.offset_ms = offset_ms if is_followed else 0
         if abs(offset_ms) >= WARNED_FROM_MS and not self._has_warned:

@@ -71,14 +71,14 @@ _INSERT_SLOTS = """
 _BEAT = """
     UPDATE infra_members
     SET expires_ms = EXTRACT(EPOCH FROM clock_timestamp()) * 1000 + $2,
-        is_reachable = $3, lag_ms = $4, commands = $5
+        is_reachable = $3, lag_ms = $4, commands = $5, clock_behind_ms = $6
     WHERE member = $1
     RETURNING CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)
 """
 _MEMBERS = """
     SELECT member, address, version, writer, is_leaving, is_reachable,
         CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 - expires_ms AS BIGINT),
-        lag_ms, commands
+        clock_behind_ms, lag_ms, commands
     FROM infra_members ORDER BY member
 """
 _HOLDINGS = "SELECT member, epoch FROM infra_slots ORDER BY slot"
@@ -167,7 +167,8 @@ class PostgresLeases:
         self, member: str, *, is_reachable: bool, load: Load = NO_LOAD
     ) -> Sight | None:
         """See ``LeaseTable.beat``."""
-        said = (int(is_reachable), load.lag_ms, load.commands)
+        behind_ms = None if self._clock is None else self._clock.behind_ms
+        said = (int(is_reachable), load.lag_ms, load.commands, behind_ms)
         async with self._session() as session:
             row = (member, LEASE_MS, *said)
             is_alive = await self._ask_time(session, _BEAT, *row)
@@ -269,7 +270,8 @@ class PostgresLeases:
 
 
 def _member(row: Sequence[object]) -> Member:
-    name, address, version, writer, is_leaving, is_reachable, late_ms, *load = row
+    name, address, version, writer, is_leaving, is_reachable, *numbers = row
+    late_ms, behind_ms, *load = numbers
     return Member(
         id=str(name),
         address=str(address),
@@ -278,6 +280,7 @@ def _member(row: Sequence[object]) -> Member:
         is_leaving=bool(is_leaving),
         is_reachable=bool(is_reachable),
         quiet_ms=LEASE_MS + int(str(late_ms)),
+        clock_behind_ms=None if behind_ms is None else int(str(behind_ms)),
         load=Load(*(int(str(each)) for each in load)),
     )
 

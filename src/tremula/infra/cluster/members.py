@@ -46,7 +46,9 @@ NO_LOAD: Final = Load()
 
 
 class Member(Struct, frozen=True):
-    """A process, as the database has it. ``quiet_ms``: since its last heartbeat."""
+    """A process, as the database has it. ``quiet_ms``: since its last heartbeat;
+    ``clock_behind_ms``: its machine's clock, as the database's goes; None: unknown.
+    """
 
     id: str
     address: str
@@ -55,6 +57,7 @@ class Member(Struct, frozen=True):
     is_leaving: bool = False
     is_reachable: bool = True
     quiet_ms: int = 0
+    clock_behind_ms: int | None = None
     load: Load = NO_LOAD
 
     @property
