@@ -66,6 +66,24 @@ async def test_bytes_that_come_again_are_there_again(
     assert (await alice.get(f"{DOWNLOAD}/{path}")).body == b"again"
 
 
+@pytest.mark.one_process(reason="each process reserves keys of its own")
+async def test_new_bytes_are_looked_at_when_their_key_was_to_be(
+    server: Server, alice: UserClient, clock: FakeClock
+) -> None:
+    """So one index less is written for each upload."""
+    paths = [await upload(alice, b"first")]
+    clock.advance_ms(1000)
+    paths.append(await upload(alice, b"second"))
+
+    times = await server.db.all("SELECT DISTINCT check_ts_ms FROM media_blobs")
+    clock.advance_ms(2 * DAY_MS)
+    await server.app.media.blobs.collect()
+
+    assert len(times) == 1
+    found = [(await alice.get(f"{DOWNLOAD}/{path}")).body for path in paths]
+    assert found == [b"first", b"second"]
+
+
 async def test_leftovers_of_a_crash_are_swept(
     server: Server, alice: UserClient, tmp_path: Path, clock: FakeClock
 ) -> None:

@@ -111,11 +111,7 @@ class Blobs:
         await self._put(object_key, file)
         unit = self._journal.unit()
         filled = storage.fill_reserved(
-            unit,
-            object_key,
-            sha256=file.sha256,
-            size_bytes=file.size_bytes,
-            check_ts_ms=self._clock.now_ms() + HOLD_MS,
+            unit, object_key, sha256=file.sha256, size_bytes=file.size_bytes
         )
         refer(unit)
         await self._journal.commit(unit)

@@ -93,9 +93,12 @@ def insert_reserved(unit: Unit, keys: Sequence[str], *, check_ts_ms: int) -> Non
 
 
 def fill_reserved(
-    unit: Unit, object_key: str, *, sha256: str, size_bytes: int, check_ts_ms: int
+    unit: Unit, object_key: str, *, sha256: str, size_bytes: int
 ) -> Returned:
     """Note that the bytes are in the store: ``(sha256,)``.
+
+    They are looked at when the key was to be, as *unit* has what refers to them: so an
+    index less is written.
 
     No row if the key was given up meanwhile: then nothing may refer to them. The unit
     is refused with `Conflict` if the same bytes are there already, under another key.
@@ -103,15 +106,13 @@ def fill_reserved(
     return unit.returning(
         """
         UPDATE media_blobs
-        SET sha256 = :sha256, size_bytes = :size_bytes, is_stored = 1,
-            check_ts_ms = :check_ts_ms
+        SET sha256 = :sha256, size_bytes = :size_bytes, is_stored = 1
         WHERE sha256 = :reserved
         RETURNING sha256
         """,
         reserved=f"reserved:{object_key}",
         sha256=sha256,
         size_bytes=size_bytes,
-        check_ts_ms=check_ts_ms,
     )
 
 
