@@ -9,6 +9,9 @@ from tests.features.rooms import create_room, error_of, join, member, send, set_
 from tests.server import Server, UserClient
 from tremula.infra.db import Database
 from tremula.infra.db.purging import tables_with
+from tremula.infra.slots import Slots
+from tremula.protocol.identifiers import RoomId
+from tremula.rooms import purging
 
 ALICE, BOB, CAROL = "@alice:test", "@bob:test", "@carol:test"
 ROOMS = "/_tremula/admin/v1/rooms"
@@ -237,3 +240,28 @@ async def test_what_is_no_room_is_not_deleted(server: Server) -> None:
     assert error_of(unknown) == (404, "M_NOT_FOUND")
     malformed = await root.delete(f"{ROOMS}/nonsense", {})
     assert error_of(malformed) == (400, "M_INVALID_PARAM")
+
+
+async def test_a_room_that_is_published_as_it_is_deleted_is_in_no_directory(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, alice = await admin(server), server.client(ALICE)
+    room_id = await create_room(alice, preset="public_chat")
+    stays = await create_room(alice, preset="public_chat", visibility="public")
+    assert len((await alice.get("/v3/publicRooms")).json["chunk"]) == 1
+    close = purging.close_room
+
+    async def close_late(slots: Slots, closed_id: RoomId) -> bool:
+        listed = await root.put(
+            f"/v3/directory/list/room/{closed_id}", {"visibility": "public"}
+        )
+        assert listed.status == 200, listed.body
+        return await close(slots, closed_id)
+
+    monkeypatch.setattr(purging, "close_room", close_late)
+
+    await delete(server, root, room_id)
+
+    listing = await alice.get("/v3/publicRooms")
+    assert listing.status == 200, listing.body
+    assert [each["room_id"] for each in listing.json["chunk"]] == [stays]

@@ -63,7 +63,7 @@ class PublishedRooms:
         rooms = await self._published(listing)
         entries = [await self._entry(nid, room_id) for nid, room_id in rooms.items()]
         ranked = sorted(
-            (entry for entry in entries if entry.joined_count),
+            (entry for entry in entries if entry is not None and entry.joined_count),
             key=lambda entry: entry.rank,
         )
         if changes == self._changes:
@@ -93,11 +93,14 @@ class PublishedRooms:
                 self._listings = listings
         return self._listings
 
-    async def _entry(self, room_nid: int, room_id: RoomId) -> Entry:
+    async def _entry(self, room_nid: int, room_id: RoomId) -> Entry | None:
         entry = self._entries.get(room_nid)
         if entry is None:
-            entry = entry_of(await self._reader.get_room(room_id))
-            self._entries[room_nid] = entry
+            view = await self._reader.find_room(room_id)
+            if view is None:
+                # Deleted as it was published.
+                return None
+            entry = self._entries[room_nid] = entry_of(view)
         return entry
 
     def publish(
