@@ -19,9 +19,11 @@ from tremula.features.history.elsewhere import Elsewhere
 from tremula.features.history.filling import GapFilling
 from tremula.features.history.service import History
 from tremula.features.hungry_rooms.service import Authority
+from tremula.features.membership import removal_routes
 from tremula.features.membership import routes as membership_routes
 from tremula.features.membership.admission import Admission
 from tremula.features.membership.invite_permission import InvitePermission
+from tremula.features.membership.removals import Removals
 from tremula.features.membership.service import Membership
 from tremula.features.messages import routes as messages_routes
 from tremula.features.messages.send_status import SendStatuses
@@ -207,4 +209,5 @@ def _build_membership(
         remote,
     )
     base.router.add(membership_routes, membership)
+    base.router.add(removal_routes, Removals(engine.rooms, engine.reader))
     return membership

@@ -128,10 +128,14 @@ class Memberships:
         unit.announce(TOPIC, user_id, room, pos=room.event_nid)
 
     async def forget(self, user_id: UserId, room: UserRoom) -> None:
-        """Leave *room* out of everything that *user_id* is shown from now on."""
+        """Leave *room* out of everything that *user_id* is shown from now on.
+
+        Raises:
+            Conflict: the user's membership is another one by now.
+        """
         unit = self._journal.unit()
         forgotten = replace(room, forgotten=True)
-        storage.update_forgotten(unit, user_id, room.room_nid)
+        storage.update_forgotten(unit, user_id, room)
         unit.announce(TOPIC, user_id, forgotten, pos=unit.pos())
         await self._journal.commit(unit)
 

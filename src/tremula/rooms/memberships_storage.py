@@ -36,16 +36,19 @@ def upsert_membership(unit: Unit, user_id: UserId, room: UserRoom) -> None:
     )
 
 
-def update_forgotten(unit: Unit, user_id: UserId, room_nid: int) -> None:
-    """Mark a room that the user has left as forgotten."""
+def update_forgotten(unit: Unit, user_id: UserId, seen: UserRoom) -> None:
+    """Mark a room that the user has left as forgotten; the unit fails with `Conflict`
+    if the membership is not the one that was seen.
+    """
     unit.run(
         """
-        UPDATE rooms_memberships SET forgotten = 1
+        UPDATE rooms_memberships
+        SET forgotten = CASE WHEN event_nid = :event_nid THEN 1 END
         WHERE user_id = :user_id AND room_nid = :room_nid
-          AND membership IN ('leave', 'ban')
         """,
+        event_nid=seen.event_nid,
         user_id=user_id,
-        room_nid=room_nid,
+        room_nid=seen.room_nid,
     )
 
 

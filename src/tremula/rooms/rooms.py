@@ -292,7 +292,7 @@ class Rooms:
                 room.view.nid, digest
             )
             sent = (
-                await _unchanged(self._events, room.view, draft)
+                await _unchanged(self._events, room, draft)
                 if draft.state_key is not None
                 else None
             ) or await self._txns.find(room.view.nid, draft)
@@ -367,11 +367,13 @@ class Rooms:
         return room.submit(self._journal, unit, discard=self._registry.discard)
 
 
-async def _unchanged(
-    events: EventStore, view: RoomView, draft: Draft
-) -> EventId | None:
+async def _unchanged(events: EventStore, room: Room, draft: Draft) -> EventId | None:
     assert draft.state_key is not None
-    current = view.state.get((draft.type, draft.state_key))
+    key, view = (draft.type, draft.state_key), room.view
+    if room.head.state.get(key) is not view.state.get(key):
+        # Somebody sets it at this moment: to the same, maybe.
+        await room.settled()
+    current = view.state.get(key)
     if current is None or current.sender != draft.sender:
         return None
     if current.content.get("membership") != draft.content.get("membership"):

@@ -7,7 +7,7 @@ import msgspec
 from tremula.features.membership.service import JoinRequest, Membership, Target
 from tremula.infra.http import Auth, Json, UserRequest, endpoint
 from tremula.protocol.errors import MissingParam
-from tremula.protocol.identifiers import RoomId, UserId, parse_user_id
+from tremula.protocol.identifiers import RoomId
 
 
 class ThirdPartySigned(msgspec.Struct):
@@ -30,13 +30,6 @@ class JoinBody(msgspec.Struct):
 class ReasonBody(msgspec.Struct):
     """Body of CS ``leaveRoom`` and ``knockRoom``."""
 
-    reason: str | None = None
-
-
-class TargetBody(msgspec.Struct):
-    """Body of CS ``kick``, ``ban`` and ``unban``."""
-
-    user_id: str
     reason: str | None = None
 
 
@@ -134,56 +127,6 @@ async def forget_room(req: UserRequest, membership: Membership) -> Json:
     """CS forgetRoom. Errors: M_UNKNOWN (400) while a member, M_NOT_FOUND."""
     await membership.forget(req.user_id, RoomId(req.path["room_id"]))
     return {}
-
-
-@endpoint(
-    "POST",
-    "/_matrix/client/v3/rooms/{room_id}/kick",
-    auth=Auth.USER,
-    limit="membership",
-)
-async def kick(req: UserRequest, membership: Membership) -> Json:
-    """CS kick. Errors: M_FORBIDDEN, M_INVALID_PARAM."""
-    target, reason = _target(req)
-    await membership.kick(
-        req.user_id, target, RoomId(req.path["room_id"]), reason=reason
-    )
-    return {}
-
-
-@endpoint(
-    "POST",
-    "/_matrix/client/v3/rooms/{room_id}/ban",
-    auth=Auth.USER,
-    limit="membership",
-)
-async def ban(req: UserRequest, membership: Membership) -> Json:
-    """CS ban. Errors: M_FORBIDDEN, M_INVALID_PARAM."""
-    target, reason = _target(req)
-    await membership.ban(
-        req.user_id, target, RoomId(req.path["room_id"]), reason=reason
-    )
-    return {}
-
-
-@endpoint(
-    "POST",
-    "/_matrix/client/v3/rooms/{room_id}/unban",
-    auth=Auth.USER,
-    limit="membership",
-)
-async def unban(req: UserRequest, membership: Membership) -> Json:
-    """CS unban. Errors: M_FORBIDDEN, M_BAD_STATE, M_INVALID_PARAM."""
-    target, reason = _target(req)
-    await membership.unban(
-        req.user_id, target, RoomId(req.path["room_id"]), reason=reason
-    )
-    return {}
-
-
-def _target(req: UserRequest) -> tuple[UserId, str | None]:
-    body = req.body(TargetBody)
-    return parse_user_id(body.user_id), body.reason
 
 
 @endpoint("GET", "/_matrix/client/v3/joined_rooms", auth=Auth.USER)

@@ -11,9 +11,9 @@ from tremula.features.federation_handshakes.service import RemoteMemberships
 from tremula.features.membership.admission import Admission
 from tremula.features.membership.guest_eviction import admits_guests
 from tremula.features.membership.joins import third_party_invite
+from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.errors import (
     BadJson,
-    BadState,
     Forbidden,
     GuestAccessForbidden,
     NotFound,
@@ -40,7 +40,6 @@ from tremula.rooms.state import MEMBER
 from tremula.rooms.view import RoomView
 
 AUTHORISED_VIA = "join_authorised_via_users_server"
-KICKABLE = frozenset({"join", "invite", "knock"})
 
 MemberFields = Callable[[UserId], Awaitable[Mapping[str, Any]]]
 """The profile fields of a local user that their member events show."""
@@ -77,7 +76,7 @@ class Target(Struct, frozen=True):
 
 
 class Membership(Struct, frozen=True):
-    """Joins, invites, removes and bans users; whatever the auth rules allow."""
+    """Joins and invites users, and has them leave; whatever the auth rules allow."""
 
     rooms: Rooms
     reader: RoomReader
@@ -245,6 +244,10 @@ class Membership(Struct, frozen=True):
             NotFound: the user never had to do with such a room.
             Unknown: (400) the user has not left it.
         """
+        # Whoever comes back at this moment has not forgotten it.
+        await reread_on_conflict(lambda: self._forget(user_id, room_id))
+
+    async def _forget(self, user_id: UserId, room_id: RoomId) -> None:
         rooms = (await self.memberships.of_user(user_id)).values()
         room = next((room for room in rooms if room.room_id == room_id), None)
         if room is None:
@@ -290,48 +293,6 @@ class Membership(Struct, frozen=True):
             return {}
         await self.admission.introduce(user_id)
         return await self.member_fields(user_id)
-
-    async def kick(
-        self, sender: UserId, target: UserId, room_id: RoomId, *, reason: str | None
-    ) -> None:
-        """Make *target* leave.
-
-        Raises:
-            Forbidden: *sender* may not kick them, or they are not in the room.
-        """
-        view = await self.reader.get_joined_with(target, room_id, sender)
-        # The rules would take it for lifting the ban of a banned user.
-        if view.membership(target) not in KICKABLE:
-            raise Forbidden(f"{target} is not in the room")
-        content = {"membership": "leave"}
-        await self._send(view, _member(sender, target, content, reason=reason))
-
-    async def ban(
-        self, sender: UserId, target: UserId, room_id: RoomId, *, reason: str | None
-    ) -> None:
-        """Ban *target*, whether they are in the room or not.
-
-        Raises:
-            Forbidden: *sender* may not ban them.
-        """
-        view = await self.reader.get_joined(room_id, sender)
-        content = {"membership": "ban"}
-        await self._send(view, _member(sender, target, content, reason=reason))
-
-    async def unban(
-        self, sender: UserId, target: UserId, room_id: RoomId, *, reason: str | None
-    ) -> None:
-        """Lift the ban of *target*.
-
-        Raises:
-            Forbidden: *sender* may not lift it.
-            BadState: *target* is not banned.
-        """
-        view = await self.reader.get_joined_with(target, room_id, sender)
-        if view.membership(target) != "ban":
-            raise BadState(f"{target} is not banned")
-        content = {"membership": "leave"}
-        await self._send(view, _member(sender, target, content, reason=reason))
 
     async def set_member(self, room_id: RoomId, change: MemberChange) -> EventId:
         """Set an ``m.room.member`` state event, as its membership's endpoint would.
