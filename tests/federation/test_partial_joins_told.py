@@ -71,6 +71,28 @@ async def test_who_is_banned_is_shown_no_longer_when_that_is_known(
     assert len(state.json) == len({(e.event.type, e.event.state_key) for e in honest})
 
 
+async def test_nothing_is_unread_that_is_shown_no_longer(
+    bob: Client, room: BigRoom, remote: Remote, two: Server
+) -> None:
+    mallory = room.user(5)
+    was_joined = room.hosted.state["m.room.member", mallory]
+    room.add("m.room.member", {"membership": "ban"}, state_key=mallory)
+    await join(bob, room.id, FAR)
+    room.hosted.events.insert(-1, was_joined)
+    said = room.say(mallory, "hello")
+    room.hosted.events.remove(was_joined)
+    answer = room.say(room.user(6), "what?")
+    await remote.send(two, *map(room.pdu, [said, answer]))
+    rooms, _ = await joined_rooms(bob, lazy=True)
+    assert rooms[room.id]["unread_notifications"]["notification_count"] == 2
+
+    room.released.set()
+
+    assert mallory not in await members(bob, room)
+    rooms, _ = await joined_rooms(bob, lazy=True)
+    assert rooms[room.id]["unread_notifications"]["notification_count"] == 1
+
+
 async def first_timeline(client: Client, room_id: str, *, limit: int) -> set[str]:
     """The IDs of the newest events, as a client that is new is shown them."""
     wanted = f'{{"room":{{"timeline":{{"limit":{limit}}}}}}}'

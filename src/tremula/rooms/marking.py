@@ -44,8 +44,8 @@ class Marker(Protocol):
         ...
 
     def unmark(self, unit: JournalUnit, target: StoredEvent, *, pos: int) -> None:
-        """Forget with *unit*, at the position *pos*, who was told of *target*: it is
-        redacted by an event that is not marked, as it comes from the past.
+        """Forget with *unit*, at the position *pos*, who was told of *target*: it has left
+        the timeline, or is redacted by an event from the past, which is not marked.
         """
         ...
 

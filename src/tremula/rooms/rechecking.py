@@ -59,6 +59,7 @@ class Corrections(Struct, frozen=True):
             )
         for stored in self.gone:
             forget_relation(unit, stored)
+            room.markers.unmark(unit, stored, pos=unit.pos())
         nids = [each.nid for each in self.extremities]
         graph_storage.replace_extremities(unit, room_nid, nids, were_recorded=True)
         room_pos = room.head.room_pos + 1
