@@ -44,7 +44,7 @@ class Marker(Protocol):
         ...
 
     def unmark(self, unit: JournalUnit, target: StoredEvent, *, pos: int) -> None:
-        """Forget with *unit*, at the position *pos*, who was told of *target*: it has left
+        """Forget with *unit*, at the position *pos*, who was told of *target*: it leaves
         the timeline, or is redacted by an event from the past, which is not marked.
         """
         ...
