@@ -44,8 +44,10 @@ class Marker(Protocol):
         ...
 
     def unmark(self, unit: JournalUnit, target: StoredEvent, *, pos: int) -> None:
-        """Forget with *unit*, at the position *pos*, who was told of *target*: it leaves
-        the timeline, or is redacted by an event from the past, which is not marked.
+        """Forget with *unit*, at the position *pos*, who was told of *target*.
+
+        It leaves the timeline, or an event from the past, which is not marked, has
+        redacted it.
         """
         ...
 
