@@ -70,7 +70,7 @@ class Member:
             size_bytes=own.change.stored.size_bytes,
         )
         unit.wake_rooms((), (nid,))
-        return self.journal.submit(unit)
+        return self.journal.commit(unit)
 
 
 @asynccontextmanager

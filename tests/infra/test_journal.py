@@ -44,7 +44,7 @@ async def test_a_unit_is_visible_once_it_is_stored(
     seen: list[Any] = []
     journal.subscribe("event", lambda *entry: seen.append(entry))
     unit = announced(journal, "a")
-    future = journal.submit(unit)
+    future = journal.commit(unit)
     assert (journal.position, seen) == (0, [])
 
     db.settle()
@@ -84,8 +84,8 @@ async def test_a_failed_unit_announces_nothing_and_holds_nobody_back(
     failing = announced(journal, "a")
     failing.on_commit(lambda: order.append("committed"))
     failing.on_failure(lambda: order.append("failed"))
-    future = journal.submit(failing)
-    journal.submit(announced(journal, "b"))
+    future = journal.commit(failing)
+    journal.commit(announced(journal, "b"))
 
     db.settle(Conflict("taken"))
 
@@ -103,7 +103,7 @@ async def test_a_unit_that_was_dropped_holds_nobody_back(
     db: FakeDatabase, journal: Journal
 ) -> None:
     dropped = announced(journal, "a")
-    journal.submit(announced(journal, "b"))
+    journal.commit(announced(journal, "b"))
     db.settle()
     assert journal.position == 0
 
@@ -112,7 +112,7 @@ async def test_a_unit_that_was_dropped_holds_nobody_back(
     assert journal.position == 2
     assert journal.tail("event", "a", 0) == []
     with pytest.raises(AssertionError):
-        journal.submit(dropped)
+        journal.commit(dropped)
 
 
 async def test_what_is_ephemeral_appears_in_order(
@@ -121,7 +121,7 @@ async def test_what_is_ephemeral_appears_in_order(
     assert journal.ephemeral("typing", "room", {"alice"}) == 1
     assert journal.position == 1
 
-    journal.submit(announced(journal, "a"))
+    journal.commit(announced(journal, "a"))
     journal.ephemeral("typing", "room", set())
     assert journal.position == 1
     assert journal.tail("typing", "room", 0) == [(1, {"alice"})]
@@ -137,8 +137,8 @@ async def test_a_subscriber_may_write(db: FakeDatabase, journal: Journal) -> Non
         journal.ephemeral("typing", "room", set())
 
     journal.subscribe("event", stop_typing)
-    journal.submit(announced(journal, "a"))
-    journal.submit(announced(journal, "b"))
+    journal.commit(announced(journal, "a"))
+    journal.commit(announced(journal, "b"))
     db.settle()
     assert journal.position == 1
 
@@ -158,7 +158,7 @@ async def test_a_broken_subscriber_disturbs_nobody(
 
     journal.subscribe("event", broken)
     journal.subscribe("event", lambda pos, key, payload: seen.append(key))
-    future = journal.submit(announced(journal, "a"))
+    future = journal.commit(announced(journal, "a"))
 
     db.settle()
 
@@ -175,7 +175,7 @@ async def test_a_refused_submission_fails_the_unit(
             raise DatabaseUnavailable("closed")
 
     journal = Journal(Closed(), await positions.Positions.open(db))
-    future = journal.submit(announced(journal, "a"))
+    future = journal.commit(announced(journal, "a"))
 
     with pytest.raises(DatabaseUnavailable):
         await future
@@ -188,7 +188,7 @@ async def test_a_unit_without_position_needs_no_order(
     called: list[str] = []
     unit = journal.unit()
     unit.on_commit(lambda: called.append("hook"))
-    journal.submit(unit)
+    journal.commit(unit)
 
     db.settle()
 
@@ -261,7 +261,7 @@ async def test_what_shares_a_commit_is_visible_at_once_and_told_in_order(
     journal.subscribe("event", lambda _, key, __: told.append((key, journal.position)))
     units = [announced(journal, key) for key in "abc"]
 
-    await asyncio.gather(*map(journal.submit, units))
+    await asyncio.gather(*map(journal.commit, units))
 
     assert told == [(key, units[-1].last_pos) for key in "abc"]
 
@@ -336,12 +336,12 @@ class _Reader:
 async def _act(journal: Journal, db: FakeDatabase, action: str) -> None:
     match action:
         case "submit":
-            _ignore(journal.submit(announced(journal, "a")))
+            _ignore(journal.commit(announced(journal, "a")))
         case "nested":
             outer = announced(journal, "a")
-            _ignore(journal.submit(announced(journal, "a")))
+            _ignore(journal.commit(announced(journal, "a")))
             outer.announce("event", "a", None, pos=outer.pos())
-            _ignore(journal.submit(outer))
+            _ignore(journal.commit(outer))
         case "drop":
             announced(journal, "a")
         case "ephemeral":

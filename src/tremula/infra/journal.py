@@ -8,7 +8,7 @@ covers it and never before.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable
 from collections.abc import Set as AbstractSet
 from functools import partial
 from operator import itemgetter
@@ -110,22 +110,17 @@ class Journal:
         """A new, empty unit."""
         return JournalUnit(self.take_pos)
 
-    def commit(self, unit: JournalUnit) -> Awaitable[None]:
-        """Store *unit*, announce it and return; ``position`` then covers it.
+    def commit(self, unit: JournalUnit) -> asyncio.Future[None]:
+        """Store *unit*, and announce it. When that is awaited ``position`` covers it.
+
+        Several units may be under way, which are stored in the order of these calls.
+        Cancelling the future does not stop the unit.
 
         Raises:
             Conflict: a constraint refused it; nothing of it was stored.
             InvalidValue: a parameter can't be stored.
             DatabaseUnavailable: the engine can't be reached; nothing was stored. Or
                 the other writers can't be: then it may be stored.
-        """
-        return self.submit(unit)
-
-    def submit(self, unit: JournalUnit) -> asyncio.Future[None]:
-        """Like :meth:`commit`, without waiting: several units may be under way.
-
-        Units are stored in order of submission. Cancelling the future does not stop
-        the unit.
         """
         assert unit.stage is Stage.COLLECTING, f"the unit is {unit.stage.name}"
         future = unit.future = asyncio.get_running_loop().create_future()

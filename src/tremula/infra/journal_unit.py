@@ -36,9 +36,9 @@ SETTLED: Final = (Stage.STORED, Stage.FAILED, Stage.ABANDONED)
 class JournalUnit:
     """A ``Unit`` that takes journal positions and says what follows its commit.
 
-    From the first :meth:`pos` to ``Journal.commit`` or ``submit`` there must be no
-    ``await``: a position in flight holds back what everyone can see. A unit that was
-    not submitted when its turn on the event loop ends is abandoned.
+    From the first :meth:`pos` to ``Journal.commit`` there must be no ``await``: a
+    position in flight holds back what everyone can see. A unit that was not submitted
+    when its turn on the event loop ends is abandoned.
     """
 
     __slots__ = (
@@ -65,8 +65,8 @@ class JournalUnit:
         """What was collected so far."""
         self.announcements: list[Announcement] = []
         self.wakes: list[Users] = []
-        self.commit_hooks: list[Callable[[], None]] = []
-        self.failure_hooks: list[Callable[[], None]] = []
+        self.commit_hooks: tuple[Callable[[], None], ...] = ()
+        self.failure_hooks: tuple[Callable[[], None], ...] = ()
         self.woken_users: list[UserId] = []
         self.woken_rooms: set[int] | None = set()
         self.first_pos: int | None = None
@@ -144,11 +144,11 @@ class JournalUnit:
 
     def on_commit(self, hook: Callable[[], None]) -> None:
         """Call *hook* after the commit, before anything is announced."""
-        self.commit_hooks.append(hook)
+        self.commit_hooks += (hook,)
 
     def on_failure(self, hook: Callable[[], None]) -> None:
         """Call *hook* if the unit is not stored, before its waiter goes on."""
-        self.failure_hooks.append(hook)
+        self.failure_hooks += (hook,)
 
 
 def as_own_unit(unit: JournalUnit, wake: Callable[[], None]) -> OwnUnit:
@@ -184,8 +184,7 @@ def run_hooks(unit: JournalUnit) -> None:
         call_each(unit.commit_hooks)
     elif unit.stage is Stage.FAILED:
         call_each(unit.failure_hooks)
-    unit.commit_hooks.clear()
-    unit.failure_hooks.clear()
+    unit.commit_hooks = unit.failure_hooks = ()
 
 
 def answer(unit: JournalUnit) -> None:

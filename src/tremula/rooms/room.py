@@ -219,7 +219,7 @@ class Room:
         unit.follows(self.last_unit)
         self.last_unit = unit
         unit.on_commit(lambda: self._stored(unit))
-        return journal.submit(unit)
+        return journal.commit(unit)
 
     def take_state(self, state: StateMap) -> None:
         """More of the current state has come to be known; nothing may be in flight."""

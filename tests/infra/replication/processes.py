@@ -66,7 +66,7 @@ class Process:
             if announces:
                 unit.announce(TOPIC, "key", payload, pos=pos)
                 wanted.append((pos, payload))
-        future = self.journal.submit(unit)
+        future = self.journal.commit(unit)
         future.add_done_callback(lambda done: self._answer(wanted, done))
         self.network.written[id(unit)] = wanted
         return unit

@@ -94,7 +94,7 @@ class Member:
         told = [(unit.pos(), payload) for payload in payloads]
         for pos, payload in told:
             unit.announce(TOPIC, "key", payload, pos=pos)
-        future = self.journal.submit(unit)
+        future = self.journal.commit(unit)
         self.server.stored += told
         self.database.settle()
         await future

@@ -64,7 +64,7 @@ async def test_at_one_position_hooks_come_first_and_the_answer_last() -> None:
     unit.announce(TOPIC, "key", "second", pos=pos)
     unit.on_commit(lambda: order.append("hook"))
     one.journal.subscribe(TOPIC, lambda _pos, _key, payload: order.append(str(payload)))
-    answer = one.journal.submit(unit)
+    answer = one.journal.commit(unit)
     answer.add_done_callback(lambda _: order.append("answered"))
 
     await network.come_to_rest()
