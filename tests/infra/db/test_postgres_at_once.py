@@ -1,4 +1,4 @@
-"""Batches of new rows alone: one statement, and what it does is what steps do."""
+"""Batches of rows to insert alone: one statement, and what it does is what steps do."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -108,6 +108,96 @@ async def test_new_rows_of_texts_that_were_seen_before_take_one_round_trip(
         (3, "3", None),
         (4, "4", b""),
     ]
+
+
+_COUNTED = """
+    INSERT INTO counts (name, times, number) VALUES (:name, 1, :number)
+    ON CONFLICT (name) DO UPDATE
+    SET times = counts.times + 1, number = excluded.number
+"""
+
+
+async def _counts(watched: _Watched) -> list[tuple[object, ...]]:
+    found = await watched.connection.fetch(
+        "SELECT name, times, number FROM counts ORDER BY name"
+    )
+    return [tuple(row) for row in found]
+
+
+@pytest.fixture
+async def counting(alone: _Watched) -> _Watched:
+    """A writer that has seen what counts, and knows x."""
+    await alone.connection.execute(
+        "CREATE TABLE counts (name TEXT PRIMARY KEY, times BIGINT, number BIGINT)"
+    )
+    assert await alone.store(_counted(0, "x", 10)) == [None]
+    return alone
+
+
+def _counted(nid: int, name: str, number: int) -> Statements:
+    unit = thing(nid, f"{nid}")
+    unit.run(_COUNTED, name=name, number=number)
+    return unit
+
+
+async def test_rows_that_replace_others_take_one_round_trip(counting: _Watched) -> None:
+    outcomes = await counting.store(_counted(1, "y", 20), _counted(2, "x", 11))
+
+    assert outcomes == [None, None]
+    assert counting.texts == ["WITH"]
+    assert await _counts(counting) == [("x", 2, 11), ("y", 1, 20)]
+
+
+async def test_rows_of_which_one_replaces_another_take_steps(
+    counting: _Watched,
+) -> None:
+    """A statement can't change a row twice."""
+    outcomes = await counting.store(_counted(1, "y", 20), _counted(2, "y", 21))
+
+    assert outcomes == [None, None]
+    assert counting.texts[:2] == ["WITH", "BEGIN;"]
+    assert await _counts(counting) == [("x", 1, 10), ("y", 2, 21)]
+
+
+async def test_rows_that_replace_those_of_another_text_take_steps(
+    counting: _Watched,
+) -> None:
+    """In one statement, neither would see what the other one does."""
+    plain = "INSERT INTO counts (name, times, number) VALUES (:name, 7, :number)"
+    first = thing(1, "1")
+    first.run(plain, name="w", number=0)
+    assert await counting.store(first) == [None]
+    unit = thing(2, "2")
+    unit.run(plain, name="z", number=1)
+    unit.run(_COUNTED, name="z", number=2)
+
+    assert await counting.store(unit) == [None]
+
+    assert counting.texts[0] == "BEGIN;"
+    assert await _counts(counting) == [("w", 7, 0), ("x", 1, 10), ("z", 8, 2)]
+
+
+async def test_a_row_that_may_not_replace_another_fails_alone(
+    counting: _Watched,
+) -> None:
+    """NULL, where it must not be, says that somebody else was faster."""
+    await counting.connection.execute("ALTER TABLE counts ALTER number SET NOT NULL")
+    sql: LiteralString = """
+        INSERT INTO counts (name, times, number) VALUES (:name, :times, 0)
+        ON CONFLICT (name) DO UPDATE
+        SET number = CASE WHEN counts.times < excluded.times THEN 1 END
+    """
+    learnt, first, second = Statements(), Statements(), Statements()
+    learnt.run(sql, name="w", times=1)
+    first.run(sql, name="x", times=1)
+    second.run(sql, name="y", times=2)
+    assert await counting.store(learnt) == [None]
+
+    outcomes = await counting.store(first, second)
+
+    assert [type(each) for each in outcomes] == [Conflict, type(None)]
+    assert counting.texts[:2] == ["WITH", "BEGIN;"]
+    assert await _counts(counting) == [("w", 1, 0), ("x", 1, 10), ("y", 2, 0)]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
-"""A batch of nothing but new rows as one statement: one round trip, with its commit.
+"""A batch of nothing but rows to insert as one statement: one round trip, with its
+commit.
 
-Most commits are such: messages. In steps they take four round trips, each with a
-wake-up on both sides, while all locks are held.
+Most commits are such: messages, and changes of state, whose rows replace others. In
+steps they take four to eight round trips, each with a wake-up on both sides, while all
+locks are held.
 """
 
 import re
@@ -12,16 +14,19 @@ from msgspec import Struct
 
 from tremula.infra.db.batches import Group
 from tremula.infra.db.fencing import ALONE, BEGUN, WriterLease
-from tremula.infra.db.params import PostgresText, postgres_text
+from tremula.infra.db.params import PostgresText, effect_of, postgres_text
 from tremula.infra.db.postgres_session import Connection
 from tremula.infra.slots import SlotLease
 
-_TABLES_MAX: Final = 4
+_TABLES_MAX: Final = 8
 # PostgreSQL remembers a plan of each.
 _TEXTS_MAX: Final = 64
 _FENCE_PARAMETERS: Final = 5
-# Each parameter is one column, in order.
-_INSERT: Final = re.compile(r"INSERT INTO (\w+ \([\w, ]+\)) VALUES \(([$\d, ]+)\)")
+# Of parameters and numbers, and what becomes of a row that is there rests on no more.
+_INSERT: Final = re.compile(
+    r"INSERT INTO (\w+ \([\w, ]+\)) VALUES \(([$\d, ]+)\)( ON CONFLICT [^$]+)?"
+)
+_PARAMETER: Final = re.compile(r"\$(\d+)")
 
 
 class AtOnce(Struct, frozen=True):
@@ -32,11 +37,20 @@ class AtOnce(Struct, frozen=True):
 
 
 class _Insert(Struct, frozen=True):
-    """A text that adds a row: ``into`` with its columns, which are of ``types``."""
+    """A text that inserts a row of ``values`` into columns of the ``table``, or does
+    what ``otherwise`` says with the one that is there; parameters are of ``types``.
+    """
 
     text: PostgresText
+    table: str
     into: str
+    values: str
+    otherwise: str
     types: Sequence[str]
+
+    def commutes_with(self, other: "_Insert") -> bool:
+        """Whether they may run in any order: of new rows alone, any will do."""
+        return self.table != other.table or not (self.otherwise or other.otherwise)
 
 
 class Composer:
@@ -55,17 +69,23 @@ class Composer:
         self._inserts[sql] = None
         text = postgres_text(sql)
         match = _INSERT.fullmatch(text.sql)
-        if match is None or text.lists:
+        effect = effect_of(sql)
+        if match is None or text.lists or effect.table is None or effect.reads:
             return
         types = (await connection.prepare(text.sql)).get_parameters()
-        in_order = ", ".join(f"${number}" for number in range(1, len(types) + 1))
         # Of an array, unnest() would make more rows.
         are_plain = all(
             each.kind == "scalar" and each.schema == "pg_catalog" for each in types
         )
-        if match[2] == in_order and are_plain:
-            names = [each.name for each in types]
-            self._inserts[sql] = _Insert(text, match[1], names)
+        if are_plain:
+            self._inserts[sql] = _Insert(
+                text,
+                effect.table,
+                into=match[1],
+                values=_PARAMETER.sub(r"p\1", match[2]),
+                otherwise=match[3] or "",
+                types=[each.name for each in types],
+            )
 
     def compose(
         self,
@@ -84,8 +104,10 @@ class Composer:
             insert = self._inserts.get(group.sql)
             if insert is None or group.returned is not None or group.sql in known:
                 return None
+            if not all(insert.commutes_with(other) for _, other in known.values()):
+                return None
             known[group.sql] = group, insert
-        # Rows are all there is, so that any order will do: there are fewer texts.
+        # In whatever order they come: there are fewer texts.
         sql = self._text(tuple(sorted(known)))
         if sql is None:
             return None
@@ -119,9 +141,11 @@ def _composed(inserts: Sequence[_Insert]) -> str:
         columns = ", ".join(
             f"${number + nth}::{name}[]" for nth, name in enumerate(insert.types, 1)
         )
+        names = ", ".join(f"p{nth}" for nth, _ in enumerate(insert.types, 1))
         number += len(insert.types)
         stored.append(
             f", stored_{place} AS (INSERT INTO {insert.into}"  # noqa: S608 - texts of ours
-            f" SELECT * FROM unnest({columns}) WHERE EXISTS (SELECT FROM begun))"
+            f" SELECT {insert.values} FROM unnest({columns}) AS given ({names})"
+            f" WHERE EXISTS (SELECT FROM begun){insert.otherwise})"
         )
     return f"{BEGUN}{''.join(stored)} SELECT FROM begun"
