@@ -23,7 +23,7 @@ class DeviceKeys:
     for the keys of several devices at once. Every signature is real.
     """
 
-    uploads: int = 100
+    uploads: int = 400
     users: int = 20
     one_time_keys: int = 50
     claimers: int = 8
