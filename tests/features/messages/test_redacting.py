@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.features.rooms import create_room, send
+from tests.features.rooms import create_room, error_of, join, send, set_state
 from tests.server import Server
 
 
@@ -41,6 +41,28 @@ async def test_one_redaction_repeated_at_one_time_is_one_event(server: Server) -
 
     assert [answer.status for answer in answers] == [200] * 4
     assert len({answer.json["event_id"] for answer in answers}) == 1
+
+
+async def test_a_redaction_is_repeated_by_who_has_lost_the_power_since(
+    server: Server,
+) -> None:
+    """Its answer was lost. They redact nothing else."""
+    alice, bob = server.client("@alice:test"), server.client("@bob:test")
+    room_id = await create_room(alice, preset="public_chat", room_version="11")
+    room = f"/v3/rooms/{quote(room_id)}"
+    await join(bob, room_id)
+    targets = [await send(alice, room_id) for _ in range(2)]
+    one, other = [f"{room}/redact/{quote(each)}/{each}" for each in targets]
+    mods = {"users": {"@alice:test": 100, "@bob:test": 50}}
+    await set_state(alice, room_id, "m.room.power_levels", mods)
+    done = await bob.put(one, {})
+    nobody = {"users": {"@alice:test": 100}}
+    await set_state(alice, room_id, "m.room.power_levels", nobody)
+
+    again, refused = await bob.put(one, {}), await bob.put(other, {})
+
+    assert (again.status, again.json) == (200, done.json)
+    assert error_of(refused) == (403, "M_FORBIDDEN")
 
 
 @pytest.mark.parametrize("version", ["10", "12"])

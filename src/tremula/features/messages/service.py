@@ -38,6 +38,7 @@ from tremula.rooms.room import REDACTION
 from tremula.rooms.rooms import Rooms
 from tremula.rooms.state import MEMBER
 from tremula.rooms.threads import thread_root
+from tremula.rooms.txns import find_sent
 from tremula.rooms.view import RoomView
 
 __all__ = ["DelayedDraft", "Delays", "Messages", "redaction_draft"]
@@ -115,12 +116,19 @@ class Messages(Struct, frozen=True):
         """
         view = await self.reader.get_room(room_id)
         target = await self.events.get(view.nid, event_id)
-        self._check_redaction(requester, view, target)
         draft = redaction_draft(
             view.version,
             Draft(REDACTION, requester.user_id, content, txn=txn),
             event_id,
         )
+        try:
+            self._check_redaction(requester, view, target)
+        except (Forbidden, UserSuspended):
+            # Who has lost the power since is still told what they have done.
+            sent = await find_sent(self.events.db, view.nid, draft)
+            if sent is None:
+                raise
+            return sent
         return (await self.rooms.append(room_id, [chosen.of(draft)]))[0]
 
     async def _check_thread(
