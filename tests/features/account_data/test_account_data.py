@@ -6,11 +6,14 @@ import orjson
 import pytest
 
 from tests.features.user_data import ALICE, BOB, MALLORY, UserDataServer
+from tremula.features.account_data import storage
 from tremula.features.account_data.service import CONTENT_BYTES_MAX, TYPES_MAX
+from tremula.features.account_data.storage import GLOBAL, AccountDatum
 from tremula.features.account_data.sync import (
     GlobalAccountDataPart,
     RoomAccountDataPart,
 )
+from tremula.infra.db import Statements
 from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import UserId
 from tremula.protocol.push_rules import OwnRules
@@ -43,6 +46,22 @@ async def test_what_is_set_is_read_and_synced(user_data: UserDataServer) -> None
     others = await user_data.context(BOB)
     [rules] = await user_data.user_events("account_data", others)
     assert rules == push_rules_event(BOB)
+
+
+async def test_of_two_contents_that_of_the_later_position_stays(
+    user_data: UserDataServer,
+) -> None:
+    """Which of two processes commits first says nothing: clients are told in order."""
+    for pos, body in ((1_025, b'{"told":"last"}'), (1_024, b'{"told":"first"}')):
+        unit = Statements()
+        datum = AccountDatum(GLOBAL, "m.type", body)
+        storage.upsert_datum(unit, ALICE, datum, pos=pos)
+        await user_data.database.commit(unit)
+
+    response = await user_data.client(ALICE).get(
+        f"/v3/user/{ALICE}/account_data/m.type"
+    )
+    assert response.json == {"told": "last"}
 
 
 async def test_account_data_of_a_room_is_apart(user_data: UserDataServer) -> None:

@@ -122,13 +122,16 @@ def delete_data(unit: Unit, user_id: UserId) -> None:
 
 
 def upsert_datum(unit: Unit, user_id: UserId, datum: AccountDatum, *, pos: int) -> None:
-    """Set the content of one type."""
+    """Set the content of one type, unless it was set at a later position: clients are
+    told in the order of positions, in which processes need not commit.
+    """
     unit.run(
         """
         INSERT INTO account_data (user_id, room_nid, type, content, pos)
         VALUES (:user_id, :room_nid, :type, :content, :pos)
         ON CONFLICT (user_id, room_nid, type) DO UPDATE
         SET content = excluded.content, pos = excluded.pos
+        WHERE account_data.pos < excluded.pos
         """,
         user_id=user_id,
         room_nid=datum.room_nid,
