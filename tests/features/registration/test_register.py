@@ -1,14 +1,17 @@
 """CS register, checkUsernameAvailability, registrationTokenValidity."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from tests.backends import table_of_refusals
 from tests.features.accounts import PASSWORD, AccountsServer, Policy
+from tremula.features.users.service import Passwords
 from tremula.infra.config import Registration, RegistrationMode
 from tremula.protocol.errors import InvalidParam
+from tremula.protocol.identifiers import UserId
 
 BY_TOKEN = Policy(registration=Registration(mode=RegistrationMode.TOKEN))
 CLOSED = Policy(registration=Registration(mode=RegistrationMode.CLOSED))
@@ -264,6 +267,38 @@ async def test_a_failed_registration_does_not_use_the_token(
 
     [stored] = await accounts.tokens.all()
     assert stored.uses == 1
+
+
+async def _delete(accounts: AccountsServer) -> None:
+    await accounts.tokens.delete("soon")
+
+
+async def _expire(accounts: AccountsServer) -> None:
+    accounts.clock.advance_ms(1000)
+
+
+@pytest.mark.parametrize("policy", [BY_TOKEN])
+@pytest.mark.parametrize("meanwhile", [_delete, _expire])
+async def test_a_token_that_is_none_any_more_lets_nobody_in(
+    accounts: AccountsServer,
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: Callable[[AccountsServer], Awaitable[None]],
+) -> None:
+    """Its stage was completed before: the password is still being hashed, or more."""
+    expires_ts_ms = accounts.clock.now_ms() + 1000
+    await accounts.tokens.create("soon", expires_ts_ms=expires_ts_ms)
+    hash_ = Passwords.hash
+
+    async def slowly(self: Passwords, password: str) -> str:
+        await meanwhile(accounts)
+        return await hash_(self, password)
+
+    monkeypatch.setattr(Passwords, "hash", slowly)
+    auth = token_auth("soon")
+    response = await accounts.client.post("/v3/register", body(auth=auth))
+
+    assert (response.status, response.json["errcode"]) == (403, "M_FORBIDDEN")
+    assert await accounts.users.find(UserId("@alice:test")) is None
 
 
 @pytest.mark.parametrize("policy", [BY_TOKEN])

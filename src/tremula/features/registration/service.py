@@ -185,7 +185,7 @@ class Registrations(Struct, frozen=True):
                 raise UserInUse("this username is taken") from None
             if conflict.table == self.contacts.table:
                 raise ThreepidInUse("another account has this address") from None
-            raise Forbidden("the registration token is used up") from None
+            raise Forbidden("the registration token is not valid any more") from None
         return added
 
     def _get_flows(self) -> tuple[Flow, ...]:

@@ -39,11 +39,26 @@ def insert_token(unit: Unit, token: RegistrationToken) -> None:
     )
 
 
-def update_used(unit: Unit, token: str) -> None:
-    """Count one use. Once too often fails the unit with ``Conflict``."""
+def update_used(unit: Unit, token: str, *, now_ms: int) -> None:
+    """Count one use. Once too often fails the unit with ``Conflict``, and so does one
+    of a token that is gone by then, or has expired: a column is NOT NULL (see
+    ``infra.rereading``).
+    """
     unit.run(
         "UPDATE registration_tokens SET uses = uses + 1 WHERE token = :token",
         token=token,
+    )
+    unit.run(
+        """
+        INSERT INTO registration_tokens (token, uses, created_ts_ms)
+        SELECT :token, 0, CAST(NULL AS BIGINT) WHERE NOT EXISTS (
+            SELECT 1 FROM registration_tokens
+            WHERE token = :token
+                AND (expires_ts_ms IS NULL OR expires_ts_ms > :now_ms)
+        )
+        """,
+        token=token,
+        now_ms=now_ms,
     )
 
 

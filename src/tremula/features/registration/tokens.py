@@ -44,8 +44,10 @@ class RegistrationTokens(Struct, frozen=True):
         return Proof(token)
 
     def use(self, unit: Unit, token: str) -> None:
-        """Count a use in the unit that makes the account, or fail that unit."""
-        storage.update_used(unit, token)
+        """Count a use in the unit that makes the account, or fail that unit with
+        ``Conflict``: the stage may have been completed half an hour ago.
+        """
+        storage.update_used(unit, token, now_ms=self.clock.now_ms())
 
     async def create(
         self,
