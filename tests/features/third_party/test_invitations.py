@@ -1,7 +1,10 @@
 """Invitations by e-mail, without an identity server."""
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
+
+import pytest
 
 from tests.features.rooms import create_room, error_of, join, member, set_state
 from tests.features.third_party.addresses import EMAIL, add, prove
@@ -10,8 +13,10 @@ from tests.http_client import Client, HttpResponse
 from tests.server import PASSWORD, Server
 from tests.smtp_server import SmtpServer
 from tremula.protocol.base64 import decode_base64
-from tremula.protocol.identifiers import ServerName
+from tremula.protocol.identifiers import EventId, RoomId, ServerName
 from tremula.protocol.signing import verify_json
+from tremula.rooms.events import Draft
+from tremula.rooms.rooms import Rooms
 
 ALICE, BOB = "@alice:test", "@bob:test"
 TYPE = "m.room.third_party_invite"
@@ -60,6 +65,29 @@ async def test_a_new_user_is_invited_by_an_old_address(
 
     assert await invited_to(new) == [room_id]
     await join(new, room_id)
+
+
+@pytest.mark.one_process(reason="it lets one process invite too slowly")
+async def test_an_address_that_is_added_amid_its_invitation_is_invited(
+    server: Server, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner has looked for invitations before this one was noted."""
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await create_room(alice)
+    append = Rooms.append
+
+    async def slowly(
+        self: Rooms, room_id: RoomId, drafts: Sequence[Draft]
+    ) -> list[EventId]:
+        monkeypatch.setattr(Rooms, "append", append)
+        assert (await add(bob, smtp)).status == 200
+        return await append(self, room_id, drafts)
+
+    monkeypatch.setattr(Rooms, "append", slowly)
+    response = await invite(alice, room_id)
+
+    assert (response.status, response.json) == (200, {})
+    assert await invited_to(bob) == [room_id]
 
 
 async def test_the_exchanged_invitation_is_signed(

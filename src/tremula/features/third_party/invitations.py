@@ -65,6 +65,7 @@ class EmailInvitations(Struct, frozen=True):
         self.letters.check_possible()
         self.letters.limiter.check("mail", f"from {sender}")
         view = await self.reader.get_joined(room_id, sender)
+        was_nobodys = await self.ids.owner_of(address) is None
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         draft = Draft(
             type=THIRD_PARTY_INVITE,
@@ -78,6 +79,9 @@ class EmailInvitations(Struct, frozen=True):
         unit = journal.unit()
         storage.insert_invite(unit, invite)
         await journal.commit(unit)
+        if was_nobodys and (owner := await self.ids.owner_of(address)) is not None:
+            # Who has proved it in between has looked for invitations too early.
+            await self.deliver(owner, address)
         name = (view.content_of("m.room.name") or {}).get("name")
         await self.letters.send_invitation(
             address, inviter=sender, room_name=name if isinstance(name, str) else None
