@@ -55,6 +55,24 @@ async def test_kicks_and_bans_end_the_room(server: Server) -> None:
         assert (event["sender"], event["unsigned"]["membership"]) == (ALICE, membership)
 
 
+async def test_the_end_of_a_ban_is_shown_to_who_was_there(server: Server) -> None:
+    """Clients follow a membership by its event: to them it would go on."""
+    alice, bob = server.client(ALICE), server.client(BOB)
+    known = await _room_of(alice, bob)
+    strange = await create_room(alice)
+    for room_id in (known, strange):
+        await member(alice, room_id, "ban", BOB)
+    since = await token(bob)
+
+    for room_id in (known, strange):
+        await member(alice, room_id, "unban", BOB)
+
+    answer = await sync(bob, since)
+    [event] = room_of(answer, known, "leave")["timeline"]["events"]
+    assert (event["state_key"], event["content"]["membership"]) == (BOB, "leave")
+    assert room_of(answer, strange, "leave")["timeline"]["events"] == []
+
+
 async def test_nothing_reaches_those_who_left(server: Server) -> None:
     """Neither messages nor state nor receipts nor typing."""
     alice, bob = server.client(ALICE), server.client(BOB)

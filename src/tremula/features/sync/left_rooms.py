@@ -114,14 +114,14 @@ class LeftRooms(Struct, frozen=True):
         if room.event_nid <= since:
             return _Stay(view, ctx.now, room.room_pos, has_state=False, own_nid=0)
         visibility = self.built.visibility
-        memberships = await visibility.memberships_from_nid(view, ctx.user_id, since)
-        # Whoever is banned without having been there has nothing to be rid of.
-        was_there = not _GONE.issuperset(memberships)
-        own_nid = room.event_nid if was_there else 0
+        viewer = await visibility.viewer(view, ctx.user_id)
+        # Whoever was never more than banned has nothing to be rid of.
+        was_more = any(each not in _GONE for _, each in viewer.memberships)
+        own_nid = room.event_nid if was_more else 0
         if room.forgotten:
             return _Stay(view, ctx.now, room.room_pos, has_state=False, own_nid=own_nid)
-        viewer = await visibility.viewer(view, ctx.user_id)
         end_pos = end_of_last_stay(viewer.memberships)
+        memberships = await visibility.memberships_from_nid(view, ctx.user_id, since)
         if end_pos is None or "join" not in memberships:
             return _Stay(view, since, room.room_pos, has_state=False, own_nid=own_nid)
         was_joined = memberships[0] == "join"
