@@ -48,10 +48,13 @@ async def test_fixed_credentials_are_those_of_the_configuration(
     assert (answer["username"], answer["password"]) == ("matrix", "secret")
 
 
-async def test_without_a_turn_server_there_are_no_uris(server: Server) -> None:
-    answer = (await server.client(ALICE).get("/v3/voip/turnServer")).json
+async def test_without_a_turn_server_there_is_nothing_to_be_found(
+    server: Server,
+) -> None:
+    """MSC4166. With an answer without URIs, Element could not call anybody."""
+    answer = await server.client(ALICE).get("/v3/voip/turnServer")
 
-    assert answer == {"username": "", "password": "", "uris": [], "ttl": 86_400}
+    assert error_of(answer) == (404, "M_NOT_FOUND")
     refused = await server.anonymous.get("/v3/voip/turnServer")
     assert error_of(refused) == (401, "M_MISSING_TOKEN")
 

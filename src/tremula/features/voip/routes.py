@@ -6,7 +6,7 @@ from tremula.infra.http import Auth, Json, UserRequest, endpoint
 
 @endpoint("GET", "/_matrix/client/v3/voip/turnServer", auth=Auth.USER, limit="account")
 async def get_turn_server(req: UserRequest, voip: Voip) -> Json:
-    """CS getTurnServer."""
+    """CS getTurnServer. Errors: M_NOT_FOUND."""
     return voip.turn_server(req.user_id)
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from tremula.infra.clock import Clock
 from tremula.infra.config import Turn
+from tremula.protocol.errors import NotFound
 from tremula.protocol.identifiers import UserId
 
 
@@ -26,7 +27,14 @@ class Voip(Struct, frozen=True):
     transports: Sequence[dict[str, str]]
 
     def turn_server(self, user_id: UserId) -> dict[str, Any]:
-        """The answer of CS getTurnServer; no URIs where there is no TURN server."""
+        """The answer of CS getTurnServer.
+
+        Raises:
+            NotFound: there is no TURN server (MSC4166). COMPAT(matrix-js-sdk, 34): of
+                an answer without URIs browsers make no connection, and no call.
+        """
+        if not self.turn.uris:
+            raise NotFound("This server has no TURN server.")
         username, password = self._credentials(user_id)
         return {
             "username": username,
