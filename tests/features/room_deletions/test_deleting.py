@@ -265,3 +265,22 @@ async def test_a_room_that_is_published_as_it_is_deleted_is_in_no_directory(
     listing = await alice.get("/v3/publicRooms")
     assert listing.status == 200, listing.body
     assert [each["room_id"] for each in listing.json["chunk"]] == [stays]
+
+
+async def test_a_room_stays_blocked_if_that_is_asked_as_it_is_deleted(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, alice = await admin(server), server.client(ALICE)
+    room_id = await create_room(alice)
+    close = purging.close_room
+
+    async def close_late(slots: Slots, closed_id: RoomId) -> bool:
+        asked = await root.delete(f"{ROOMS}/{closed_id}", {"block": True})
+        assert asked.status == 200, asked.body
+        return await close(slots, closed_id)
+
+    monkeypatch.setattr(purging, "close_room", close_late)
+
+    await delete(server, root, room_id)
+
+    assert (await root.get(f"{ROOMS}/{room_id}")).json["blocked"] is True

@@ -90,6 +90,8 @@ class RoomDeletions:
         unit = self._journal.unit()
         deletion = Deletion(room_id, view.nid, stays_blocked or was_blocked, now_ms)
         storage.upsert_deletion(unit, deletion)
+        if stays_blocked:
+            storage.update_stays_blocked(unit, room_id)
         self._with.blocked.add(unit, room_id)
         unit.announce(TOPIC, room_id, None, pos=unit.pos())
         await self._journal.commit(unit)
@@ -140,6 +142,8 @@ class RoomDeletions:
             return
         await purging.purge_rows(self._db, room_id, deletion.room_nid)
         await self._with.search.forget_room(deletion.room_nid)
+        # Somebody may have asked since for the room to stay blocked.
+        deletion = await self.find(room_id) or deletion
         unit = self._journal.unit()
         storage.update_done(unit, room_id, ts_ms=self._clock.now_ms())
         if not deletion.stays_blocked:

@@ -38,6 +38,17 @@ def upsert_deletion(unit: Unit, deletion: Deletion) -> None:
     )
 
 
+def update_stays_blocked(unit: Unit, room_id: RoomId) -> None:
+    """Have a room that is being deleted stay blocked, whatever was asked at first."""
+    unit.run(
+        """
+        UPDATE room_deletions SET stays_blocked = 1
+        WHERE room_id = :room_id AND done_ts_ms IS NULL
+        """,
+        room_id=room_id,
+    )
+
+
 def update_emptied(unit: Unit, room_id: RoomId, *, ts_ms: int) -> None:
     """Record that none of our users is in the room any more."""
     unit.run(
