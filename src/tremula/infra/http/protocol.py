@@ -159,7 +159,10 @@ class HttpConnection(asyncio.Protocol):
 
         It is not copied, so whoever sent it waits until all of it is gone.
         """
-        self._transport.set_write_buffer_limits(0)
+        # What TLS has encrypted is a copy. Its transport takes a limit of nothing for
+        # always reached: nobody would be told that more may be written.
+        is_copied = self._transport.get_extra_info("sslcontext") is not None
+        self._transport.set_write_buffer_limits(1 if is_copied else 0, 0)
         self._transport.writelines([head, piece])
 
     def pause_reading(self) -> None:
