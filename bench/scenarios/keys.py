@@ -1,7 +1,7 @@
 """Keys of devices: published, claimed, and asked for."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,8 +19,8 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class DeviceKeys:
-    """Devices upload their keys with one-time keys. Others claim some of these, and ask
-    for the keys of several devices at once. Every signature is real.
+    """Devices upload their keys with one-time keys, later more of these; others claim
+    some, and ask for the keys of several devices at once. Every signature is real.
     """
 
     uploads: int = 400
@@ -35,12 +35,19 @@ class DeviceKeys:
         owners = await subject.homeserver.users(self.users)
         claimers = await subject.homeserver.users(self.claimers)
         others = await subject.homeserver.users(self.uploads)
-        uploads = self._uploads(owners)
+        uploads = [(user, upload_body(user, self.one_time_keys)) for user in owners]
         # So that the server is warm: these are not measured.
         await each(uploads, lambda upload: self._publish(*upload), at_once=4)
-        more = self._uploads(others)
+        signing = [(user, _signing_key(user)) for user in others]
+        first = range(self.one_time_keys)
+        more = [(user, _upload_body(user, key, first)) for user, key in signing]
         async with measured(subject.processes) as uploading:
             await each(more, lambda upload: self._publish(*upload), at_once=4)
+
+        later = range(self.one_time_keys, 2 * self.one_time_keys)
+        added = [(user, _one_time_keys(user, key, later)) for user, key in signing]
+        async with measured(subject.processes) as adding:
+            await each(added, lambda upload: _add(*upload), at_once=4)
 
         async def claim(number: int) -> str:
             owner = owners[number % len(owners)]
@@ -62,23 +69,28 @@ class DeviceKeys:
         _check_published(await claimers[0].post("/keys/query", wanted), published)
         return {
             **prefixed("upload", uploading.cpu_ms_per(len(more))),
+            **prefixed("addition", adding.cpu_ms_per(len(added))),
             **prefixed("claim", claiming.cpu_ms_per(self.claims)),
             **prefixed("query", asking.cpu_ms_per(self.queries)),
         }
-
-    def _uploads(self, users: Sequence[User]) -> list[tuple[User, Json]]:
-        return [(user, upload_body(user, self.one_time_keys)) for user in users]
 
     async def _publish(self, user: User, body: Json) -> None:
         counts = (await user.post("/keys/upload", body))["one_time_key_counts"]
         check(counts == {_ALGORITHM: self.one_time_keys}, "keys were not all counted")
 
 
+async def _add(user: User, one_time_keys: Json) -> None:
+    answer = await user.post("/keys/upload", {"one_time_keys": one_time_keys})
+    counts = answer["one_time_key_counts"]
+    check(counts == {_ALGORITHM: 2 * len(one_time_keys)}, "keys were not all added")
+
+
 def upload_body(user: User, one_time_keys: int) -> Json:
     """The body with which a new device publishes its keys."""
-    key = SigningKey.from_seed(
-        f"ed25519:{user.device_id}", secrets.token_bytes(_KEY_BYTES)
-    )
+    return _upload_body(user, _signing_key(user), range(one_time_keys))
+
+
+def _upload_body(user: User, key: SigningKey, numbers: Iterable[int]) -> Json:
     device_keys = {
         "user_id": user.user_id,
         "device_id": user.device_id,
@@ -90,13 +102,23 @@ def upload_body(user: User, one_time_keys: int) -> Json:
     }
     return {
         "device_keys": sign_json(device_keys, user.user_id, key),
-        "one_time_keys": {
-            f"{_ALGORITHM}:{number:06}": sign_json(
-                {"key": _curve25519()}, user.user_id, key
-            )
-            for number in range(one_time_keys)
-        },
+        "one_time_keys": _one_time_keys(user, key, numbers),
     }
+
+
+def _one_time_keys(user: User, key: SigningKey, numbers: Iterable[int]) -> Json:
+    return {
+        f"{_ALGORITHM}:{number:06}": sign_json(
+            {"key": _curve25519()}, user.user_id, key
+        )
+        for number in numbers
+    }
+
+
+def _signing_key(user: User) -> SigningKey:
+    return SigningKey.from_seed(
+        f"ed25519:{user.device_id}", secrets.token_bytes(_KEY_BYTES)
+    )
 
 
 def _curve25519() -> str:
