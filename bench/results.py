@@ -53,7 +53,7 @@ class Report:
     results: list[Result] = field(default_factory=list)
 
     def medians(self, server: str, scenario: str) -> dict[str, float]:
-        """The median over the rounds of each metric."""
+        """The median of each metric, over the rounds that have it."""
         rounds = [
             result.metrics
             for result in self.results
@@ -62,7 +62,9 @@ class Report:
         ]
         names = dict.fromkeys(name for metrics in rounds for name in metrics)
         return {
-            name: statistics.median(metrics[name] for metrics in rounds)
+            name: statistics.median(
+                metrics[name] for metrics in rounds if name in metrics
+            )
             for name in names
         }
 
