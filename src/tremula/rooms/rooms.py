@@ -3,7 +3,7 @@
 import asyncio
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -21,6 +21,7 @@ from tremula.protocol.errors import (
 )
 from tremula.protocol.identifiers import EventId, RoomId, ServerName, UserId
 from tremula.protocol.received_events import ReceivedEvent
+from tremula.protocol.room_state import StateKey
 from tremula.protocol.room_versions import RoomVersion
 from tremula.rooms import storage
 from tremula.rooms.adoption import Adoption, AdoptRoom, AlreadyResident
@@ -90,7 +91,7 @@ class Rooms:
         self._slots = slots
         self._clock = clock
         self._newest_create_ms = 0
-        self._annotating: KeyedLocks[tuple[str, bytes]] = KeyedLocks()
+        self._turns: KeyedLocks[tuple[str, bytes | StateKey]] = KeyedLocks()
         db, queues = events.db, KeyedLocks[str]()
         self._txns = txns = SentTxns(db)
         states = EventStates(db, Branches(db), Resolver(db))
@@ -262,16 +263,20 @@ class Rooms:
     async def _append(self, room_id: str, command: AppendEvents) -> list[EventId]:
         draft = command.drafts[0]
         digest = annotation_digest(draft.type, draft.sender, draft.content)
-        if draft.event_id is not None:
-            # It may have been chosen for another event at the same time.
-            return await reread_on_conflict(
-                lambda: self._append_drafts(room_id, command.drafts, digest)
-            )
-        if digest is None:
-            return await self._append_drafts(room_id, command.drafts)
+        if digest is None and draft.state_key is None:
+            return await self._append_chosen(room_id, command.drafts)
+        turn = digest or (draft.type, draft.state_key or "")
         # Of duplicates at one time the second sees that the first is stored.
-        async with self._annotating.of((room_id, digest)):
-            return await self._append_drafts(room_id, command.drafts, digest)
+        async with self._turns.of((room_id, turn)):
+            return await self._append_chosen(room_id, command.drafts, digest)
+
+    def _append_chosen(
+        self, room_id: str, drafts: Sequence[Draft], digest: bytes | None = None
+    ) -> Awaitable[list[EventId]]:
+        if drafts[0].event_id is None:
+            return self._append_drafts(room_id, drafts, digest)
+        # It may have been chosen for another event at the same time.
+        return reread_on_conflict(lambda: self._append_drafts(room_id, drafts, digest))
 
     async def _append_drafts(
         self, room_id: str, drafts: Sequence[Draft], digest: bytes | None = None
@@ -314,13 +319,8 @@ class Rooms:
             # One by one: each comes after the last, or makes the extremities fewer.
             return [await self._sending.send(room.view.room_id, d) for d in drafts]
         unit = self._journal.unit()
-        staged = self._stage(
-            room,
-            unit,
-            drafts,
-            now_ms=self._clock.now_ms(),
-            redacted=redacted,
-        )
+        now_ms = self._clock.now_ms()
+        staged = self._stage(room, unit, drafts, now_ms=now_ms, redacted=redacted)
         for draft, item in zip(drafts, staged, strict=True):
             if draft.txn is not None:
                 self._txns.begin(unit, room.view.nid, draft, item.stored.event_id)
@@ -328,10 +328,9 @@ class Rooms:
         return [item.stored.event_id for item in staged]
 
     async def _sent_before(self, room: Room, drafts: Sequence[Draft]) -> EventId | None:
-        if len(drafts) > 1:
-            # They have no transaction ID.
-            return None
-        return await self._txns.find(room.view.nid, drafts[0])
+        # Those of several have no transaction ID.
+        find, room_nid = self._txns.find, room.view.nid
+        return await find(room_nid, drafts[0]) if len(drafts) == 1 else None
 
     async def _get_room(self, room_id: str) -> Room:
         room = await self._registry.find(RoomId(room_id))

@@ -1,5 +1,6 @@
 """Sending messages, state and redactions, over HTTP."""
 
+import asyncio
 from typing import Any
 from urllib.parse import quote
 
@@ -165,6 +166,22 @@ class TestState:
         assert found["state_key"] == "key/%?"
         assert found["unsigned"]["prev_content"] == {"a": 1}
         assert found["unsigned"]["replaces_state"] == first.json["event_id"]
+
+    async def test_the_same_state_at_once_is_the_same_event(
+        self, server: Server
+    ) -> None:
+        """Also while something else is being set there: users press buttons twice."""
+        alice = server.client(ALICE)
+        room_id = await create_room(alice)
+
+        other, *same = await asyncio.gather(
+            set_state(alice, room_id, "test.state", {"a": 1}),
+            *(set_state(alice, room_id, "test.state", {"a": 2}) for _ in range(8)),
+        )
+
+        assert len({each.json["event_id"] for each in same}) == 1
+        found = await event(alice, room_id, same[0].json["event_id"])
+        assert found["unsigned"].get("replaces_state") in {None, other.json["event_id"]}
 
     async def test_state_that_is_equal_only_in_python_is_another(
         self, server: Server
