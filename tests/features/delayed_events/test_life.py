@@ -42,6 +42,7 @@ class FakeSending:
     sent: dict[str, int] = field(default_factory=dict)
     forbidden: set[str] = field(default_factory=set)
     replaced: set[str] = field(default_factory=set)
+    limited: set[str] = field(default_factory=set)
     fails: Callable[[], str | None] = lambda: None
 
     async def send(self, event: DelayedEvent) -> EventId:
@@ -52,6 +53,8 @@ class FakeSending:
         if event.delay_id not in self.sent:
             if event.delay_id in self.forbidden:
                 raise Forbidden("you may not")
+            if event.delay_id in self.limited:
+                raise LimitExceeded("not now", retry_after_ms=30_000)
             self.sent[event.delay_id] = self.clock.now_ms()
         if failure == "after":
             raise DatabaseUnavailable("after")
@@ -233,6 +236,53 @@ async def test_what_is_forbidden_is_cancelled_with_the_error(
     assert shown["finalised"]["error"]["errcode"] == "M_FORBIDDEN"
     assert (shown["outcome"], shown["reason"]) == ("cancel", "error")
     assert "event_id" not in shown["finalised"]
+
+
+async def test_what_is_due_while_its_user_is_limited_is_sent_later(
+    processes: Processes,
+) -> None:
+    event = await processes.schedule(USERS[0], 1_000)
+    processes.sending.limited.add(event.delay_id)
+
+    await processes.pass_time(1_000)
+    waiting = await processes.get(event.delay_id)
+    processes.sending.limited.clear()
+    await processes.pass_time(29_999)
+    sent_too_early = dict(processes.sending.sent)
+    await processes.pass_time(1)
+
+    assert waiting.finalised is None
+    assert not sent_too_early
+    assert processes.sending.sent == {event.delay_id: event.send_ts_ms + 30_000}
+
+
+async def test_what_waits_for_its_limit_can_be_cancelled(processes: Processes) -> None:
+    event = await processes.schedule(USERS[0], 1_000)
+    processes.sending.limited.add(event.delay_id)
+    await processes.pass_time(1_000)
+    processes.sending.limited.clear()
+
+    await processes.service.act(event.delay_id, Action.CANCEL)
+    await processes.pass_time(60_000)
+
+    assert not processes.sending.sent
+
+
+async def test_state_that_waits_for_its_limit_can_be_replaced(
+    processes: Processes,
+) -> None:
+    event = await processes.schedule(USERS[0], 1_000, state_key="")
+    processes.sending.limited.add(event.delay_id)
+    await processes.pass_time(1_000)
+    processes.sending.limited.clear()
+    processes.sending.replaced.add(event.delay_id)
+
+    await processes.pass_time(30_000)
+
+    assert not processes.sending.sent
+    finalised = (await processes.get(event.delay_id)).finalised
+    assert finalised is not None
+    assert not finalised.is_sent
 
 
 async def test_each_heartbeat_puts_the_end_off(processes: Processes) -> None:

@@ -238,21 +238,25 @@ class Keeper:
                 await self.send_due(item.delay_id)
         except (DatabaseUnavailable, BusUnavailable, TimeoutError) as outage:
             self._try_again(item, str(outage) or "it takes too long")
+        except LimitExceeded as limit:
+            pause_ms = max(limit.retry_after_ms or 0, _RETRY_MS)
+            self._try_again(item, limit.message, pause_ms=pause_ms)
         except MatrixError as outage:
             if outage.http_status < 500:
                 raise
             self._try_again(item, outage.message)
 
-    def _try_again(self, item: Item, reason: str) -> None:
+    def _try_again(self, item: Item, reason: str, *, pause_ms: int = _RETRY_MS) -> None:
         log.warning("delayed_event_waits", delay_id=item.delay_id[:8], reason=reason)
         if self._slots.holds(item.user_id):
-            at_ms = self._clock.now_ms() + _RETRY_MS
+            at_ms = self._clock.now_ms() + pause_ms
             self._put(replace(item, send_ts_ms=at_ms))
 
     async def send_due(self, delay_id: str) -> None:
         """Send an event if its time has come, or note why it can't be sent.
 
         Raises:
+            LimitExceeded: the user has too much sent at this time.
             MatrixError: (500 or more) not now.
         """
         async with self._locks.of(delay_id):
@@ -264,6 +268,10 @@ class Keeper:
                 return
             try:
                 event_id = await self._send_once(event)
+            except LimitExceeded:
+                # While it waits for its turn it may be cancelled, or replaced.
+                await self._set_begun(event, is_begun=False)
+                raise
             except MatrixError as error:
                 if error.http_status >= 500:
                     raise
