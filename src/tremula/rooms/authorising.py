@@ -2,9 +2,18 @@
 rooms").
 """
 
+from collections.abc import Awaitable, Callable, Collection
+from typing import Final, TypeVar
+
+from tremula.protocol.errors import Forbidden
 from tremula.protocol.identifiers import RoomId, ServerName, UserId, server_of
 from tremula.protocol.room_state import JOIN_RULES
 from tremula.rooms.view import RoomView
+
+T = TypeVar("T")
+
+_OTHERS_MAX: Final = 4
+"""How many others are to vouch if the first one can't any more."""
 
 
 def allowed_rooms(view: RoomView) -> list[RoomId]:
@@ -20,8 +29,34 @@ def allowed_rooms(view: RoomView) -> list[RoomId]:
     ]
 
 
-def find_authorising_user(view: RoomView, server_name: ServerName) -> UserId | None:
-    """A joined user of *server_name* who may invite, if there is one.
+async def vouched_for(
+    choose: Callable[[Collection[UserId]], Awaitable[UserId | None]],
+    attempt: Callable[[UserId | None], Awaitable[T]],
+) -> T:
+    """What *attempt* makes of the user whom *choose* names; of another one if it is
+    refused, as somebody may leave the room just when they were chosen.
+
+    *choose* is given those that were refused.
+
+    Raises:
+        Forbidden: it is refused, whoever vouches.
+        MatrixError: *choose* finds nobody else, or what *attempt* raises.
+    """
+    refused: list[UserId] = []
+    while True:
+        user_id = await choose(refused)
+        try:
+            return await attempt(user_id)
+        except Forbidden:
+            if user_id is None or len(refused) == _OTHERS_MAX:
+                raise
+            refused.append(user_id)
+
+
+def find_authorising_user(
+    view: RoomView, server_name: ServerName, *, but: Collection[UserId] = ()
+) -> UserId | None:
+    """A joined user of *server_name* who may invite, if there is one *but* these.
 
     The most powerful one, so that the same user serves as long as possible.
     """
@@ -32,6 +67,7 @@ def find_authorising_user(view: RoomView, server_name: ServerName) -> UserId | N
         user_id = UserId(candidate)
         if (
             server_of(user_id) == server_name
+            and user_id not in but
             and view.is_joined(user_id)
             and levels.can_invite(user_id)
         ):

@@ -1,5 +1,7 @@
 """Joins by membership of another room (CS "Restricted rooms"), over HTTP."""
 
+import asyncio
+
 import pytest
 
 from tests.features.rooms import create_room, error_of, join, member, set_state, state
@@ -99,6 +101,46 @@ async def test_nobody_vouches_once_all_who_could_have_left(server: Server) -> No
     refused = await carol.post(f"/v3/rooms/{room_id}/join", {})
 
     assert error_of(refused) == (400, "M_UNABLE_TO_AUTHORISE_JOIN")
+
+
+@pytest.mark.parametrize("through_state", [False, True])
+async def test_another_one_vouches_if_the_first_leaves_at_that_moment(
+    server: Server, through_state: bool
+) -> None:
+    alice, bob, carol = (server.client(user) for user in (ALICE, BOB, CAROL))
+    club = await create_room(alice, preset="public_chat")
+    room_id = await restricted_room(server, club)
+    for user in (bob, carol):
+        await join(user, club)
+    await join(bob, room_id)
+
+    left, joined = await asyncio.gather(
+        alice.post(f"/v3/rooms/{room_id}/leave", {}),
+        set_state(carol, room_id, "m.room.member", {"membership": "join"}, CAROL)
+        if through_state
+        else carol.post(f"/v3/rooms/{room_id}/join", {}),
+    )
+
+    assert (left.status, joined.status) == (200, 200)
+    content = await state(bob, room_id, "m.room.member", CAROL)
+    assert content[VIA] in {ALICE, BOB}
+
+
+async def test_whoever_leaves_at_that_moment_can_be_missed(server: Server) -> None:
+    """Nobody else could have vouched: unless the join came first, users are told so."""
+    alice, bob = server.client(ALICE), server.client(BOB)
+    club = await create_room(alice, preset="public_chat")
+    room_id = await restricted_room(server, club)
+    await join(bob, club)
+
+    _, joined = await asyncio.gather(
+        alice.post(f"/v3/rooms/{room_id}/leave", {}),
+        bob.post(f"/v3/rooms/{room_id}/join", {}),
+    )
+
+    assert joined.status == 200 or (
+        error_of(joined) == (400, "M_UNABLE_TO_AUTHORISE_JOIN")
+    )
 
 
 @pytest.mark.parametrize(

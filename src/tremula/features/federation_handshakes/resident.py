@@ -1,6 +1,6 @@
 """The server that is in the room, and lets users of others in and out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -34,6 +34,7 @@ from tremula.protocol.identifiers import (
 )
 from tremula.protocol.received_events import ReceivedEvent, receive_pdu
 from tremula.protocol.signing import countersign_event
+from tremula.rooms.authorising import vouched_for
 from tremula.rooms.events import Draft
 from tremula.rooms.graph import Standing
 from tremula.rooms.reader import RoomReader
@@ -85,13 +86,22 @@ class Resident(Struct, frozen=True):
                 "your server does not support the version of this room",
                 room_version=view.version.id,
             )
-        content: dict[str, Any] = {"membership": wanted.membership}
-        if wanted.membership == "join":
-            via = await self.restricted.authorising_user(view, user_id, wanted.origin)
+
+        async def choose(refused: Collection[UserId]) -> UserId | None:
+            if wanted.membership != "join":
+                return None
+            return await self.restricted.authorising_user(
+                view, user_id, wanted.origin, but=refused
+            )
+
+        async def template(via: UserId | None) -> dict[str, Any]:
+            content = {"membership": wanted.membership}
             if via is not None:
                 content[AUTHORISED_VIA] = via
-        draft = Draft(type=MEMBER, sender=user_id, state_key=user_id, content=content)
-        event = await self.unsent.template(view.room_id, draft)
+            draft = Draft(MEMBER, user_id, content, user_id)
+            return await self.unsent.template(view.room_id, draft)
+
+        event = await vouched_for(choose, template)
         return {"room_version": view.version.id, "event": event}
 
     async def send(

@@ -1,5 +1,6 @@
 """Who vouches for users of other servers (SS "Restricted rooms")."""
 
+from collections.abc import Collection
 from typing import Final
 
 from msgspec import Struct
@@ -28,9 +29,15 @@ class RestrictedJoins(Struct, frozen=True):
     own: ServerName
 
     async def authorising_user(
-        self, view: RoomView, user_id: UserId, origin: ServerName
+        self,
+        view: RoomView,
+        user_id: UserId,
+        origin: ServerName,
+        *,
+        but: Collection[UserId] = (),
     ) -> UserId | None:
-        """The user of this server who vouches for *user_id*; None if nobody need.
+        """The user of this server, none of *but*, who vouches for *user_id*; None if
+        nobody need.
 
         Raises:
             UnableToAuthoriseJoin: this server is not in the rooms that would tell.
@@ -42,7 +49,7 @@ class RestrictedJoins(Struct, frozen=True):
         if view.membership(user_id) in {"invite", "join", "ban"}:
             return None
         await self._check_conditions(view, user_id, origin)
-        authorising = find_authorising_user(view, self.own)
+        authorising = find_authorising_user(view, self.own, but=but)
         if authorising is None:
             raise UnableToGrantJoin("no user of this server may invite to the room")
         return authorising

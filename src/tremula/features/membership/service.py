@@ -1,7 +1,7 @@
 """Changes of membership, as clients ask for them."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -31,6 +31,7 @@ from tremula.rooms.authorising import (
     allowed_rooms,
     find_authorising_user,
     has_restricted_joins,
+    vouched_for,
 )
 from tremula.rooms.events import NOTHING_CHOSEN, Chosen, Draft
 from tremula.rooms.memberships import Memberships
@@ -38,6 +39,8 @@ from tremula.rooms.reader import RoomReader
 from tremula.rooms.rooms import Rooms
 from tremula.rooms.state import MEMBER
 from tremula.rooms.view import RoomView
+
+T = TypeVar("T")
 
 AUTHORISED_VIA = "join_authorised_via_users_server"
 
@@ -132,24 +135,22 @@ class Membership(Struct, frozen=True):
         user_id = request.user_id
         if request.is_guest:
             _check_guest_access(view)
+        own = await self._own_content(user_id, "join", request.reason)
+        drafts = []
+        if request.third_party_signed is not None:
+            drafts.append(third_party_invite(view, user_id, request.third_party_signed))
+
+        async def join(authorisation: Mapping[str, Any]) -> None:
+            member = _member(user_id, user_id, {**own, **authorisation})
+            await self.rooms.append(view.room_id, [*drafts, member])
+
         try:
-            authorisation = await self._authorisation(view, user_id)
+            await self._authorised(view, user_id, join)
         except UnableToAuthoriseJoin:
             # Users of other servers may be able to.
             if len(view.joined_servers) == 1:
                 raise
             await self._join_remotely(request, target)
-            return
-        content: dict[str, Any] = {
-            "membership": "join",
-            **await self.member_fields(user_id),
-            **authorisation,
-        }
-        drafts = []
-        if request.third_party_signed is not None:
-            drafts.append(third_party_invite(view, user_id, request.third_party_signed))
-        drafts.append(_member(user_id, user_id, content, reason=request.reason))
-        await self.rooms.append(view.room_id, drafts)
 
     async def _join_remotely(self, request: JoinRequest, target: Target) -> bool:
         """Join through other servers; False if there is no need of them any more."""
@@ -164,18 +165,31 @@ class Membership(Struct, frozen=True):
             request.user_id, target.room_id, content, target.via
         )
 
-    async def _authorisation(self, view: RoomView, user_id: UserId) -> dict[str, Any]:
-        """What a join by a restricted rule needs in its content.
+    async def _authorised(
+        self,
+        view: RoomView,
+        user_id: UserId,
+        join: Callable[[Mapping[str, Any]], Awaitable[T]],
+    ) -> T:
+        """What *join* makes of what a join by a restricted rule needs in its content.
 
         Raises:
             Forbidden: the user is in none of the rooms that the rule names.
             UnableToAuthoriseJoin: no user of this server may invite.
         """
+        return await vouched_for(
+            lambda refused: self._find_authorising(view, user_id, refused),
+            lambda via: join({} if via is None else {AUTHORISED_VIA: via}),
+        )
+
+    async def _find_authorising(
+        self, view: RoomView, user_id: UserId, refused: Collection[UserId]
+    ) -> UserId | None:
         if not has_restricted_joins(view):
-            return {}
+            return None
         if view.membership(user_id) in {"invite", "join", "ban"}:
             # Invited and joined users need no room; for banned ones none suffices.
-            return {}
+            return None
         rooms = set(allowed_rooms(view))
         mine = await self.memberships.of_user(user_id)
         if not any(
@@ -184,12 +198,12 @@ class Membership(Struct, frozen=True):
             raise Forbidden(
                 "You do not belong to any of the rooms whose members may join this one"
             )
-        authorising = find_authorising_user(view, self.remote.own)
+        authorising = find_authorising_user(view, self.remote.own, but=refused)
         if authorising is None:
             raise UnableToAuthoriseJoin(
                 "No user of this server may invite you to this room"
             )
-        return {AUTHORISED_VIA: authorising}
+        return authorising
 
     async def knock(
         self, user_id: UserId, target: Target, *, reason: str | None
@@ -312,21 +326,29 @@ class Membership(Struct, frozen=True):
             raise BadJson("content.membership must be a string")
         # Only the server may vouch for a user: what the client says does not count.
         given = {key: content[key] for key in content if key != AUTHORISED_VIA}
+
+        async def send(whole: dict[str, Any]) -> EventId:
+            draft = change.chosen.of(_member(sender, target, whole))
+            return await self._send(view, replace(draft, is_forced=change.is_forced))
+
         if membership in {"join", "knock"}:
             await self.admission.check_room(room_id)
             given = {**await self.member_fields(target), **given}
         if membership == "join" and sender == target:
             if change.is_guest:
                 _check_guest_access(view)
-            given |= await self._authorisation(view, target)
+            return await self._authorised(
+                view,
+                target,
+                lambda authorisation: send({**given, **authorisation}),
+            )
         if membership == "leave" and sender == target:
             await self.admission.check_leaving(view, target)
         if membership == "invite":
             given = {**await self.fields_of(target), **given}
             draft = change.chosen.of(_member(sender, target, given))
             return await self._invite(view, draft)
-        draft = change.chosen.of(_member(sender, target, given))
-        return await self._send(view, replace(draft, is_forced=change.is_forced))
+        return await send(given)
 
     async def _get_room(self, room_id: RoomId) -> RoomView:
         view = await self.reader.find_room(room_id)
