@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -351,6 +351,39 @@ async def test_bytes_in_many_pieces_are_written_whole(
         await store.put("bytes", file)
 
     assert await read(store, "bytes", 0, len(data)) == data
+
+
+async def test_a_file_is_written_a_quarter_of_a_megabyte_at_a_time(
+    store: BlobStore, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    write = os.writev
+
+    def count(descriptor: int, group: Sequence[memoryview]) -> int:
+        sizes.append(write(descriptor, group))
+        return sizes[-1]
+
+    monkeypatch.setattr(os, "writev", count)
+
+    await put(store, spool, "cut", bytes(1_500_000))
+
+    # From the second megabyte on as if it were the first.
+    assert sizes == [262_144] * 3 + [213_568, 48_576, 262_144, 189_280]
+
+
+async def test_what_a_disk_takes_only_some_of_is_written_whole(
+    store: BlobStore, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = os.urandom(300_000)
+
+    def write_some(descriptor: int, group: Sequence[memoryview]) -> int:
+        return os.write(descriptor, b"".join(group)[:150_000])
+
+    monkeypatch.setattr(os, "writev", write_some)
+
+    await put(store, spool, "some", data)
+
+    assert await read(store, "some", 0, len(data)) == data
 
 
 async def test_what_nobody_waits_for_any_more_is_not_put_down(
