@@ -127,15 +127,19 @@ async def test_another_one_vouches_if_the_first_leaves_at_that_moment(
 
 
 async def test_whoever_leaves_at_that_moment_can_be_missed(server: Server) -> None:
-    """Nobody else could have vouched: unless the join came first, users are told so."""
-    alice, bob = server.client(ALICE), server.client(BOB)
+    """Who is left may not vouch: unless the join came first, users are told so."""
+    alice, bob, carol = (server.client(user) for user in (ALICE, BOB, CAROL))
     club = await create_room(alice, preset="public_chat")
     room_id = await restricted_room(server, club)
-    await join(bob, club)
+    levels = await state(alice, room_id, "m.room.power_levels")
+    await set_state(alice, room_id, "m.room.power_levels", {**levels, "invite": 50})
+    for user in (bob, carol):
+        await join(user, club)
+    await join(bob, room_id)
 
     _, joined = await asyncio.gather(
         alice.post(f"/v3/rooms/{room_id}/leave", {}),
-        bob.post(f"/v3/rooms/{room_id}/join", {}),
+        carol.post(f"/v3/rooms/{room_id}/join", {}),
     )
 
     assert joined.status == 200 or (
