@@ -1,5 +1,6 @@
 """Accounts made, entered and rescued by an e-mail address."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ from tests.features.third_party.addresses import (
 from tests.http_client import Client, HttpResponse
 from tests.server import PASSWORD, Server, config_for, running_server
 from tests.smtp_server import SmtpServer
+from tremula.features.users.service import Passwords
 from tremula.infra.config import EmailPolicy
+from tremula.protocol.errors import LimitExceeded
 
 ALICE = "@alice:test"
 NEW_PASSWORD = "another horse"
@@ -28,6 +31,15 @@ NEW_PASSWORD = "another horse"
 def email_auth(creds: object) -> dict[str, object]:
     """The stage of the address."""
     return {"type": "m.login.email.identity", "threepid_creds": creds}
+
+
+def refuse_to_hash(overload: pytest.MonkeyPatch) -> None:
+    """As where too many passwords are being hashed."""
+
+    async def refuse(_passwords: Passwords, _password: str) -> str:
+        raise LimitExceeded("too many at once")
+
+    overload.setattr(Passwords, "hash", refuse)
 
 
 async def log_in(server: Server, password: str, **identifier: object) -> HttpResponse:
@@ -86,6 +98,57 @@ async def test_one_proof_makes_one_account(server: Server, smtp: SmtpServer) -> 
     again = await server.anonymous.post("/v3/register", {**body, "username": "two"})
 
     assert (first.status, again.status) == (200, 401)
+
+
+async def test_one_proof_makes_one_account_of_two_at_once(
+    server: Server, smtp: SmtpServer
+) -> None:
+    creds = await prove(server.anonymous, smtp, "register")
+    body = {"password": PASSWORD, "auth": email_auth(creds)}
+
+    answers = await asyncio.gather(
+        *(
+            server.anonymous.post("/v3/register", {**body, "username": name})
+            for name in ("one", "two")
+        )
+    )
+
+    assert sorted(each.status for each in answers) in ([200, 400], [200, 401])
+    [(users,)] = await server.db.all("SELECT COUNT(*) FROM users")
+    assert users == 1
+
+
+async def test_a_proof_lasts_until_the_account_is_made(
+    server: Server, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    creds = await prove(server.anonymous, smtp, "register")
+    body: dict[str, object] = {"username": "new", "password": PASSWORD}
+    challenge = await server.anonymous.post("/v3/register", body)
+    body["auth"] = {**email_auth(creds), "session": challenge.json["session"]}
+
+    with monkeypatch.context() as overload:
+        refuse_to_hash(overload)
+        overloaded = await server.anonymous.post("/v3/register", body)
+    made = await server.anonymous.post("/v3/register", body)
+
+    assert error_of(overloaded) == (429, "M_LIMIT_EXCEEDED")
+    assert made.status == 200, made.body
+
+
+async def test_a_proof_lasts_until_the_password_is_replaced(
+    server: Server, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add(server.client(ALICE), smtp)
+    creds = await prove(server.anonymous, smtp, "account/password")
+    body = {"new_password": NEW_PASSWORD, "auth": email_auth(creds)}
+
+    with monkeypatch.context() as overload:
+        refuse_to_hash(overload)
+        overloaded = await server.anonymous.post("/v3/account/password", body)
+    changed = await server.anonymous.post("/v3/account/password", body)
+
+    assert error_of(overloaded) == (429, "M_LIMIT_EXCEEDED")
+    assert changed.status == 200, changed.body
 
 
 async def test_a_forgotten_password_is_replaced(

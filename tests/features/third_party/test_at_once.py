@@ -99,3 +99,34 @@ async def test_an_address_that_two_users_prove_at_once_is_one_users(
     assert sorted(each.status for each in added) == [200, 400]
     [refused] = [each for each in added if each.status == 400]
     assert error_of(refused) == (400, "M_THREEPID_IN_USE")
+
+
+async def test_a_proof_lasts_until_the_address_is_added(
+    server: Server, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = server.client(ALICE)
+    creds = await prove(alice, smtp, "account/3pid")
+    body = {**creds, "auth": password_auth(alice)}
+
+    with monkeypatch.context() as full:
+        full.setattr("tremula.features.third_party.service._IDS_MAX", 0)
+        refused = await alice.post(ADD, body)
+    added = await alice.post(ADD, body)
+
+    assert error_of(refused) == (403, "M_THREEPID_DENIED")
+    assert added.status == 200, added.body
+    assert await addresses_of(alice) == [EMAIL]
+
+
+async def test_a_proof_adds_an_address_once(server: Server, smtp: SmtpServer) -> None:
+    alice = server.client(ALICE)
+    creds = await prove(alice, smtp, "account/3pid")
+    body = {**creds, "auth": password_auth(alice)}
+    assert (await alice.post(ADD, body)).status == 200
+    removed = {"medium": "email", "address": EMAIL}
+    assert (await alice.post("/v3/account/3pid/delete", removed)).status == 200
+
+    again = await alice.post(ADD, body)
+
+    assert error_of(again) == (403, "M_THREEPID_AUTH_FAILED")
+    assert await addresses_of(alice) == []

@@ -10,11 +10,17 @@ from tests.features.accounts import PASSWORD, AccountsServer, Policy, start_acco
 from tests.http_client import Client, HttpResponse
 from tremula.features.uia.service import (
     PASSWORD_FLOWS,
+    Attempt,
+    Authenticated,
     Stage,
+    Uia,
     UiaRequired,
     digest_of,
 )
 from tremula.infra.config import RateLimits
+from tremula.infra.db import DatabaseUnavailable
+from tremula.infra.journal import JournalUnit
+from tremula.protocol.identifiers import UserId
 
 FLOWS = [{"stages": ["m.login.password"]}]
 TWO_STAGES = ((Stage.DUMMY, Stage.PASSWORD),)
@@ -217,6 +223,23 @@ async def test_a_session_completes_once(accounts: AccountsServer) -> None:
     assert sorted(each.status for each in responses) == [200, 401, 401, 401]
 
 
+async def test_a_session_lasts_until_what_it_permits_is_done(
+    accounts: AccountsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = await accounts.user("alice")
+    session = await open_session(alice, ["X"])
+
+    async def unavailable(_uia: Uia, _proof: Authenticated | None) -> JournalUnit:
+        raise DatabaseUnavailable("not now")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(Uia, "unit_by", unavailable)
+        failed = await delete_devices(alice, ["X"], password(session))
+    done = await delete_devices(alice, ["X"], password(session))
+
+    assert (failed.status, done.status) == (503, 200)
+
+
 async def test_a_session_expires(accounts: AccountsServer) -> None:
     alice = await accounts.user("alice")
     session = await open_session(alice, ["X"])
@@ -285,6 +308,39 @@ async def test_stages_are_completed_in_the_order_of_a_flow(
     assert list(proof.completed) == ["m.login.dummy", "m.login.password"]
 
 
+async def test_stages_that_are_completed_at_once_count_both(
+    accounts: AccountsServer,
+) -> None:
+    begun: list[Attempt] = []
+    are_both_begun = asyncio.Event()
+
+    async def check_slowly(_user_id: UserId | None, attempt: Attempt) -> None:
+        begun.append(attempt)
+        if len(begun) == 2:
+            are_both_begun.set()
+        await are_both_begun.wait()
+
+    stages = {Stage.DUMMY: check_slowly, Stage.TERMS: check_slowly}
+    uia = Uia(accounts.database, accounts.journal, accounts.clock, stages, {})
+    flows = ((Stage.DUMMY, Stage.TERMS), (Stage.TERMS, Stage.DUMMY))
+
+    async def attempt(auth: object) -> UiaRequired | Authenticated:
+        try:
+            return await uia.require(None, "op", auth, digest_of({}), flows=flows)
+        except UiaRequired as refused:
+            return refused
+
+    challenge = await attempt(None)
+    assert isinstance(challenge, UiaRequired)
+    session = challenge.body()["session"]
+    answers = await asyncio.gather(
+        *(attempt({"type": each.value, "session": session}) for each in stages)
+    )
+
+    [proof] = [each for each in answers if isinstance(each, Authenticated)]
+    assert proof.completed.keys() == set(stages)
+
+
 async def test_a_completed_session_needs_no_more_proof_but_only_once(
     accounts: AccountsServer,
 ) -> None:
@@ -299,7 +355,8 @@ async def test_a_completed_session_needs_no_more_proof_but_only_once(
     session = {"session": refused.value.body()["session"]}
     flows = ((Stage.DUMMY,),)
 
-    await accounts.uia.require(alice, "op", session, digest, flows=flows)
+    proof = await accounts.uia.require(alice, "op", session, digest, flows=flows)
+    await accounts.journal.commit(await accounts.uia.unit_by(proof))
 
     with pytest.raises(UiaRequired):
         await accounts.uia.require(alice, "op", session, digest, flows=flows)

@@ -10,12 +10,13 @@ from tremula.features.account.service import Accounts
 from tremula.features.appservices.service import Appservices
 from tremula.features.devices.service import LoggedIn, NewDevice
 from tremula.features.registration.tokens import RegistrationTokens
-from tremula.features.uia.service import Completed, Flow, Stage, digest_of
+from tremula.features.uia.service import Authenticated, Flow, Stage, digest_of
 from tremula.features.users.service import User, check_new_password
 from tremula.infra.clock import Clock
 from tremula.infra.config import EmailPolicy, Registration, RegistrationMode
 from tremula.infra.db import Conflict
 from tremula.infra.journal import Journal, JournalUnit
+from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.email_addresses import EmailAddress
 from tremula.protocol.errors import (
     Exclusive,
@@ -136,12 +137,11 @@ class Registrations(Struct, frozen=True):
         proof = await self.accounts.uia.require(
             None, "register", request.auth, _ANY_REQUEST, flows=flows
         )
-        completed = proof.completed
         if request.password is None:
             raise MissingParam("missing key 'password'")
         user = await self.accounts.new_user(user_id, request.password)
-        added = await self._add(user, request.device, completed)
-        email = completed.get(Stage.EMAIL)
+        added = await reread_on_conflict(lambda: self._add(user, request.device, proof))
+        email = proof.completed.get(Stage.EMAIL)
         if email is not None:
             await self.contacts.deliver(user.user_id, EmailAddress(email))
         return added
@@ -162,12 +162,13 @@ class Registrations(Struct, frozen=True):
             is_admin=False,
             is_guest=True,
         )
-        return await self._add(guest, device, {})
+        return await self._add(guest, device, None)
 
     async def _add(
-        self, user: User, device: NewDevice | None, completed: Completed
+        self, user: User, device: NewDevice | None, proof: Authenticated | None
     ) -> UserId | LoggedIn:
-        unit = self.journal.unit()
+        unit = await self.accounts.uia.unit_by(proof)
+        completed = {} if proof is None else proof.completed
         token = completed.get(Stage.REGISTRATION_TOKEN)
         email = completed.get(Stage.EMAIL)
         if token is not None:
@@ -185,7 +186,12 @@ class Registrations(Struct, frozen=True):
                 raise UserInUse("this username is taken") from None
             if conflict.table == self.contacts.table:
                 raise ThreepidInUse("another account has this address") from None
-            raise Forbidden("the registration token is not valid any more") from None
+            if token is not None and not await self.tokens.is_valid(token):
+                raise Forbidden(
+                    "the registration token is not valid any more"
+                ) from None
+            # What was proved may be used up.
+            raise
         return added
 
     def _get_flows(self) -> tuple[Flow, ...]:

@@ -9,7 +9,7 @@ from tremula.features.third_party.service import Medium, Purpose, ThirdPartyIds
 from tremula.features.third_party.validations import Validations
 from tremula.features.uia.service import Uia
 from tremula.infra.rereading import reread_on_conflict
-from tremula.protocol.email_addresses import parse_email_address
+from tremula.protocol.email_addresses import EmailAddress, parse_email_address
 from tremula.protocol.errors import MatrixError, ThreepidDenied
 from tremula.protocol.identifiers import ServerName, UserId
 
@@ -53,16 +53,18 @@ class Contacts(Struct, frozen=True):
         """
         self.check_changes()
         proof = await self.uia.require(user_id, "add3PID", auth, digest)
-        address = await self.validations.take(Purpose.ADD, sid, client_secret)
 
-        async def attempt() -> None:
-            if await self.ids.is_to_be_added(user_id, address):
-                unit = await self.uia.unit_by(proof)
-                self.ids.add_to(unit, user_id, address)
-                await self.ids.journal.commit(unit)
+        async def attempt() -> EmailAddress:
+            session = await self.validations.proved(Purpose.ADD, sid, client_secret)
+            is_new = await self.ids.is_to_be_added(user_id, session.address)
+            unit = await self.uia.unit_by(proof)
+            self.validations.use(unit, session)
+            if is_new:
+                self.ids.add_to(unit, user_id, session.address)
+            await self.ids.journal.commit(unit)
+            return session.address
 
-        await reread_on_conflict(attempt)
-        await self.invitations.deliver(user_id, address)
+        await self.invitations.deliver(user_id, await reread_on_conflict(attempt))
 
     async def remove(self, user_id: UserId, medium: Medium, address: str) -> None:
         """Take an address from the account; safe to repeat.

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from tremula.infra.db import Reader, Returned, Row, Unit
+from tremula.infra.db import Reader, Row, Unit
 from tremula.protocol.email_addresses import EmailAddress
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.protocol.unprinted import Unprinted
@@ -36,7 +36,10 @@ class ThirdPartyId(Struct, frozen=True):
 
 
 class Session(Unprinted, frozen=True, kw_only=True):
-    """An address that is to be proved; the secrets are hashes."""
+    """An address that is to be proved; the secrets are hashes.
+
+    ``expires_ts_ms`` is negative once it is used up.
+    """
 
     sid: str
     purpose: Purpose
@@ -160,21 +163,38 @@ def update_validated(unit: Unit, sid: str, *, ts_ms: int) -> None:
     )
 
 
-def take_session(unit: Unit, sid: str) -> Returned:
-    """Use up a session whose address is proved: ``(sid,)``, or no row if it was."""
-    return unit.returning(
+def use_session(unit: Unit, session: Session) -> None:
+    """Use up a session whose address is proved. If that was done, or it has begun anew,
+    the unit fails with ``Conflict`` (see ``infra.rereading``); if it was swept
+    meanwhile, it is there again, used up.
+    """
+    unit.run(
         """
-        DELETE FROM third_party_sessions
-        WHERE sid = :sid AND validated_ts_ms IS NOT NULL RETURNING sid
+        INSERT INTO third_party_sessions (sid, purpose, address, secret_hash,
+                                          send_attempt, expires_ts_ms)
+        VALUES (:sid, :purpose, :address, :secret_hash, :send_attempt, :expires_ts_ms)
+        ON CONFLICT (sid) DO UPDATE
+        SET expires_ts_ms = CASE WHEN third_party_sessions.expires_ts_ms > 0
+            AND third_party_sessions.validated_ts_ms IS NOT NULL
+            THEN excluded.expires_ts_ms END
         """,
-        sid=sid,
+        sid=session.sid,
+        purpose=session.purpose,
+        address=session.address,
+        secret_hash=session.secret_hash,
+        send_attempt=session.send_attempt,
+        expires_ts_ms=-session.expires_ts_ms,
     )
 
 
 def delete_expired_sessions(unit: Unit, now_ms: int) -> None:
-    """Forget sessions of the past."""
+    """Forget sessions of the past, and those used up when they would be past."""
     unit.run(
-        "DELETE FROM third_party_sessions WHERE expires_ts_ms <= :now_ms",
+        """
+        DELETE FROM third_party_sessions
+        WHERE expires_ts_ms BETWEEN :used_ts_ms AND :now_ms
+        """,
+        used_ts_ms=-now_ms,
         now_ms=now_ms,
     )
 

@@ -20,6 +20,7 @@ from tremula.features.third_party.links import find_next_link
 from tremula.features.third_party.service import ThirdPartyIds, in_use
 from tremula.features.third_party.storage import Purpose, Session
 from tremula.infra.config import ThirdParty
+from tremula.infra.db import Unit
 from tremula.infra.locks import KeyedLocks
 from tremula.protocol.email_addresses import EmailAddress
 from tremula.protocol.errors import InvalidParam, ThreepidAuthFailed, ThreepidNotFound
@@ -28,6 +29,9 @@ from tremula.protocol.unprinted import Unprinted
 LIFETIME_MS: Final = 4 * 3600 * 1000
 INVITES_KEPT_MS: Final = 90 * 24 * 3600 * 1000
 
+_NOT_PROVED: Final = (
+    "The e-mail address has not been confirmed: follow the link in the message."
+)
 _SWEEP_EVERY_S: Final = 3600
 _TOKEN_BYTES: Final = 32
 _SID_BYTES: Final = 24
@@ -136,13 +140,12 @@ class Validations(Struct, frozen=True):
             await self.ids.journal.commit(unit)
         return session
 
-    async def take(
-        self, purpose: Purpose, sid: str, client_secret: str
-    ) -> EmailAddress:
-        """The address that was proved for *purpose*, for this one time.
+    async def proved(self, purpose: Purpose, sid: str, client_secret: str) -> Session:
+        """The session in which an address was proved for *purpose*, to be handed to
+        `use`.
 
         Raises:
-            ThreepidAuthFailed: it is not proved, or it was taken before.
+            ThreepidAuthFailed: it is not proved, or it was used up.
         """
         session = await storage.find_session(self.ids.db, sid)
         if (
@@ -152,13 +155,14 @@ class Validations(Struct, frozen=True):
             or session.expires_ts_ms <= self.ids.clock.now_ms()
             or not hmac.compare_digest(session.secret_hash, _hash(client_secret))
         ):
-            raise _not_proved()
-        unit = self.ids.journal.unit()
-        taken = storage.take_session(unit, sid)
-        await self.ids.journal.commit(unit)
-        if not taken.rows:
-            raise _not_proved()
-        return session.address
+            raise ThreepidAuthFailed(_NOT_PROVED)
+        return session
+
+    def use(self, unit: Unit, session: Session) -> None:
+        """Use a session up in the unit that stores what it proves; that fails with
+        ``Conflict`` if it was by then (see ``infra.rereading``).
+        """
+        storage.use_session(unit, session)
 
     async def run(self) -> None:
         """Forget what is old once an hour, for the supervisor. All processes do, to no
@@ -179,9 +183,3 @@ class Validations(Struct, frozen=True):
 
 def _hash(secret: str) -> bytes:
     return sha256(secret.encode()).digest()
-
-
-def _not_proved() -> ThreepidAuthFailed:
-    return ThreepidAuthFailed(
-        "The e-mail address has not been confirmed: follow the link in the message."
-    )

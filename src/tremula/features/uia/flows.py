@@ -75,7 +75,10 @@ class Guard(Protocol):
 
 
 class Proof(Unprinted, frozen=True):
-    """What a stage has proved; ``guard`` None: that can't change."""
+    """What a stage has proved; ``guard`` None: that can't change.
+
+    A guard lasts as long as the request, so that a stage with one ends its flow.
+    """
 
     value: str
     guard: Guard | None = None

@@ -1,7 +1,8 @@
 """User-interactive authentication of dangerous operations.
 
 A session belongs to one user, one operation and one request: it is refused with any
-other, completes once, and expires. Only hashes of it are stored.
+other, is used up by the unit that stores what it permits, and expires. Only hashes of
+it are stored.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from tremula.features.uia import storage
@@ -29,8 +30,9 @@ from tremula.features.uia.flows import (
 )
 from tremula.features.uia.storage import Completed, UiaSession
 from tremula.infra.clock import Clock
-from tremula.infra.db import Reader
+from tremula.infra.db import Reader, Unit
 from tremula.infra.journal import Journal, JournalUnit
+from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.canonical import encode_canonical
 from tremula.protocol.errors import Forbidden, MatrixError, UserLocked
 from tremula.protocol.identifiers import UserId
@@ -81,17 +83,35 @@ class _Progress(Unprinted, frozen=True):
     guards: tuple[Guard, ...] = ()
 
 
+class _Unused(Unprinted, frozen=True):
+    """Implements ``Guard``: a session has not been used up."""
+
+    db: Reader
+    clock: Clock
+    session: UiaSession
+
+    async def check(self) -> None:
+        session = await storage.find_session(self.db, self.session.session_hash)
+        if session is None or session.expires_ts_ms <= self.clock.now_ms():
+            raise _REFUSED
+
+    def hold(self, unit: Unit) -> None:
+        storage.use_session(unit, self.session)
+
+
 class Authenticated(Unprinted, frozen=True):
     """A request that has completed ``flows``, while its ``guards`` find it so.
 
     Between a check and what follows from it there is time: a password that was changed
-    meanwhile is a wrong one.
+    meanwhile is a wrong one. Of its ``units`` all but the last have failed: before
+    there is another, the guards look again.
     """
 
     subject: _Subject
     flows: Sequence[Flow]
     completed: Completed
     guards: tuple[Guard, ...]
+    units: list[JournalUnit] = field(default_factory=list[JournalUnit])
 
     @property
     def owner(self) -> UserId:
@@ -140,11 +160,12 @@ class Uia:
         *,
         flows: Sequence[Flow] = PASSWORD_FLOWS,
     ) -> Authenticated:
-        """Return if *auth* completes one of the flows, for this one time.
+        """Return if *auth* completes one of the flows.
 
         *operation* is the operation ID of the endpoint, *body_digest* stands for the
         rest of the request (see `digest_of`). Flows with stages that this server does
-        not have are left out. What is returned is to be handed to `unit_by`.
+        not have are left out. What is returned is to be handed to `unit_by`, which uses
+        the session up, with all that a stage rests on.
 
         Raises:
             UiaRequired: stages are still to be completed, or one has failed.
@@ -153,6 +174,18 @@ class Uia:
         attempt = parse_attempt(auth, operation)
         flows = [flow for flow in flows if self._checks.keys() >= set(flow)]
         subject = _Subject(user_id or "", operation, body_digest)
+        # Stages may be completed at once, and each counts.
+        return await reread_on_conflict(
+            lambda: self._require(user_id, subject, attempt, flows)
+        )
+
+    async def _require(
+        self,
+        user_id: UserId | None,
+        subject: _Subject,
+        attempt: Attempt,
+        flows: Sequence[Flow],
+    ) -> Authenticated:
         progress = await self._open(attempt.session_id, subject)
         if progress is None:
             raise await self._challenge(self._begin(subject), flows, _REFUSED)
@@ -161,33 +194,40 @@ class Uia:
         except (Forbidden, UserLocked) as failure:
             raise await self._challenge(progress, flows, failure) from None
         if not is_complete(flows, progress.completed):
+            assert not progress.guards, "a stage with a guard ends its flow"
             raise await self._challenge(progress, flows)
-        if progress.stored is not None and not await self._take(progress.stored):
-            raise await self._challenge(self._begin(subject), flows, _REFUSED)
-        return Authenticated(subject, flows, progress.completed, progress.guards)
+        guards = progress.guards
+        if progress.stored is not None:
+            guards = (_Unused(self._db, self._clock, progress.stored), *guards)
+        return Authenticated(subject, flows, progress.completed, guards)
 
     async def unit_by(self, proof: Authenticated | None) -> JournalUnit:
         """A unit for what *proof* permits; None: that needs no proof.
 
         If it is none any more by the commit, the unit fails with ``Conflict``; then the
-        next attempt (see ``infra.rereading``) is refused here.
+        next attempt (see ``infra.rereading``) is refused here. No query before that.
 
         Raises:
-            UiaRequired: the password was changed since it was given, or the account may
-                not be used any more.
+            UiaRequired: the session is used up, the password was changed since it was
+                given, or the account may not be used any more.
         """
-        guards = () if proof is None else proof.guards
-        try:
-            for guard in guards:
-                await guard.check()
-        except (Forbidden, UserLocked) as failure:
-            assert proof is not None, "guards are a proof's"
-            begun = self._begin(proof.subject)
-            raise await self._challenge(begun, proof.flows, failure) from None
+        if proof is None:
+            return self._journal.unit()
+        if proof.units:
+            await self._check_again(proof)
         unit = self._journal.unit()
-        for guard in guards:
+        proof.units.append(unit)
+        for guard in proof.guards:
             guard.hold(unit)
         return unit
+
+    async def _check_again(self, proof: Authenticated) -> None:
+        try:
+            for guard in proof.guards:
+                await guard.check()
+        except (Forbidden, UserLocked) as failure:
+            begun = self._begin(proof.subject)
+            raise await self._challenge(begun, proof.flows, failure) from None
 
     async def run(self) -> None:
         """Sweep every ten minutes, for the supervisor. All processes do, to no harm."""
@@ -265,9 +305,7 @@ class Uia:
         if progress.stored is None:
             storage.insert_session(unit, self._new_session(progress))
         elif progress.completed != progress.stored.completed:
-            storage.update_completed(
-                unit, progress.stored.session_hash, progress.completed
-            )
+            storage.update_completed(unit, progress.stored, progress.completed)
         else:
             return
         await self._journal.commit(unit)
@@ -282,12 +320,6 @@ class Uia:
             completed=progress.completed,
             expires_ts_ms=self._clock.now_ms() + LIFETIME_MS,
         )
-
-    async def _take(self, session: UiaSession) -> bool:
-        unit = self._journal.unit()
-        taken = storage.take_session(unit, session.session_hash)
-        await self._journal.commit(unit)
-        return bool(taken.rows)
 
 
 def _hash(session_id: str) -> bytes:

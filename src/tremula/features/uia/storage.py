@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from tremula.infra.db import Reader, Returned, Unit
+from tremula.infra.db import Reader, Unit
 from tremula.protocol.unprinted import Unprinted
 
 Completed = Mapping[str, str | None]
@@ -14,7 +14,8 @@ Completed = Mapping[str, str | None]
 class UiaSession(Unprinted, frozen=True):
     """A row of ``uia_sessions``: how far somebody got with one request.
 
-    ``user_id`` is empty where nobody is logged in.
+    ``user_id`` is empty where nobody is logged in; ``expires_ts_ms`` is negative once
+    the session is used up.
     """
 
     session_hash: bytes
@@ -43,33 +44,51 @@ def insert_session(unit: Unit, session: UiaSession) -> None:
     )
 
 
-def update_completed(unit: Unit, session_hash: bytes, completed: Completed) -> None:
-    """Store the stages that a session has completed."""
+def update_completed(unit: Unit, seen: UiaSession, completed: Completed) -> None:
+    """Store the stages that a session has completed. If there are others by now than
+    those *seen*, the unit fails with ``Conflict`` (see ``infra.rereading``).
+    """
     unit.run(
         """
-        UPDATE uia_sessions SET completed = :completed
+        UPDATE uia_sessions
+        SET completed = CASE WHEN completed = :seen THEN :completed END
         WHERE session_hash = :session_hash
         """,
-        session_hash=session_hash,
+        session_hash=seen.session_hash,
+        seen=orjson.dumps(seen.completed).decode(),
         completed=orjson.dumps(completed).decode(),
     )
 
 
-def take_session(unit: Unit, session_hash: bytes) -> Returned:
-    """Remove a session. Of two requests at once only one gets its row."""
-    return unit.returning(
+def use_session(unit: Unit, session: UiaSession) -> None:
+    """Use up a session. If that was done, the unit fails with ``Conflict`` (see
+    ``infra.rereading``); if it was swept meanwhile, it is there again, used up.
+    """
+    unit.run(
         """
-        DELETE FROM uia_sessions WHERE session_hash = :session_hash
-        RETURNING operation
+        INSERT INTO uia_sessions (session_hash, user_id, operation, request_mac,
+                                  completed, expires_ts_ms)
+        VALUES (:session_hash, :user_id, :operation, :request_mac,
+                '{}', :expires_ts_ms)
+        ON CONFLICT (session_hash) DO UPDATE
+        SET expires_ts_ms = CASE WHEN uia_sessions.expires_ts_ms > 0
+            THEN excluded.expires_ts_ms END
         """,
-        session_hash=session_hash,
+        session_hash=session.session_hash,
+        user_id=session.user_id,
+        operation=session.operation,
+        request_mac=session.request_mac,
+        expires_ts_ms=-session.expires_ts_ms,
     )
 
 
 def delete_expired_sessions(unit: Unit, now_ms: int) -> None:
-    """Remove what is no longer valid."""
+    """Remove what is no longer valid, and what was used up when it would be no more."""
     unit.run(
-        "DELETE FROM uia_sessions WHERE expires_ts_ms <= :now_ms",
+        """
+        DELETE FROM uia_sessions WHERE expires_ts_ms BETWEEN :used_ts_ms AND :now_ms
+        """,
+        used_ts_ms=-now_ms,
         now_ms=now_ms,
     )
 
