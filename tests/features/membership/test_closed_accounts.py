@@ -1,8 +1,8 @@
-"""Users whose accounts are closed while they come into a room."""
+"""Users whose accounts are closed, perhaps while they come into a room."""
 
 import pytest
 
-from tests.features.rooms import create_room
+from tests.features.rooms import create_room, error_of
 from tests.server import Server
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.rooms.reader import RoomReader
@@ -11,9 +11,8 @@ from tremula.rooms.view import RoomView
 ALICE = "@alice:test"
 BOB = UserId("@bob:test")
 
-pytestmark = pytest.mark.one_process(reason="it lets one process look too slowly")
 
-
+@pytest.mark.one_process(reason="it lets one process look too slowly")
 @pytest.mark.parametrize(
     ("operation", "join_rule"), [("join", "public"), ("knock", "knock")]
 )
@@ -39,3 +38,22 @@ async def test_who_is_deactivated_meanwhile_is_not_left_in_the_room(
     assert (refused.status, refused.json["errcode"]) == (403, "M_FORBIDDEN")
     path = f"/v3/rooms/{room_id}/state/m.room.member/{BOB}"
     assert (await alice.get(path)).json["membership"] == "leave"
+
+
+async def test_who_has_closed_their_account_is_not_invited(server: Server) -> None:
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await create_room(alice)
+    assert (await bob.get("/v3/account/whoami")).status == 200
+    await server.app.accounts.deactivate(BOB)
+    path = f"/v3/rooms/{room_id}/state/m.room.member/{BOB}"
+
+    invited = await alice.post(f"/v3/rooms/{room_id}/invite", {"user_id": BOB})
+    set_by_state = await alice.put(path, {"membership": "invite"})
+    with_room = await alice.post("/v3/createRoom", {"invite": [BOB]})
+
+    assert error_of(invited) == (403, "M_FORBIDDEN")
+    assert error_of(set_by_state) == (403, "M_FORBIDDEN")
+    assert error_of(with_room) == (403, "M_FORBIDDEN")
+    assert (await alice.get(path)).status == 404
+    joined = (await alice.get("/v3/joined_rooms")).json["joined_rooms"]
+    assert joined == [room_id]

@@ -8,6 +8,7 @@ from tremula.features.blocked_rooms.service import BlockedRooms
 from tremula.features.membership.invite_permission import InvitePermission
 from tremula.features.server_notices.service import NoticeRooms
 from tremula.infra.http import Requester
+from tremula.protocol.errors import Forbidden
 from tremula.protocol.identifiers import RoomId, UserId
 from tremula.rooms.view import RoomView
 
@@ -53,9 +54,13 @@ class Admission(Struct, frozen=True):
         await self.queries.introduce(invitee)
 
     async def check_invitee(self, invitee: UserId) -> None:
-        """Refuse to invite a local user who blocks invitations.
+        """Refuse to invite a local user who can't come, or blocks invitations.
 
         Raises:
-            InviteBlocked: *invitee* does.
+            Forbidden: *invitee* has closed their account.
+            InviteBlocked: *invitee* wants no invitations.
         """
+        user = await self.accounts.users.find(invitee)
+        if user is not None and user.is_deactivated:
+            raise Forbidden(f"{invitee} has closed their account")
         await self.invites.check(invitee)

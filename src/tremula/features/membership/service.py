@@ -276,7 +276,8 @@ class Membership(Struct, frozen=True):
         """Invite *target*.
 
         Raises:
-            Forbidden: *sender* may not invite here, or *target* is in or banned.
+            Forbidden: *sender* may not invite here, or *target* is in or banned, or has
+                closed their account.
             InviteBlocked: *target* wants no invitations.
             UnsupportedRoomVersion: *target*'s server can't be in such a room.
             Unknown: (502) *target*'s server does not answer.
