@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 
 from tests.conftest import DatabaseSource
+from tests.fakes.clock import FakeClock
 from tests.features.rooms import create_room, join, send, set_state
 from tests.federation.network import Federation
 from tests.federation.remote import Remote, add_remote
 from tests.federation.rooms import Inbox, RemoteRoom, send_edu
 from tests.http_client import Client
 from tests.server import Server
+from tremula.features.receipts import early
 from tremula.protocol.identifiers import RoomId
 
 ALICE = "@alice:a.test"
@@ -166,6 +168,84 @@ async def test_cve_2023_42453_receipts_forged_for_others_are_dropped(
     await send_edu(server, remote, "m.receipt", receipts(room, event_id, user_id))
 
     assert await ephemeral(alice, room, "m.receipt") == []
+
+
+async def shown_after(alice: Client, room: RemoteRoom, since: str, wanted: str) -> None:
+    """Wait until a receipt on an event is shown."""
+    shown: set[str] = set()
+    while wanted not in shown:
+        answer = (await alice.get(f"/v3/sync?since={since}&timeout=10000")).json
+        since, joined = answer["next_batch"], answer["rooms"]["join"][room.room_id]
+        for each in joined.get("ephemeral", {}).get("events", []):
+            shown.update(each["content"])
+
+
+async def test_a_receipt_is_shown_once_its_event_has_come(
+    server: Server, remote: Remote, room: RemoteRoom, alice: Client
+) -> None:
+    """Another server sends the event: that may take longer."""
+    event = await room.build(BOB, "m.room.message", {"body": "late"})
+    newest = await send(alice, room.room_id)
+    since = (await alice.get("/v3/sync?set_presence=offline")).json["next_batch"]
+    late, data = event.event.event_id, {"ts": 1000, "thread_id": "main"}
+
+    await send_edu(server, remote, "m.receipt", receipts(room, late))
+    await send_edu(server, remote, "m.receipt", receipts(room, newest, **data))
+    assert [[*each] for each in await ephemeral(alice, room, "m.receipt")] == [[newest]]
+    await room.send(event)
+
+    await shown_after(alice, room, since, late)
+    expected = {late: {"m.read": {BOB: {"ts": 1000}}}}
+    assert expected in await ephemeral(alice, room, "m.receipt")
+
+
+async def test_no_more_receipts_of_a_server_wait_than_may(
+    server: Server,
+    remote: Remote,
+    room: RemoteRoom,
+    alice: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(early, "KEPT_PER_SERVER_MAX", 1)
+    since = (await alice.get("/v3/sync?set_presence=offline")).json["next_batch"]
+    first = await room.build(BOB, "m.room.message", {"body": "first"})
+    last = await room.build(BOB, "m.room.message", {"body": "last"}, after=first)
+    kept, dropped = last.event.event_id, first.event.event_id
+
+    for event_id in ("$other", kept):
+        # The user's newest takes the place of the other.
+        await send_edu(server, remote, "m.receipt", receipts(room, event_id))
+    in_thread = receipts(room, dropped, thread_id="main")
+    await send_edu(server, remote, "m.receipt", in_thread)
+    await room.send(first, last)
+
+    await shown_after(alice, room, since, kept)
+    [content] = await ephemeral(alice, room, "m.receipt")
+    assert [*content] == [kept]
+
+
+async def test_a_receipt_waits_for_an_hour(
+    database_source: DatabaseSource, federation: Federation
+) -> None:
+    clock = FakeClock()
+    server = await federation.start("a.test", database_source, clock=clock)
+    remote, alice = add_remote(federation, "far.test"), server.client(ALICE)
+    room_id = await create_room(alice, preset="public_chat")
+    room = RemoteRoom(server, remote, RoomId(room_id))
+    for user_id in (BOB, CAROL):
+        await room.join(user_id)
+    since = (await alice.get("/v3/sync?set_presence=offline")).json["next_batch"]
+    event = await room.build(BOB, "m.room.message", {"body": "late"})
+    late = event.event.event_id
+
+    await send_edu(server, remote, "m.receipt", receipts(room, late))
+    clock.advance_ms(3_600_001)
+    await send_edu(server, remote, "m.receipt", receipts(room, late, CAROL))
+    await room.send(event)
+
+    await shown_after(alice, room, since, late)
+    [content] = await ephemeral(alice, room, "m.receipt")
+    assert [*content[late]["m.read"]] == [CAROL]
 
 
 async def test_a_forged_receipt_costs_no_other(

@@ -29,6 +29,7 @@ from tremula.features.federation_transactions.pdus import InboundPdus
 from tremula.features.federation_transactions.service import Transactions
 from tremula.features.membership.invite_permission import InvitePermission
 from tremula.features.presence.federation import PresenceEdus, PresenceSender
+from tremula.features.receipts.early import EarlyReceipts
 from tremula.features.receipts.federation import ReceiptEdus, ReceiptSender
 from tremula.features.receipts.service import Receipts
 from tremula.features.remote_devices.federation import DeviceListEdus, SigningKeyEdus
@@ -130,9 +131,11 @@ def take_transactions(
     """Take in what other servers send."""
     reader, clock = engine.reader, base.clock
     metrics = InboundMetrics.registered(base.metrics.registry)
+    early_receipts = EarlyReceipts(receipts, base.journal, clock)
+    base.supervisor.keep_running("early_receipts", early_receipts.run)
     handlers: dict[str, EduHandler] = {
         "m.typing": TypingEdus(typing, reader),
-        "m.receipt": ReceiptEdus(receipts, reader, clock),
+        "m.receipt": ReceiptEdus(receipts, early_receipts, reader, clock),
         "m.presence": PresenceEdus(people.presence, reader, base.journal, clock),
         TO_DEVICE_EDU: ToDeviceEdus(encryption.to_device),
         LIST_UPDATE: DeviceListEdus(encryption.remote_lists),

@@ -7,6 +7,7 @@ from typing import Any, Final
 import structlog
 from msgspec import Struct
 
+from tremula.features.receipts.early import EarlyReceipts
 from tremula.features.receipts.service import PUBLIC_TOPIC, Markers, Receipts
 from tremula.features.receipts.storage import StoredReceipt
 from tremula.infra.clock import Clock
@@ -14,8 +15,9 @@ from tremula.infra.federation.destination import Edu
 from tremula.infra.federation.queues import Queues
 from tremula.infra.journal import Journal
 from tremula.infra.together import together
-from tremula.protocol.errors import BadJson, Forbidden, MatrixError
+from tremula.protocol.errors import BadJson, Forbidden, MatrixError, NotFound
 from tremula.protocol.identifiers import (
+    ID_BYTES_MAX,
     EventId,
     RoomId,
     ServerName,
@@ -49,11 +51,13 @@ class ReceiptEdus(Struct, frozen=True):
     """Implements `EduHandler`: what users of other servers have read."""
 
     receipts: Receipts
+    early: EarlyReceipts
     reader: RoomReader
     clock: Clock
 
     async def receive(self, origin: ServerName, content: Mapping[str, Any]) -> None:
-        """Record what users of *origin* have read; others' are left out.
+        """Record what users of *origin* have read; others' are left out. What has not
+        come yet may come.
 
         Raises:
             Forbidden: nothing of it could be recorded.
@@ -72,11 +76,17 @@ class ReceiptEdus(Struct, frozen=True):
             view = await self.reader.find_room(claim.room_id)
             view = check_remote_user(view, origin, claim.user_id)
             receipt = self._parsed(claim.receipt)
-            await self.receipts.record(claim.user_id, view.room_id, Markers((receipt,)))
+            await self._take(claim.user_id, view, receipt)
         except MatrixError as error:
             log.debug("receipt_dropped", origin=origin, reason=error.message)
             return False
         return True
+
+    async def _take(self, user_id: UserId, view: RoomView, receipt: Receipt) -> None:
+        try:
+            await self.receipts.record(user_id, view.room_id, Markers((receipt,)))
+        except NotFound:
+            await self.early.keep(view, user_id, receipt)
 
     def _parsed(self, raw: object) -> Receipt:
         """The receipt, given not later than now."""
@@ -87,6 +97,8 @@ class ReceiptEdus(Struct, frozen=True):
             raise BadJson("event_ids must be an array and data an object")
         if not event_ids or not isinstance(event_ids[-1], str):
             raise BadJson("event_ids must hold event IDs")
+        if len(event_ids[-1].encode()) > ID_BYTES_MAX:
+            raise BadJson(f"event IDs have at most {ID_BYTES_MAX} bytes")
         thread_id = data.get("thread_id")
         if thread_id is not None:
             thread_id = parse_thread_id(thread_id)
