@@ -1,17 +1,21 @@
 """Invitations by e-mail, without an identity server."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from msgspec.structs import replace
 
+from tests.conftest import DatabaseSource
 from tests.features.rooms import create_room, error_of, join, member, set_state
-from tests.features.third_party.addresses import EMAIL, add, prove
+from tests.features.third_party.addresses import EMAIL, add, link_in, prove
 from tests.features.third_party.test_accounts_by_email import email_auth
 from tests.http_client import Client, HttpResponse
-from tests.server import PASSWORD, Server
+from tests.server import PASSWORD, Server, config_for, running_server
 from tests.smtp_server import SmtpServer
+from tremula.infra.config import ThirdParty
 from tremula.protocol.base64 import decode_base64
 from tremula.protocol.identifiers import EventId, RoomId, ServerName
 from tremula.protocol.signing import verify_json
@@ -88,6 +92,71 @@ async def test_an_address_that_is_added_amid_its_invitation_is_invited(
 
     assert (response.status, response.json) == (200, {})
     assert await invited_to(bob) == [room_id]
+
+
+async def test_who_has_the_address_takes_its_invitation_by_the_mail(
+    server: Server, smtp: SmtpServer
+) -> None:
+    """Until then nobody is told whose it is."""
+    alice, bob = server.client(ALICE), server.client(BOB)
+    assert (await add(bob, smtp)).status == 200
+    room_id = await create_room(alice)
+
+    response = await invite(alice, room_id)
+    link = link_in(await smtp.take())
+    page = await server.anonymous.get(link)
+    seen = await invited_to(bob)
+    pressed = await server.anonymous.post(link, body=b"")
+
+    assert (response.status, response.json) == (200, {})
+    assert (page.status, pressed.status) == (200, 200)
+    assert seen == []
+    assert await invited_to(bob) == [room_id]
+    await join(bob, room_id)
+    # A second press does no more than the first.
+    assert (await server.anonymous.post(link, body=b"")).status == 200
+    assert await invited_to(bob) == []
+
+
+async def test_the_mail_of_an_invitation_proves_no_address(
+    server: Server, smtp: SmtpServer
+) -> None:
+    alice, bob = server.client(ALICE), server.client(BOB)
+    assert (await add(bob, smtp)).status == 200
+    await invite(alice, await create_room(alice))
+    link = link_in(await smtp.take())
+    await server.anonymous.post(link, body=b"")
+    [sid] = parse_qs(urlsplit(link).query)["sid"]
+
+    creds = {"sid": sid, "client_secret": "x"}
+    body = {"new_password": "another horse", "auth": email_auth(creds)}
+    refused = await server.anonymous.post("/v3/account/password", body)
+
+    assert error_of(refused) == (401, "M_FORBIDDEN")
+
+
+async def test_where_accounts_are_no_secret_who_has_the_address_is_invited(
+    database_source: DatabaseSource, tmp_path: Path, smtp: SmtpServer
+) -> None:
+    config = replace(
+        config_for(database_source, tmp_path),
+        mail=smtp.settings(),
+        third_party=ThirdParty(reveals_accounts=True),
+    )
+    async with running_server(config) as server:
+        alice, bob = server.client(ALICE), server.client(BOB)
+        assert (await add(bob, smtp)).status == 200
+        room_id = await create_room(alice)
+
+        response = await invite(alice, room_id)
+        again = await invite(alice, room_id)
+
+        assert (response.status, again.status) == (200, 200)
+        assert await invited_to(bob) == [room_id]
+        assert await pending(alice, room_id) == []
+        assert not smtp.mails
+        await join(bob, room_id)
+        assert error_of(await invite(alice, room_id)) == (403, "M_FORBIDDEN")
 
 
 async def test_the_exchanged_invitation_is_signed(

@@ -1,4 +1,6 @@
-"""Invites addresses, by mail or through the identity server that a user names."""
+"""Invites addresses: who is known to have one, by mail, or through the identity server
+that a user names.
+"""
 
 from msgspec import Struct
 
@@ -11,7 +13,9 @@ from tremula.protocol.identifiers import RoomId, UserId
 
 
 class AddressInvitations(Struct, frozen=True):
-    """Asks an identity server if the operator names it, and sends a mail else."""
+    """Invites the user who has an address here, if that is no secret. Asks an identity
+    server if the operator names it, and sends a mail else.
+    """
 
     by_email: EmailInvitations
     through_servers: IdentityInvitations
@@ -32,11 +36,15 @@ class AddressInvitations(Struct, frozen=True):
         """Invite whoever has the address.
 
         Raises:
-            MatrixError: as `check_possible`, `EmailInvitations.invite` and
-                `IdentityInvitations.invite`.
+            MatrixError: as `check_possible`, `EmailInvitations.invite`,
+                `IdentityInvitations.invite` and `Membership.invite`.
         """
         access = self._access(invited)
-        if access is None:
+        owner = await self.by_email.validations.revealed_owner(invited.address)
+        if owner is not None:
+            membership = self.through_servers.membership
+            await membership.invite(sender, owner, room_id, reason=None)
+        elif access is None:
             await self.by_email.invite(sender, room_id, invited.address)
         else:
             await self.through_servers.invite(sender, room_id, invited.address, access)

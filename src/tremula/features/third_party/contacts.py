@@ -6,6 +6,7 @@ from msgspec import Struct
 from tremula.features.third_party.identity_servers import IdentityServers
 from tremula.features.third_party.invitations import EmailInvitations
 from tremula.features.third_party.service import Medium, Purpose, ThirdPartyIds
+from tremula.features.third_party.storage import Session
 from tremula.features.third_party.validations import Validations
 from tremula.features.uia.service import Uia
 from tremula.infra.rereading import reread_on_conflict
@@ -65,6 +66,18 @@ class Contacts(Struct, frozen=True):
             return session.address
 
         await self.invitations.deliver(user_id, await reread_on_conflict(attempt))
+
+    async def confirm(self, sid: str, token: str) -> Session | None:
+        """Somebody has pressed the button behind a mail; None if it has none any more.
+
+        They have proved their address, or, where they have it, take its invitations.
+        """
+        session = await self.validations.confirm(sid, token)
+        if session is not None and session.purpose is Purpose.INVITE:
+            owner = await self.ids.owner_of(session.address)
+            if owner is not None:
+                await self.invitations.deliver(owner, session.address)
+        return session
 
     async def remove(self, user_id: UserId, medium: Medium, address: str) -> None:
         """Take an address from the account; safe to repeat.

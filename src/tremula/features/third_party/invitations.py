@@ -12,9 +12,10 @@ import structlog
 from msgspec import Struct
 
 from tremula.features.third_party import storage
-from tremula.features.third_party.letters import Letters
+from tremula.features.third_party.letters import Invitation, Letters
 from tremula.features.third_party.service import ThirdPartyIds
 from tremula.features.third_party.storage import PendingInvite
+from tremula.features.third_party.validations import Validations
 from tremula.protocol.base64 import encode_base64
 from tremula.protocol.email_addresses import EmailAddress
 from tremula.protocol.errors import MatrixError
@@ -42,6 +43,7 @@ class EmailInvitations(Struct, frozen=True):
     rooms: Rooms
     reader: RoomReader
     own: OwnServer
+    validations: Validations
 
     def check_possible(self) -> None:
         """Refuse addresses where there is no mail.
@@ -54,7 +56,8 @@ class EmailInvitations(Struct, frozen=True):
     async def invite(
         self, sender: UserId, room_id: RoomId, address: EmailAddress
     ) -> None:
-        """Invite whoever has *address*, and tell them by mail.
+        """Invite whoever has *address*, and tell them by mail: who has it already takes
+        the invitation there, so that nobody is told whose it is.
 
         Raises:
             ThreepidMediumNotSupported: there is no mail here.
@@ -83,9 +86,11 @@ class EmailInvitations(Struct, frozen=True):
             # Who has proved it in between has looked for invitations too early.
             await self.deliver(owner, address)
         name = (view.content_of("m.room.name") or {}).get("name")
-        await self.letters.send_invitation(
-            address, inviter=sender, room_name=name if isinstance(name, str) else None
-        )
+        invitation = Invitation(sender, name if isinstance(name, str) else None)
+        if was_nobodys:
+            await self.letters.send_invitation(address, invitation)
+        else:
+            await self.validations.offer(address, invitation)
 
     async def deliver(self, user_id: UserId, address: EmailAddress) -> None:
         """Let *user_id*, who has proved to have *address*, have its invitations."""

@@ -23,6 +23,23 @@ _ASKED: Final = {
 _IGNORE: Final = "If that was not you, ignore this message: nothing has changed."
 
 
+_UNKNOWN_INVITER: Final = "If you do not know who that is, ignore this message."
+
+
+class Invitation(Struct, frozen=True):
+    """What a mail says of an invitation."""
+
+    inviter: str
+    room_name: str | None
+
+    @property
+    def room(self) -> str:
+        """The room in words."""
+        if self.room_name is None:
+            return "a room"
+        return f"the room “{one_line(self.room_name)}”"
+
+
 class Letters(Struct, frozen=True):
     """Sends mail to addresses that people have given; none to flood anybody.
 
@@ -50,14 +67,12 @@ class Letters(Struct, frozen=True):
         Raises:
             MatrixError: it can't be sent.
         """
-        query = urlencode({"sid": session.sid, "token": token})
-        link = f"{self.base_url.rstrip('/')}{CONFIRM_PATH}?{query}"
         asked = _ASKED[session.purpose]
         await self._send(
             session.address,
             subject=f"Confirm your e-mail address for {self.server_name}",
             text=f"Somebody, hopefully you, wants to {asked} on {self.server_name}.",
-            button=("Confirm", link),
+            button=("Confirm", self._link(session, token)),
             ending=_IGNORE,
         )
 
@@ -96,25 +111,52 @@ class Letters(Struct, frozen=True):
         )
 
     async def send_invitation(
-        self, address: EmailAddress, *, inviter: str, room_name: str | None
+        self, address: EmailAddress, invitation: Invitation
     ) -> None:
         """Tell whoever is behind an address that they are invited to a room.
 
         Raises:
             MatrixError: it can't be sent.
         """
-        room = "a room" if room_name is None else f"the room “{one_line(room_name)}”"
+        inviter = one_line(invitation.inviter)
         await self._send(
             address,
-            subject=f"{inviter} invites you to {room}",
+            subject=f"{inviter} invites you to {invitation.room}",
             text=(
-                f"{one_line(inviter)} invites you to {room} on {self.server_name}. Make"
-                " an account there with this e-mail address, or add the address to"
+                f"{inviter} invites you to {invitation.room} on {self.server_name}."
+                " Make an account there with this e-mail address, or add the address to"
                 " yours: then you find the invitation in your Matrix client."
             ),
             button=("Choose a client", f"https://matrix.to/#/{quote(inviter)}"),
-            ending="If you do not know who that is, ignore this message.",
+            ending=_UNKNOWN_INVITER,
         )
+
+    async def send_owner_invitation(
+        self, session: Session, token: str, invitation: Invitation
+    ) -> None:
+        """Tell a user with that address that they are invited to a room: they are, once
+        they press the button.
+
+        Raises:
+            MatrixError: it can't be sent.
+        """
+        inviter = one_line(invitation.inviter)
+        await self._send(
+            session.address,
+            subject=f"{inviter} invites you to {invitation.room}",
+            text=(
+                f"{inviter} invites you to {invitation.room} on {self.server_name},"
+                " where you have an account with this e-mail address. Take the"
+                " invitation to find it in your Matrix client: who is in the room then"
+                " sees your user ID."
+            ),
+            button=("Take the invitation", self._link(session, token)),
+            ending=_UNKNOWN_INVITER,
+        )
+
+    def _link(self, session: Session, token: str) -> str:
+        query = urlencode({"sid": session.sid, "token": token})
+        return f"{self.base_url.rstrip('/')}{CONFIRM_PATH}?{query}"
 
     async def _send(
         self,

@@ -30,6 +30,15 @@ def confirm_page(server_name: str, address: str, purpose: Purpose) -> bytes:
 
     Programs that look at links in mails only get this page: a person has to press.
     """
+    if purpose is Purpose.INVITE:
+        return _page(
+            "Take the invitation",
+            f"<p>Have it in your account on {escape(server_name)} with the address"
+            f" <strong>{escape(address)}</strong>. Who is in the room then sees your"
+            " user ID.</p>"
+            '<form method="post"><button>Take it</button></form>'
+            '<p class="small">If you do not want it, close this page.</p>',
+        )
     return _page(
         "Confirm your e-mail address",
         f"<p>Confirm that <strong>{escape(address)}</strong> is your address,"
@@ -39,8 +48,14 @@ def confirm_page(server_name: str, address: str, purpose: Purpose) -> bytes:
     )
 
 
-def confirmed_page() -> bytes:
+def confirmed_page(purpose: Purpose) -> bytes:
     """Sends them back to their client."""
+    if purpose is Purpose.INVITE:
+        return _page(
+            "Thank you",
+            "<p>You find the invitation in your Matrix client, if it has not been taken"
+            " back; you can close this page.</p>",
+        )
     return _page(
         "Thank you",
         "<p>Your e-mail address is confirmed. Go back to your Matrix client to"

@@ -171,13 +171,13 @@ async def show_confirmation(req: Request, contacts: Contacts) -> Json:
 @endpoint("POST", CONFIRM_PATH, auth=Auth.NONE, limit="account")
 async def confirm(req: Request, contacts: Contacts) -> Json:
     """The button of that page; a form without fields."""
-    session = await contacts.validations.confirm(*_sid_and_token(req))
+    session = await contacts.confirm(*_sid_and_token(req))
     if session is None:
         return Response(400, pages.expired_page(), pages.HEADERS)
     if session.next_link is not None:
         headers = {**pages.HEADERS, "Location": session.next_link}
-        return Response(303, pages.confirmed_page(), headers)
-    return Response(200, pages.confirmed_page(), pages.HEADERS)
+        return Response(303, pages.confirmed_page(session.purpose), headers)
+    return Response(200, pages.confirmed_page(session.purpose), pages.HEADERS)
 
 
 def _sid_and_token(req: Request) -> tuple[str, str]:

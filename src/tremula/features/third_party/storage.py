@@ -23,6 +23,8 @@ class Purpose(StrEnum):
     REGISTER = "register"
     RESET = "reset"
     ADD = "add"
+    INVITE = "invite"
+    """Nothing is proved: its owner takes the invitations of an address."""
 
 
 class ThirdPartyId(Struct, frozen=True):

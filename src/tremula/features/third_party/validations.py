@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tremula.features.third_party import storage
-from tremula.features.third_party.letters import Letters
+from tremula.features.third_party.letters import Invitation, Letters
 from tremula.features.third_party.links import find_next_link
 from tremula.features.third_party.service import ThirdPartyIds, in_use
 from tremula.features.third_party.storage import Purpose, Session
@@ -24,6 +24,7 @@ from tremula.infra.db import Unit
 from tremula.infra.locks import KeyedLocks
 from tremula.protocol.email_addresses import EmailAddress
 from tremula.protocol.errors import InvalidParam, ThreepidAuthFailed, ThreepidNotFound
+from tremula.protocol.identifiers import UserId
 from tremula.protocol.unprinted import Unprinted
 
 LIFETIME_MS: Final = 4 * 3600 * 1000
@@ -120,6 +121,35 @@ class Validations(Struct, frozen=True):
                 raise ThreepidNotFound("No account has this address.")
             await self.letters.send_unknown(address)
         return replace(session, token_hash=None)
+
+    async def revealed_owner(self, address: EmailAddress) -> UserId | None:
+        """The user who has *address*, if anybody may be told so."""
+        if not self.settings.reveals_accounts:
+            return None
+        return await self.ids.owner_of(address)
+
+    async def offer(self, address: EmailAddress, invitation: Invitation) -> None:
+        """Send an invitation to who has *address*, with a link by which they take it.
+
+        Raises:
+            MatrixError: the mail can't be sent.
+        """
+        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        session = Session(
+            sid=secrets.token_urlsafe(_SID_BYTES),
+            purpose=Purpose.INVITE,
+            address=address,
+            # Which no client knows: it proves nothing.
+            secret_hash=_hash(secrets.token_urlsafe(_TOKEN_BYTES)),
+            token_hash=_hash(token),
+            next_link=None,
+            send_attempt=0,
+            expires_ts_ms=self.ids.clock.now_ms() + INVITES_KEPT_MS,
+        )
+        await self.letters.send_owner_invitation(session, token, invitation)
+        unit = self.ids.journal.unit()
+        storage.upsert_session(unit, session)
+        await self.ids.journal.commit(unit)
 
     async def find(self, sid: str, token: str) -> Session | None:
         """The session that *token* was mailed for, while it can be used."""
