@@ -2,7 +2,6 @@
 
 import asyncio
 import http.client
-from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Sequence
 from enum import Enum, auto
 from pathlib import Path
@@ -13,6 +12,7 @@ import structlog
 from msgspec import Struct
 
 from tremula.infra.config import Media as MediaConfig
+from tremula.infra.programs import start_program
 from tremula.protocol.errors import Forbidden, Unknown
 
 log = structlog.get_logger(__name__)
@@ -83,25 +83,22 @@ class CommandScan(Struct, frozen=True):
     async def look(self, file: Path) -> Answer:
         """Implements `Scan`."""
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self.command, str(file), stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL
-            )
+            program = await start_program([*self.command, str(file)])
         except OSError as error:
             return Answer(Verdict.FAILED, str(error))
-        assert process.stdout is not None
         try:
+            # It is asked by its arguments.
+            program.stdin.close()
             async with asyncio.timeout(_TIMEOUT_S):
-                said = await process.stdout.read(_SAID_BYTES_MAX)
+                said = await program.stdout.read(_SAID_BYTES_MAX)
                 # What else it has to say must not keep it from its end.
-                while await process.stdout.read(_SAID_BYTES_MAX):
+                while await program.stdout.read(_SAID_BYTES_MAX):
                     pass
-                code = await process.wait()
+                code = await program.wait()
         except TimeoutError:
             return Answer(Verdict.FAILED, "no answer in time")
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            await program.end()
         return Answer(_EXIT_CODES.get(code, Verdict.FAILED), _readable(said))
 
 

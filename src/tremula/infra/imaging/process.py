@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ import structlog
 from msgspec import Struct
 
 from tremula.infra.imaging.outcome import Outcome
+from tremula.infra.programs import Program, start_program
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ class ImageProcess:
 
     def __init__(self, limits: ImageLimits) -> None:
         self._limits = limits
-        self._process: Process | None = None
+        self._worker: Program | None = None
         self._images = 0
         self._waiting = 0
         self._turn = asyncio.Lock()
@@ -112,30 +112,22 @@ class ImageProcess:
             else:
                 self._rest()
 
-    async def _answer(self, process: Process, making: Making) -> Made:
-        assert process.stdin is not None
-        assert process.stdout is not None
+    async def _answer(self, worker: Program, making: Making) -> Made:
         request = {
             **msgspec.to_builtins(making, enc_hook=str),
             "pixels_max": self._limits.pixels_max,
         }
-        process.stdin.write(msgspec.json.encode(request) + b"\n")
-        await process.stdin.drain()
+        worker.stdin.write(msgspec.json.encode(request) + b"\n")
         try:
-            return msgspec.json.decode(await process.stdout.readline(), type=Made)
+            return msgspec.json.decode(await worker.stdout.readline(), type=Made)
         except (msgspec.DecodeError, ValueError) as error:
             raise ImageFailed("the worker died") from error
 
-    async def _running(self) -> Process:
-        if self._process is None:
+    async def _running(self) -> Program:
+        if self._worker is None:
             self._images = 0
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *_ARGUMENTS,
-                str(self._limits.memory_bytes),
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=DEVNULL,
+            self._worker = await start_program(
+                [sys.executable, *_ARGUMENTS, str(self._limits.memory_bytes)],
                 # None of our secrets.
                 env={
                     name: os.environ[name] for name in _INHERITED if name in os.environ
@@ -143,26 +135,21 @@ class ImageProcess:
             )
             with suppress(ProcessLookupError):
                 # From its first import on, it comes after those who wait for answers.
-                os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICENESS)
-        return self._process
+                os.setpriority(os.PRIO_PROCESS, self._worker.pid, _NICENESS)
+        return self._worker
 
     async def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            await worker.end()
 
     def _rest(self) -> None:
         """End it if nothing comes: 25 MB are much for a small server."""
-        process = self._process
+        worker = self._worker
 
         def end() -> None:
-            if process is not None and self._process is process:
-                self._process = None
-                # It ends with its standard input.
-                assert process.stdin is not None
-                process.stdin.close()
+            if worker is not None and self._worker is worker:
+                self._worker = None
+                worker.let_go()
 
         self._idle = asyncio.get_running_loop().call_later(_IDLE_S, end)
