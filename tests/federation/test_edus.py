@@ -187,10 +187,11 @@ async def test_a_receipt_is_shown_once_its_event_has_come(
     event = await room.build(BOB, "m.room.message", {"body": "late"})
     newest = await send(alice, room.room_id)
     since = (await alice.get("/v3/sync?set_presence=offline")).json["next_batch"]
-    late, data = event.event.event_id, {"ts": 1000, "thread_id": "main"}
+    late = event.event.event_id
 
     await send_edu(server, remote, "m.receipt", receipts(room, late))
-    await send_edu(server, remote, "m.receipt", receipts(room, newest, **data))
+    in_thread = receipts(room, newest, thread_id="main")
+    await send_edu(server, remote, "m.receipt", in_thread)
     assert [[*each] for each in await ephemeral(alice, room, "m.receipt")] == [[newest]]
     await room.send(event)
 
