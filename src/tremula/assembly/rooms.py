@@ -36,6 +36,7 @@ from tremula.features.room_previews.service import RoomPreviews
 from tremula.features.room_state import routes as room_state_routes
 from tremula.features.room_state.service import RoomState
 from tremula.features.room_upgrades import routes as room_upgrades_routes
+from tremula.features.room_upgrades.orphans import Orphans
 from tremula.features.room_upgrades.personal_settings import PersonalSettings
 from tremula.features.room_upgrades.relatives import Relatives
 from tremula.features.room_upgrades.service import RoomUpgrades
@@ -161,6 +162,7 @@ def add_rooms(
         reader=reader,
         events=events,
         member_fields=member_fields,
+        orphans=Orphans(engine.memberships, reader, events),
         slots=base.slots,
     )
     upgrades = RoomUpgrades(successors, rooms, reader, directory, settings, relatives)

@@ -170,6 +170,24 @@ async def naming_nids(
     return dict(rows)
 
 
+async def created_nids(
+    db: Reader, room_nids: Sequence[int], creator: UserId
+) -> dict[int, int]:
+    """The create events of those of rooms (at most 500) that a user has made, and
+    their rooms, by number.
+    """
+    rows = await db.all(
+        """
+        SELECT event_nid, room_nid FROM rooms_current_state
+        WHERE room_nid IN :room_nids AND type = 'm.room.create' AND state_key = ''
+          AND sender = :creator
+        """,
+        room_nids=list(room_nids),
+        creator=creator,
+    )
+    return dict(rows)
+
+
 async def users_not_gone(db: Reader, room_nid: int) -> list[UserId]:
     """Our users (at most 500) who are in a room, invited to it or knocking on it."""
     rows = await db.scan(

@@ -300,3 +300,49 @@ async def test_a_room_that_was_upgraded_before_is_upgraded_again(
     assert first != second
     tombstone = await state(alice, room_id, "m.room.tombstone")
     assert tombstone["replacement_room"] == second
+
+
+async def begin_upgrade(client: Client, room_id: str, version: str) -> str:
+    """What there is if the server goes down after the first step; the new room."""
+    newest = (await client.get(f"/v3/rooms/{room_id}/messages?dir=b&limit=1")).json
+    predecessor = {
+        "room_id": room_id,
+        "event_id": newest["chunk"][0]["event_id"],
+    }
+    return await create_room(
+        client, room_version=version, creation_content={"predecessor": predecessor}
+    )
+
+
+@pytest.mark.parametrize(("old", "new"), [("10", "11"), ("11", "12"), ("12", "12")])
+async def test_an_upgrade_that_was_cut_short_is_finished(
+    server: Server, old: str, new: str
+) -> None:
+    """The user asks again: they would have two new rooms, with one of no use."""
+    alice = server.client(ALICE)
+    room_id = await create_room(alice, room_version=old, name="Trees")
+    await member(alice, room_id, "ban", BOB)
+    begun = await begin_upgrade(alice, room_id, new)
+
+    successor_id = await upgrade(alice, room_id, new)
+
+    assert successor_id == begun
+    tombstone = await state(alice, room_id, "m.room.tombstone")
+    assert tombstone["replacement_room"] == begun
+    assert (await state(alice, begun, "m.room.name")) == {"name": "Trees"}
+    banned = await state(alice, begun, "m.room.member", BOB)
+    assert banned["membership"] == "ban"
+    assert await upgrade(alice, room_id, new) != begun
+
+
+async def test_a_room_that_others_use_is_no_upgrade_that_was_cut_short(
+    server: Server,
+) -> None:
+    alice, bob = server.client(ALICE), server.client(BOB)
+    room_id = await create_room(alice, room_version="11")
+    theirs = await begin_upgrade(alice, room_id, "12")
+    await member(alice, theirs, "invite", BOB)
+    await join(bob, theirs)
+    other_version = await begin_upgrade(alice, room_id, "11")
+
+    assert await upgrade(alice, room_id, "12") not in {theirs, other_version}

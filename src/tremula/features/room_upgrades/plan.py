@@ -34,6 +34,9 @@ TRANSFERRED: Final = (
     "m.room.canonical_alias",
 )
 
+MADE_WITH: Final = 3
+"""How many of a successor's first events any room needs: the rest is transferred."""
+
 _SPACE_TYPES: Final = frozenset({"m.space.child", "m.space.parent"})
 
 _ADMIN_LEVEL: Final = 100
@@ -79,7 +82,7 @@ def successor_events(upgrade: Upgrade) -> Successor:
     final = _power_levels_content(upgrade)
     initial = _with_creator_in_power(upgrade, final)
     events = [
-        state("m.room.create", _create_content(upgrade)),
+        state("m.room.create", create_content(upgrade)),
         state("m.room.member", member, creator),
         state(POWER_LEVELS, initial),
     ]
@@ -119,7 +122,8 @@ def silenced_content(old: RoomView) -> dict[str, Any]:
     return content
 
 
-def _create_content(upgrade: Upgrade) -> dict[str, Any]:
+def create_content(upgrade: Upgrade) -> dict[str, Any]:
+    """The content of the successor's ``m.room.create``."""
     old_content, version = upgrade.old.create.content, upgrade.version
     content: dict[str, Any] = {
         key: old_content[key] for key in ("type", "m.federate") if key in old_content

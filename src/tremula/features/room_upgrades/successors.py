@@ -1,11 +1,15 @@
 """Makes a room's successor, where the room's slot is held."""
 
+from collections.abc import Sequence
 from typing import Final
 
+import structlog
 from msgspec import Struct
 
 from tremula.features.membership.service import MemberFields
+from tremula.features.room_upgrades.orphans import Orphans
 from tremula.features.room_upgrades.plan import (
+    MADE_WITH,
     TOMBSTONE,
     Successor,
     Upgrade,
@@ -13,7 +17,7 @@ from tremula.features.room_upgrades.plan import (
 )
 from tremula.infra.locks import KeyedLocks
 from tremula.infra.slots import CallTypes, Slots
-from tremula.protocol.errors import Forbidden
+from tremula.protocol.errors import Forbidden, MatrixError
 from tremula.protocol.identifiers import EventId, RoomId, UserId
 from tremula.protocol.power_levels import lack_of_power
 from tremula.protocol.room_versions import RoomVersion, get_room_version
@@ -25,6 +29,8 @@ from tremula.rooms.view import RoomView
 
 _SLOT_KIND: Final = "room_upgrade"
 _CARRIED_AT_ONCE: Final = 100
+
+_log = structlog.get_logger(__name__)
 
 
 class WantedUpgrade(Struct, frozen=True):
@@ -58,12 +64,14 @@ class Successors:
         reader: RoomReader,
         events: EventStore,
         member_fields: MemberFields,
+        orphans: Orphans,
         slots: Slots,
     ) -> None:
         self._rooms = rooms
         self._reader = reader
         self._events = events
         self._member_fields = member_fields
+        self._orphans = orphans
         self._slots = slots
         self._turns: KeyedLocks[str] = KeyedLocks()
         slots.register(_SLOT_KIND, self._do, CallTypes(MakeSuccessor, RoomId))
@@ -107,7 +115,9 @@ class Successors:
             additional_creators=tuple(dict.fromkeys(wanted.additional_creators)),
             last_event_id=newest[0].event_id,
         )
-        successor_id = await self._make(version, successor_events(upgrade))
+        successor_id = await self._finish(upgrade)
+        if successor_id is None:
+            successor_id = await self._make(version, successor_events(upgrade))
         tombstone = {
             "body": "This room has been replaced",
             "replacement_room": successor_id,
@@ -118,12 +128,39 @@ class Successors:
 
     async def _make(self, version: RoomVersion, events: Successor) -> RoomId:
         successor_id = await self._rooms.create(version, events.first)
-        for start in range(0, len(events.carried), _CARRIED_AT_ONCE):
-            part = events.carried[start : start + _CARRIED_AT_ONCE]
-            await self._rooms.append(successor_id, part)
+        await self._carry_over(successor_id, events.carried)
         if events.last:
             await self._rooms.append(successor_id, events.last)
         return successor_id
+
+    async def _finish(self, upgrade: Upgrade) -> RoomId | None:
+        """The successor that this upgrade had made, and not yet named, when the server
+        went down; brought up to date, if it can be.
+        """
+        orphan = await self._orphans.find(upgrade)
+        if orphan is None:
+            return None
+        events = successor_events(upgrade)
+        missing = [
+            draft
+            for draft in events.carried
+            if (draft.type, draft.state_key or "") not in orphan.state
+        ]
+        try:
+            for draft in events.first[MADE_WITH:]:
+                await self._rooms.append(orphan.room_id, [draft])
+            await self._carry_over(orphan.room_id, missing)
+            for draft in events.last:
+                await self._rooms.append(orphan.room_id, [draft])
+        except MatrixError as error:
+            _log.info("orphan_not_finished", reason=error.message)
+            return None
+        return orphan.room_id
+
+    async def _carry_over(self, successor_id: RoomId, drafts: Sequence[Draft]) -> None:
+        for start in range(0, len(drafts), _CARRIED_AT_ONCE):
+            part = drafts[start : start + _CARRIED_AT_ONCE]
+            await self._rooms.append(successor_id, part)
 
 
 def _check_power(room: RoomView, user_id: UserId) -> None:
