@@ -22,11 +22,19 @@ _REDACTIONS_MAX = 1_000
 END_POS = 2**62
 
 
+class _Changes(Struct):
+    """How often events have changed, otherwise than by redactions."""
+
+    count: int = 0
+
+
 class EventStore(Struct, frozen=True):
     """Events by number, id and place. What it returns is committed."""
 
     db: Reader
     cache: ByteLRU[int, StoredEvent]
+    # What was being read meanwhile may be older, and is not kept.
+    _changes: _Changes = field(default_factory=_Changes)
     # For what was read just before it was redacted.
     _redactions: OrderedDict[int, tuple[bytes, int]] = field(
         default_factory=OrderedDict[int, tuple[bytes, int]]
@@ -38,10 +46,11 @@ class EventStore(Struct, frozen=True):
         Costs nothing for what is cached, else one query for 500 events.
         """
         found, missing = self.cache.pick(nids)
+        changes = self._changes.count
         for start in range(0, len(missing), _NIDS_PER_QUERY):
             part = missing[start : start + _NIDS_PER_QUERY]
             for event in await events_storage.events_by_nids(self.db, part):
-                found[event.event_nid] = self._remember(event)
+                found[event.event_nid] = self._remember(event, changes)
         return found
 
     async def by_nid(self, nid: int) -> StoredEvent:
@@ -52,11 +61,13 @@ class EventStore(Struct, frozen=True):
         """Read these events anew next time: more of them has changed than redactions
         change.
         """
+        self._changes.count += 1
         for nid in nids:
             self.cache.discard(nid)
 
     def forget_all(self) -> None:
         """Read every event anew next time."""
+        self._changes.count += 1
         self.cache.clear()
 
     async def server_json(self, nids: Sequence[int]) -> dict[int, bytes]:
@@ -94,15 +105,17 @@ class EventStore(Struct, frozen=True):
 
     async def find_stored(self, room_nid: int, event_id: EventId) -> StoredEvent | None:
         """As `find`, be the event rejected, soft-failed, or known from a state only."""
+        changes = self._changes.count
         event = await events_storage.event_by_id(self.db, event_id)
         if event is None or event.room_nid != room_nid:
             return None
-        return self._remember(event)
+        return self._remember(event, changes)
 
     async def find_anywhere(self, event_id: EventId) -> StoredEvent | None:
         """As `find_stored`, in whichever room it is."""
+        changes = self._changes.count
         event = await events_storage.event_by_id(self.db, event_id)
-        return None if event is None else self._remember(event)
+        return None if event is None else self._remember(event, changes)
 
     async def get(self, room_nid: int, event_id: EventId) -> StoredEvent:
         """The event *event_id* of the room *room_nid*.
@@ -123,19 +136,21 @@ class EventStore(Struct, frozen=True):
         self, room_nid: int, *, before: int = END_POS, after: int = -END_POS, limit: int
     ) -> Sequence[StoredEvent]:
         """Events of the positions between, newest first. One index range."""
+        changes = self._changes.count
         events = await events_storage.events_backwards(
             self.db, room_nid, before=before, after=after, limit=limit
         )
-        return [self._remember(event) for event in events]
+        return [self._remember(event, changes) for event in events]
 
     async def forwards(
         self, room_nid: int, *, after: int = -END_POS, before: int = END_POS, limit: int
     ) -> Sequence[StoredEvent]:
         """Events of the positions between, oldest first. One index range."""
+        changes = self._changes.count
         events = await events_storage.events_forwards(
             self.db, room_nid, after=after, before=before, limit=limit
         )
-        return [self._remember(event) for event in events]
+        return [self._remember(event, changes) for event in events]
 
     async def nearest(
         self,
@@ -188,17 +203,22 @@ class EventStore(Struct, frozen=True):
 
     def change(self, nid: int, client_json: bytes) -> None:
         """Have the event *nid*, if in memory and not redacted, be shown like this."""
+        self._changes.count += 1
         event = self.cache.get(nid)
         if event is not None and event.redacted_by_nid is None:
             event.change(client_json)
 
-    def _remember(self, event: StoredEvent) -> StoredEvent:
-        """One object an event: a redaction changes it for all who hold it."""
+    def _remember(self, event: StoredEvent, changes: int) -> StoredEvent:
+        """One object an event: a redaction changes it for all who hold it.
+
+        It began to be read after so many *changes*.
+        """
         known = self.cache.get(event.event_nid)
         if known is not None:
             return known
         redaction = self._redactions.get(event.event_nid)
         if redaction is not None:
             event.redact(redaction[0], by_nid=redaction[1])
-        self.keep(event)
+        if changes == self._changes.count:
+            self.keep(event)
         return event
