@@ -102,8 +102,7 @@ async def test_a_user_has_a_quota_of_files(alice: UserClient) -> None:
     assert (refused.status, refused.json["errcode"]) == (403, "M_FORBIDDEN")
 
 
-@pytest.mark.parametrize("media", [Media(user_bytes_max=10)])
-@pytest.mark.one_process(reason="each process has its own users wait for each other")
+@pytest.mark.parametrize("media", [Media(user_bytes_max=10), Media(user_files_max=1)])
 async def test_uploads_of_one_moment_pass_no_quota_together(alice: UserClient) -> None:
     pending = await create(alice)
 

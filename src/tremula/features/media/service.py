@@ -31,6 +31,7 @@ __all__ = ["TOPIC", "Created", "Description", "Kept", "Media", "Uploads"]
 UNIQUE_ID_BYTES_MAX: Final = 255
 
 _ID_BYTES: Final = 18
+_TOO_MUCH: Final = "there is no room for all that you upload at this moment"
 
 
 class Description(Struct, frozen=True):
@@ -85,11 +86,14 @@ class Uploads(Struct, frozen=True):
         await self.admission.limits.check(user_id, declared_bytes)
         async with self.blobs.receive(chunks) as file:
             media = self._media(self._new_mxc(), user_id, file, description)
+            added: list[Returned] = []
 
             def refer(unit: JournalUnit) -> None:
-                storage.insert_media(unit, media)
+                added.append(self.admission.limits.insert(unit, media))
 
             await self._keep(user_id, file, refer)
+        if not added[-1].rows:
+            raise Forbidden(_TOO_MUCH)
         self._note(media)
         return media.mxc
 
@@ -182,26 +186,22 @@ class Uploads(Struct, frozen=True):
             filled: list[Returned] = []
 
             def refer(unit: JournalUnit) -> None:
-                filled.append(
-                    storage.fill_media(unit, media, now_ms=self.clock.now_ms())
-                )
+                filled.append(self.admission.limits.fill(unit, media))
                 unit.announce(TOPIC, str(mxc), None, pos=unit.pos())
 
             await self._keep(user_id, file, refer)
         if not filled[-1].rows:
             # Somebody else was faster, or the time was over.
             await self._check_pending(mxc, user_id)
-            raise NotFound("there is no such media ID, or it has expired")
+            raise Forbidden(_TOO_MUCH)
         self._note(media)
 
     async def _keep(
         self, user_id: UserId, file: SpooledFile, refer: Callable[[JournalUnit], None]
     ) -> None:
         standing = await self.admission.check(file)
-        limits = self.admission.limits
-        async with limits.turn_of(user_id):
-            await limits.check(user_id, file.size_bytes)
-            await self.blobs.keep(file, refer, standing=standing)
+        await self.admission.limits.check(user_id, file.size_bytes)
+        await self.blobs.keep(file, refer, standing=standing)
 
     def _note(self, media: Media) -> None:
         self.admission.limits.note(media.size_bytes)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from tremula.infra.db import Reader, Returned, Row, Unit
+from tremula.infra.db import Engine, Reader, Returned, Row, Unit
 from tremula.protocol.identifiers import UserId
 from tremula.protocol.mxc import Mxc
 
@@ -37,6 +37,13 @@ class Usage(Struct, frozen=True):
     files: int
     size_bytes: int
     pending: int
+
+
+class Quota(Struct, frozen=True):
+    """How many files a user may have, pending ones not counted, and of what weight."""
+
+    files_max: int
+    bytes_max: int
 
 
 async def find_media(db: Reader, mxc: Mxc) -> Media | None:
@@ -155,6 +162,78 @@ def fill_media(unit: Unit, media: Media, *, now_ms: int) -> Returned:
         """,
         **_identity(media),
         now_ms=now_ms,
+    )
+
+
+def lock_uploads(unit: Unit, user_id: UserId, engine: Engine) -> None:
+    """Have *unit* count what other processes are just storing of *user_id*."""
+    # SQLite has one writer, who stores one unit after the other.
+    if engine is Engine.POSTGRES:
+        unit.run(
+            "SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))",
+            name=f"media {user_id}",
+        )
+
+
+def insert_media_within(
+    unit: Unit, media: Media, quota: Quota, *, now_ms: int
+) -> Returned:
+    """Do what `insert_media` does for an upload, unless it would be too much."""
+    return unit.returning(
+        """
+        INSERT INTO media (server_name, media_id, user_id, sha256, size_bytes,
+                           content_type, filename, created_ts_ms, accessed_ts_ms,
+                           is_public, is_protected)
+        SELECT :server_name, :media_id, :user_id, :sha256, :size_bytes,
+            :content_type, :filename, CAST(:now_ms AS BIGINT), :now_ms, :is_public, 0
+        FROM (
+            SELECT COUNT(*) - COUNT(expires_ts_ms) AS files,
+                CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) AS size_bytes
+            FROM media
+            WHERE user_id = :user_id
+                AND (expires_ts_ms IS NULL OR expires_ts_ms > :now_ms)
+        ) AS used
+        WHERE used.files < :files_max
+            AND used.size_bytes <= :bytes_max - CAST(:size_bytes AS BIGINT)
+        RETURNING media_id
+        """,
+        **_identity(media),
+        user_id=media.user_id,
+        now_ms=now_ms,
+        is_public=int(media.is_public),
+        files_max=quota.files_max,
+        bytes_max=quota.bytes_max,
+    )
+
+
+def fill_media_within(
+    unit: Unit, media: Media, quota: Quota, *, now_ms: int
+) -> Returned:
+    """Do what `fill_media` does, unless it would be too much."""
+    return unit.returning(
+        """
+        UPDATE media
+        SET sha256 = :sha256, size_bytes = :size_bytes, content_type = :content_type,
+            filename = :filename, created_ts_ms = :now_ms, accessed_ts_ms = :now_ms,
+            expires_ts_ms = NULL
+        FROM (
+            SELECT COUNT(*) - COUNT(expires_ts_ms) AS files,
+                CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) AS size_bytes
+            FROM media
+            WHERE user_id = :user_id
+                AND (expires_ts_ms IS NULL OR expires_ts_ms > :now_ms)
+        ) AS used
+        WHERE server_name = :server_name AND media_id = :media_id
+            AND sha256 IS NULL AND expires_ts_ms > :now_ms
+            AND used.files < :files_max
+            AND used.size_bytes <= :bytes_max - CAST(:size_bytes AS BIGINT)
+        RETURNING media_id
+        """,
+        **_identity(media),
+        user_id=media.user_id,
+        now_ms=now_ms,
+        files_max=quota.files_max,
+        bytes_max=quota.bytes_max,
     )
 
 
