@@ -1,6 +1,6 @@
 """Received events that were judged, on their way into the room."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from tremula.infra.db import Reader
 from tremula.infra.journal import JournalUnit
 from tremula.protocol.events import BuiltEvent, Event
-from tremula.protocol.identifiers import EventId, UserId, server_of
+from tremula.protocol.identifiers import EventId
 from tremula.protocol.redaction import redact_client_event
 from tremula.rooms import graph_storage
 from tremula.rooms.event_store import EventStore
@@ -17,6 +17,7 @@ from tremula.rooms.events import NOWHERE_POS, StoredEvent
 from tremula.rooms.events_storage import ServerPart
 from tremula.rooms.graph import Node, Place, Standing
 from tremula.rooms.judging import Judgement, NewPlace
+from tremula.rooms.outliers import first_effective
 from tremula.rooms.resolver import ARRIVING_NID
 from tremula.rooms.room import REDACTION, Head, Room, redaction_of
 from tremula.rooms.staging import (
@@ -199,7 +200,7 @@ class ArrivalReader(Struct, frozen=True):
             self.db, room.view.nid, [event.event_id]
         )
         redactions = early.get(event.event_id, [])
-        by_nid = _first_effective(redactions, event)
+        by_nid = first_effective(redactions, event)
         node = judgement.around.node
         if node is not None:
             # As an outlier it may have been redacted: what came now says it whole.
@@ -220,13 +221,3 @@ class ArrivalReader(Struct, frozen=True):
 
 def _can_be_redacted(room: Room, target: Node) -> bool:
     return target.room_nid == room.view.nid and target.standing is not Standing.REJECTED
-
-
-def _first_effective(
-    redactions: Sequence[tuple[int, UserId, bool]], event: Event
-) -> int | None:
-    """RV3 "Handling redactions": with enough power, or on the same server."""
-    for nid, sender, has_power in redactions:
-        if has_power or server_of(sender) == server_of(event.sender):
-            return nid
-    return None

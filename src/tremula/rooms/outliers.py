@@ -9,15 +9,16 @@ from msgspec import Struct
 from tremula.infra.db import Reader
 from tremula.infra.journal import JournalUnit
 from tremula.protocol.events import BuiltEvent, Event
-from tremula.protocol.identifiers import EventId, RoomId
+from tremula.protocol.identifiers import EventId, RoomId, UserId, server_of
+from tremula.protocol.redaction import redact_client_event
 from tremula.protocol.room_versions import RoomVersion
-from tremula.rooms import events_storage
+from tremula.rooms import events_storage, graph_storage
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.events_storage import ServerPart
 from tremula.rooms.graph import Node, Standing
 from tremula.rooms.judging import auth_events_violation
 from tremula.rooms.topology import ordered
-from tremula.rooms.whole_events import WholeEvent, nodes_of, whole_events
+from tremula.rooms.whole_events import WholeEvent, nodes_of, portions, whole_events
 
 _EVENTS_PER_TURN: Final = 200
 """How many are checked between two turns of the event loop."""
@@ -36,11 +37,14 @@ class RoomIdentity(Struct, frozen=True):
 
 class Outliers(Struct, frozen=True):
     """Outliers that were checked: ``new`` ones to be stored, in this order, each after
-    its auth events; and ``known`` ones.
+    its auth events; and ``known`` ones. Redactions have come before some of them:
+    ``redacted`` are their numbers, by the events that they redact.
     """
 
+    version: RoomVersion
     new: Sequence[tuple[BuiltEvent, Standing]]
     known: Mapping[EventId, Node]
+    redacted: Mapping[EventId, int]
 
     def usable_ids(self) -> set[EventId]:
         """Those that were not rejected: the others must not enter any state."""
@@ -64,6 +68,10 @@ class Outliers(Struct, frozen=True):
         }
         for built, standing in self.new:
             stored = StoredEvent.of(built, event_nid=unit.pos(), room_nid=room_nid)
+            by_nid = self.redacted.get(stored.event_id)
+            if by_nid is not None:
+                remains = redact_client_event(self.version, stored.client_json)
+                stored.redact(remains, by_nid=by_nid)
             part = ServerPart(built.event.depth, built.server_json, standing)
             events_storage.insert_event(unit, stored, part)
             if standing is not Standing.REJECTED:
@@ -96,7 +104,8 @@ async def check_outliers(
         standing = _standing(room, event, cited)
         checked[event.event_id] = WholeEvent(0, event, standing)
         new.append((built, standing))
-    return Outliers(new, known)
+    redacted = await _redacted(db, room, [built.event for built, _ in new])
+    return Outliers(room.version, new, known, redacted)
 
 
 def _standing(
@@ -106,6 +115,37 @@ def _standing(
         return Standing.REJECTED
     reason = auth_events_violation(room.create, room.version, event, cited)
     return Standing.OUTLIER if reason is None else Standing.REJECTED
+
+
+async def _redacted(
+    db: Reader, room: RoomIdentity, events: Sequence[Event]
+) -> dict[EventId, int]:
+    """What has redacted *events* before they came, by their IDs."""
+    if room.room_nid is None:
+        return {}
+    found: dict[EventId, int] = {}
+    for part in portions(events):
+        early = await graph_storage.early_redactions(
+            db, room.room_nid, [event.event_id for event in part]
+        )
+        for event in part:
+            by_nid = first_effective(early.get(event.event_id, ()), event)
+            if by_nid is not None:
+                found[event.event_id] = by_nid
+    return found
+
+
+def first_effective(
+    redactions: Sequence[tuple[int, UserId, bool]], event: Event
+) -> int | None:
+    """The number of the first of these early redactions that redacts *event*.
+
+    RV3 "Handling redactions": with enough power, or on the same server.
+    """
+    for nid, sender, has_power in redactions:
+        if has_power or server_of(sender) == server_of(event.sender):
+            return nid
+    return None
 
 
 async def _known(

@@ -112,3 +112,27 @@ async def test_state_that_was_redacted_before_it_got_its_place_stays_redacted(
     assert view.content_of("m.room.topic") == {}
     found = await remote.engine.events.get(view.nid, topic.event_id)
     assert found.redacted_by_nid is not None
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_state_whose_redaction_came_first_is_never_shown_whole(
+    remote: Remote, peers: ScriptedPeers, *, again: bool
+) -> None:
+    """It is known from the state before another event, and may come itself later."""
+    await remote.promote(BOB)
+    topic = await remote.topic("secret")
+    await remote.send(await remote.redaction(topic.event_id))
+    before = {**await remote.state(), ("m.room.topic", ""): topic.event_id}
+    newest = await remote.message(prev=[UNKNOWN], state=before)
+    peers.add(topic)
+    peers.states[newest.event_id] = (list(before.values()), [])
+
+    await remote.send(newest)
+    if again:
+        await remote.send(topic)
+
+    view = await remote.engine.view(remote.room_id)
+    found = await remote.engine.events.find_stored(view.nid, topic.event_id)
+    assert found is not None
+    assert found.content == {}
+    assert found.redacted_by_nid is not None
