@@ -25,6 +25,9 @@ FIELD_NAME_BYTES_MAX: Final = 255
 # Both are copied into every member event of the user, which has a bound of its own.
 MEMBER_FIELD_BYTES_MAX: Final = 1_024
 
+# What others show in one line, and no more than other servers let their users have.
+OWN_NAME_CHARS_MAX: Final = 256
+
 DISPLAYNAME: Final = "displayname"
 AVATAR_URL: Final = "avatar_url"
 MEMBER_FIELDS: Final = (DISPLAYNAME, AVATAR_URL)
@@ -58,6 +61,19 @@ def encode_field(name: str, value: object) -> bytes:
     if name in _TEXT_FIELDS:
         _check_text(name, value)
     return orjson.dumps(value)
+
+
+def encode_own_field(name: str, value: object) -> bytes:
+    """As `encode_field`, of a user of this server. What users of others are called may
+    be longer.
+
+    Raises:
+        BadJson, InvalidParam: as `encode_field`; or the name is too long.
+    """
+    encoded = encode_field(name, value)
+    if name == DISPLAYNAME and len(str(value)) > OWN_NAME_CHARS_MAX:
+        raise InvalidParam(f"{name} has at most {OWN_NAME_CHARS_MAX} characters")
+    return encoded
 
 
 def _check_text(name: str, value: object) -> None:

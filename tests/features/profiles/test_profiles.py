@@ -76,7 +76,8 @@ async def test_any_field_can_be_set_and_deleted(user_data: UserDataServer) -> No
         ("displayname", {}, "M_MISSING_PARAM"),
         ("displayname", {"avatar_url": "mxc://a/b"}, "M_MISSING_PARAM"),
         ("displayname", {"displayname": 1}, "M_BAD_JSON"),
-        ("displayname", {"displayname": "x" * 2_000}, "M_INVALID_PARAM"),
+        ("displayname", {"displayname": "x" * 257}, "M_INVALID_PARAM"),
+        ("avatar_url", {"avatar_url": "x" * 2_000}, "M_INVALID_PARAM"),
         ("Displayname", {"Displayname": "x"}, "M_INVALID_PARAM"),
         ("a" * 256, {"a" * 256: 1}, "M_KEY_TOO_LARGE"),
         ("a.b", {"a.b": "x" * PROFILE_BYTES_MAX}, "M_PROFILE_TOO_LARGE"),
@@ -94,6 +95,18 @@ async def test_a_malformed_field_is_refused(
     assert (response.status, response.json["errcode"]) == (400, errcode)
     whole = await user_data.anonymous.get(f"/v3/profile/{ALICE}")
     assert whole.json == {"displayname": "alice"}
+
+
+async def test_a_name_has_as_many_letters_of_any_language(
+    user_data: UserDataServer,
+) -> None:
+    await create_users(user_data, [ALICE])
+    path, name = f"/v3/profile/{ALICE}/displayname", "\N{ROUND PUSHPIN}" * 256
+
+    response = await user_data.client(ALICE).put(path, {"displayname": name})
+
+    assert response.status == 200
+    assert (await user_data.anonymous.get(path)).json == {"displayname": name}
 
 
 async def test_fields_set_at_the_same_time_stay_within_64_kib_together(

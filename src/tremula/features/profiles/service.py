@@ -20,6 +20,7 @@ from tremula.protocol.profiles import (
     MEMBER_FIELDS,
     check_profile_size,
     encode_field,
+    encode_own_field,
     encode_profile,
     member_fields,
     parse_field_name,
@@ -221,7 +222,7 @@ class Profiles:
 
 def _encoded(values: Mapping[str, object]) -> Profile:
     return {
-        name: encode_field(parse_field_name(name), value)
+        name: encode_own_field(parse_field_name(name), value)
         for name, value in values.items()
     }
 
