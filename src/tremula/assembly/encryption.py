@@ -66,7 +66,7 @@ def build_encryption(
         base.database, base.journal, accounts.devices, keys.uploads, to_device
     )
     accounts.devices.observe(dehydrated)
-    accounts.devices.on_added(dehydrated.device_added)
+    accounts.devices.on_another(dehydrated.device_added)
     base.router.add(dehydrated_devices_routes, dehydrated)
     return Encryption(
         one_time_keys=one_time_keys,

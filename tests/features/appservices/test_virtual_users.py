@@ -50,6 +50,20 @@ async def test_a_user_is_registered_without_a_login(server: Server) -> None:
     assert profile.json == {"displayname": "_irc_alice"}
 
 
+async def test_a_bot_that_gets_an_account_keeps_its_profile(server: Server) -> None:
+    """An application service may be its sender before that is a user."""
+    await server.add_appservice(IRC)
+    bot, sender = server.appservice_client(IRC), IRC.sender_localpart
+    path = f"/v3/profile/@{sender}:test"
+    avatar = {"avatar_url": "mxc://test/bot"}
+    assert (await bot.put(f"{path}/avatar_url", avatar)).status == 200
+
+    assert (await register(server, sender)).status == 200
+
+    profile = await server.client("@bob:test").get(path)
+    assert profile.json == {"displayname": sender, **avatar}
+
+
 async def test_a_user_is_registered_with_a_login(server: Server) -> None:
     await server.add_appservice(IRC)
 

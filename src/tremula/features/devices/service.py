@@ -139,6 +139,7 @@ class DeviceObserver(Protocol):
 class _WatchedBy(Struct, frozen=True):
     observers: list[DeviceObserver] = msgspec.field(default_factory=list)
     on_added: list[DeviceHook] = msgspec.field(default_factory=list)
+    on_another: list[DeviceHook] = msgspec.field(default_factory=list)
     on_renamed: list[DeviceHook] = msgspec.field(default_factory=list)
 
 
@@ -160,6 +161,10 @@ class Devices(Struct, frozen=True):
     def on_added(self, hook: DeviceHook) -> None:
         """Have *hook* add to every unit that logs a device in: a new one, or again."""
         self.watched_by.on_added.append(hook)
+
+    def on_another(self, hook: DeviceHook) -> None:
+        """As `on_added`, but for the first device of a new user."""
+        self.watched_by.on_another.append(hook)
 
     def on_renamed(self, hook: DeviceHook) -> None:
         """Have *hook* add to every unit that gives a device another name."""
@@ -208,7 +213,7 @@ class Devices(Struct, frozen=True):
             refreshable=device.refreshable,
             new_user=user,
         )
-        self.add(unit, user.user_id, device_id, device.display_name)
+        self._add(unit, user.user_id, device_id, device.display_name)
         return LoggedIn(user.user_id, device_id, tokens)
 
     def expect(self, unit: JournalUnit, user_id: UserId, device_id: DeviceId) -> None:
@@ -229,6 +234,17 @@ class Devices(Struct, frozen=True):
 
         To be called right before the commit: it takes journal positions.
         """
+        self._add(unit, user_id, device_id, display_name)
+        for hook in self.watched_by.on_another:
+            hook(unit, user_id, device_id)
+
+    def _add(
+        self,
+        unit: JournalUnit,
+        user_id: UserId,
+        device_id: DeviceId,
+        display_name: str | None,
+    ) -> None:
         storage.insert_device(
             unit, user_id, device_id, display_name, ts_ms=self.clock.now_ms()
         )

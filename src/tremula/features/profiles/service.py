@@ -58,11 +58,12 @@ class Profiles:
         journal.on_forget(self._created.clear)
 
     def create(self, unit: JournalUnit, user_id: UserId, displayname: str) -> None:
-        """Give a new user a profile, in the *unit* that makes the user.
+        """Give a new user a profile, in the *unit* that makes the user. It is one round
+        trip with the rest of that (``infra.db.postgres_at_once``).
 
         To be called right before the commit: it takes a journal position.
         """
-        is_new = storage.insert_profile(unit, user_id)
+        storage.insert_profile(unit, user_id)
         value = encode_field(DISPLAYNAME, displayname)
         storage.upsert_field(unit, user_id, DISPLAYNAME, value)
         pos = unit.pos()
@@ -70,8 +71,7 @@ class Profiles:
 
         def keep() -> None:
             # Next, most make a room or join one, which shows their name.
-            if is_new.rows:
-                self._created[pos] = {DISPLAYNAME: value}
+            self._created[pos] = {DISPLAYNAME: value}
 
         unit.on_commit(keep)
 

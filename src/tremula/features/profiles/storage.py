@@ -5,7 +5,7 @@
 
 from msgspec import Struct
 
-from tremula.infra.db import Reader, Returned, Unit
+from tremula.infra.db import Reader, Unit
 from tremula.protocol.identifiers import UserId
 
 
@@ -48,13 +48,12 @@ async def propagations(db: Reader, *, limit: int) -> list[tuple[UserId, int]]:
     return [(UserId(user_id), pos) for user_id, pos in rows]
 
 
-def insert_profile(unit: Unit, user_id: UserId) -> Returned:
-    """Create an empty profile, unless there is one; a row if there was none."""
-    return unit.returning(
+def insert_profile(unit: Unit, user_id: UserId) -> None:
+    """Create an empty profile, unless there is one."""
+    unit.run(
         """
         INSERT INTO profiles (user_id, propagate_pos) VALUES (:user_id, 0)
         ON CONFLICT (user_id) DO NOTHING
-        RETURNING user_id
         """,
         user_id=user_id,
     )

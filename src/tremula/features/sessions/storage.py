@@ -26,9 +26,9 @@ def insert_grant(unit: Unit, grant: Grant) -> None:
         """
         INSERT INTO sessions_grants (
             grant_id, user_id, device_id, access_hash, access_expires_ts_ms,
-            refresh_hash, refresh_expires_ts_ms, replaces_grant_id)
+            refresh_hash, refresh_expires_ts_ms)
         VALUES (:grant_id, :user_id, :device_id, :access_hash, :access_expires_ts_ms,
-                :refresh_hash, :refresh_expires_ts_ms, NULL)
+                :refresh_hash, :refresh_expires_ts_ms)
         """,
         grant_id=grant.grant_id,
         user_id=grant.user_id,

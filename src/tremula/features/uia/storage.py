@@ -69,7 +69,7 @@ def use_session(unit: Unit, session: UiaSession) -> None:
         INSERT INTO uia_sessions (session_hash, user_id, operation, request_mac,
                                   completed, expires_ts_ms)
         VALUES (:session_hash, :user_id, :operation, :request_mac,
-                '{}', :expires_ts_ms)
+                :completed, :expires_ts_ms)
         ON CONFLICT (session_hash) DO UPDATE
         SET expires_ts_ms = CASE WHEN uia_sessions.expires_ts_ms > 0
             THEN excluded.expires_ts_ms END
@@ -78,6 +78,7 @@ def use_session(unit: Unit, session: UiaSession) -> None:
         user_id=session.user_id,
         operation=session.operation,
         request_mac=session.request_mac,
+        completed=orjson.dumps(session.completed).decode(),
         expires_ts_ms=-session.expires_ts_ms,
     )
 

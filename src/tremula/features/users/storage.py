@@ -34,9 +34,8 @@ def insert_user(unit: Unit, user: User) -> None:
     unit.run(
         """
         INSERT INTO users (user_id, password_hash, created_ts_ms, is_admin, is_guest,
-                           deactivated_ts_ms, erased, departing)
-        VALUES (:user_id, :password_hash, :created_ts_ms, :is_admin, :is_guest,
-                NULL, 0, 0)
+                           erased, departing)
+        VALUES (:user_id, :password_hash, :created_ts_ms, :is_admin, :is_guest, 0, 0)
         """,
         user_id=user.user_id,
         password_hash=user.password_hash,

@@ -7,6 +7,7 @@ from msgspec import Struct
 from tremula.features.account.service import Accounts
 from tremula.features.appservices.service import Appservice, Appservices
 from tremula.features.devices.service import LoggedIn, NewDevice
+from tremula.features.profiles.service import TOPIC as PROFILE_TOPIC
 from tremula.features.users.service import User
 from tremula.infra.db import Conflict
 from tremula.infra.journal import Journal
@@ -94,6 +95,10 @@ class VirtualUsers(Struct, frozen=True):
         )
         unit = self.journal.unit()
         self.accounts.add(unit, user)
+        if user_id == appservice.sender:
+            # It may have had a profile before an account: what is kept in memory of a
+            # new one is to be forgotten.
+            unit.announce(PROFILE_TOPIC, user_id, None, pos=unit.pos())
         added: UserId | LoggedIn = user_id
         if device is not None:
             added = self.accounts.devices.log_in_new(unit, user, device)

@@ -1,0 +1,48 @@
+"""What a registration asks of the database."""
+
+import pytest
+
+from tests.query_counter import Queries, counted
+from tests.server import PASSWORD, Server
+from tremula.infra.db.postgres_writer import PostgresWriter
+
+pytestmark = pytest.mark.one_process(reason="it counts what one process asks")
+
+
+async def _register(server: Server, username: str) -> Queries:
+    body = {"username": username, "password": PASSWORD}
+    challenge = await server.anonymous.post("/v3/register", body)
+    auth = {"type": "m.login.dummy", "session": challenge.json["session"]}
+    with counted(server.db) as queries:
+        made = await server.anonymous.post("/v3/register", {**body, "auth": auth})
+    assert made.status == 200, made.body
+    return queries
+
+
+async def test_a_registration_is_two_reads_and_one_commit(server: Server) -> None:
+    """Whether the name is taken, and the session."""
+    queries = await _register(server, "alice")
+
+    # What is looked up behind it does not count.
+    asked = [each for each in queries.reads if "users" in each or "uia" in each]
+    assert len(asked) == 2
+    assert len(queries.units) == 1
+
+
+async def test_a_registration_is_one_round_trip(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL, once its statements are known."""
+    await _register(server, "alice")
+    in_steps: list[object] = []
+    store_in_steps = PostgresWriter._store_in_steps  # noqa: SLF001 - what it costs
+
+    async def note(self: PostgresWriter, batch: object) -> object:
+        in_steps.append(batch)
+        return await store_in_steps(self, batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PostgresWriter, "_store_in_steps", note)
+    await _register(server, "bob")
+
+    # On SQLite, nothing ever is.
+    assert not in_steps
