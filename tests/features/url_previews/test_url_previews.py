@@ -15,7 +15,7 @@ from tests.fakes.pages import FakePages, WebPage
 from tests.features.media.files import DOWNLOAD, path_of, picture
 from tests.http_client import Client, HttpResponse
 from tests.server import Server, UserClient, config_for, running_server
-from tremula.infra.config import UrlPreviews
+from tremula.infra.config import RateLimit, RateLimits, UrlPreviews
 
 PAGE = "https://page.test/a/b"
 PREVIEW = "/_matrix/client/v1/media/preview_url"
@@ -386,3 +386,23 @@ async def test_only_allowed_urls_are_asked(alice: UserClient, web: FakePages) ->
 
 async def test_strangers_have_no_previews(server: Server) -> None:
     assert (await preview(server.anonymous)).status == 401
+
+
+@pytest.mark.one_process(reason="each process counts what it lets through")
+async def test_one_user_has_few_pages_fetched(
+    database_source: DatabaseSource, tmp_path: Path, web: FakePages
+) -> None:
+    """Of those that are kept, too: it is said before anybody looks."""
+    web.pages[PAGE] = WebPage(b"<title>T</title>")
+    config = replace(
+        config_for(database_source, tmp_path),
+        url_previews=UrlPreviews(enabled=True),
+        rate_limits=RateLimits(url_previews=RateLimit(per_second=0.001, burst=2)),
+    )
+    async with running_server(config, web=web) as server:
+        alice, bob = server.client("@alice:test"), server.client("@bob:test")
+        of_alice = [(await preview(alice)).status for _ in range(3)]
+        of_bob = await preview(bob)
+
+    assert of_alice == [200, 200, 429]
+    assert of_bob.status == 200

@@ -445,3 +445,19 @@ async def test_a_disk_that_fails_is_a_failure_of_the_store(
 async def test_a_store_that_is_not_there(spool: Spool, disk: Disk) -> None:
     with pytest.raises(BlobError):
         open_objects("ftp://nowhere/x", {}, spool, disk)
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("gs://bucket/prefix", {"skip_signature": "true"}),
+        ("az://container/prefix", {"account_name": "us", "account_key": "a2V5"}),
+        ("https://us.blob.core.windows.net/container", {"account_key": "a2V5"}),
+    ],
+)
+async def test_other_clouds_have_stores_too(
+    spool: Spool, disk: Disk, url: str, options: dict[str, str]
+) -> None:
+    store = open_objects(url, options, spool, disk)
+
+    assert store.place("key") == Place("key", None)
