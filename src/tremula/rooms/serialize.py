@@ -18,6 +18,7 @@ from tremula.rooms.erasures import Erasures
 from tremula.rooms.event_store import EventStore
 from tremula.rooms.events import DELAYING_DEVICE, StoredEvent
 from tremula.rooms.staging import OwnServer
+from tremula.rooms.state import MEMBER
 from tremula.rooms.view import RoomView
 from tremula.rooms.visibility import Viewer
 from tremula.rooms.wire import signed_pdu
@@ -306,7 +307,10 @@ def _body(event: StoredEvent) -> bytes:
 
 
 def _replaced(replaced: StoredEvent, viewer: Viewer) -> bytes:
-    if not viewer.can_see(replaced):
+    # What they were to the room, users know who see no more of it: clients tell a
+    # denied knock from a kick by it.
+    is_own = replaced.type == MEMBER and replaced.state_key == viewer.user_id
+    if not (is_own or viewer.can_see(replaced)):
         return _replaces_json(replaced)
     return _replaces_json(replaced) + _prev_content_json(replaced)
 

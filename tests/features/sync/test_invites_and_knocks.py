@@ -80,15 +80,17 @@ async def test_a_refused_or_revoked_invite_shows_its_end_and_no_more(
     for room_id, sender in ((refused, BOB), (revoked, ALICE)):
         entry = room_of(answer, room_id, "leave")
         assert entry["state"]["events"] == []
-        _assert_left(entry, sender)
+        _assert_left(entry, sender, "invite")
     assert (await sync(bob))["rooms"] == {}
     assert (await sync(bob, answer["next_batch"]))["rooms"] == {}
 
 
-def _assert_left(entry: dict[str, Any], sender: str) -> None:
+def _assert_left(entry: dict[str, Any], sender: str, before: str) -> None:
     [event] = entry["timeline"]["events"]
     assert (event["type"], event["state_key"]) == ("m.room.member", BOB)
     assert (event["content"]["membership"], event["sender"]) == ("leave", sender)
+    # By this Element tells a denied knock from a kick.
+    assert event["unsigned"]["prev_content"]["membership"] == before
     assert not entry["timeline"]["limited"]
 
 
@@ -109,7 +111,7 @@ async def test_a_knock_that_is_withdrawn_or_denied_shows_its_end(
 
         answer = await sync(bob, since)
         assert answer["rooms"].keys() == {"leave"}
-        _assert_left(room_of(answer, room_id, "leave"), sender)
+        _assert_left(room_of(answer, room_id, "leave"), sender, "knock")
 
 
 async def test_the_end_of_an_invite_obeys_the_filter(server: Server) -> None:
