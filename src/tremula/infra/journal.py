@@ -263,7 +263,12 @@ class Journal:
 
     def _hand_on(self, replica: Replica, units: list[JournalUnit]) -> None:
         for unit in units:
-            replica.store(as_own_unit(unit, partial(self._wake, unit)))
+            replica.store(as_own_unit(unit, partial(self._show, unit)))
+
+    def _show(self, unit: JournalUnit) -> None:
+        if unit.stage is Stage.STORED and unit.wakes:
+            self._wake(unit)
+        answer(unit)
 
     @property
     def watermark(self) -> int:

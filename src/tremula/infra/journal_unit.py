@@ -151,27 +151,23 @@ class JournalUnit:
         self.failure_hooks += (hook,)
 
 
-def as_own_unit(unit: JournalUnit, wake: Callable[[], None]) -> OwnUnit:
+def as_own_unit(unit: JournalUnit, shown: Callable[[], None]) -> OwnUnit:
     """What the other processes are told of *unit*: nothing if it was not stored."""
     assert unit.first_pos is not None
     is_stored = unit.stage is Stage.STORED
-    rooms = unit.woken_rooms
-    woken = Woken(
-        unit.last_pos, unit.woken_users, None if rooms is None else sorted(rooms)
-    )
+    woken = None
+    if is_stored and unit.wakes:
+        rooms = unit.woken_rooms
+        nids = None if rooms is None else list(rooms)
+        woken = Woken(unit.last_pos, unit.woken_users, nids)
     return OwnUnit(
         unit.first_pos,
         unit.last_pos,
         unit.announcements if is_stored else (),
-        (woken,) if is_stored and unit.wakes else (),
+        woken,
         done=partial(run_hooks, unit),
-        wake=wake if is_stored else _nobody_is_woken,
-        answer=partial(answer, unit),
+        shown=shown,
     )
-
-
-def _nobody_is_woken() -> None:
-    """By what was not stored."""
 
 
 def run_hooks(unit: JournalUnit) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Final
 
 from tremula.infra.db import DatabaseUnavailable
+from tremula.infra.deadlines import Deadlines
 from tremula.infra.replication.replica import Replica
 from tremula.protocol.errors import Unknown
 
@@ -18,6 +19,7 @@ class OtherWriters:
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
+        self._deadlines = Deadlines()
         self._unanswered: set[asyncio.Future[None]] = set()
 
     def keep(self, answer: asyncio.Future[None]) -> None:
@@ -34,13 +36,15 @@ class OtherWriters:
 
     async def settled(self, pos: int) -> None:
         """See ``Journal.settled``."""
-        if self._replica.is_settled(pos):
+        settling = self._replica.settling(pos)
+        if settling is None:
             return
+        due = self._deadlines.add(settling, PATIENCE_S)
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                await self._replica.settled(pos)
-        except TimeoutError as error:
-            raise not_now() from error
+            if not await settling:
+                raise not_now()
+        finally:
+            due.discard(settling)
 
 
 def not_now() -> Unknown:

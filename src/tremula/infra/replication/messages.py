@@ -108,6 +108,10 @@ class Topics:
         if shared is not None:
             self._shared[topic] = shared
 
+    def has(self, topic: str) -> bool:
+        """Whether *topic* is known here."""
+        return topic in self._decoders
+
     def pack(self, topic: str, payload: object) -> Raw:
         """*payload* for the way."""
         assert topic in self._decoders, f"{topic} does not travel"

@@ -1,13 +1,12 @@
 """This process's part in the one order: what it announces, and what it hears."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Collection
-from functools import partial
-from typing import Protocol
 
 import msgspec
 
-from tremula.infra.replication.agenda import Action, Agenda
+from tremula.infra.replication.agenda import Agenda
 from tremula.infra.replication.messages import (
     AnyMessage,
     Bye,
@@ -15,43 +14,14 @@ from tremula.infra.replication.messages import (
     Message,
     Topics,
     Welcome,
-    Woken,
     pack,
     unpack,
 )
 from tremula.infra.replication.order import LostMessage, StableOrder
-from tremula.infra.replication.units import Announcement, OwnUnit, Part, in_parts
+from tremula.infra.replication.showing import Showing, Teller
+from tremula.infra.replication.units import OwnUnit, Part, in_parts
 
 _log = logging.getLogger(__name__)
-
-
-class Teller(Protocol):
-    """The journal, which shows what the order has reached."""
-
-    @property
-    def watermark(self) -> int:
-        """No unit of ours, now or later, has a position up to here."""
-        ...
-
-    def observe(self, pos: int) -> None:
-        """Take only positions above *pos* from now on."""
-        ...
-
-    def reach(self, floor: int) -> None:
-        """All up to *floor* is committed; it is told next."""
-        ...
-
-    def tell(self, announcement: Announcement) -> None:
-        """Remember it, and call its subscribers."""
-        ...
-
-    def wake(self, woken: Woken) -> None:
-        """Wake those of them who wait here."""
-        ...
-
-    def forget(self, up_to: int) -> None:
-        """Something was announced up to there that is not known here: know nothing."""
-        ...
 
 
 class Replica:
@@ -96,7 +66,7 @@ class Replica:
         # Not before all others are counted in is the floor theirs, too.
         self._takes_part = False
         self._is_releasing = False
-        self._teller: Teller | None = None
+        self._showing: Showing | None = None
         self.hurry: Callable[[], None] = _nothing
         """Called when what is not stored yet holds back what another has stored."""
 
@@ -107,7 +77,7 @@ class Replica:
 
     def start(self, teller: Teller) -> None:
         """Tell *teller* from now on. Alone until others are welcomed."""
-        self._teller = teller
+        self._showing = Showing(self._agenda, self._topics, teller)
 
     def hello(self) -> None:
         """Ask all who are there to count this one in."""
@@ -135,8 +105,8 @@ class Replica:
             return
         self._gone[writer] = self._incarnations[writer]
         self._count_out(writer)
-        self._active_teller.observe(last_pos)
-        self._active_teller.forget(last_pos)
+        self._active.teller.observe(last_pos)
+        self._active.teller.forget(last_pos)
         self._tell(is_urgent=True)
         self._release()
 
@@ -145,14 +115,7 @@ class Replica:
         if not self._outgoing:
             self._soon(self.flush)
         self._outgoing.append(unit)
-        teller = self._active_teller
-        # As a rule there is one position: what happens at it is one entry.
-        actions: dict[int, list[Action]] = {unit.first_pos: [unit.done]}
-        for announcement in unit.announced:
-            tell = partial(teller.tell, announcement)
-            actions.setdefault(announcement[3], []).append(tell)
-        actions.setdefault(unit.last_pos, []).extend((unit.wake, unit.answer))
-        self._agenda.add(actions)
+        self._active.own(unit)
 
     def flush(self) -> None:
         """Tell the others what was stored, and what they wait for."""
@@ -170,13 +133,22 @@ class Replica:
 
     def is_settled(self, pos: int = 0) -> bool:
         """Whether `settled` would return at once."""
-        return max(self._heard_pos, pos) <= self._floor
+        return self._heard_pos <= self._floor and pos <= self._floor
 
     async def settled(self, pos: int = 0) -> None:
         """Return once all is told that has been heard of until now, and up to *pos*."""
+        settling = self.settling(pos)
+        if settling is not None:
+            await settling
+
+    def settling(self, pos: int = 0) -> asyncio.Future[bool] | None:
+        """To be awaited, with whatever limit; None if it is so already."""
+        if self.is_settled(pos):
+            return None
         self._release()
-        if not self.is_settled(pos):
-            await self._agenda.reached(max(self._heard_pos, pos))
+        if self.is_settled(pos):
+            return None
+        return self._agenda.reached(max(self._heard_pos, pos))
 
     def receive(self, packed: bytes) -> None:
         """Take a message of another process. What cannot be read is dropped: then it
@@ -187,7 +159,7 @@ class Replica:
         except msgspec.DecodeError:
             _log.exception("replication_message_unreadable")
             return
-        if message.writer == self._writer or self._teller is None:
+        if message.writer == self._writer or self._showing is None:
             return
         if message.incarnation <= self._gone.get(message.writer, 0):
             # It does not know yet, or this comes late.
@@ -221,7 +193,7 @@ class Replica:
     def _welcomed(self, welcome: Welcome) -> None:
         if welcome.to != self._writer:
             return
-        writer, teller = welcome.writer, self._active_teller
+        writer, teller = welcome.writer, self._active.teller
         if writer in self._order.peers and writer not in self._lost:
             return
         self._incarnations[writer] = welcome.incarnation
@@ -254,22 +226,15 @@ class Replica:
             self._take_in(message)
 
     def _take_in(self, message: Message) -> None:
-        teller = self._active_teller
+        teller = self._active.teller
         teller.observe(message.watermark)
         self._order.acknowledge(message.writer, message.heard.get(self._writer, 0))
-        actions: dict[int, list[Action]] = {}
-        for each in message.announced:
-            payload = self._topics.unpack(each.topic, each.payload)
-            told = (each.topic, each.key, payload, each.pos, each.size_bytes)
-            actions.setdefault(each.pos, []).append(partial(teller.tell, told))
-        for woken in message.woken:
-            wake = partial(teller.wake, woken)
-            actions.setdefault(woken.pos, []).append(wake)
-        self._agenda.add(actions)
-        self._heard_pos = max(self._heard_pos, *actions, 0)
-        teller.observe(self._heard_pos)
-        if actions and self._watermark < self._heard_pos:
-            self.hurry()
+        newest_pos = self._active.heard(message)
+        if newest_pos:
+            self._heard_pos = max(self._heard_pos, newest_pos)
+            teller.observe(self._heard_pos)
+            if self._watermark < self._heard_pos:
+                self.hurry()
         if message.is_urgent and not self._owes:
             self._owes = True
             self._soon(self._answer)
@@ -284,14 +249,14 @@ class Replica:
         self._send(Hello(self._writer, self._incarnation, to=writer))
 
     @property
-    def _active_teller(self) -> Teller:
-        assert self._teller is not None, "start() comes first"
-        return self._teller
+    def _active(self) -> Showing:
+        assert self._showing is not None, "start() comes first"
+        return self._showing
 
     @property
     def _watermark(self) -> int:
         """Up to where nothing of ours is still to be told."""
-        watermark = self._active_teller.watermark
+        watermark = self._active.teller.watermark
         if self._outgoing:
             watermark = min(watermark, self._outgoing[0].first_pos - 1)
         return watermark
@@ -314,7 +279,7 @@ class Replica:
     def _say(self, part: Part, *, is_urgent: bool) -> None:
         watermark = part.watermark
         if watermark is None:
-            watermark = self._active_teller.watermark
+            watermark = self._active.teller.watermark
         self._send(
             Message(
                 self._writer,
@@ -337,9 +302,9 @@ class Replica:
             return
         self._is_releasing = True
         try:
-            while self._advance():
-                while self._agenda.has_due(self._floor):
-                    self._agenda.do_next()
+            while self._advance() or self._agenda.do_due(self._floor):
+                # What was done may have let the floor rise.
+                continue
         finally:
             self._is_releasing = False
         self._agenda.passed(self._floor)
@@ -349,9 +314,9 @@ class Replica:
         # Who has come since the others dropped us did not wait for our welcome.
         if floor > self._floor and self._is_counted_on():
             self._floor = floor
-            self._active_teller.reach(floor)
+            self._active.teller.reach(floor)
             return True
-        return self._agenda.has_due(self._floor)
+        return False
 
 
 def _nothing() -> None:

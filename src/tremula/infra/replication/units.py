@@ -16,19 +16,19 @@ MESSAGE_BYTES_MAX: Final = 262_144
 
 
 class OwnUnit(Struct, frozen=True):
-    """A unit whose outcome is known: with nothing announced if it was not stored.
+    """A unit whose outcome is known: it announces nothing, and wakes nobody, if it was
+    not stored.
 
-    ``done`` runs its hooks, ``wake`` wakes the users of ``woken`` who wait here, and
-    ``answer`` lets its waiter go on.
+    ``woken`` is at ``last_pos``. ``done`` runs its hooks; ``shown`` wakes those who
+    wait here, and lets its waiter go on.
     """
 
     first_pos: int
     last_pos: int
     announced: Sequence[Announcement]
-    woken: Sequence[Woken]
+    woken: Woken | None
     done: Callable[[], None]
-    wake: Callable[[], None]
-    answer: Callable[[], None]
+    shown: Callable[[], None]
 
 
 class Part(Struct, frozen=True):
@@ -51,7 +51,7 @@ def in_parts(units: Sequence[OwnUnit], topics: Topics) -> list[Part]:
         for topic, key, payload, pos, size in unit.announced
     ]
     announced.sort(key=_pos_of)
-    woken = [each for unit in units for each in unit.woken]
+    woken = _together([unit.woken for unit in units if unit.woken is not None])
     *portions, last = _portions(announced)
     parts = [
         Part(portion, first_pos=portion[0].pos, watermark=following[0].pos - 1)
@@ -61,6 +61,25 @@ def in_parts(units: Sequence[OwnUnit], topics: Topics) -> list[Part]:
         return [*parts, Part()]
     first_pos = last[0].pos if parts else min(unit.first_pos for unit in units)
     return [*parts, Part(last, woken, first_pos)]
+
+
+def _together(woken: Sequence[Woken]) -> Sequence[Woken]:
+    """Whom *woken* name, at once: with the last of what there is to see."""
+    if len(woken) < 2:
+        return woken
+    rooms: set[int] | None = set()
+    for each in woken:
+        if rooms is None or each.room_nids is None:
+            rooms = None
+        else:
+            rooms.update(each.room_nids)
+    return (
+        Woken(
+            max(each.pos for each in woken),
+            list({user_id for each in woken for user_id in each.user_ids}),
+            None if rooms is None else sorted(rooms),
+        ),
+    )
 
 
 def _pos_of(announced: Announced) -> int:
