@@ -91,7 +91,7 @@ async def _member(
     nats_url: str, writer: int, everybody: _Everybody
 ) -> AsyncIterator[Member]:
     supervisor, database = Supervisor(Metrics()), FakeDatabase()
-    bus = NatsBus([parse_nats_url(nats_url)], supervisor, name=f"member {writer}")
+    bus = NatsBus([parse_nats_url(nats_url)], name=f"member {writer}")
     connected = asyncio.Event()
     bus.on_state(lambda is_connected: connected.set() if is_connected else None)
     link = ReplicationLink(bus, _SUBJECT, everybody)

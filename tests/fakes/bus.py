@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -32,7 +32,6 @@ class FakeNetwork:
     members: "list[FakeBus]" = field(default_factory=list)
     requests: int = 0
     _random: random.Random = field(init=False)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)  # noqa: S311 - no secret
@@ -50,12 +49,6 @@ class FakeNetwork:
         loop = asyncio.get_running_loop()
         receiver.coming.append(take)
         loop.call_later(self.delay_s * self._random.random(), receiver.arrive)
-
-    def run(self, work: Coroutine[None, None, None]) -> None:
-        """Have a member do something in the background."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 @dataclass(eq=False, slots=True)
@@ -127,12 +120,11 @@ class FakeBus:
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.waiting.add(answer)
 
-        async def respond() -> None:
-            told = await server.responders[subject](payload)
+        def tell(told: bytes) -> None:
             if server.is_connected:
                 self.network.deliver(self, partial(_settle, answer, told))
 
-        self.network.deliver(server, lambda: self.network.run(respond()))
+        self.network.deliver(server, lambda: server.responders[subject](payload, tell))
         try:
             async with asyncio.timeout(timeout_s):
                 return await answer

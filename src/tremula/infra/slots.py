@@ -5,8 +5,7 @@ holds every slot; in a cluster a slot is leased and a call travels to its owner.
 """
 
 import zlib
-from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Collection
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Final, Protocol
 
@@ -36,14 +35,21 @@ def current_lease() -> SlotLease | None:
     return _current.get()
 
 
-@contextmanager
-def doing(lease: SlotLease) -> Iterator[None]:
-    """Do a command under *lease*."""
-    token = _current.set(lease)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+class Doing:
+    """A context in which a command is done under *lease*."""
+
+    __slots__ = ("_lease", "_token")
+
+    def __init__(self, lease: SlotLease) -> None:
+        self._lease = lease
+
+    def __enter__(self) -> None:
+        """Begin."""
+        self._token = _current.set(self._lease)
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        _current.reset(self._token)
 
 
 def outside_of_commands() -> Context:

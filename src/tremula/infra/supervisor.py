@@ -91,7 +91,8 @@ class Supervisor:
 
     async def _attempt(self, name: str, work: Work) -> bool:
         """Whether *work* came to its end."""
-        await self._begun.wait()
+        if not self._begun.is_set():
+            await self._begun.wait()
         try:
             await work()
         except Exception as error:

@@ -34,7 +34,7 @@ def start(
 ) -> Watched:
     """Begin to connect to the servers at *urls*."""
     servers = [parse_nats_url(url) for url in urls]
-    bus = NatsBus(servers, supervisor, name="test", trust=trust)
+    bus = NatsBus(servers, name="test", trust=trust)
     states: asyncio.Queue[bool] = asyncio.Queue()
     bus.on_state(states.put_nowait)
     supervisor.keep_running("bus", bus.run)

@@ -5,11 +5,17 @@ import asyncio
 import pytest
 
 from tests.fakes.bus import FakeNetwork
-from tremula.infra.bus import BusTimeout, BusUnavailable, NoResponder, PayloadTooLarge
+from tremula.infra.bus import (
+    Answer,
+    BusTimeout,
+    BusUnavailable,
+    NoResponder,
+    PayloadTooLarge,
+)
 
 
-async def double(payload: bytes) -> bytes:
-    return payload * 2
+def double(payload: bytes, answer: Answer) -> None:
+    answer(payload * 2)
 
 
 async def test_everybody_listens_in_order() -> None:

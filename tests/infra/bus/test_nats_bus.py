@@ -9,6 +9,7 @@ import pytest
 from tests.infra.bus.connecting import DEADLINE_S, connected, start
 from tests.nats_server import NatsServer, running_nats
 from tremula.infra.bus import (
+    Answer,
     BusTimeout,
     BusUnavailable,
     NoResponder,
@@ -23,8 +24,8 @@ async def taken(queue: asyncio.Queue[bytes], count: int) -> list[bytes]:
         return [await queue.get() for _ in range(count)]
 
 
-async def double(payload: bytes) -> bytes:
-    return payload * 2
+def double(payload: bytes, answer: Answer) -> None:
+    answer(payload * 2)
 
 
 async def test_whoever_listens_gets_what_is_published_in_order(
@@ -63,11 +64,13 @@ async def test_requests_are_served_side_by_side(
     nats: NatsServer, supervisor: Supervisor
 ) -> None:
     bus = await connected(supervisor, nats.url)
-    both = asyncio.Barrier(2)
+    met: list[tuple[bytes, Answer]] = []
 
-    async def meet(payload: bytes) -> bytes:
-        await both.wait()
-        return payload
+    def meet(payload: bytes, answer: Answer) -> None:
+        met.append((payload, answer))
+        if len(met) == 2:
+            for each, tell in reversed(met):
+                tell(each)
 
     await bus.serve("meet", meet)
 
@@ -122,13 +125,7 @@ async def test_an_answer_that_does_not_come_is_not_awaited_for_ever(
     nats: NatsServer, supervisor: Supervisor
 ) -> None:
     bus = await connected(supervisor, nats.url)
-    never = asyncio.Event()
-
-    async def hang(payload: bytes) -> bytes:
-        await never.wait()
-        return payload
-
-    await bus.serve("hang", hang)
+    await bus.serve("hang", lambda _, __: None)
 
     with pytest.raises(BusTimeout):
         await bus.request("hang", b"", 0.01)
@@ -152,8 +149,8 @@ async def test_requests_at_once_are_as_many_messages_as_the_server_takes(
 ) -> None:
     """None is too large for it, and none comes short."""
 
-    async def same(payload: bytes) -> bytes:
-        return payload
+    def same(payload: bytes, answer: Answer) -> None:
+        answer(payload)
 
     with running_nats(tmp_path, "max_payload: 1024") as server:
         bus = await connected(supervisor, server.url)
@@ -228,14 +225,7 @@ async def test_who_waits_for_an_answer_learns_that_the_connection_is_lost(
 ) -> None:
     bus = await connected(supervisor, nats.url)
     asked = asyncio.Event()
-    never = asyncio.Event()
-
-    async def hang(payload: bytes) -> bytes:
-        asked.set()
-        await never.wait()
-        return payload
-
-    await bus.serve("hang", hang)
+    await bus.serve("hang", lambda _, __: asked.set())
 
     async def crash() -> None:
         await asked.wait()
@@ -261,3 +251,23 @@ async def test_another_server_takes_over(
         await watched.until(is_connected=True)
 
     assert watched.bus.is_connected
+
+
+async def test_a_responder_that_fails_keeps_no_answer_from_others(
+    nats: NatsServer, supervisor: Supervisor
+) -> None:
+    bus = await connected(supervisor, nats.url)
+
+    def halve(payload: bytes, answer: Answer) -> None:
+        answer(b"%d" % (2 // int(payload)))
+
+    await bus.serve("halve", halve)
+
+    failing, answered = await asyncio.gather(
+        bus.request("halve", b"0", 0.1),
+        bus.request("halve", b"1", DEADLINE_S),
+        return_exceptions=True,
+    )
+
+    assert isinstance(failing, BusTimeout)
+    assert answered == b"2"

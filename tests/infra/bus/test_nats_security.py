@@ -8,6 +8,7 @@ from tests.fakes.remote import authority, trusted_ca_file, validity
 from tests.infra.bus.connecting import DEADLINE_S, connected, logged, start
 from tests.infra.bus.nats_accounts import Accounts
 from tests.nats_server import running_nats
+from tremula.infra.bus import Answer
 from tremula.infra.bus.nats_bus import NatsTrust
 from tremula.infra.bus.nats_servers import parse_nats_url
 from tremula.infra.certificates import issue
@@ -17,8 +18,8 @@ USER = 'authorization: { user: "tre", password: "p@ss word" }'
 TOKEN = 'authorization: { token: "t0ken" }'
 
 
-async def echo(payload: bytes) -> bytes:
-    return payload
+def echo(payload: bytes, answer: Answer) -> None:
+    answer(payload)
 
 
 async def speaks(

@@ -62,7 +62,9 @@ def request(call: str, *, piece: int = 0, pieces: int = 1) -> bytes:
 
 
 async def ask(server: CallServer, raw: bytes) -> Reply:
-    return unpack_reply(await server.respond(raw))
+    answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    server.respond(raw, answered.set_result)
+    return unpack_reply(await answered)
 
 
 async def test_a_call_that_is_repeated_is_done_once(
@@ -107,7 +109,9 @@ async def test_pieces_come_in_any_order_and_more_than_once(
         assert reply.outcome is Outcome.PENDING
 
     await ask(server, request("a", piece=1, pieces=3))
+    reply = await ask(server, request("a", pieces=0))
 
+    assert reply.outcome is Outcome.ANSWERED
     assert [each.command for each in work.done] == [b"012"]
 
 

@@ -1,6 +1,7 @@
 """The bus between the processes of a server: a wake-up and a route, never the truth."""
 
 from tremula.infra.bus.bus import (
+    Answer,
     Bus,
     BusError,
     BusTimeout,
@@ -12,6 +13,7 @@ from tremula.infra.bus.bus import (
 )
 
 __all__ = [
+    "Answer",
     "Bus",
     "BusError",
     "BusTimeout",

@@ -1,13 +1,16 @@
 """What every bus can do, and how it fails."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Protocol
 
 Listener = Callable[[bytes], None]
 """Takes each message of a subject, in the order in which its publisher sent them."""
 
-Responder = Callable[[bytes], Awaitable[bytes]]
-"""Answers a request; several may be under way."""
+Answer = Callable[[bytes], None]
+"""Sends the answer to a request; to be called once."""
+
+Responder = Callable[[bytes, Answer], None]
+"""Takes a request, and answers it now or later; several may be under way."""
 
 
 class BusError(Exception):

@@ -32,7 +32,6 @@ from tremula.infra.bus.bus import (
 )
 from tremula.infra.bus.nats_servers import NatsServer
 from tremula.infra.pace import Pace
-from tremula.infra.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +75,7 @@ class _Connection:
         self.client = Client()
         self.lost = asyncio.Event()
         self.inbox = ""
+        self.message_bytes_max = _PAYLOAD_BYTES_MAX
         self.asked: dict[int, _Asked] = {}
         self.attached = 0
         self.requests = Bundles()
@@ -97,9 +97,13 @@ class _Connection:
             if asked is not None and not asked.answer.done():
                 asked.answer.set_exception(error)
 
+    def give_up(self, number: int) -> None:
+        """Let that request fail: its time is up."""
+        self.fail((number,), BusTimeout("no answer came in time"))
+
     def add(self, bundles: Bundles, subject: str, frame: Frame) -> None:
         """Have *frame* sent soon, in one message with what comes at once."""
-        bundles.add(subject, frame, self.client.max_payload)
+        bundles.add(subject, frame, self.message_bytes_max)
         if not self._is_waiting:
             self._is_waiting = True
             self._soon(self._let_go)
@@ -152,14 +156,12 @@ class NatsBus:
     def __init__(
         self,
         servers: Sequence[NatsServer],
-        supervisor: Supervisor,
         *,
         name: str,
         trust: NatsTrust | None = None,
         echo: bool = True,
     ) -> None:
         self._servers = list(servers)
-        self._supervisor = supervisor
         self._name = name
         self._trust = trust or NatsTrust()
         self._echo = echo
@@ -167,6 +169,7 @@ class NatsBus:
         self._callbacks: list[Callable[[bool], None]] = []
         self._connection: _Connection | None = None
         self._newest: _Connection | None = None
+        self._payload_bytes_max = _PAYLOAD_BYTES_MAX - FRAME_BYTES
         self._requests = 0
         self._serving = 0
 
@@ -178,9 +181,7 @@ class NatsBus:
     @property
     def payload_bytes_max(self) -> int:
         """See ``Bus.payload_bytes_max``."""
-        if self._connection is None:
-            return _PAYLOAD_BYTES_MAX - FRAME_BYTES
-        return int(self._connection.client.max_payload) - FRAME_BYTES
+        return self._payload_bytes_max
 
     def on_state(self, callback: Callable[[bool], None]) -> None:
         """See ``Bus.on_state``."""
@@ -212,15 +213,15 @@ class NatsBus:
         self._check_size(payload)
         self._requests += 1
         number = self._requests
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[bytes] = loop.create_future()
         connection.asked[number] = _Asked(answer, subject)
+        connection.add(connection.requests, subject, (number, payload))
+        timer = loop.call_later(timeout_s, connection.give_up, number)
         try:
-            async with asyncio.timeout(timeout_s):
-                connection.add(connection.requests, subject, (number, payload))
-                return await answer
-        except TimeoutError:
-            raise BusTimeout(f"no answer within {timeout_s} s") from None
+            return await answer
         finally:
+            timer.cancel()
             del connection.asked[number]
 
     # Receiving
@@ -238,15 +239,17 @@ class NatsBus:
 
         async def take(connection: _Connection, message: Msg) -> None:
             inbox = message.reply.rpartition(".")[0]
-            for frame in _unpacked(message):
+            answers = f"{inbox}.{_ANSWERS}"
+            for number, asked in _unpacked(message):
                 if self._serving >= REQUESTS_SERVED_MAX:
                     log.warning("bus_request_dropped", serving=self._serving)
                     return
                 self._serving += 1
-                self._supervisor.run_once(
-                    "bus_request",
-                    partial(self._answer, connection, responder, inbox, frame),
-                )
+                try:
+                    responder(asked, partial(self._answer, connection, answers, number))
+                except Exception:
+                    self._serving -= 1
+                    log.exception("bus_responder_failed")
 
         await self._subscribe(_Subscription(subject, take))
 
@@ -340,9 +343,11 @@ class NatsBus:
         if server.needs_tls:
             _check_encrypted(client)
         connection.inbox = client.new_inbox()
+        connection.message_bytes_max = int(client.max_payload)
 
     async def _use(self, connection: _Connection, server: NatsServer) -> None:
         self._connection = connection
+        self._payload_bytes_max = connection.message_bytes_max - FRAME_BYTES
         log.info("bus_connected", server=server.place)
         try:
             self._tell(is_connected=True)
@@ -391,16 +396,13 @@ class NatsBus:
             take = partial(subscription.take, connection)
             await connection.client.subscribe(subscription.subject, cb=take)
 
-    async def _answer(
-        self, connection: _Connection, responder: Responder, inbox: str, frame: Frame
+    def _answer(
+        self, connection: _Connection, answers: str, number: int, payload: bytes
     ) -> None:
-        number, asked = frame
-        try:
-            payload = await responder(asked)
-        finally:
-            self._serving -= 1
-        self._check_size(payload)
-        answers = f"{inbox}.{_ANSWERS}"
+        self._serving -= 1
+        if len(payload) > self.payload_bytes_max:
+            log.error("bus_answer_too_large", size_bytes=len(payload))
+            return
         connection.add(connection.answers, answers, (number, payload))
 
 

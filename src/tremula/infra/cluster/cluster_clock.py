@@ -37,9 +37,8 @@ class ClusterClock:
         """Milliseconds since the Unix epoch."""
         return self._machine_ns() // 1_000_000 + self.offset_ms
 
-    def monotonic_s(self) -> float:
-        """Seconds since an arbitrary start, never running backwards."""
-        return time.monotonic()
+    monotonic_s = staticmethod(time.monotonic)
+    """Seconds since an arbitrary start, never running backwards. Asked for often."""
 
     def told(self, database_ms: int, *, asked_ms: int) -> None:
         """The database has said what time it is, when it was asked at *asked_ms* by

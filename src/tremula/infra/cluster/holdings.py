@@ -1,12 +1,13 @@
 """What this member holds, as far as it can know; no I/O."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from tremula.infra.cluster.members import (
     LEASE_MS,
     MARGIN_S,
     STEADY_BEATS,
     STEADY_GAP_S,
+    Holding,
     Sight,
 )
 from tremula.infra.slots import SlotLease
@@ -19,7 +20,15 @@ class Holdings:
     not be much slower.
     """
 
-    __slots__ = ("_beat_s", "_held", "_leaving", "_steady", "_until_s", "member")
+    __slots__ = (
+        "_beat_s",
+        "_held",
+        "_leaving",
+        "_seen",
+        "_steady",
+        "_until_s",
+        "member",
+    )
 
     def __init__(self, member: str) -> None:
         self.member = member
@@ -28,6 +37,8 @@ class Holdings:
         self._beat_s = float("-inf")
         self._until_s = float("-inf")
         self._steady = 0
+        # Those of the last sight.
+        self._seen: Sequence[Holding] = ()
 
     def lease(self, slot: int, now_s: float) -> SlotLease | None:
         """The lease under which a command for *slot* may begin now; None if none."""
@@ -61,6 +72,10 @@ class Holdings:
         self._steady = self._steady + 1 if is_steady else 1
         self._beat_s = sent_s
         self._until_s = sent_s + LEASE_MS / 1000 - MARGIN_S
+        if sight.holdings is self._seen:
+            # As a rule: of a thousand leases none has changed hands.
+            return []
+        self._seen = sight.holdings
         lost = [
             lease.slot
             for leases in (self._held, self._leaving)

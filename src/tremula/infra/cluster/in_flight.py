@@ -1,7 +1,6 @@
 """The commands under way, by slot: who hands a slot over waits for its commands."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 DRAIN_S: Final = 2.0
@@ -26,18 +25,19 @@ class InFlight:
         """How many there are."""
         return sum(self._counts.values())
 
-    @contextmanager
-    def command(self, slot: int) -> Iterator[None]:
-        """One command of *slot*."""
+    def begin(self, slot: int) -> None:
+        """A command of *slot* begins."""
         self._counts[slot] = self._counts.get(slot, 0) + 1
-        try:
-            yield
-        finally:
-            self._counts[slot] -= 1
-            if not self._counts[slot]:
-                del self._counts[slot]
-                if self._asked_s.pop(slot, None) is not None:
-                    self.on_idle()
+
+    def end(self, slot: int) -> None:
+        """A command of *slot* has ended, whatever has become of it."""
+        count = self._counts[slot] - 1
+        if count:
+            self._counts[slot] = count
+            return
+        del self._counts[slot]
+        if self._asked_s.pop(slot, None) is not None:
+            self.on_idle()
 
     def is_idle(self, slot: int) -> bool:
         """Whether nothing is under way, or whoever waits has waited long enough.

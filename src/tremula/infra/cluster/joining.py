@@ -127,7 +127,7 @@ def _build(
     """The parts of a member, whose heart beats from now on."""
     supervisor, clock = machinery.supervisor, machinery.clock
     registry, subject = machinery.metrics.registry, _subject(server_name)
-    bus = _bus(cluster, supervisor, name=f"tremula {member}")
+    bus = _bus(cluster, name=f"tremula {member}")
     in_flight = InFlight(clock.monotonic_s)
     keeper = LeaseKeeper(
         leases, member, bus=bus, subject=subject, clock=clock, in_flight=in_flight
@@ -148,11 +148,10 @@ def _build(
     return _Parts(bus, subject, keeper, slots)
 
 
-def _bus(cluster: Cluster, supervisor: Supervisor, *, name: str) -> NatsBus:
+def _bus(cluster: Cluster, *, name: str) -> NatsBus:
     assert cluster.bus is not None, "without a bus there is one process"
     return NatsBus(
         [parse_nats_url(url) for url in cluster.bus.urls],
-        supervisor,
         name=name,
         trust=NatsTrust(cluster.bus_ca_file, cluster.bus_credentials_file),
         echo=False,

@@ -97,7 +97,7 @@ class LeaseKeeper:
 
     def lease(self, slot: int) -> SlotLease | None:
         """The lease under which a command for *slot* may begin now; None if none."""
-        return self._tenure.lease(slot)
+        return self._tenure.holdings.lease(slot, self._clock.monotonic_s())
 
     def holder(self, slot: int) -> Member | None:
         """Who held *slot* when the last heartbeat looked."""

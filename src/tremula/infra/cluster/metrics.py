@@ -21,6 +21,9 @@ class CallMetrics:
             ("outcome",),
             registry=registry,
         )
+        self._by_outcome = {
+            outcome: self._calls.labels(outcome.name.lower()) for outcome in Outcome
+        }
         self._seconds = Histogram(
             "tremula_cluster_call_seconds",
             "Time from a request to another member to its answer",
@@ -30,7 +33,7 @@ class CallMetrics:
 
     def answered(self, outcome: Outcome, seconds: float) -> None:
         """Count a request that was answered."""
-        self._calls.labels(outcome.name.lower()).inc()
+        self._by_outcome[outcome].inc()
         self._seconds.observe(seconds)
 
     def unanswered(self) -> None:

@@ -111,7 +111,8 @@ class OneOfSeveral:
         if not keeper.is_alive:
             # What the others acknowledge from now on may never be heard of here.
             raise not_now()
-        await self._journal.settled()
+        if not self._replica.is_settled():
+            await self._journal.settled()
 
     async def leave(self) -> None:
         """See ``Process.leave``."""

@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 import structlog
-from msgspec import Struct
+from msgspec import Struct, field
 
-from tremula.infra.bus import Bus
+from tremula.infra.bus import Answer, Bus
 from tremula.infra.clock import Clock
 from tremula.infra.cluster.messages import (
     Outcome,
@@ -31,6 +31,10 @@ caller goes on asking."""
 PIECES_BYTES_MAX: Final = 512 * 1024 * 1024
 """Of commands that are not complete yet, all together."""
 
+_PENDING: Final = pack(Reply(Outcome.PENDING))
+_MOVED: Final = pack(Reply(Outcome.MOVED))
+_FAILED: Final = pack(Reply(Outcome.FAILED))
+
 Perform = Callable[[Request], Awaitable[Reply]]
 
 
@@ -39,8 +43,19 @@ class _Pieces(Struct):
     parts: dict[int, bytes]
 
 
+class _Call(Struct):
+    """A call that has begun: its reply, or who waits for that."""
+
+    reply: bytes | None = None
+    waiting: list[Answer] = field(default_factory=list)
+
+
 class CallServer:
-    """Answers requests with what *perform* says, and remembers that."""
+    """Answers requests with what *perform* says, and remembers that.
+
+    A request is one task; that its caller is told when it takes long costs it an entry
+    in a queue.
+    """
 
     def __init__(
         self, perform: Perform, bus: Bus, supervisor: Supervisor, clock: Clock
@@ -49,54 +64,79 @@ class CallServer:
         self._bus = bus
         self._supervisor = supervisor
         self._clock = clock
-        self._replies: dict[str, asyncio.Future[Reply]] = {}
+        self._calls: dict[str, _Call] = {}
+        # In the order of their beginning: with the loop's time at which to tell those
+        # who wait that they have to ask again.
+        self._waited_for: deque[tuple[float, _Call]] = deque()
         self._ended: deque[tuple[float, str]] = deque()
         self._pieces: dict[str, _Pieces] = {}
 
-    async def respond(self, raw: bytes) -> bytes:
-        """Answer a request that came over the bus."""
+    def respond(self, raw: bytes, answer: Answer) -> None:
+        """Answer a request that came over the bus, after `PENDING_S` at the latest."""
         self._forget()
         try:
             request = unpack_request(raw)
         except msgspec.MsgspecError as error:
             log.warning("cluster_call_unreadable", reason=str(error))
-            return pack(Reply(Outcome.FAILED))
-        reply = self._replies.get(request.id)
-        if reply is None:
+            answer(_FAILED)
+            return
+        call = self._calls.get(request.id)
+        if call is None:
             if not request.pieces:
-                return pack(Reply(Outcome.MOVED))
+                answer(_MOVED)
+                return
             whole = self._assembled(request)
             if whole is None:
-                return pack(Reply(Outcome.PENDING))
-            reply = self._begin(whole)
-        is_last = request.piece >= request.pieces - 1
-        await asyncio.wait([reply], timeout=PENDING_S if is_last else 0)
-        if not reply.done():
-            return pack(Reply(Outcome.PENDING))
-        packed = pack(reply.result())
-        if len(packed) > self._bus.payload_bytes_max:
-            log.error("cluster_answer_too_large", size_bytes=len(packed))
-            return pack(Reply(Outcome.FAILED))
-        return packed
+                answer(_PENDING)
+                return
+            call = self._begin(whole)
+        if call.reply is not None:
+            answer(call.reply)
+        elif request.piece < request.pieces - 1:
+            answer(_PENDING)
+        else:
+            self._wait(call, answer)
 
-    def _begin(self, request: Request) -> asyncio.Future[Reply]:
-        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._replies[request.id] = reply
-        self._supervisor.run_once("cluster_call", partial(self._do, request, reply))
-        return reply
+    def _begin(self, request: Request) -> _Call:
+        call = self._calls[request.id] = _Call()
+        self._supervisor.run_once("cluster_call", partial(self._do, request, call))
+        return call
 
-    async def _do(self, request: Request, reply: asyncio.Future[Reply]) -> None:
+    async def _do(self, request: Request, call: _Call) -> None:
         # Also when it fails, and when the process ends.
-        outcome = Reply(Outcome.FAILED)
+        reply = Reply(Outcome.FAILED)
         try:
-            outcome = await self._perform(request)
+            reply = await self._perform(request)
         finally:
-            reply.set_result(outcome)
-            if outcome.outcome in {Outcome.MOVED, Outcome.UNAVAILABLE}:
+            if reply.outcome in {Outcome.MOVED, Outcome.UNAVAILABLE}:
                 # Nothing was done: it may well be next time.
-                del self._replies[request.id]
+                del self._calls[request.id]
             else:
                 self._ended.append((self._clock.monotonic_s(), request.id))
+            call.reply = self._packed(reply)
+            _tell(call, call.reply)
+
+    def _packed(self, reply: Reply) -> bytes:
+        packed = pack(reply)
+        if len(packed) > self._bus.payload_bytes_max:
+            log.error("cluster_answer_too_large", size_bytes=len(packed))
+            return _FAILED
+        return packed
+
+    def _wait(self, call: _Call, answer: Answer) -> None:
+        if not call.waiting:
+            loop = asyncio.get_running_loop()
+            if not self._waited_for:
+                loop.call_later(PENDING_S, self._tell_pending)
+            self._waited_for.append((loop.time() + PENDING_S, call))
+        call.waiting.append(answer)
+
+    def _tell_pending(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waited_for and self._waited_for[0][0] <= loop.time():
+            _tell(self._waited_for.popleft()[1], _PENDING)
+        if self._waited_for:
+            loop.call_at(self._waited_for[0][0], self._tell_pending)
 
     def _assembled(self, request: Request) -> Request | None:
         """*request* with its whole command, once all of it is here."""
@@ -127,10 +167,16 @@ class CallServer:
     def _forget(self) -> None:
         before_s = self._clock.monotonic_s() - REMEMBERED_S
         while self._ended and self._ended[0][0] < before_s:
-            del self._replies[self._ended.popleft()[1]]
+            del self._calls[self._ended.popleft()[1]]
         # In the order of their beginning.
         while self._pieces:
             call, pieces = next(iter(self._pieces.items()))
             if pieces.begun_s >= before_s:
                 return
             del self._pieces[call]
+
+
+def _tell(call: _Call, reply: bytes) -> None:
+    waiting, call.waiting = call.waiting, []
+    for answer in waiting:
+        answer(reply)

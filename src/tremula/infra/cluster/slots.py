@@ -24,10 +24,10 @@ from tremula.infra.cluster.serving import PENDING_S, CallServer
 from tremula.infra.db import SlotLost
 from tremula.infra.slots import (
     CallTypes,
+    Doing,
     SlotHandler,
     SlotLease,
     SlotsChanged,
-    doing,
     slot_of,
 )
 from tremula.infra.supervisor import Supervisor
@@ -44,12 +44,13 @@ _OVERHEAD_BYTES: Final = 1_024
 
 
 class _Call(Struct, frozen=True):
-    """A command for the holder of a slot."""
+    """A command for the holder of a slot, who is another."""
 
     id: str
     kind: str
     key: str
     slot: int
+    packed: bytes
 
 
 class ClusterSlots:
@@ -121,21 +122,21 @@ class ClusterSlots:
         Raises:
             Unknown: nobody could be found in time who would do it (503).
         """
-        call = _Call(secrets.token_hex(16), kind, key, slot_of(key))
-        packed: bytes | None = None
+        slot = slot_of(key)
+        call: _Call | None = None
         is_begun = False
         deadline_s = self._clock.monotonic_s() + DEADLINE_S
-        while self._clock.monotonic_s() < deadline_s:
-            if self._keeper.lease(call.slot) is not None:
+        while True:
+            if self._keeper.lease(slot) is not None:
                 try:
-                    return await self._do_here(call, command)
+                    return await self._do_here(kind, key, slot, command)
                 except SlotLost as error:
-                    log.info("cluster_slot_lost", slot=call.slot, reason=str(error))
+                    log.info("cluster_slot_lost", slot=slot, reason=str(error))
             else:
-                if packed is None:
+                if call is None:
                     packed = self._wires[kind].pack_command(command)
-                # Where it is being done it need not be sent again.
-                reply = await self._travel(call, b"" if is_begun else packed)
+                    call = _Call(secrets.token_hex(16), kind, key, slot, packed)
+                reply = await self._travel(call, is_begun=is_begun)
                 is_begun = reply is not None and reply.outcome is Outcome.PENDING
                 if is_begun:
                     # Somebody is at it: however long that takes.
@@ -144,6 +145,8 @@ class ClusterSlots:
                 if reply is not None and reply.outcome is not Outcome.MOVED:
                     return self._wires[kind].result(reply)
             await self._keeper.look_again(_RETRY_S)
+            if self._clock.monotonic_s() >= deadline_s:
+                break
         self._metrics.given_up()
         raise Unknown(
             "this part of the server is moving, try again soon",
@@ -151,14 +154,23 @@ class ClusterSlots:
             retry_after_ms=_RETRY_AFTER_MS,
         )
 
-    async def _do_here(self, call: _Call, command: Any) -> Any:  # noqa: ANN401 - the kind fixes both types
+    async def _do_here(self, kind: str, key: str, slot: int, command: Any) -> Any:  # noqa: ANN401 - the kind fixes both types
         await self.turn()
-        lease = self.lease(call.key)
-        with self._in_flight.command(call.slot), doing(lease):
-            return await self._handlers[call.kind](call.key, command)
+        lease = self._keeper.lease(slot)
+        if lease is None:
+            raise SlotLost(f"slot {slot} is not held here any more")
+        self._in_flight.begin(slot)
+        try:
+            with Doing(lease):
+                return await self._handlers[kind](key, command)
+        finally:
+            self._in_flight.end(slot)
 
-    async def _travel(self, call: _Call, packed: bytes) -> Reply | None:
-        """Ask the holder; None if there is none, or no answer."""
+    async def _travel(self, call: _Call, *, is_begun: bool) -> Reply | None:
+        """Ask the holder; None if there is none, or no answer.
+
+        Where the call is being done its command need not be sent again.
+        """
         holder = self._keeper.holder(call.slot)
         if holder is None or holder.id == self._keeper.member:
             return None
@@ -166,7 +178,7 @@ class ClusterSlots:
         started_s = self._clock.monotonic_s()
         reply: Reply | None = None
         try:
-            for request in self._requests(call, packed):
+            for request in self._requests(call, b"" if is_begun else call.packed):
                 raw = await self._bus.request(
                     subject, pack(request), _REQUEST_TIMEOUT_S
                 )
@@ -196,10 +208,10 @@ class ClusterSlots:
         wire, slot = self._wires[request.kind], slot_of(request.key)
         if self._keeper.lease(slot) is None:
             return Reply(Outcome.MOVED)
-        call = _Call(request.id, request.kind, request.key, slot)
         command = wire.unpack_command(request.command)
         try:
-            return wire.answered(await self._do_here(call, command))
+            done = await self._do_here(request.kind, request.key, slot, command)
+            return wire.answered(done)
         except SlotLost:
             return Reply(Outcome.MOVED)
         except Exception as error:

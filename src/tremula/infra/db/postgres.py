@@ -38,6 +38,7 @@ class PostgresDatabase:
     def __init__(self, readers: PostgresReaders, writer: PostgresWriter) -> None:
         self._readers = readers
         self._writer = writer
+        self.turn = writer.turn
 
     @classmethod
     async def open(
@@ -80,10 +81,6 @@ class PostgresDatabase:
     async def commit(self, unit: Unit) -> None:
         """See ``Database.commit``."""
         await commit_through(self.submit, unit)
-
-    async def turn(self) -> None:
-        """See ``MemberDatabase.turn``."""
-        await self._writer.turn()
 
     def hurry(self) -> None:
         """See ``MemberDatabase.hurry``."""

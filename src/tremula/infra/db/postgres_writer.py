@@ -88,6 +88,7 @@ class PostgresWriter:
         self._composer = Composer()
         self._queue: list[Pending] = []
         self._gathering = Gathering()
+        self.turn = self._gathering.turn
         self._task: asyncio.Task[None] | None = None
         self._is_down = False
         self._is_lost_for_good = False
@@ -111,10 +112,6 @@ class PostgresWriter:
             self._task = asyncio.get_running_loop().create_task(
                 self._drain(), name="postgres-writer"
             )
-
-    async def turn(self) -> None:
-        """See ``MemberDatabase.turn``."""
-        await self._gathering.turn()
 
     def hurry(self) -> None:
         """See ``MemberDatabase.hurry``."""
