@@ -241,6 +241,7 @@ async def test_a_device_that_is_sent_messages_is_looked_up_no_more(
     assert queries.reads == []
 
 
+@pytest.mark.one_process("receipts are gathered where they come before others see them")
 async def test_receipt_is_proven_by_the_token_that_comes_back(server: Server) -> None:
     """What the last answer held is shown again to a token from before it, and to no
     other any more, nor to who comes without one.
