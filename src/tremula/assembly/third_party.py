@@ -25,8 +25,15 @@ def build_third_party(base: Base, engine: Engine) -> ThirdPartyServices:
     validations = Validations(ids, letters, config.third_party, KeyedLocks())
     base.supervisor.keep_running("third_party_sweep", validations.run)
     invitations = EmailInvitations(
-        ids, letters, engine.rooms, engine.reader, base.own, validations
+        ids,
+        letters,
+        engine.rooms,
+        engine.reader,
+        base.own,
+        validations,
+        base.slots,
     )
+    base.supervisor.keep_running("third_party_invitations", invitations.run)
     identity_servers = IdentityServers(
         base.web, frozenset(config.third_party.identity_servers), base.own
     )

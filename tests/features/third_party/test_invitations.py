@@ -15,7 +15,9 @@ from tests.features.third_party.test_accounts_by_email import email_auth
 from tests.http_client import Client, HttpResponse
 from tests.server import PASSWORD, Server, config_for, running_server
 from tests.smtp_server import SmtpServer
+from tremula.features.third_party.invitations import EmailInvitations
 from tremula.infra.config import ThirdParty
+from tremula.infra.db import DatabaseUnavailable
 from tremula.protocol.base64 import decode_base64
 from tremula.protocol.identifiers import EventId, RoomId, ServerName
 from tremula.protocol.signing import verify_json
@@ -92,6 +94,55 @@ async def test_an_address_that_is_added_amid_its_invitation_is_invited(
 
     assert (response.status, response.json) == (200, {})
     assert await invited_to(bob) == [room_id]
+
+
+@pytest.mark.one_process(reason="it lets the database of one process fail")
+async def test_an_outage_between_account_and_invitation_loses_neither(
+    server: Server, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = server.client(ALICE)
+    room_id = await create_room(alice)
+    await invite(alice, room_id)
+    await smtp.take()
+    creds = await prove(server.anonymous, smtp, "register")
+    body = {"username": "new", "password": PASSWORD, "auth": email_auth(creds)}
+
+    invitations: list[EmailInvitations] = []
+
+    async def fail(self: EmailInvitations, *_: object) -> None:
+        invitations.append(self)
+        raise DatabaseUnavailable("gone")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(EmailInvitations, "deliver", fail)
+        made = await server.anonymous.post("/v3/register", body)
+    assert made.status == 200, made.body
+    new = Client(server.http, made.json["access_token"])
+    assert await invited_to(new) == []
+    await invitations[0].deliver_missed()
+
+    assert await invited_to(new) == [room_id]
+
+
+@pytest.mark.one_process(reason="it asks one process")
+async def test_what_waits_for_the_button_is_not_delivered_without_it(
+    server: Server, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = server.client(ALICE), server.client(BOB)
+    invitations: list[EmailInvitations] = []
+    deliver = EmailInvitations.deliver
+
+    async def noted(self: EmailInvitations, *given: Any) -> None:  # noqa: ANN401
+        invitations.append(self)
+        await deliver(self, *given)
+
+    monkeypatch.setattr(EmailInvitations, "deliver", noted)
+    assert (await add(bob, smtp)).status == 200
+    await invite(alice, await create_room(alice))
+
+    await invitations[0].deliver_missed()
+
+    assert await invited_to(bob) == []
 
 
 async def test_who_has_the_address_takes_its_invitation_by_the_mail(

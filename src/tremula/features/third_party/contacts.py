@@ -65,7 +65,8 @@ class Contacts(Struct, frozen=True):
             await self.ids.journal.commit(unit)
             return session.address
 
-        await self.invitations.deliver(user_id, await reread_on_conflict(attempt))
+        address = await reread_on_conflict(attempt)
+        await self.invitations.try_to_deliver(user_id, address)
 
     async def confirm(self, sid: str, token: str) -> Session | None:
         """Somebody has pressed the button behind a mail; None if it has none any more.

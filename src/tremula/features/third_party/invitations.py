@@ -5,6 +5,7 @@ address is proved to be a user's, this server signs that it is, and the room's r
 the invitation become that of the user.
 """
 
+import asyncio
 import secrets
 from typing import Any, Final
 
@@ -16,6 +17,9 @@ from tremula.features.third_party.letters import Invitation, Letters
 from tremula.features.third_party.service import ThirdPartyIds
 from tremula.features.third_party.storage import PendingInvite
 from tremula.features.third_party.validations import Validations
+from tremula.infra.bus import BusUnavailable
+from tremula.infra.db import DatabaseUnavailable
+from tremula.infra.slots import Slots
 from tremula.protocol.base64 import encode_base64
 from tremula.protocol.email_addresses import EmailAddress
 from tremula.protocol.errors import MatrixError
@@ -31,6 +35,8 @@ THIRD_PARTY_INVITE: Final = "m.room.third_party_invite"
 
 _TOKEN_BYTES: Final = 24
 _DELIVERED_MAX: Final = 100
+_MISSED_MAX: Final = 500
+_LOOK_EVERY_S: Final = 600
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +50,7 @@ class EmailInvitations(Struct, frozen=True):
     reader: RoomReader
     own: OwnServer
     validations: Validations
+    slots: Slots
 
     def check_possible(self) -> None:
         """Refuse addresses where there is no mail.
@@ -91,6 +98,31 @@ class EmailInvitations(Struct, frozen=True):
             await self.letters.send_invitation(address, invitation)
         else:
             await self.validations.offer(address, invitation)
+
+    async def run(self) -> None:
+        """Deliver what was missed, every ten minutes, for the supervisor."""
+        while True:
+            await self.deliver_missed()
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def deliver_missed(self) -> None:
+        """Deliver what could not be when the address was proved. Whose slot is held
+        here is taken care of here.
+        """
+        for user_id, address in await storage.missed_deliveries(
+            self.ids.db, limit=_MISSED_MAX
+        ):
+            if self.slots.holds(user_id):
+                await self.try_to_deliver(user_id, address)
+
+    async def try_to_deliver(self, user_id: UserId, address: EmailAddress) -> None:
+        """As `deliver`, now or later: what has come before it is done, whatever becomes
+        of the invitations.
+        """
+        try:
+            await self.deliver(user_id, address)
+        except (BusUnavailable, DatabaseUnavailable, TimeoutError) as outage:
+            log.warning("invitations_put_off", user_id=user_id, reason=str(outage))
 
     async def deliver(self, user_id: UserId, address: EmailAddress) -> None:
         """Let *user_id*, who has proved to have *address*, have its invitations."""

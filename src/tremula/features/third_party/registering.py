@@ -26,4 +26,4 @@ class NewUsersContacts(Struct, frozen=True):
 
     async def deliver(self, user_id: UserId, address: EmailAddress) -> None:
         """Let a new user have the invitations of their address."""
-        await self.invitations.deliver(user_id, address)
+        await self.invitations.try_to_deliver(user_id, address)

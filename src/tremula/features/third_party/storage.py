@@ -251,6 +251,24 @@ def _session(row: Row) -> Session:
 # Invitations
 
 
+async def missed_deliveries(
+    db: Reader, *, limit: int
+) -> list[tuple[UserId, EmailAddress]]:
+    """Users with invitations from before they had proved the address."""
+    rows = await db.all(
+        """
+        SELECT DISTINCT i.user_id, i.address
+        FROM third_party_invites p
+        JOIN third_party_ids i ON i.medium = :medium AND i.address = p.address
+        WHERE i.added_ts_ms > p.created_ts_ms
+        ORDER BY i.user_id, i.address LIMIT :limit
+        """,
+        medium=Medium.EMAIL,
+        limit=limit,
+    )
+    return [(UserId(user_id), EmailAddress(address)) for user_id, address in rows]
+
+
 def insert_invite(unit: Unit, invite: PendingInvite) -> None:
     """Note that an address is invited."""
     unit.run(
