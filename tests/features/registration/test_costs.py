@@ -1,11 +1,13 @@
 """What a registration asks of the database."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from tests.query_counter import Queries, counted
 from tests.server import PASSWORD, Server
+from tremula.infra.db.database import Pending
 from tremula.infra.db.postgres_writer import PostgresWriter
 
 pytestmark = pytest.mark.one_process(reason="it counts what one process asks")
@@ -36,11 +38,12 @@ async def test_a_registration_is_one_round_trip(
 ) -> None:
     """On PostgreSQL, once its statements are known."""
     await _register(server, "alice")
-    in_steps: list[object] = []
+    in_steps: list[str] = []
     store_in_steps: Any = vars(PostgresWriter)["_store_in_steps"]
 
-    async def note(self: PostgresWriter, batch: object) -> object:
-        in_steps.append(batch)
+    async def note(self: PostgresWriter, batch: Sequence[Pending]) -> object:
+        sql = [each.sql for unit, _ in batch for each in unit.statements]
+        in_steps.extend(each for each in sql if "INSERT INTO users" in each)
         return await store_in_steps(self, batch)
 
     monkeypatch.setattr(PostgresWriter, "_store_in_steps", note)
