@@ -25,6 +25,11 @@ class Program:
         """Its process."""
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has come to its end, or died."""
+        return self._process.poll() is not None
+
     def wait(self) -> asyncio.Future[int]:
         """Its exit code, once it has come to its end; a thread waits for that."""
         return asyncio.get_running_loop().run_in_executor(None, self._process.wait)

@@ -79,6 +79,22 @@ async def test_a_worker_that_dies_costs_one_image(
     assert made.outcome is Outcome.MADE
 
 
+async def test_a_worker_that_died_while_it_had_nothing_to_do_costs_nothing(
+    images: ImageProcess, tmp_path: Path
+) -> None:
+    """Linux kills what it likes if there is no memory left."""
+    (tmp_path / "good").write_bytes(picture())
+    await images.make(making(tmp_path / "good"))
+    [worker] = workers()
+    os.kill(worker, signal.SIGKILL)
+    await asyncio.to_thread(os.waitid, os.P_PID, worker, os.WEXITED | os.WNOWAIT)
+
+    made = await images.make(making(tmp_path / "good"))
+
+    assert made.outcome is Outcome.MADE
+    assert worker not in workers()
+
+
 async def test_an_image_that_takes_too_long_costs_the_worker(endless: Path) -> None:
     images = ImageProcess(limits(timeout_s=0.1))
 

@@ -124,6 +124,8 @@ class ImageProcess:
             raise ImageFailed("the worker died") from error
 
     async def _running(self) -> Program:
+        if self._worker is not None and self._worker.has_ended:
+            await self._end()
         if self._worker is None:
             self._images = 0
             self._worker = await start_program(
