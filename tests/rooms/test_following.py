@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import pytest
-from msgspec import Struct
 
 from tests.fakes.slots import SharedSlots
 from tremula.features.search import storage
 from tremula.features.search.storage import Wanted
-from tremula.infra.db import Database, Unit
+from tremula.infra.db import Database, Statements, Unit
 from tremula.infra.journal import Journal
 from tremula.protocol.identifiers import EventId, UserId
 from tremula.protocol.search_query import IndexTerm
@@ -17,6 +17,7 @@ from tremula.rooms import following_storage
 from tremula.rooms.events import StoredEvent
 from tremula.rooms.following import (
     EVENTS_AT_ONCE,
+    EVENTS_LOOKED_AT,
     Batch,
     CatchUp,
     Follower,
@@ -45,7 +46,8 @@ def events() -> list[StoredEvent]:
     ]
 
 
-class Documents(Struct):
+@dataclass
+class Documents:
     """Implements ``Derived`` over the tables of the search index.
 
     A second document of an event would replace the first one, so *added* counts.
@@ -96,6 +98,51 @@ async def test_events_are_taken_in_batches(database: Database) -> None:
     assert documents.added == await stored(database) == [e.event_nid for e in events()]
     progress = await following_storage.find_progress(database, "documents")
     assert progress == following_storage.Progress(1, END)
+
+
+@dataclass
+class Seldom(Documents):
+    """Made of few events; ``asked`` are the ranges of positions it was read from."""
+
+    asked: list[tuple[int, int]] = field(default_factory=list)
+
+    async def read(self, pos: int, *, up_to: int, limit: int) -> Batch:
+        self.asked.append((pos, up_to))
+        found = [e for e in events()[-1:] if pos < e.event_nid <= up_to]
+        return batch_of(found, [e.event_nid for e in found], up_to=up_to, limit=limit)
+
+
+async def test_what_is_read_at_once_is_not_sought_among_all_that_there_is(
+    database: Database,
+) -> None:
+    """Nor is what comes after many other events given up."""
+    stored_events = 3 * EVENTS_LOOKED_AT
+    unit = Statements()
+    unit.run_many(
+        """
+        INSERT INTO rooms_events (event_nid, event_id, room_nid, depth, type, sender,
+                                  origin_server_ts, client_json, server_json)
+        VALUES (:nid, :event_id, 1, 1, 'm.reaction', '@alice:test', 0, :json, :json)
+        """,
+        [
+            {"nid": nid, "event_id": f"${nid}", "json": b"{}"}
+            for nid in range(1, stored_events + 1)
+        ],
+    )
+    await database.commit(unit)
+    journal, slots = await Journal.open(database), SharedSlots()
+    process = slots.process()
+    slots.give(process)
+    seldom = Seldom(database, [])
+    follower = Follower(database, journal, process, seldom)
+
+    while await follower.take_some(END):
+        pass
+
+    assert seldom.added == [events()[-1].event_nid]
+    assert len(seldom.asked) > stored_events / EVENTS_LOOKED_AT
+    for after, up_to in seldom.asked:
+        assert min(up_to, stored_events) - after <= EVENTS_LOOKED_AT
 
 
 async def test_a_crash_amid_a_batch_leaves_nothing_of_it(database: Database) -> None:

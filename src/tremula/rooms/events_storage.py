@@ -194,6 +194,21 @@ async def server_json(db: Reader, nids: Sequence[int]) -> dict[int, bytes]:
     return dict(rows)
 
 
+async def nth_pos_after(db: Reader, pos: int, count: int) -> int | None:
+    """The journal position at which the event number *count* after *pos* was stored;
+    None if there are fewer.
+    """
+    row = await db.first(
+        """
+        SELECT event_nid FROM rooms_events WHERE event_nid > :pos
+        ORDER BY event_nid LIMIT 1 OFFSET :others
+        """,
+        pos=pos,
+        others=count - 1,
+    )
+    return None if row is None else int(row[0])
+
+
 async def stored_after(
     db: Reader, pos: int, *, up_to: int, types: Sequence[str], limit: int
 ) -> list[StoredEvent]:

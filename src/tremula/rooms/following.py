@@ -20,11 +20,15 @@ from tremula.infra.slots import CallTypes, Slots
 from tremula.protocol.errors import MatrixError
 from tremula.rooms import following_storage
 from tremula.rooms.events import StoredEvent
+from tremula.rooms.events_storage import nth_pos_after
 from tremula.rooms.following_storage import Progress
 from tremula.rooms.staging import EVENT_TOPIC
 
 # Some milliseconds of work, which sends may have to wait for.
 EVENTS_AT_ONCE: Final = 100
+EVENTS_LOOKED_AT: Final = 500
+"""At most, for those. PostgreSQL, as long as it has no statistics, sorts all that it is
+asked about: of a new database, or one that was copied, everything each time."""
 _GATHERING_S: Final = 5.0
 _BATCHES_AT_ONCE: Final = 10
 # That nothing is in so few positions is soon seen again, and need not be stored.
@@ -142,13 +146,17 @@ class Follower:
             return True
         if seen.pos >= up_to:
             return False
-        batch = await derived.read(seen.pos, up_to=up_to, limit=EVENTS_AT_ONCE)
-        if not batch.events and batch.pos - seen.pos < _POSITIONS_UNTOLD:
+        end_pos = await nth_pos_after(self._db, seen.pos, EVENTS_LOOKED_AT) or up_to
+        batch = await derived.read(
+            seen.pos, up_to=min(up_to, end_pos), limit=EVENTS_AT_ONCE
+        )
+        is_all = batch.pos >= up_to
+        if not batch.events and is_all and batch.pos - seen.pos < _POSITIONS_UNTOLD:
             return False
         following_storage.update_progress(unit, derived.name, seen=seen, pos=batch.pos)
         await derived.add(unit, batch.events)
         await self._db.commit(unit)
-        return batch.pos < up_to
+        return not is_all
 
     async def _progress(self) -> Progress | None:
         """How far it is made; None if it has to be made anew."""
