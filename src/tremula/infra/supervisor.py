@@ -50,7 +50,8 @@ class Supervisor:
         if not waits:
             self.begin()
         self._tasks: set[asyncio.Task[object]] = set()
-        self._is_stopping = False
+        self.is_stopping = False
+        """Whether nothing can be started any more."""
 
     def begin(self) -> None:
         """Let begin what has been waiting, and what follows."""
@@ -66,13 +67,13 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Cancel every task and wait for its end. Nothing can be started any more."""
-        self._is_stopping = True
+        self.is_stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _start(self, name: str, work: Work, run: _Run) -> None:
-        if self._is_stopping:
+        if self.is_stopping:
             raise RuntimeError(f"{name} was started after the supervisor had stopped")
         task = asyncio.get_running_loop().create_task(
             run(name, work), name=name, context=outside_of_commands()

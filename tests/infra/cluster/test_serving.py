@@ -7,6 +7,7 @@ import pytest
 
 from tests.fakes.bus import FakeBus, FakeNetwork
 from tests.fakes.clock import FakeClock
+from tremula.infra.cluster import serving
 from tremula.infra.cluster.messages import (
     Outcome,
     Reply,
@@ -49,12 +50,17 @@ def bus() -> FakeBus:
 
 
 @pytest.fixture
-async def server(
-    work: Work, bus: FakeBus, clock: FakeClock
-) -> AsyncIterator[CallServer]:
+async def supervisor() -> AsyncIterator[Supervisor]:
     supervisor = Supervisor(Metrics())
-    yield CallServer(work.perform, bus, supervisor, clock)
+    yield supervisor
     await supervisor.stop()
+
+
+@pytest.fixture
+def server(
+    work: Work, bus: FakeBus, supervisor: Supervisor, clock: FakeClock
+) -> CallServer:
+    return CallServer(work.perform, bus, supervisor, clock)
 
 
 def request(call: str, *, piece: int = 0, pieces: int = 1) -> bytes:
@@ -147,3 +153,38 @@ async def test_an_answer_that_is_too_large_is_a_failure(
 
 async def test_what_cannot_be_read_is_a_failure(server: CallServer) -> None:
     assert (await ask(server, b"\xc1")).outcome is Outcome.FAILED
+
+
+async def test_who_ends_does_nothing_more_and_says_so(
+    server: CallServer, supervisor: Supervisor, work: Work
+) -> None:
+    await ask(server, request("a"))
+    await supervisor.stop()
+
+    assert (await ask(server, request("a"))).outcome is Outcome.ANSWERED
+    assert (await ask(server, request("b"))).outcome is Outcome.MOVED
+    assert len(work.done) == 1
+
+
+async def test_who_waits_for_long_is_told_to_ask_again(
+    bus: FakeBus,
+    supervisor: Supervisor,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serving, "PENDING_S", 0.01)
+    is_done = asyncio.Event()
+
+    async def perform(_: Request) -> Reply:
+        await is_done.wait()
+        return Reply(Outcome.ANSWERED)
+
+    server = CallServer(perform, bus, supervisor, clock)
+    both = await asyncio.gather(ask(server, request("a")), ask(server, request("b")))
+    asked_again = asyncio.gather(
+        ask(server, request("a", pieces=0)), ask(server, request("b", pieces=0))
+    )
+    is_done.set()
+
+    assert [each.outcome for each in both] == [Outcome.PENDING] * 2
+    assert [each.outcome for each in await asked_again] == [Outcome.ANSWERED] * 2

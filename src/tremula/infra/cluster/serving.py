@@ -82,7 +82,7 @@ class CallServer:
             return
         call = self._calls.get(request.id)
         if call is None:
-            if not request.pieces:
+            if not request.pieces or self._supervisor.is_stopping:
                 answer(_MOVED)
                 return
             whole = self._assembled(request)
