@@ -3,7 +3,12 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from tremula.protocol.auth_rule_numbers import NOT_JOINED, rule_numbers, violation
+from tremula.protocol.auth_rule_numbers import (
+    NOT_JOINED,
+    rule_numbers,
+    unauthorised,
+    violation,
+)
 from tremula.protocol.auth_state import AuthState
 from tremula.protocol.auth_third_party_invite import check_third_party_invite
 from tremula.protocol.errors import AuthRuleViolation, InvalidParam
@@ -145,7 +150,7 @@ def _check_authorising_user(
             "you are not invited to this room, "
             "and no member who may invite has authorised the join"
         )
-        raise violation(version, number, message)
+        raise unauthorised(version, number, message)
 
 
 def _check_invite(

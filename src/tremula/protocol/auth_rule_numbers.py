@@ -8,7 +8,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from tremula.protocol.errors import AuthRuleViolation, MalformedEvent
+from tremula.protocol.errors import (
+    AuthRuleViolation,
+    MalformedEvent,
+    UnauthorisedJoin,
+)
 from tremula.protocol.room_versions import RoomVersion
 
 NOT_JOINED: Final = "you are not in this room"
@@ -78,6 +82,13 @@ def violation(
 ) -> AuthRuleViolation:
     """The violation of rule *number*, such as ``(4, 3, 2)``, of *version*."""
     return AuthRuleViolation(_name(version, number), message)
+
+
+def unauthorised(
+    version: RoomVersion, number: tuple[int, ...], message: str
+) -> UnauthorisedJoin:
+    """The same by a join for which nobody vouches."""
+    return UnauthorisedJoin(_name(version, number), message)
 
 
 def malformed(

@@ -58,6 +58,14 @@ class MalformedEvent(AuthRuleViolation):
         return BadJson(self.message)
 
 
+class UnauthorisedJoin(AuthRuleViolation):
+    """A join by membership of another room for which nobody vouches who could."""
+
+    def answer(self) -> "MatrixError":
+        """See `AuthRuleViolation`."""
+        return UnableToAuthoriseJoin(self.message)
+
+
 # Common error codes (CS "Common error codes")
 
 

@@ -5,7 +5,7 @@ rooms").
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final, TypeVar
 
-from tremula.protocol.errors import Forbidden
+from tremula.protocol.errors import UnableToAuthoriseJoin
 from tremula.protocol.identifiers import RoomId, ServerName, UserId, server_of
 from tremula.protocol.room_state import JOIN_RULES
 from tremula.rooms.view import RoomView
@@ -39,7 +39,7 @@ async def vouched_for(
     *choose* is given those that were refused.
 
     Raises:
-        Forbidden: it is refused, whoever vouches.
+        UnableToAuthoriseJoin: it is refused, whoever vouches.
         MatrixError: *choose* finds nobody else, or what *attempt* raises.
     """
     refused: list[UserId] = []
@@ -47,7 +47,7 @@ async def vouched_for(
         user_id = await choose(refused)
         try:
             return await attempt(user_id)
-        except Forbidden:
+        except UnableToAuthoriseJoin:
             if user_id is None or len(refused) == _OTHERS_MAX:
                 raise
             refused.append(user_id)

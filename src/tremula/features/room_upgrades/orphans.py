@@ -35,8 +35,8 @@ class Orphans(Struct, frozen=True):
             for nid, event in found.items():
                 if not await self._is_of(event, upgrade):
                     continue
-                view = await self.reader.get_room(joined[created[nid]])
-                if view.joined_members() == {upgrade.creator}:
+                view = await self.reader.find_room(joined[created[nid]])
+                if view is not None and view.joined_members() == {upgrade.creator}:
                     return view
         return None
 
