@@ -133,9 +133,10 @@ BOUNDS: Final = (
     ),
     Bound(
         "displayname",
-        1024,
+        256,
         "M_INVALID_PARAM",
         put("/v3/profile/{user}/displayname", "displayname"),
+        in_bytes=False,
     ),
     Bound(
         "avatar",
