@@ -63,6 +63,10 @@ class RoomTelling(Struct, frozen=True):
 
     def _reread(self, _pos: int, _key: Hashable, payload: object) -> None:
         if isinstance(payload, Reread):
+            room = self.registry.find_loaded(payload.room_id)
+            if room is not None:
+                # For those who are reading it.
+                room.view.forget_histories()
             self.registry.discard_id(payload.room_id)
             self.events.forget(payload.event_nids)
 

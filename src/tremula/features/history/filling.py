@@ -47,4 +47,7 @@ class GapFilling(Struct, frozen=True):
 
     async def fill(self, view: RoomView, gap: HistoryGap) -> bool:
         """Ask for what is missing; whether reading again shows more, or another gap."""
-        return await self.rooms.fill_gap(view.room_id, gap)
+        is_filled = await self.rooms.fill_gap(view.room_id, gap)
+        # Another process has done it, maybe, and this one has still to hear of it.
+        view.forget_histories()
+        return is_filled
