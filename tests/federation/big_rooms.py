@@ -235,3 +235,12 @@ async def arrived(client: Client, room: BigRoom, built: BuiltEvent) -> bool:
     event_id = quote(built.event.event_id)
     response = await client.get(f"/v3/rooms/{quote(room.id)}/event/{event_id}")
     return response.status == 200
+
+
+async def arrives(client: Client, room: BigRoom, built: BuiltEvent) -> None:
+    """Wait until an event is in the timeline: what came before the members were known
+    is taken in once they are, a moment later than another process may know them.
+    """
+    async with asyncio.timeout(PATIENCE_S):
+        while not await arrived(client, room, built):
+            continue

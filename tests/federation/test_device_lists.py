@@ -71,6 +71,7 @@ async def test_a_list_is_fetched_once_and_kept(
     assert len(federation.network.asked("far.test", LIST)) == 1
 
 
+@pytest.mark.one_process(reason="each process asks for those who ask it")
 async def test_whoever_asks_at_the_same_time_waits_for_the_same_answer(
     alice: Client, bobs: FarDevices, federation: Federation
 ) -> None:

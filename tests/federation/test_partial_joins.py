@@ -10,6 +10,7 @@ from tests.federation.big_rooms import (
     MEMBERS,
     BigRoom,
     arrived,
+    arrives,
     big_room,
     entry_after,
     events_of,
@@ -163,7 +164,7 @@ async def test_events_that_need_another_state_wait_for_it(
     assert not federation.network.asked(FAR, "/v1/state/")
     room.released.set()
     await members(bob, room)
-    assert await arrived(bob, room, late)
+    await arrives(bob, room, late)
     assert not await two.db.all("SELECT * FROM rooms_deferred_events")
 
 

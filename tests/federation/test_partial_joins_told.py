@@ -13,6 +13,7 @@ from tests.federation.big_rooms import (
     BigRoom,
     State,
     arrived,
+    arrives,
     big_room,
     entry_after,
     events_of,
@@ -58,6 +59,7 @@ async def test_who_is_banned_is_shown_no_longer_when_that_is_known(
     _, token = await joined_rooms(bob, lazy=True)
     room.released.set()
     assert mallory not in await members(bob, room)
+    await arrives(bob, room, answer)
     entry = await entry_after(bob, room, token, lazy=True)
     assert answer.event.event_id in events_of(entry)
     assert not {topic.event.event_id, said.event.event_id} & events_of(entry)

@@ -295,6 +295,7 @@ async def test_cyclic_spaces_of_other_servers_end(
     assert len(network.asked(FAR, "/hierarchy/")) == 2
 
 
+@pytest.mark.one_process(reason="each process asks for those who ask it")
 async def test_a_space_without_an_end_is_cut(
     alice: Client, remote: Remote, network: Network
 ) -> None:
@@ -314,6 +315,7 @@ async def test_a_space_without_an_end_is_cut(
 # What asking costs
 
 
+@pytest.mark.one_process(reason="each process remembers what it was told")
 async def test_answers_count_for_five_minutes(
     alice: Client, remote: Remote, network: Network, clock: FakeClock
 ) -> None:
@@ -359,6 +361,7 @@ async def test_the_next_server_is_asked_where_one_does_not_help(
     assert asked == ["down.test", "knows.not", FAR]
 
 
+@pytest.mark.one_process(reason="each process remembers who is down")
 async def test_a_server_that_is_down_is_left_alone_for_a_minute(
     alice: Client, remote: Remote, network: Network, clock: FakeClock
 ) -> None:
@@ -376,6 +379,7 @@ async def test_a_server_that_is_down_is_left_alone_for_a_minute(
     assert await tree(alice, space) == [space, *rooms]
 
 
+@pytest.mark.one_process(reason="each process remembers what it was told")
 async def test_a_page_asks_so_many_times_and_the_next_one_goes_on(
     alice: Client,
     remote: Remote,
@@ -412,6 +416,7 @@ async def test_a_page_asks_for_so_long_and_no_longer(
     assert len(network.letters) == 3
 
 
+@pytest.mark.one_process(reason="each process asks for those who ask it")
 async def test_many_who_ask_at_once_are_one_request(
     alice: Client, remote: Remote, network: Network
 ) -> None:

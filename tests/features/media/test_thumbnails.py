@@ -195,6 +195,7 @@ async def test_it_moves_only_if_asked_to(alice: UserClient, image_format: str) -
         )
     ],
 )
+@pytest.mark.one_process(reason="it waits for what one process makes")
 async def test_thumbnails_may_be_there_before_somebody_asks(
     server: Server, alice: UserClient, tmp_path: Path
 ) -> None:
