@@ -25,7 +25,9 @@ from tremula.features.registration.tokens import RegistrationTokens
 from tremula.features.sessions import routes as sessions_routes
 from tremula.features.sessions.service import Sessions
 from tremula.features.third_party.service import ThirdPartyIds
+from tremula.features.uia import routes as uia_routes
 from tremula.features.uia.password import PasswordStage, check_dummy
+from tremula.features.uia.routes import Fallback
 from tremula.features.uia.service import Stage, Uia
 from tremula.features.users.service import Passwords, Users
 from tremula.features.virtual_users.service import VirtualUsers
@@ -199,12 +201,14 @@ def build_accounts(
         on_sighting=last_seen.record,
     )
     tokens = RegistrationTokens(database, journal, clock)
+    password = PasswordStage(users, limiter)
     checks = {
-        Stage.PASSWORD: PasswordStage(users, limiter).check,
+        Stage.PASSWORD: password.check,
         Stage.DUMMY: check_dummy,
         Stage.REGISTRATION_TOKEN: tokens.check,
     }
-    uia = Uia(database, journal, clock, checks, {})
+    take_ups = {Stage.PASSWORD: password.take_up}
+    uia = Uia(database, journal, clock, checks, {}, take_ups)
     devices = Devices(database, journal, clock, sessions, uia)
     accounts = Accounts(
         journal, clock, users, devices, sessions, uia, hooks.of_accounts()
@@ -261,6 +265,7 @@ def _route(
     devices = accounts.devices
     router = Router()
     router.add(account_routes, accounts)
+    router.add(uia_routes, Fallback(accounts.uia, "test", ()))
     router.add(devices_routes, devices)
     login_tokens = LoginTokens(journal, clock, devices)
     virtual_users = VirtualUsers(journal, accounts, appservices)

@@ -54,8 +54,10 @@ from tremula.features.sessions.service import Sessions
 from tremula.features.third_party.registering import NewUsersContacts
 from tremula.features.third_party.stage import EmailStage
 from tremula.features.thread_subscriptions.service import SubscriptionErasure
+from tremula.features.uia import routes as uia_routes
 from tremula.features.uia.flows import Stage
 from tremula.features.uia.password import PasswordStage, check_dummy
+from tremula.features.uia.routes import Fallback
 from tremula.features.uia.service import Uia
 from tremula.features.users.passwords import Passwords
 from tremula.features.users.service import Users
@@ -245,8 +247,9 @@ def _build_uia(
     tokens: RegistrationTokens,
     third_party: ThirdPartyServices,
 ) -> Uia:
+    password = PasswordStage(users, base.limiter)
     stages = {
-        Stage.PASSWORD: PasswordStage(users, base.limiter).check,
+        Stage.PASSWORD: password.check,
         Stage.DUMMY: check_dummy,
         Stage.REGISTRATION_TOKEN: tokens.check,
     }
@@ -256,7 +259,9 @@ def _build_uia(
     if documents := base.config.registration.terms:
         stages[Stage.TERMS] = check_terms
         params[Stage.TERMS] = terms_params(documents)
-    uia = Uia(base.database, base.journal, base.clock, stages, params)
+    take_ups = {Stage.PASSWORD: password.take_up}
+    uia = Uia(base.database, base.journal, base.clock, stages, params, take_ups)
+    base.router.add(uia_routes, Fallback(uia, base.server_name, documents))
     base.supervisor.keep_running("uia_sweep", uia.run)
     return uia
 

@@ -77,11 +77,14 @@ class Guard(Protocol):
 class Proof(Unprinted, frozen=True):
     """What a stage has proved; ``guard`` None: that can't change.
 
-    A guard lasts as long as the request, so that a stage with one ends its flow.
+    A guard lasts as long as the request, so that a stage with one ends its flow. Of one
+    that is completed in a browser, before the request, ``kept`` is stored: the stage
+    proves it once more by that when the request comes.
     """
 
     value: str
     guard: Guard | None = None
+    kept: str | None = None
 
 
 class Attempt(Unprinted, frozen=True):

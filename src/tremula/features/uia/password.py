@@ -1,5 +1,7 @@
 """The stage ``m.login.password`` (CS "Password-based")."""
 
+from hashlib import sha256
+
 from msgspec import Struct
 
 from tremula.features.uia.flows import Attempt, Proof
@@ -51,7 +53,29 @@ class PasswordStage(Struct, frozen=True):
         if user_id is not None and user.user_id != user_id:
             # The words of a wrong password: whose it is must not be told.
             raise Forbidden("invalid username or password")
-        return Proof(user.user_id, _SamePassword(self.users, user))
+        return self._proof(user)
+
+    async def take_up(self, kept: str) -> Proof:
+        """Implements ``TakeUp``: what `check` has proved in a browser.
+
+        Raises:
+            Forbidden: the password was changed since, or the account is deactivated.
+            UserLocked: an administrator has locked the account.
+        """
+        user_id, _, _ = kept.rpartition(" ")
+        user = await self.users.find(UserId(user_id))
+        if user is None or _kept(user) != kept:
+            raise Forbidden("invalid username or password")
+        await self.users.check_unchanged(user)
+        return self._proof(user)
+
+    def _proof(self, user: User) -> Proof:
+        return Proof(user.user_id, _SamePassword(self.users, user), _kept(user))
+
+
+def _kept(user: User) -> str:
+    """Tells another password by its hash, which has a salt."""
+    return f"{user.user_id} {sha256((user.password_hash or '').encode()).hexdigest()}"
 
 
 async def check_dummy(_user_id: UserId | None, _attempt: Attempt) -> None:

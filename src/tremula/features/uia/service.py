@@ -34,7 +34,7 @@ from tremula.infra.db import Reader, Unit
 from tremula.infra.journal import Journal, JournalUnit
 from tremula.infra.rereading import reread_on_conflict
 from tremula.protocol.canonical import encode_canonical
-from tremula.protocol.errors import Forbidden, MatrixError, UserLocked
+from tremula.protocol.errors import Forbidden, MatrixError, NotFound, UserLocked
 from tremula.protocol.identifiers import UserId
 from tremula.protocol.unprinted import Unprinted
 
@@ -62,6 +62,13 @@ StageCheck = Callable[[UserId | None, Attempt], Awaitable[Proof | None]]
 
 Raises Forbidden or UserLocked if the attempt fails; other errors reach the client as
 they are.
+"""
+
+
+TakeUp = Callable[[str], Awaitable[Proof]]
+"""Proves once more, by the ``kept`` of a `Proof`, what was proved in a browser.
+
+Raises Forbidden or UserLocked if that is so no longer.
 """
 
 
@@ -144,12 +151,14 @@ class Uia:
         clock: Clock,
         checks: Mapping[Stage, StageCheck],
         params: Mapping[Stage, object],
+        take_ups: Mapping[Stage, TakeUp] | None = None,
     ) -> None:
         self._db = db
         self._journal = journal
         self._clock = clock
         self._checks = checks
         self._params = params
+        self._take_ups = take_ups or {}
 
     async def require(
         self,
@@ -196,10 +205,75 @@ class Uia:
         if not is_complete(flows, progress.completed):
             assert not progress.guards, "a stage with a guard ends its flow"
             raise await self._challenge(progress, flows)
-        guards = progress.guards
+        guards, completed = progress.guards, dict(progress.completed)
         if progress.stored is not None:
             guards = (_Unused(self._db, self._clock, progress.stored), *guards)
-        return Authenticated(subject, flows, progress.completed, guards)
+            try:
+                taken_up = await self._take_up(progress.stored)
+            except (Forbidden, UserLocked) as failure:
+                begun = self._begin(subject)
+                raise await self._challenge(begun, flows, failure) from None
+            for stage, proof in taken_up.items():
+                completed[stage] = proof.value
+                guards = (*guards, proof.guard) if proof.guard else guards
+        return Authenticated(subject, flows, completed, guards)
+
+    async def _take_up(self, session: UiaSession) -> dict[str, Proof]:
+        """What was proved in a browser, before the request, and may be so no longer."""
+        return {
+            stage: await take_up(kept)
+            for stage, take_up in self._take_ups.items()
+            if (kept := session.completed.get(stage)) is not None
+        }
+
+    async def find_open(self, session_id: str) -> UiaSession:
+        """A session that stages can still be completed in, for those in a browser.
+
+        Raises:
+            NotFound: there is none, it has expired or is used up.
+        """
+        session = await storage.find_session(self._db, _hash(session_id))
+        if session is None or session.expires_ts_ms <= self._clock.now_ms():
+            raise NotFound("there is no such session")
+        return session
+
+    async def complete(
+        self, session_id: str, stage: Stage, fields: Mapping[str, Any]
+    ) -> None:
+        """Complete a stage without the request, as `require` would with it.
+
+        What a stage has proved under a guard is stored only if the stage can take it up
+        when the request comes. Safe to repeat.
+
+        Raises:
+            NotFound: there is no such session.
+            Forbidden, UserLocked: the stage has failed, or is not the next one.
+            MatrixError: whatever else the check of the stage raises.
+        """
+        await reread_on_conflict(lambda: self._complete(session_id, stage, fields))
+
+    async def _complete(
+        self, session_id: str, stage: Stage, fields: Mapping[str, Any]
+    ) -> None:
+        session = await self.find_open(session_id)
+        if stage in session.completed:
+            return
+        check_next(session.flows, session.completed, stage)
+        if stage not in self._checks:
+            raise Forbidden("this server has no such stage any more")
+        attempt = Attempt(stage, session_id, fields, session.operation)
+        proof = await self._checks[stage](UserId(session.user_id) or None, attempt)
+        unit = self._journal.unit()
+        value = proof.value if proof else None
+        if proof and proof.guard:
+            if proof.kept is None or stage not in self._take_ups:
+                raise Forbidden("this stage can only be completed with the request")
+            proof.guard.hold(unit)
+            value = proof.kept
+        storage.update_completed(
+            unit, session, {**session.completed, stage.value: value}
+        )
+        await self._journal.commit(unit)
 
     async def unit_by(self, proof: Authenticated | None) -> JournalUnit:
         """A unit for what *proof* permits; None: that needs no proof.
@@ -246,8 +320,9 @@ class Uia:
     ) -> _Progress | None:
         if session_id is None:
             return self._begin(subject)
-        session = await storage.find_session(self._db, _hash(session_id))
-        if session is None or session.expires_ts_ms <= self._clock.now_ms():
+        try:
+            session = await self.find_open(session_id)
+        except NotFound:
             return None
         if (session.user_id, session.operation) != (subject.user_id, subject.operation):
             return None
@@ -287,7 +362,7 @@ class Uia:
         flows: Sequence[Flow],
         failure: MatrixError | None = None,
     ) -> UiaRequired:
-        await self._store(progress)
+        await self._store(progress, flows)
         return UiaRequired(
             flows=flows,
             session_id=progress.session_id,
@@ -300,17 +375,17 @@ class Uia:
             failure=failure,
         )
 
-    async def _store(self, progress: _Progress) -> None:
+    async def _store(self, progress: _Progress, flows: Sequence[Flow]) -> None:
         unit = self._journal.unit()
         if progress.stored is None:
-            storage.insert_session(unit, self._new_session(progress))
+            storage.insert_session(unit, self._new_session(progress, flows))
         elif progress.completed != progress.stored.completed:
             storage.update_completed(unit, progress.stored, progress.completed)
         else:
             return
         await self._journal.commit(unit)
 
-    def _new_session(self, progress: _Progress) -> UiaSession:
+    def _new_session(self, progress: _Progress, flows: Sequence[Flow]) -> UiaSession:
         subject = progress.subject
         return UiaSession(
             session_hash=_hash(progress.session_id),
@@ -319,6 +394,7 @@ class Uia:
             request_mac=_mac(progress.session_id, subject.digest),
             completed=progress.completed,
             expires_ts_ms=self._clock.now_ms() + LIFETIME_MS,
+            flows=flows,
         )
 
 

@@ -1,6 +1,6 @@
 """Queries on ``uia_sessions`` (created in migrations/0003_accounts.sql)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import orjson
 
@@ -15,7 +15,7 @@ class UiaSession(Unprinted, frozen=True):
     """A row of ``uia_sessions``: how far somebody got with one request.
 
     ``user_id`` is empty where nobody is logged in; ``expires_ts_ms`` is negative once
-    the session is used up.
+    the session is used up. ``flows`` is empty if an older version began it.
     """
 
     session_hash: bytes
@@ -24,6 +24,7 @@ class UiaSession(Unprinted, frozen=True):
     request_mac: bytes
     completed: Completed
     expires_ts_ms: int
+    flows: Sequence[tuple[str, ...]] = ()
 
 
 def insert_session(unit: Unit, session: UiaSession) -> None:
@@ -31,9 +32,9 @@ def insert_session(unit: Unit, session: UiaSession) -> None:
     unit.run(
         """
         INSERT INTO uia_sessions (session_hash, user_id, operation, request_mac,
-                                  completed, expires_ts_ms)
+                                  completed, expires_ts_ms, flows)
         VALUES (:session_hash, :user_id, :operation, :request_mac,
-                :completed, :expires_ts_ms)
+                :completed, :expires_ts_ms, :flows)
         """,
         session_hash=session.session_hash,
         user_id=session.user_id,
@@ -41,6 +42,7 @@ def insert_session(unit: Unit, session: UiaSession) -> None:
         request_mac=session.request_mac,
         completed=orjson.dumps(session.completed).decode(),
         expires_ts_ms=session.expires_ts_ms,
+        flows=orjson.dumps(session.flows).decode(),
     )
 
 
@@ -98,14 +100,15 @@ async def find_session(db: Reader, session_hash: bytes) -> UiaSession | None:
     """The session, expired or not."""
     row = await db.first(
         """
-        SELECT session_hash, user_id, operation, request_mac, completed, expires_ts_ms
+        SELECT session_hash, user_id, operation, request_mac, completed, expires_ts_ms,
+               flows
         FROM uia_sessions WHERE session_hash = :session_hash
         """,
         session_hash=session_hash,
     )
     if row is None:
         return None
-    stored_hash, user_id, operation, request_mac, completed, expires_ts_ms = row
+    stored_hash, user_id, operation, request_mac, completed, expires_ts_ms, flows = row
     return UiaSession(
         session_hash=stored_hash,
         user_id=user_id,
@@ -113,4 +116,5 @@ async def find_session(db: Reader, session_hash: bytes) -> UiaSession | None:
         request_mac=request_mac,
         completed=orjson.loads(completed),
         expires_ts_ms=expires_ts_ms,
+        flows=[tuple(flow) for flow in orjson.loads(flows or "[]")],
     )

@@ -63,6 +63,7 @@ button:disabled {{ opacity: .6; cursor: default; }}
 @media (prefers-color-scheme: dark) {{
   body {{ background: #171b19; color: #e6ebe7; }}
   main {{ background: #222825; }}
+  a {{ color: #8fd0b5; }}
 }}
 </style>
 </head>
