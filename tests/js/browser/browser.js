@@ -39,8 +39,14 @@ class Browser {
         await this.#pages?.close();
     }
 
-    /** A page in a browser profile of its own; what it complains of fails the test `t`. */
+    /** A client in a browser profile of its own; what it complains of fails the test `t`. */
     async open(t, name, homeserver, parameters = {}) {
+        const query = new URLSearchParams({ homeserver: homeserver.url, ...parameters });
+        return this.openUrl(t, `${this.#pages.url}/${name}.html?${query}`);
+    }
+
+    /** As `open`, what a server shows by itself. */
+    async openUrl(t, url) {
         const context = await this.#browser.newContext({ viewport: { width: 1100, height: 750 } });
         context.setDefaultTimeout(PATIENCE_MS);
         const page = await context.newPage();
@@ -53,8 +59,7 @@ class Browser {
             await context.close();
             if (failures.length) throw failures[0];
         });
-        const query = new URLSearchParams({ homeserver: homeserver.url, ...parameters });
-        await page.goto(`${this.#pages.url}/${name}.html?${query}`);
+        await page.goto(url);
         return page;
     }
 }

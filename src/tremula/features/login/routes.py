@@ -3,12 +3,14 @@
 import msgspec
 
 from tremula.features.devices.service import parse_new_device
+from tremula.features.login import page
 from tremula.features.login.service import LOGIN_TYPE, Logins
 from tremula.features.login.tokens import LIFETIME_MS
 from tremula.infra.http import (
     Auth,
     Json,
     Request,
+    Response,
     UserRequest,
     endpoint,
     rate_limit_key,
@@ -43,6 +45,12 @@ async def get_login_flows(_req: Request, _logins: Logins) -> Json:
     token_flow = {"type": _TOKEN, "get_login_token": True}
     flows = [{"type": _PASSWORD}, token_flow, {"type": LOGIN_TYPE}]
     return {"flows": flows}
+
+
+@endpoint("GET", "/_matrix/static/client/login", auth=Auth.NONE, limit="default")
+async def get_login_page(_req: Request, _logins: Logins) -> Json:
+    """CS "Login Fallback", with a slash at the end or without."""
+    return Response(body=page.LOGIN_PAGE, headers=page.HEADERS)
 
 
 @endpoint("POST", "/_matrix/client/v3/login", auth=Auth.NONE)
