@@ -21,8 +21,10 @@ if (window.onAuthDone) {
 """
 
 HEADERS: Final = page_headers("form-action 'self'")
+# COMPAT(Element for Android and iOS, classic): their `onAuthDone` tells them by the
+# address `js:…` of a frame.
 DONE_HEADERS: Final = page_headers(
-    "form-action 'none'", f"script-src {script_source(SCRIPT)}"
+    "form-action 'none'", f"script-src {script_source(SCRIPT)}", "frame-src js:"
 )
 
 _OPERATIONS: Final = {
